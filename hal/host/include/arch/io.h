@@ -1,0 +1,2 @@
+/* The host has no I/O ports. */
+#pragma once

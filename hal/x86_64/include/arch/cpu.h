@@ -1,0 +1,111 @@
+/*
+ * What the portable kernel needs inline from the CPU: the current CPU and thread, preemption count, interrupt flag.
+ */
+#pragma once
+
+#include "kernel/machine/percpu.h"
+
+#define this_cpu ((struct cpu __attribute__((address_space(256))) *)0)
+
+static inline struct cpu *cpu_self(void)
+{
+    return this_cpu->self;
+}
+
+static inline struct thread *current_thread(void)
+{
+    struct thread *thread;
+    /* Not volatile: for one thread the answer never changes, so the compiler may keep it. */
+    __asm__("movq %%gs:16, %0" : "=r"(thread));
+    return thread;
+}
+
+static inline unsigned cpu_id(void)
+{
+    uint32_t id;
+    __asm__ volatile("movl %%gs:28, %0" : "=r"(id));
+    return id;
+}
+
+static inline uint32_t preempt_count(void)
+{
+    uint32_t count;
+    __asm__ volatile("movl %%gs:24, %0" : "=r"(count));
+    return count;
+}
+
+/* One instruction each, so that an interrupt or a migration can never split them. */
+static inline void preempt_count_add(uint32_t n)
+{
+    __asm__ volatile("addl %0, %%gs:24" : : "er"(n) : "memory", "cc");
+}
+
+static inline void preempt_count_sub(uint32_t n)
+{
+    __asm__ volatile("subl %0, %%gs:24" : : "er"(n) : "memory", "cc");
+}
+
+/* Subtract one level; true when the CPU is now preemptible and a reschedule is wanted. */
+static inline bool preempt_count_dec_and_test(void)
+{
+    bool zero;
+    __asm__ volatile("decl %%gs:24" : "=@ccz"(zero) : : "memory");
+    return zero;
+}
+
+static inline void preempt_set_need_resched(void)
+{
+    __asm__ volatile("andl %0, %%gs:24" : : "i"(0x7fffffff) : "memory", "cc");
+}
+
+static inline void preempt_clear_need_resched(void)
+{
+    __asm__ volatile("orl %0, %%gs:24" : : "i"(0x80000000) : "memory", "cc");
+}
+
+#define CPU_FLAGS_IF 0x200ull
+
+static inline bool irq_enabled(void)
+{
+    uint64_t flags;
+    __asm__ volatile("pushfq; popq %0" : "=r"(flags) : : "memory");
+    return (flags & CPU_FLAGS_IF) != 0;
+}
+
+static inline void irq_disable(void)
+{
+    __asm__ volatile("cli" ::: "memory");
+}
+
+static inline void irq_enable(void)
+{
+    __asm__ volatile("sti" ::: "memory");
+}
+
+/* Disable and return the former state for irq_restore(). */
+static inline uint64_t irq_save(void)
+{
+    uint64_t flags;
+    __asm__ volatile("pushfq; popq %0; cli" : "=r"(flags) : : "memory");
+    return flags;
+}
+
+static inline void irq_restore(uint64_t flags)
+{
+    if (flags & CPU_FLAGS_IF) {
+        irq_enable();
+    }
+}
+
+static inline void cpu_relax(void)
+{
+    __asm__ volatile("pause" ::: "memory");
+}
+
+/* A cheap cycle counter for entropy and tracing; not a clock. */
+static inline uint64_t cpu_cycles(void)
+{
+    uint32_t lo, hi;
+    __asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
+    return ((uint64_t)hi << 32) | lo;
+}

@@ -1,0 +1,27 @@
+/*
+ * Page geometry and the direct map of x86-64.
+ */
+#pragma once
+
+#include "kernel/abi/boot.h"
+#include "kernel/base/types.h"
+
+#define PAGE_SHIFT      12
+#define PAGE_SIZE       4096ull
+#define HUGE_PAGE_SHIFT 21
+#define HUGE_PAGE_SIZE  0x200000ull
+
+/* User addresses lie in [USER_MIN, USER_TOP). The last page is kept free, so that no SYSCALL ends non-canonical. */
+#define USER_MIN 0x10000ull
+#define USER_TOP 0x00007ffffffff000ull
+
+static inline void *phys_to_virt(paddr_t pa)
+{
+    return (void *)(uintptr_t)(pa + BOOT_DIRECT_MAP);
+}
+
+/* Only for addresses in the direct map. */
+static inline paddr_t virt_to_phys(const void *va)
+{
+    return (paddr_t)(uintptr_t)va - BOOT_DIRECT_MAP;
+}

@@ -1,0 +1,11 @@
+/* What the CPU keeps in each struct thread. */
+#pragma once
+
+#include "kernel/base/types.h"
+
+struct arch_thread {
+    uintptr_t sp;       /* kernel stack pointer while switched out */
+    uint64_t fs_base;   /* user segment bases while switched out */
+    uint64_t gs_base;
+    void *fpu;          /* XSAVE area, NULL for kernel threads */
+};

@@ -1,0 +1,42 @@
+/*
+ * The end: a broken invariant of ours. Never for hostile input, device errors or lack of memory after boot.
+ */
+#pragma once
+
+#include "kernel/base/types.h"
+
+struct trapframe;
+
+/*
+ * Stop the other CPUs, print message, registers (frame may be NULL), symbolised backtrace, build id and log tail on all
+ * consoles and the screen; then by parameter panic=: halt (default), "reset", or "off" (power off; --exec uses it).
+ */
+void panic(const char *fmt, ...) __noreturn __printf(1, 2) __cold;
+void panic_frame(const struct trapframe *frame, const char *fmt, ...) __noreturn __printf(2, 3) __cold;
+/* True once a panic has begun: locks and consoles behave accordingly. */
+bool panic_in_progress(void);
+
+/* A check of our own logic, kept in release builds. */
+#define BUG_ON(cond)                                                                               \
+    do {                                                                                           \
+        if (unlikely(cond)) {                                                                      \
+            panic("BUG: %s at %s:%d", #cond, __FILE__, __LINE__);                                  \
+        }                                                                                          \
+    } while (0)
+/* Debug builds only. */
+#ifdef CONFIG_DEBUG
+#define ASSERT(cond) BUG_ON(!(cond))
+#else
+#define ASSERT(cond) ((void)sizeof(cond))
+#endif
+/* Log once with a backtrace and go on; returns the condition. */
+#define WARN_ON(cond)                                                                              \
+    ({                                                                                             \
+        bool warn_ = (cond);                                                                       \
+        static bool warned_;                                                                       \
+        if (unlikely(warn_) && !__atomic_exchange_n(&warned_, true, __ATOMIC_RELAXED)) {           \
+            warn_at(#cond, __FILE__, __LINE__);                                                    \
+        }                                                                                          \
+        warn_;                                                                                     \
+    })
+void warn_at(const char *cond, const char *file, int line) __cold;

@@ -1,0 +1,32 @@
+/*
+ * One-shot timers, per-CPU, ordered by deadline (a pairing heap or tree: O(log n)). Callbacks run in hard interrupt context
+ * with interrupts off.
+ *
+ * Locks: the queue of the CPU a timer is armed on has a spinlock; a timer's members are protected by it.
+ */
+#pragma once
+
+#include "kernel/base/rbtree.h"
+#include "kernel/machine/clock.h"
+
+struct timer;
+typedef void timer_fn(struct timer *timer);
+
+struct timer {
+    struct rb_node node;  /* [q] */
+    ktime_t deadline;     /* [q] monotonic ns */
+    timer_fn *fn;         /* [I] */
+    uint32_t cpu;         /* [q] queue it is on */
+    bool armed;           /* [q] */
+};
+
+void timer_init(struct timer *timer, timer_fn *fn);
+/* (Re)arm for an absolute monotonic time; a passed time fires at once. Any context. */
+void timer_arm(struct timer *timer, ktime_t deadline);
+/* Returns whether it was armed. Does not wait for a running callback. Any context. */
+bool timer_cancel(struct timer *timer);
+/* Cancel and wait until a callback on another CPU has ended. Not from the callback itself. */
+bool timer_cancel_sync(struct timer *timer);
+/* Next deadline on this CPU, KTIME_MAX when none; interrupts off. */
+ktime_t timer_next_deadline(void);
+void timers_init(void);

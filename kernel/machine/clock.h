@@ -1,0 +1,39 @@
+/*
+ * Time from the machine: one monotonic counter (clock source), one programmable one-shot interrupt per CPU (event timer),
+ * and the wall clock at boot.
+ *
+ * A clock source converts as ns = ((counter - base) * mult) >> shift, with 64-bit counter and 128-bit product.
+ */
+#pragma once
+
+#include "kernel/base/types.h"
+
+struct clock_source {
+    const char *name;      /* "tsc", "hpet", "acpi_pm", "pit" */
+    uint64_t frequency_hz;
+    uint32_t mult;
+    uint32_t shift;
+    bool user_readable;    /* user space can read the counter itself (TSC): the vDSO may use it */
+    uint64_t (*read)(void); /* never goes backwards, wraps only at 64 bits; any context */
+};
+
+/* The best clock source found; fixed after machine_init_clocks(). */
+const struct clock_source *clock_source(void);
+/* Nanoseconds since an arbitrary start before boot, monotonic. Any context. The one hot call: keep it lean. */
+ktime_t clock_monotonic_ns(void);
+/* Wall clock read from the RTC, seconds UTC since 1970; 0 when there is none. Slow; thread context. */
+uint64_t clock_rtc_read(void);
+int clock_rtc_write(uint64_t unix_time_s);
+
+/*
+ * Ask for one timer interrupt on this CPU at `deadline` (clock_monotonic_ns scale), or as soon as possible when it has passed;
+ * KTIME_MAX cancels. Interrupts off. The interrupt calls machine_timer_interrupt() (kernel/core/timer.c).
+ */
+#define KTIME_MAX INT64_MAX
+void clock_event_program(ktime_t deadline);
+const char *clock_event_name(void);
+
+/* Entry point that the machine calls: the event timer fired. Hard interrupt context. */
+void machine_timer_interrupt(void);
+/* Busy-wait. Any context; at most a few milliseconds. */
+void clock_delay_us(unsigned us);

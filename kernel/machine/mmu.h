@@ -1,0 +1,106 @@
+/*
+ * Page tables. The portable kernel decides what is mapped where; the machine owns the format.
+ *
+ * struct mmu_space is one tree of tables. The kernel half is shared by all of them. Callers serialise changes to the same
+ * range (vmspace->lock for user ranges, the arena's lock for kernel ranges); the functions take their own lock only for
+ * installing intermediate tables.
+ *
+ * Tables' memory comes from mm (frame_alloc), so most functions may return -ENOMEM; none sleeps.
+ * Flushing: mmu_map of a formerly empty entry needs none. The unmap, protect and replace functions note what they
+ * changed in a struct mmu_flush; the caller frees pages only after mmu_flush_finish().
+ */
+#pragma once
+
+#include "kernel/base/types.h"
+
+struct mmu_space {
+    paddr_t root;          /* [I] physical address of the top table */
+    uint64_t cpus[4];      /* [a] CPUs that may hold translations of it (bit per cpu id) */
+    uint64_t generation;   /* [a] for ASID/PCID reuse */
+    uint64_t ntables;      /* [a] table pages below root, for accounting */
+};
+
+#define MMU_READ     0x001u
+#define MMU_WRITE    0x002u
+#define MMU_EXEC     0x004u
+#define MMU_USER     0x008u
+#define MMU_GLOBAL   0x010u
+#define MMU_UNCACHED 0x020u /* device registers */
+#define MMU_WC       0x040u /* write-combining: framebuffers */
+#define MMU_ACCESSED 0x080u /* query only; map sets it to avoid the hardware's update */
+#define MMU_DIRTY    0x100u
+#define MMU_HUGE     0x200u /* query: the entry is a 2 MiB leaf */
+#define MMU_SPECIAL  0x400u /* software bit: no struct page behind the frame is counted (zero page, device, vDSO) */
+
+struct mmu_flush {
+    struct mmu_space *space;
+    vaddr_t start, end;    /* range that needs flushing; start >= end: nothing */
+    bool tables_freed;     /* intermediate tables went away: paging-structure caches too */
+    struct page *tables;   /* table pages to free after the flush, linked by page->next_table */
+};
+
+int mmu_space_init(struct mmu_space *space);
+/* All user entries are gone already (mmu_unmap of everything). Frees the root. */
+void mmu_space_fini(struct mmu_space *space);
+/* Make `space` the active one on this CPU (NULL: kernel threads; may stay on the former user space lazily). IRQs off. */
+void mmu_switch(struct mmu_space *space);
+extern struct mmu_space mmu_kernel; /* the kernel half alone */
+
+/* Map one 4 KiB page; -EEXIST when something is there. */
+int mmu_map(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags);
+/* Map one 2 MiB leaf; -EEXIST when the slot is in use, even by an empty table that is not wholly empty. */
+int mmu_map_huge(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags);
+/* Map n pages at once, pages[i] to va + i * PAGE_SIZE, skipping slots in use; returns how many were mapped. For fault-around. */
+struct page;
+int mmu_map_pages(struct mmu_space *space, vaddr_t va, struct page **pages, unsigned n, unsigned flags);
+/* What is mapped at va. False: nothing. *ret_flags gets MMU_*. */
+bool mmu_query(struct mmu_space *space, vaddr_t va, paddr_t *ret_pa, unsigned *ret_flags);
+/* Put another page or other rights in the place of a present 4 KiB entry (copy-on-write, exclusive reuse). */
+void mmu_replace(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags,
+                 struct mmu_flush *flush);
+
+/*
+ * Visit each present leaf in [start, end), skipping empty tables quickly. The callback may ask for the leaf to be cleared.
+ * `old_flags` carries ACCESSED and DIRTY. A HUGE leaf that the range covers in part is split first (-ENOMEM: not split,
+ * walk stops). Tables that become empty inside the range are taken out and noted in `flush`.
+ */
+typedef void mmu_unmap_fn(void *arg, vaddr_t va, paddr_t pa, unsigned old_flags);
+int mmu_unmap(struct mmu_space *space, vaddr_t start, vaddr_t end, struct mmu_flush *flush,
+              mmu_unmap_fn *fn, void *arg);
+/* Set rights of the present leaves in the range: new = (old & ~clear) | set over READ, WRITE, EXEC. */
+int mmu_protect(struct mmu_space *space, vaddr_t start, vaddr_t end, unsigned set, unsigned clear,
+                struct mmu_flush *flush);
+/* Move leaves from [from, from+len) to the empty range at `to` (mremap). */
+int mmu_move(struct mmu_space *space, vaddr_t from, vaddr_t to, uint64_t len_bytes,
+             struct mmu_flush *flush);
+/*
+ * fork: copy the leaves of [start, end) from `src` to the empty range in `dst`. With `cow`, both sides lose WRITE.
+ * For each leaf `fn` is called before the copy (to take references); false skips the leaf.
+ */
+typedef bool mmu_copy_fn(void *arg, vaddr_t va, paddr_t pa, unsigned flags);
+int mmu_copy(struct mmu_space *dst, struct mmu_space *src, vaddr_t start, vaddr_t end, bool cow,
+             struct mmu_flush *src_flush, mmu_copy_fn *fn, void *arg);
+/* Test and clear ACCESSED in a range; returns how many were set. */
+size_t mmu_clear_accessed(struct mmu_space *space, vaddr_t start, vaddr_t end,
+                          struct mmu_flush *flush);
+
+static inline void mmu_flush_init(struct mmu_flush *flush, struct mmu_space *space)
+{
+    flush->space = space;
+    flush->start = UINT64_MAX;
+    flush->end = 0;
+    flush->tables_freed = false;
+    flush->tables = NULL;
+}
+
+/* Flush what was noted, on all CPUs that may hold it, and free the tables. Preemptible context. */
+void mmu_flush_finish(struct mmu_flush *flush);
+
+/* Kernel mappings (arenas, device memory). [va, va+len) belongs to the caller. Global, never MMU_USER. */
+int mmu_kernel_map(vaddr_t va, paddr_t pa, uint64_t len_bytes, unsigned flags);
+void mmu_kernel_unmap(vaddr_t va, uint64_t len_bytes); /* flushes everywhere; tables stay */
+/* Counters since boot for /proc/vmstat. */
+struct mmu_stats {
+    uint64_t flush_page, flush_range, flush_all;
+};
+void mmu_stats(struct mmu_stats *ret_stats);

@@ -1,0 +1,18 @@
+/*
+ * The set of CPUs, as the machine found them.
+ */
+#pragma once
+
+#include "kernel/machine/percpu.h"
+
+/* CPUs that run kernel code, those the firmware lists, and the struct of one. Any context. */
+unsigned cpu_count(void);          /* online; ids are 0 .. cpu_count()-1 */
+unsigned cpu_count_possible(void); /* online and parked */
+struct cpu *cpu_by_id(unsigned id);
+
+/* Make CPU `id` look at its need-resched flag soon. Any context. */
+void smp_send_reschedule(unsigned id);
+/* Stop all other CPUs for good; for panic. */
+void smp_stop_others(void);
+
+#define for_each_cpu(id) for ((id) = 0; (id) < cpu_count(); (id)++)

@@ -1,0 +1,37 @@
+/*
+ * Access to user memory: the only functions that may touch it. Each checks that the range lies below USER_TOP, opens SMAP, and
+ * returns -EFAULT when a fault cannot be resolved (exception table). May sleep (page faults); with page faults disabled
+ * (user_fault_disable) they fail instead of sleeping.
+ */
+#pragma once
+
+#include <arch/page.h>
+
+#include "kernel/base/errno.h"
+
+/* 0 or -EFAULT. On -EFAULT a part may have been copied; copy_from_user zeroes the rest of dst. */
+int copy_from_user(void *dst, const void __user *src, size_t len_bytes) __must_check;
+int copy_to_user(void __user *dst, const void *src, size_t len_bytes) __must_check;
+int clear_user(void __user *dst, size_t len_bytes) __must_check;
+/* The same, returning the number of bytes NOT copied, for partial reads and writes. */
+size_t copy_from_user_partial(void *dst, const void __user *src, size_t len_bytes);
+size_t copy_to_user_partial(void __user *dst, const void *src, size_t len_bytes);
+/* Copy a string of at most size-1 bytes with its NUL. Its length, -EFAULT, or -ENAMETOOLONG when no NUL was met. */
+ssize_t strncpy_from_user(char *dst, const char __user *src, size_t size);
+/* Length of a user string up to `max`, or -EFAULT; -E2BIG past max. */
+ssize_t strnlen_user(const char __user *src, size_t max);
+/* Atomic access to a user word: for futex and clear_child_tid. `*ret_old` receives the former value. */
+int user_cmpxchg_u32(uint32_t __user *addr, uint32_t expected, uint32_t desired, uint32_t *ret_old);
+
+static inline bool user_range_ok(const void __user *ptr, size_t len_bytes)
+{
+    uintptr_t start = (uintptr_t)ptr;
+    return len_bytes <= USER_TOP && start <= USER_TOP - len_bytes;
+}
+
+#define get_user(dst, ptr) copy_from_user(&(dst), (ptr), sizeof(dst))
+#define put_user(value, ptr)                                                                       \
+    ({                                                                                             \
+        __typeof__(*(ptr)) put_value_ = (__typeof__(*(ptr)))(value);                               \
+        copy_to_user((ptr), &put_value_, sizeof(put_value_));                                      \
+    })

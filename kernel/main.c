@@ -1,0 +1,62 @@
+/*
+ * The boot order, in plain sight. The machine enters kernel_main() on the boot CPU with interrupts off.
+ */
+#include "kernel/abi/boot.h"
+#include "kernel/core/log.h"
+#include "kernel/core/param.h"
+#include "kernel/core/random.h"
+#include "kernel/core/symbols.h"
+#include "kernel/core/time.h"
+#include "kernel/core/timer.h"
+#include "kernel/dev/driver.h"
+#include "kernel/dev/tty.h"
+#include "kernel/fs/initramfs.h"
+#include "kernel/machine/entry.h"
+#include "kernel/machine/init.h"
+#include "kernel/mm/arena.h"
+#include "kernel/mm/frame.h"
+#include "kernel/mm/slab.h"
+#include "kernel/proc/process.h"
+#include "kernel/sched/sched.h"
+#include "kernel/sched/work.h"
+#include "kernel/vfs/mount.h"
+#include "kernel/vm/vmspace.h"
+
+static const struct boot_handoff *boot;
+
+/* The rest of boot runs as a thread of its own and becomes process 1. */
+static void boot_thread_main(void *arg)
+{
+    (void)arg;
+    work_threads_start();             /* deferred work */
+    vfs_init();                       /* dentry and inode caches, the anonymous superblock */
+    mounts_init();                    /* the mount table */
+    vm_init();                        /* region caches, zero page, vDSO */
+    process_init();                   /* process and signal caches, job control, pid 1's identity */
+    tty_init();                       /* terminals, the console device, virtual terminals */
+    drivers_probe(boot);              /* serial, keyboard, framebuffer */
+    initramfs_mount_root(boot);       /* rootfs, unpacked from the initramfs */
+    frames_release_boot_memory(boot); /* loader memory, initramfs, .init sections */
+    process_start_init(param_string("init"), param_string("rdinit"));
+}
+
+void kernel_main(const struct boot_handoff *handoff)
+{
+    boot = handoff;
+    machine_init_early(handoff);      /* descriptor tables, traps, early serial */
+    param_init(handoff->cmdline == 0 ? "" : phys_to_virt(handoff->cmdline));
+    symbols_init();                   /* names in backtraces */
+    log_info("linnet: %s", kernel_banner());
+    frames_init(handoff);             /* page array, zones */
+    slab_init();                      /* object caches, kmalloc */
+    arena_init();                     /* kernel virtual space, stacks */
+    machine_init_cpu();               /* protections, FPU, system call entry, per-CPU areas */
+    random_init(handoff->seed, sizeof(handoff->seed), (handoff->flags & BOOT_FLAG_SEED_GOOD) != 0);
+    machine_init_platform(handoff);   /* ACPI tables, interrupt controllers */
+    machine_init_clocks();            /* clock source, event timer */
+    time_init(handoff->unix_time_s);
+    timers_init();
+    sched_init();                     /* run queue; this context becomes the idle thread */
+    thread_start(thread_create_kernel("init", boot_thread_main, NULL));
+    sched_idle_loop();
+}

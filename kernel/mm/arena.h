@@ -1,0 +1,28 @@
+/*
+ * Kernel virtual arenas: page-granular address space between BOOT_ARENA and its end, for stacks, device mappings and large
+ * buffers that need not be physically contiguous. Each allocation has an unmapped guard page on both sides.
+ * Locking: arena lock (spin, irqsave).
+ */
+#pragma once
+
+#include "kernel/mm/page.h"
+
+/* Reserve address space without backing. 0: none left. Any context. */
+vaddr_t arena_alloc(uint64_t len_bytes);
+void arena_free(vaddr_t va, uint64_t len_bytes);
+
+/* Virtually contiguous memory from single frames; zeroed. Thread context. */
+void *vmalloc(size_t size_bytes) __must_check;
+void vfree(void *ptr);
+
+/* kmalloc for small sizes, vmalloc for large ones. */
+void *kvmalloc(size_t size_bytes) __must_check;
+void kvfree(void *ptr);
+
+/* Kernel stacks: KSTACK_SIZE bytes with guard pages; freed ones are cached per CPU. Returns the lowest address or NULL. */
+#define KSTACK_SIZE 16384ull
+void *kstack_alloc(void) __must_check;
+void kstack_free(void *stack);
+/* True when `addr` lies in a guard page of a kernel stack: a stack overflow. Any context. */
+bool kstack_guard_hit(vaddr_t addr);
+void arena_init(void);

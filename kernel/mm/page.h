@@ -1,0 +1,114 @@
+/*
+ * struct page: 32 bytes of metadata for each page frame, in one virtually contiguous array indexed by frame number.
+ *
+ * Who owns the fields depends on `kind`:
+ *   PAGE_FREE   link, order, private = CPU or zone bookkeeping of the allocator        [zone lock]
+ *   PAGE_SLAB   owner = struct slab_cache, private = objects in use                    [slab's own]
+ *   PAGE_ANON   mapcount = user mappings                                               [a]
+ *   PAGE_FILE   owner = struct pagecache, index = page index in the file, mapcount     [pagecache lock]
+ *   others      free for the owner
+ *
+ * refs counts references: each page-table entry, each cache slot and each temporary user holds one. The last page_put frees it.
+ */
+#pragma once
+
+#include <arch/page.h>
+
+#include "kernel/base/atomic.h"
+#include "kernel/base/list.h"
+
+enum page_kind {
+    PAGE_RESERVED, /* not RAM, or never given to the allocator: firmware, device, bad */
+    PAGE_FREE,
+    PAGE_KERNEL,   /* frame_alloc'd by the kernel for its own use */
+    PAGE_SLAB,
+    PAGE_TABLE,    /* page table */
+    PAGE_STACK,    /* kernel stack */
+    PAGE_ANON,
+    PAGE_FILE,
+    PAGE_SHARED,   /* anonymous shared memory */
+    PAGE_DMA,
+    PAGE_NKINDS,
+};
+
+#define PAGE_FLAG_LOCKED   0x01u /* page lock: being read or written back */
+#define PAGE_FLAG_UPTODATE 0x02u
+#define PAGE_FLAG_DIRTY    0x04u
+#define PAGE_FLAG_ERROR    0x08u
+#define PAGE_FLAG_HEAD     0x10u /* first page of a higher-order block */
+#define PAGE_FLAG_PINNED   0x20u
+
+struct page {
+    uint32_t refs;     /* [a] */
+    uint32_t mapcount; /* [a] */
+    uint16_t flags;    /* [a] PAGE_FLAG_* */
+    uint8_t kind;      /* enum page_kind; changes only while nobody else refers to the page */
+    uint8_t order;     /* of the block this is the first page of */
+    uint32_t private;
+    union {
+        struct list_node link;
+        struct {
+            void *owner;
+            uint64_t index;
+        };
+        struct page *next_table; /* mmu_flush */
+    };
+};
+
+_Static_assert(sizeof(struct page) == 32, "the page array costs 0.8 % of memory");
+
+#ifdef HOST_BUILD
+extern struct page *host_page_array;
+#define PAGE_ARRAY host_page_array
+#else
+#define PAGE_ARRAY ((struct page *)BOOT_PAGE_ARRAY)
+#endif
+
+/* Only for frames inside the memory map (pfn_valid). */
+static inline struct page *pfn_to_page(pfn_t pfn)
+{
+    return PAGE_ARRAY + pfn;
+}
+
+static inline pfn_t page_to_pfn(const struct page *page)
+{
+    return (pfn_t)(page - PAGE_ARRAY);
+}
+
+static inline paddr_t page_to_phys(const struct page *page)
+{
+    return page_to_pfn(page) << PAGE_SHIFT;
+}
+
+static inline struct page *phys_to_page(paddr_t pa)
+{
+    return pfn_to_page(pa >> PAGE_SHIFT);
+}
+
+static inline void *page_to_virt(const struct page *page)
+{
+    return phys_to_virt(page_to_phys(page));
+}
+
+static inline struct page *virt_to_page(const void *va)
+{
+    return phys_to_page(virt_to_phys(va));
+}
+
+/* True when the frame is RAM with a struct page. Any context. */
+bool pfn_valid(pfn_t pfn);
+
+static inline void page_get(struct page *page)
+{
+    (void)atomic_fetch_add_relaxed(&page->refs, 1);
+}
+
+void page_free_last(struct page *page);
+
+/* Drop a reference; the last one frees the block of page->order. Any context. */
+static inline void page_put(struct page *page)
+{
+    if (__atomic_fetch_sub(&page->refs, 1, __ATOMIC_ACQ_REL) == 1) {
+        page_free_last(page);
+    }
+}

@@ -1,0 +1,40 @@
+/*
+ * Object caches: each cache hands out objects of one size from slabs of one or more pages; a per-CPU magazine (LIFO) in front
+ * makes the common alloc and free a few instructions without a shared lock.
+ *
+ * Source: Bonwick 1994; Bonwick and Adams 2001. Locking: magazines with interrupts off, cache->lock (spin, irqsave) behind.
+ */
+#pragma once
+
+#include "kernel/mm/page.h"
+
+struct slab_cache;
+
+#define SLAB_ALIGN_CACHELINE 0x1u
+
+/* `name` lives as long as the cache. align 0: 8, or 16 for sizes >= 16. ctor may be NULL; it runs once per object's life in a slab. */
+struct slab_cache *slab_cache_create(const char *name, size_t size_bytes, size_t align_bytes,
+                                     unsigned flags, void (*ctor)(void *object));
+/* All objects have been freed. */
+void slab_cache_destroy(struct slab_cache *cache);
+
+#define ALLOC_ZERO 0x1u
+/* NULL: no memory. Any context. */
+void *slab_alloc(struct slab_cache *cache, unsigned flags) __must_check;
+void slab_free(struct slab_cache *cache, void *object); /* NULL is fine */
+static inline void *slab_zalloc(struct slab_cache *cache)
+{
+    return slab_alloc(cache, ALLOC_ZERO);
+}
+
+/* Give empty slabs back to the frame allocator; returns pages freed. */
+size_t slab_shrink_all(void);
+
+struct slab_info {
+    const char *name;
+    size_t object_size;
+    uint64_t objects_active, objects_total, slabs;
+    unsigned objects_per_slab, pages_per_slab;
+};
+bool slab_describe(unsigned index, struct slab_info *ret_info); /* for /proc/slabinfo */
+void slab_init(void);

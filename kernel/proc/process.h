@@ -1,0 +1,158 @@
+/*
+ * Processes: what threads share: identity, family, signals, limits, times.
+ *
+ * Locks:  T the process tree lock (rwsem-like spinlock `process_tree_lock`): family, groups, sessions
+ *         S process->siglock (spin, irqsave): signal state      I immutable      a atomic
+ * Order: tree lock -> siglock -> run queue lock.
+ */
+#pragma once
+
+#include <asm/siginfo.h>
+#include <asm/signal.h>
+#include <linux/resource.h>
+
+#include "kernel/sched/pid.h"
+#include "kernel/sched/wait.h"
+#include "kernel/security/cred.h"
+#include "kernel/vfs/fdtable.h"
+#include "kernel/vm/vmspace.h"
+
+#define SIGNAL_COUNT 64 /* signals are 1..64 */
+
+/* Kernel form of struct sigaction for x86-64 (rt_sigaction(2)). */
+struct signal_action {
+    uint64_t handler; /* SIG_DFL, SIG_IGN or an address */
+    uint64_t flags;
+    uint64_t restorer;
+    uint64_t mask;
+};
+
+struct signal_queued {
+    struct list_node node;
+    siginfo_t info;
+    struct cred *accounted; /* RLIMIT_SIGPENDING */
+};
+
+/* Pending signals of a process or a thread. */
+struct signal_pending {
+    uint64_t set;            /* [S] bit signo-1 */
+    struct list_node queue;  /* [S] struct signal_queued; a set bit without an entry has no info (memory was short) */
+};
+
+enum process_state { PROCESS_LIVE, PROCESS_ZOMBIE, PROCESS_DEAD };
+
+struct process {
+    struct refcount refs;
+    struct pid *pid;               /* [I] */
+    struct thread *leader;         /* [I] main thread */
+    struct list_node threads;      /* [T] */
+    unsigned nthreads;             /* [T] live */
+    enum process_state state;      /* [T] */
+
+    struct process *parent;        /* [T] reaper once orphaned */
+    struct list_node children;     /* [T] */
+    struct list_node sibling;      /* [T] */
+    struct pid *group, *session;   /* [T] referenced */
+    struct list_node group_node, session_node; /* [T] */
+    bool session_leader;           /* [T] */
+    void *tty;                     /* [T] controlling terminal of the session (struct tty), referenced by the session leader */
+    struct wait_queue child_wait;  /* wait4: a child changed state */
+    struct wait_queue exit_wait;   /* vfork parent, pidfd */
+    bool vfork_done;               /* [a] */
+    bool did_exec;                 /* [T] setpgid's -EACCES */
+    bool child_subreaper;          /* [T] */
+    int pdeath_signal;             /* [T] */
+
+    struct spinlock siglock;
+    struct signal_action actions[SIGNAL_COUNT]; /* [S] */
+    struct signal_pending shared;  /* [S] */
+    struct signal_pending private; /* [S] main thread's own */
+    uint64_t altstack_base, altstack_size; /* [o] sigaltstack of the thread */
+    uint32_t altstack_flags;
+    int stop_signal;               /* [S] group stop in effect */
+    bool stopped;                  /* [S] */
+    bool stop_reported, continued, continue_reported; /* [S] what wait4 has yet to tell */
+    int exit_code;                 /* [T] wait status: code << 8, or signal | 0x80 for core */
+    int exit_signal;               /* [I] to the parent: SIGCHLD */
+    bool group_exiting;            /* [S] */
+
+    struct rlimit64 limits[RLIM_NLIMITS]; /* [S] */
+    ktime_t start_time;            /* [I] monotonic */
+    ktime_t child_user_ns, child_system_ns; /* [T] reaped children */
+    uint64_t child_minflt, child_majflt, child_maxrss;
+    struct timer real_timer;       /* ITIMER_REAL, alarm */
+    ktime_t real_interval;         /* [S] */
+    ktime_t prof_value, prof_interval, virt_value, virt_interval; /* [S] ns left */
+    uint32_t nsigqueued;           /* [a] */
+    uint32_t personality;
+    bool no_new_privs, keep_caps, dumpable;
+    int oom_score_adj;
+    uint64_t io_read_bytes, io_write_bytes, syscr, syscw; /* [a] /proc/PID/io */
+};
+
+extern struct spinlock process_tree_lock;
+
+static inline struct process *process_current(void)
+{
+    return current_thread()->process;
+}
+static inline struct process *process_get(struct process *process)
+{
+    refcount_get(&process->refs);
+    return process;
+}
+void process_put(struct process *process);
+/* The live process with this number, referenced, or NULL. */
+struct process *process_find(int pid);
+void process_init(void);
+/*
+ * Turn the current kernel thread into process 1 and run the first of: `rdinit`, `init` (parameters, NULL when absent), /init,
+ * /sbin/init, /bin/sh. Panics with the reasons when none starts. Returns to the machine's user entry.
+ */
+void process_start_init(const char *init, const char *rdinit);
+uint64_t process_count(void);
+extern struct process *process_init_task;
+
+/* clone(2), clone3(2) in process form; thread flags are -EINVAL for now and logged by name. Returns the child's pid. */
+struct clone_request {
+    uint64_t flags;        /* CLONE_* without the exit signal */
+    int exit_signal;
+    uint64_t stack;        /* 0: the parent's stack pointer */
+    uint64_t tls;
+    int __user *parent_tid;
+    uint32_t __user *child_tid;
+    int __user *pidfd;
+};
+int64_t process_clone(const struct clone_request *request);
+/* execve(2): argv and envp in user memory. Does not return to the old image on success: result is 0 and the frame is new. */
+int process_exec(int dirfd, const char *path, const char __user *const __user *argv,
+                 const char __user *const __user *envp, int flags);
+int process_exec_kernel(const char *path, const char *const *argv, const char *const *envp);
+void process_exit(int wait_status) __noreturn;      /* this thread and, as the last one, the process */
+void process_exit_group(int wait_status) __noreturn;
+
+/* wait4(2) and waitid(2). which: as waitid's idtype. */
+struct wait_request {
+    int which;          /* P_ALL P_PID P_PGID P_PIDFD */
+    int id;
+    int options;        /* WNOHANG WEXITED WSTOPPED WCONTINUED WNOWAIT __WALL ... */
+    int ret_status;     /* wait4's status word */
+    siginfo_t ret_info;
+    struct rusage ret_usage;
+};
+/* The pid, 0 with WNOHANG when nothing changed, -ECHILD, -ERESTARTSYS. */
+int64_t process_wait(struct wait_request *request);
+void process_rusage(struct process *process, int who, struct rusage *ret_usage);
+
+int process_setpgid(int pid, int pgid);
+int process_getpgid(int pid);
+int process_getsid(int pid);
+int process_setsid(void);
+
+uint64_t process_limit(unsigned resource);           /* soft limit of the current process */
+int process_prlimit(int pid, unsigned resource, const struct rlimit64 *new, struct rlimit64 *ret_old);
+
+/* May the current thread inspect `target` (ptrace(2), "access mode checking")? */
+bool process_may_access(struct process *target);
+/* Walk for /proc and kill(-1): first live process with pid >= nr, referenced. */
+struct process *process_next(int nr);

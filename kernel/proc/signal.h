@@ -1,0 +1,38 @@
+/*
+ * Signals (signal(7)): sending, queueing, delivery on the way to user mode.
+ */
+#pragma once
+
+#include "kernel/proc/process.h"
+
+#define SIGMASK(n) (1ull << ((n)-1))
+/* What cannot be blocked, caught or ignored. */
+#define SIGMASK_UNBLOCKABLE (SIGMASK(SIGKILL) | SIGMASK(SIGSTOP))
+
+/* Fill the common cases. */
+void siginfo_kernel(siginfo_t *info, int signo);                  /* SI_KERNEL */
+void siginfo_user(siginfo_t *info, int signo, int code);          /* from the current process: SI_USER, SI_TKILL, SI_QUEUE */
+
+/* Send without a permission check. Any context. 0, or -EAGAIN when a real-time signal's queue limit is reached. */
+int signal_send_process(struct process *target, const siginfo_t *info);
+int signal_send_thread(struct thread *target, const siginfo_t *info);
+int signal_send_group(struct pid *group, const siginfo_t *info);
+/* An exception of the current thread: if blocked or ignored the process dies of it. */
+void signal_force(const siginfo_t *info);
+/* kill(2), tgkill(2), rt_sigqueueinfo(2) with permission checks. */
+int signal_kill(int pid, const siginfo_t *info);
+int signal_tgkill(int tgid, int tid, const siginfo_t *info);
+bool signal_may_send(struct process *target, int signo);
+
+int signal_action_set(int signo, const struct signal_action *new, struct signal_action *ret_old);
+/* Change the current thread's mask; SIGKILL and SIGSTOP are dropped from it. */
+void signal_mask_set(uint64_t mask);
+uint64_t signal_pending_set(void); /* sigpending(2) */
+/* sigtimedwait(2): dequeues one of `set`; its number, -EAGAIN on timeout, -EINTR. */
+int signal_wait(uint64_t set, siginfo_t *ret_info, ktime_t deadline);
+/* exec: handlers to default, alternate stack gone. fork: nothing pending in the child. */
+void signal_reset_for_exec(struct process *process);
+/* All queued entries of a dying process. */
+void signal_pending_flush(struct signal_pending *pending);
+/* Recompute THREAD_WORK_SIGNAL after the mask or the pending set changed. siglock held. */
+void signal_recalc_locked(struct thread *thread);

@@ -1,0 +1,67 @@
+/*
+ * struct pid: a process, process-group or session number with its own life, so that a stale number never names a newcomer. It lives
+ * here, low, because terminals and files refer to groups and sessions without knowing processes.
+ *
+ * Locks: the table's spinlock; refs atomic. What hangs on it (processes of the group ...) belongs to kernel/proc, which
+ * keeps it under its own tree lock.
+ */
+#pragma once
+
+#include "kernel/base/list.h"
+#include "kernel/sync/refcount.h"
+
+#define PID_MAX_DEFAULT 32768
+
+struct thread;
+struct process;
+
+struct pid {
+    int nr;                          /* [I] */
+    struct refcount refs;
+    struct process *process;         /* [proc tree lock] the process with this pid, NULL once reaped */
+    struct thread *thread;           /* [proc tree lock] the thread with this tid */
+    struct list_node group_members;  /* [proc tree lock] struct process.group_node */
+    struct list_node session_members; /* [proc tree lock] struct process.session_node */
+};
+
+/* Next free number with one reference; NULL: no memory, or *ret_err = -EAGAIN when all are in use. */
+struct pid *pid_alloc(int *ret_err);
+/* The pid with this number, referenced, or NULL. */
+struct pid *pid_find(int nr);
+void pid_put(struct pid *pid); /* NULL is fine; the number is free again with the last reference */
+static inline struct pid *pid_get(struct pid *pid)
+{
+    if (pid != NULL) {
+        refcount_get(&pid->refs);
+    }
+    return pid;
+}
+static inline int pid_nr(const struct pid *pid)
+{
+    return pid == NULL ? 0 : pid->nr;
+}
+/* Walk in ascending order: the first with number >= nr, referenced; NULL at the end. For /proc. */
+struct pid *pid_next(int nr);
+int pid_last_allocated(void);
+
+/*
+ * The upward contract of job control: implemented by kernel/proc, used by terminals and by files' F_SETOWN. Registered once at boot.
+ */
+struct jobctl_ops {
+    /* Send to every member of the group; sender checks are the caller's. -ESRCH: empty group. Any context. */
+    int (*signal_group)(struct pid *group, int signo);
+    int (*signal_process)(struct pid *process, int signo);
+    /* Of the current process. Borrowed pointers, valid while the process lives. */
+    struct pid *(*current_group)(void);
+    struct pid *(*current_session)(void);
+    bool (*current_is_session_leader)(void);
+    /* Would the current process be stopped by, or does it ignore or block, this signal? */
+    bool (*current_ignores)(int signo);
+    /* Is the group orphaned (POSIX.1-2017, 3.264)? */
+    bool (*group_is_orphaned)(struct pid *group);
+    bool (*group_in_session)(struct pid *group, struct pid *session);
+    /* The session's controlling terminal went or came: every process of the session is told. tty is opaque here. */
+    void (*session_set_tty)(struct pid *session, void *tty);
+    void *(*current_tty)(void); /* the controlling terminal of the current session, not referenced; or NULL */
+};
+extern const struct jobctl_ops *jobctl;

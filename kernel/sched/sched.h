@@ -1,0 +1,56 @@
+/*
+ * The scheduler's interface: sleeping, waking, yielding, priorities. Behind it: a run queue per CPU, ordered by virtual
+ * runtime, with a slice timer that is armed only while more than one thread wants the CPU (so an idle or single-threaded
+ * CPU takes no slice interrupts).
+ */
+#pragma once
+
+#include "kernel/sched/thread.h"
+
+void sched_init(void);
+/* Turn the boot thread into CPU 0's idle thread. Never returns. */
+void sched_idle_loop(void) __noreturn;
+
+/* Choose another thread if there is a better one. Preemption on, may sleep if the caller set its state. */
+void schedule(void);
+/* sched_yield(2). */
+void sched_yield_cpu(void);
+
+/*
+ * Wake a thread that is in one of the states of `mask` (BIT(THREAD_SLEEPING) ...). True when it was sleeping. Any context.
+ */
+bool thread_wake_states(struct thread *thread, uint32_t mask);
+static inline bool thread_wake(struct thread *thread)
+{
+    return thread_wake_states(thread, BIT(THREAD_SLEEPING) | BIT(THREAD_UNINTERRUPTIBLE));
+}
+
+/*
+ * The lower-level way to sleep, for code that has its own queues:
+ *     thread_prepare_sleep(THREAD_SLEEPING);  if (!condition) schedule();  thread_finish_sleep();
+ * A wake between the two makes schedule() return at once.
+ */
+void thread_prepare_sleep(enum thread_state state);
+void thread_finish_sleep(void);
+/* schedule() that returns at the latest at the absolute `deadline`; true when it passed. State was prepared. */
+bool schedule_until(ktime_t deadline);
+
+/* Sleep at least ns. Not interrupted by signals. */
+void thread_sleep_ns(ktime_t ns);
+/* Sleep until the absolute monotonic deadline; -ERESTARTNOHAND when a signal came first. */
+int thread_sleep_until_interruptible(ktime_t deadline);
+
+void sched_set_nice(struct thread *thread, int nice); /* -20..19 */
+/* Runnable threads over all CPUs, and the three load averages in 1/2048. */
+unsigned sched_nr_running(void);
+void sched_load(uint64_t ret_load[3]);
+struct sched_cpu_stats {
+    ktime_t user_ns, nice_ns, system_ns, idle_ns, irq_ns;
+    uint64_t switches;
+};
+void sched_cpu_stats(unsigned cpu, struct sched_cpu_stats *ret_stats);
+uint64_t sched_total_forks(void);
+
+/* Hook of kernel/proc: called by the 100 Hz tick in hard interrupt context for a running user thread (itimers, limits). */
+extern void (*sched_tick_hook)(struct thread *thread, bool user_mode);
+#define SCHED_TICK_HZ 100

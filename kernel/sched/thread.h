@@ -1,0 +1,144 @@
+/*
+ * struct thread: what the scheduler runs. The process, files, address space and credentials hang on it by pointers whose
+ * types belong to higher rooms; this room only carries them.
+ *
+ * Life: thread_create() -> thread_start() -> runs -> thread_exit() -> reaped by the last reference (thread_put).
+ *
+ * Locks:  I immutable once started   r runqueue lock of thread->cpu   o only the thread itself   a atomic
+ *         w lock of the wait queue   p process lock (kernel/proc)
+ */
+#pragma once
+
+#include "kernel/base/list.h"
+#include "kernel/base/rbtree.h"
+#include "kernel/core/timer.h"
+#include "kernel/machine/cpu.h"
+#include "kernel/sync/refcount.h"
+#include "kernel/sync/spinlock.h"
+
+struct vmspace;
+struct fdtable;
+struct fs_context;
+struct cred;
+struct process;
+struct pid;
+struct wait_queue;
+
+enum thread_state {
+    THREAD_NEW,
+    THREAD_RUNNABLE,      /* on a run queue or running */
+    THREAD_SLEEPING,      /* woken by its event or by a signal */
+    THREAD_UNINTERRUPTIBLE,
+    THREAD_STOPPED,       /* job control or tracing */
+    THREAD_DEAD,
+};
+
+/* thread->work bits: something to do before user mode runs again. Checked by the machine on each return. */
+#define THREAD_WORK_RESCHED 0x01u
+#define THREAD_WORK_SIGNAL  0x02u /* a signal may be deliverable */
+#define THREAD_WORK_STOP    0x04u /* group stop requested */
+#define THREAD_WORK_NOTIFY  0x08u /* task_work queued */
+#define THREAD_WORK_FPU     0x10u /* FPU registers do not hold this thread's state */
+#define THREAD_WORK_TRACE   0x20u /* system call tracer is on: the entry path logs the call */
+#define THREAD_WORK_SIGMASK 0x40u /* restore saved_sigmask when no handler ran (sigsuspend, ppoll) */
+
+#define COMM_SIZE 16
+
+/* Static priorities: smaller runs first. 0..99 real time (reserved), 100..139 nice -20..19, 140 idle. */
+#define PRIO_NICE_0 120
+#define PRIO_IDLE   140
+
+struct thread {
+    struct arch_thread arch;        /* [o] saved CPU state */
+    uint32_t work;                  /* [a] THREAD_WORK_*: first cache line with arch: the exit path reads it */
+    uint32_t state;                 /* [r] enum thread_state; set by the thread itself before it sleeps */
+    void *stack;                    /* [I] lowest address of the kernel stack, KSTACK_SIZE bytes */
+    struct mmu_space *mmu;          /* [o] active page tables, NULL for kernel threads */
+
+    /* What higher rooms hang here. */
+    struct process *process;        /* [I] */
+    struct vmspace *vm;             /* [o][p] NULL for kernel threads */
+    struct fdtable *files;          /* [o][p] */
+    struct fs_context *fs;          /* [o][p] root, working directory, umask */
+    struct cred *cred;              /* [o] replaced as a whole; read by others under the process lock */
+    struct pid *pid;                /* [I] thread id */
+
+    /* Scheduling. */
+    struct rb_node run_node;        /* [r] */
+    uint64_t vruntime;              /* [r] weighted ns */
+    ktime_t exec_start;             /* [r] */
+    ktime_t runtime_ns;             /* [r] CPU time so far */
+    ktime_t slice_end;              /* [r] */
+    uint32_t cpu;                   /* [r] */
+    uint16_t prio;                  /* [r] effective */
+    int8_t nice;                    /* [r] */
+    bool on_queue;                  /* [r] */
+    bool on_cpu;                    /* [a] still switching out: wakers on other CPUs wait for it */
+    uint64_t utime_ticks, stime_ticks; /* [o] samples of the 100 Hz tick, scaled to runtime_ns on reading */
+    uint64_t nvcsw, nivcsw;         /* [r] voluntary and involuntary switches */
+    uint64_t minflt, majflt;        /* [o] */
+    uint64_t cpu_mask[4];           /* [r] affinity */
+
+    /* Waiting. */
+    struct wait_queue *waiting_on;  /* [o] for /proc/PID/wchan */
+    struct timer sleep_timer;       /* [o] */
+
+    /* Signals (kernel/proc owns the meaning). */
+    uint64_t sig_blocked;           /* [o] written only by the thread; read by senders under the process' signal lock */
+    uint64_t saved_sigmask;         /* [o] for THREAD_WORK_SIGMASK */
+    struct thread_restart {         /* [o] ERESTART_RESTARTBLOCK */
+        int64_t (*fn)(struct thread_restart *restart);
+        uint64_t arg[4];
+    } restart;
+
+    uint32_t __user *clear_child_tid; /* [o] */
+    uint32_t fault_disabled;        /* [o] user_fault_disable depth */
+    void *journal;                  /* [o] for file systems: handle of the running transaction */
+    struct refcount refs;
+    char comm[COMM_SIZE];           /* [o] torn reads are harmless */
+    ktime_t start_time;             /* [I] monotonic */
+    struct list_node all_node;      /* thread list lock */
+#ifdef CONFIG_LOCKDEP
+    struct {
+        const void *lock;
+        uint16_t class;
+    } held_locks[16];               /* [o] */
+    unsigned nheld;
+#endif
+};
+
+/* A kernel thread, not yet started; NULL on no memory. Its last action is to return from fn. */
+struct thread *thread_create_kernel(const char *comm, void (*fn)(void *arg), void *arg);
+/*
+ * A thread structure with a kernel stack for a user process: refs 1, state NEW, all pointers of higher rooms NULL;
+ * scheduling parameters inherited from the current thread. The caller fills it, calls cpu_thread_init_user, then thread_start.
+ */
+struct thread *thread_create_user(const char *comm);
+/* Make a NEW thread runnable. */
+void thread_start(struct thread *thread);
+/* A NEW thread that was never started. */
+void thread_discard(struct thread *thread);
+/* End the current thread. Higher rooms have let go of what they hung on it. Its structure lives until the last thread_put. */
+void thread_exit(void) __noreturn;
+void thread_put(struct thread *thread);
+static inline void thread_get(struct thread *thread)
+{
+    refcount_get(&thread->refs);
+}
+
+/* Set work bits of any thread and make it notice: kicks it out of user mode when it runs on another CPU. */
+void thread_set_work(struct thread *thread, uint32_t bits);
+static inline void thread_clear_work(struct thread *thread, uint32_t bits)
+{
+    (void)__atomic_fetch_and(&thread->work, ~bits, __ATOMIC_RELAXED);
+}
+
+static inline bool thread_signal_pending(const struct thread *thread)
+{
+    return (atomic_load_relaxed(&thread->work) & THREAD_WORK_SIGNAL) != 0;
+}
+
+/* User and system CPU time in ns, exact in sum. */
+void thread_times(struct thread *thread, ktime_t *ret_user, ktime_t *ret_system);
+
+extern struct thread boot_thread; /* CPU 0's idle thread, on the boot stack */

@@ -1,0 +1,49 @@
+/*
+ * Credentials: immutable, shared, replaced as a whole (cred_clone, change, cred_commit by the thread itself).
+ * Capabilities as in capabilities(7); all sets are 64-bit masks.
+ */
+#pragma once
+
+#include "kernel/sched/thread.h"
+
+struct group_list {
+    struct refcount refs;
+    uint32_t count;
+    uint32_t gids[]; /* sorted */
+};
+
+struct cred {
+    struct refcount refs;
+    uint32_t uid, euid, suid, fsuid;
+    uint32_t gid, egid, sgid, fsgid;
+    uint64_t cap_permitted, cap_effective, cap_inheritable, cap_bounding, cap_ambient;
+    uint32_t securebits;
+    struct group_list *groups; /* NULL: none */
+};
+
+extern struct cred cred_init_user; /* root with everything: init's */
+
+static inline const struct cred *cred_current(void)
+{
+    return current_thread()->cred;
+}
+
+static inline struct cred *cred_get(struct cred *cred)
+{
+    refcount_get(&cred->refs);
+    return cred;
+}
+void cred_put(struct cred *cred);
+/* A private copy with one reference, or NULL. */
+struct cred *cred_clone(const struct cred *cred);
+/* Make `cred` (reference taken over) the current thread's. */
+void cred_commit(struct cred *cred);
+
+bool cred_in_group(const struct cred *cred, uint32_t gid); /* fsgid or supplementary */
+bool cred_has_cap(const struct cred *cred, unsigned cap);  /* CAP_* of linux/capability.h */
+static inline bool current_has_cap(unsigned cap)
+{
+    return cred_has_cap(cred_current(), cap);
+}
+struct group_list *group_list_create(const uint32_t *gids, uint32_t count); /* sorts; NULL: no memory */
+void group_list_put(struct group_list *groups);

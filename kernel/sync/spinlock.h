@@ -1,0 +1,131 @@
+/*
+ * Ticket spinlock: fair, one word. Holding one disables preemption; the holder never sleeps.
+ *
+ * spin_lock()          data never touched by interrupt handlers
+ * spin_lock_irq()      caller knows interrupts are on
+ * spin_lock_irqsave()  anywhere
+ *
+ * Each place that initialises a lock names its class (a static struct), so locks of one kind share an order.
+ */
+#pragma once
+
+#include "kernel/base/atomic.h"
+#include "kernel/machine/preempt.h"
+#include "kernel/sync/lockdep.h"
+
+struct spinlock {
+    union {
+        uint32_t value; /* [a] */
+        struct {
+            uint16_t owner; /* ticket being served */
+            uint16_t next;  /* next ticket to hand out */
+        };
+    };
+#ifdef CONFIG_LOCKDEP
+    struct lock_class *class;
+#endif
+};
+
+#ifdef CONFIG_LOCKDEP
+#define SPINLOCK_INIT(text)                                                                        \
+    {                                                                                              \
+        .class = &(struct lock_class)                                                              \
+        {                                                                                          \
+            .name = text                                                                           \
+        }                                                                                          \
+    }
+#define spin_init(lock, text)                                                                      \
+    do {                                                                                           \
+        static struct lock_class lock_class_ = {.name = (text)};                                   \
+        (lock)->value = 0;                                                                         \
+        (lock)->class = &lock_class_;                                                              \
+    } while (0)
+#define SPIN_CLASS_(lock) ((lock)->class)
+#else
+#define SPINLOCK_INIT(text)                                                                        \
+    {                                                                                              \
+        .value = 0                                                                                 \
+    }
+#define spin_init(lock, text) ((lock)->value = 0)
+#define SPIN_CLASS_(lock)     NULL
+#endif
+
+/* The slow path: wait until our ticket is served. */
+void spin_wait(struct spinlock *lock, uint16_t ticket);
+
+static inline void spin_lock_raw_(struct spinlock *lock)
+{
+    uint32_t old = __atomic_fetch_add(&lock->value, 0x10000u, __ATOMIC_ACQUIRE);
+    if (unlikely((uint16_t)(old >> 16) != (uint16_t)old)) {
+        spin_wait(lock, (uint16_t)(old >> 16));
+    }
+}
+
+static inline void spin_unlock_raw_(struct spinlock *lock)
+{
+    /* Only the holder writes `owner`. Pairs with the acquire in spin_lock and spin_wait. */
+    __atomic_store_n(&lock->owner, (uint16_t)(lock->owner + 1), __ATOMIC_RELEASE);
+}
+
+static inline void spin_lock(struct spinlock *lock)
+{
+    preempt_disable();
+    lockdep_acquire(SPIN_CLASS_(lock), lock, false, (uintptr_t)__builtin_return_address(0));
+    spin_lock_raw_(lock);
+}
+
+static inline void spin_unlock(struct spinlock *lock)
+{
+    lockdep_release(SPIN_CLASS_(lock), lock);
+    spin_unlock_raw_(lock);
+    preempt_enable();
+}
+
+static inline bool spin_trylock(struct spinlock *lock)
+{
+    preempt_disable();
+    uint32_t old = atomic_load_relaxed(&lock->value);
+    if ((uint16_t)(old >> 16) == (uint16_t)old &&
+        __atomic_compare_exchange_n(&lock->value, &old, old + 0x10000u, false, __ATOMIC_ACQUIRE,
+                                    __ATOMIC_RELAXED)) {
+        lockdep_acquire(SPIN_CLASS_(lock), lock, true, (uintptr_t)__builtin_return_address(0));
+        return true;
+    }
+    preempt_enable();
+    return false;
+}
+
+static inline uint64_t spin_lock_irqsave(struct spinlock *lock)
+{
+    uint64_t flags = irq_save();
+    spin_lock(lock);
+    return flags;
+}
+
+static inline void spin_unlock_irqrestore(struct spinlock *lock, uint64_t flags)
+{
+    lockdep_release(SPIN_CLASS_(lock), lock);
+    spin_unlock_raw_(lock);
+    irq_restore(flags);
+    preempt_enable();
+}
+
+static inline void spin_lock_irq(struct spinlock *lock)
+{
+    irq_disable();
+    spin_lock(lock);
+}
+
+static inline void spin_unlock_irq(struct spinlock *lock)
+{
+    lockdep_release(SPIN_CLASS_(lock), lock);
+    spin_unlock_raw_(lock);
+    irq_enable();
+    preempt_enable();
+}
+
+static inline bool spin_is_locked(const struct spinlock *lock)
+{
+    uint32_t value = atomic_load_relaxed(&lock->value);
+    return (uint16_t)(value >> 16) != (uint16_t)value;
+}

@@ -1,0 +1,141 @@
+/*
+ * Open files and what can be done with them.
+ *
+ * Locking: pos_lock (mutex) orders reads and writes that use the file position (POSIX.1-2017, 2.9.7); flags are atomic; refs atomic.
+ */
+#pragma once
+
+#include "kernel/sched/poll.h"
+#include "kernel/vfs/path.h"
+#include "kernel/vm/vmspace.h"
+
+struct file;
+
+/* Receives directory entries; false stops the walk (buffer full): that entry is not consumed. `cookie` is the position
+ * after the entry. type is DT_*. */
+struct dir_context {
+    bool (*emit)(struct dir_context *ctx, const char *name, unsigned len, uint64_t ino,
+                 unsigned type, loff_t cookie);
+    loff_t pos; /* in: where to start (0: the beginning); out: where to go on */
+};
+
+struct file_ops {
+    /* Called by open after the inode's permission was checked; may replace file->fops (devices). NULL: nothing to do. */
+    int (*open)(struct inode *inode, struct file *file);
+    void (*release)(struct file *file);                  /* last reference */
+    int (*flush)(struct file *file);                     /* each close(2) of a descriptor */
+    /* `pos` is file->pos or a local of pread; NULL-seek files ignore it. Honour O_NONBLOCK of file->flags. */
+    ssize_t (*read)(struct file *file, struct iov_iter *to, loff_t *pos);
+    ssize_t (*write)(struct file *file, struct iov_iter *from, loff_t *pos);
+    loff_t (*llseek)(struct file *file, loff_t offset, int whence); /* NULL: -ESPIPE */
+    int (*iterate)(struct file *file, struct dir_context *ctx);     /* directories; inode lock held for reading */
+    uint32_t (*poll)(struct file *file, struct poll_table *table);  /* NULL: always readable and writable */
+    int64_t (*ioctl)(struct file *file, unsigned cmd, uint64_t arg);  /* -ENOTTY: unknown */
+    /* Fill file->source for a mapping; -ENODEV when NULL. */
+    int (*mmap)(struct file *file, uint32_t vm_flags, struct vm_source **ret_source);
+    int (*fsync)(struct file *file, bool data_only);
+    int (*fasync)(struct file *file, bool on);
+    void (*show_fdinfo)(struct file *file, char *buf, size_t size);
+};
+
+#define FMODE_READ    0x01u
+#define FMODE_WRITE   0x02u
+#define FMODE_EXEC    0x04u /* opened by execve */
+#define FMODE_PATH    0x08u /* O_PATH */
+#define FMODE_SEEK    0x10u /* has a position */
+#define FMODE_PREAD   0x20u /* pread and pwrite work */
+#define FMODE_NONOTIFY 0x40u
+
+struct file {
+    const struct file_ops *fops; /* [I] after open */
+    struct inode *inode;         /* [I] referenced through path.dentry, or its own for anonymous files */
+    struct refcount refs;
+    uint32_t flags;              /* [a] O_* that F_GETFL shows */
+    uint32_t mode;               /* [I] FMODE_* */
+    loff_t pos;                  /* [pos_lock] */
+    struct mutex pos_lock;
+    struct path path;            /* [I] referenced */
+    struct cred *cred;           /* [I] the opener's */
+    void *private;               /* the driver's */
+    struct vm_source source;     /* what regions refer to; its get and put count this file */
+    struct pid *owner;           /* [owner_lock] F_SETOWN */
+    int owner_signal;            /* F_SETSIG */
+    uint32_t seals;              /* memfd */
+    bool flock_held;             /* a flock may be there: release looks */
+};
+
+static inline struct file *file_get(struct file *file)
+{
+    refcount_get(&file->refs);
+    return file;
+}
+void file_put(struct file *file); /* NULL is fine; the last put releases; may sleep */
+
+/*
+ * open(2) with kernel strings: all of O_CREAT, O_EXCL, O_TRUNC, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_TMPFILE, O_APPEND ... checked as
+ * open(2) says. `resolve` are LOOKUP_* of openat2. *ret_file has one reference.
+ */
+int vfs_open(int dirfd, const char *name, int flags, uint32_t mode, unsigned resolve,
+             struct file **ret_file);
+int vfs_open_path(const struct path *path, int flags, struct file **ret_file);
+/* A file without a name: pipes, memfd, eventfd. `name` is what /proc/PID/fd shows ("pipe:[123]"); takes over the inode reference. */
+int file_create_anonymous(struct inode *inode, const char *name, const struct file_ops *fops,
+                          int flags, unsigned mode, struct file **ret_file);
+/* The superblock of anonymous inodes (pipefs, anon_inodefs) and a fresh inode on it. */
+struct inode *anon_inode_create(uint32_t mode);
+
+ssize_t vfs_read(struct file *file, struct iov_iter *to, loff_t *pos);   /* pos NULL: the file's own */
+ssize_t vfs_write(struct file *file, struct iov_iter *from, loff_t *pos);
+loff_t vfs_llseek(struct file *file, loff_t offset, int whence);
+int vfs_truncate(const struct path *path, loff_t size);
+int vfs_ftruncate(struct file *file, loff_t size);
+int vfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len_bytes);
+int vfs_fsync(struct file *file, bool data_only);
+uint32_t vfs_poll(struct file *file, struct poll_table *table);
+/* splice-like copy between files through kernel buffers: sendfile, copy_file_range. NULL positions: the files' own. */
+ssize_t vfs_sendfile(struct file *out, struct file *in, loff_t *pos, size_t count);
+ssize_t vfs_copy_file_range(struct file *in, loff_t *in_pos, struct file *out, loff_t *out_pos,
+                            size_t count);
+/* Read a whole range into a kernel buffer (exec, initramfs). Bytes read or an error. */
+ssize_t file_read_kernel(struct file *file, void *buf, size_t len_bytes, loff_t pos);
+
+/* Names: all take (dirfd, kernel string), check permissions, and keep the dentry cache right. */
+int vfs_mkdir(int dirfd, const char *name, uint32_t mode);
+int vfs_mknod(int dirfd, const char *name, uint32_t mode, uint64_t rdev);
+int vfs_symlink(const char *target, int dirfd, const char *name);
+int vfs_link(int old_dirfd, const char *old_name, int new_dirfd, const char *new_name, unsigned flags);
+int vfs_unlink(int dirfd, const char *name);
+int vfs_rmdir(int dirfd, const char *name);
+int vfs_rename(int old_dirfd, const char *old_name, int new_dirfd, const char *new_name, unsigned flags);
+ssize_t vfs_readlink(const struct path *path, char *buf, size_t size);
+int vfs_access(int dirfd, const char *name, int mode, int flags);
+int vfs_stat_path(const struct path *path, struct inode_stat *ret_stat);
+int vfs_chdir(const struct path *path);
+int vfs_chroot(const struct path *path);
+
+/* Generic file operations for files whose data lives in inode->cache. */
+ssize_t generic_file_read(struct file *file, struct iov_iter *to, loff_t *pos);
+ssize_t generic_file_write(struct file *file, struct iov_iter *from, loff_t *pos);
+loff_t generic_file_llseek(struct file *file, loff_t offset, int whence);
+int generic_file_mmap(struct file *file, uint32_t vm_flags, struct vm_source **ret_source);
+/* -ESPIPE */
+loff_t no_llseek(struct file *file, loff_t offset, int whence);
+
+/* flock(2), fcntl record locks (POSIX and OFD), /proc/locks. owner of POSIX locks: the fdtable. */
+int vfs_flock(struct file *file, int operation);
+struct flock;
+int vfs_posix_lock(struct file *file, int cmd, struct flock *lock);
+void vfs_locks_close(struct file *file, void *owner); /* close(2): POSIX locks of `owner` on the inode go */
+void vfs_locks_release(struct file *file);            /* last reference: flock and OFD locks go */
+
+/* Device nodes: kernel/dev fills the table that open(2) of a character or block special file consults. */
+int chrdev_open(struct inode *inode, struct file *file); /* in vfs/chrdev.c: finds the registered operations by rdev */
+int chrdev_register(uint32_t major, uint32_t minor_first, uint32_t minor_count, const char *name,
+                    const struct file_ops *fops);
+bool chrdev_describe(unsigned index, uint32_t *ret_major, const char **ret_name); /* /proc/devices */
+#define DEV_MAKE(major, minor)                                                                     \
+    ((((uint64_t)(major)&0xfffu) << 8) | ((uint64_t)(minor)&0xffu) |                               \
+     (((uint64_t)(minor) & ~0xffull) << 12) | (((uint64_t)(major) & ~0xfffull) << 32))
+#define DEV_MAJOR(dev) ((uint32_t)((((dev) >> 8) & 0xfffu) | (((dev) >> 32) & ~0xfffull)))
+#define DEV_MINOR(dev) ((uint32_t)(((dev)&0xffu) | (((dev) >> 12) & ~0xffull)))
+void vfs_init(void);

@@ -1,0 +1,61 @@
+/*
+ * Page cache: file pages kept in memory, shared by read(2), write(2), mmap and (later) writeback and reclaim.
+ *
+ * Each inode embeds one struct pagecache. tmpfs keeps its data nowhere else.
+ * Locking: cache->lock (spin) protects the tree and each cached page's owner and index; a page's content is ordered by the
+ * inode's lock for writers and by PAGE_FLAG_LOCKED during I/O. Regions that map the file are listed under rmap_lock.
+ */
+#pragma once
+
+#include "kernel/base/xarray.h"
+#include "kernel/mm/page.h"
+#include "kernel/sched/mutex.h"
+
+struct pagecache;
+
+struct pagecache_ops {
+    /* Fill a fresh, locked, zeroed page from the medium. May sleep. NULL op: holes stay zero (tmpfs). 0 or -EIO. */
+    int (*read_page)(struct pagecache *cache, struct page *page);
+    /* Called before a page is added: account space. 0, -ENOSPC, -EDQUOT. NULL: unlimited. */
+    int (*charge)(struct pagecache *cache, uint64_t npages);
+    void (*uncharge)(struct pagecache *cache, uint64_t npages);
+};
+
+struct pagecache {
+    const struct pagecache_ops *ops; /* [I] */
+    void *owner;                     /* [I] the inode */
+    struct spinlock lock;
+    struct xarray pages;             /* [lock] index -> struct page, each slot holds a reference */
+    uint64_t size_bytes;             /* [a] end of file: faults beyond its last page are -EIO */
+    struct mutex rmap_lock;
+    struct list_node regions;        /* [rmap_lock] struct vm_region.rmap_node */
+    uint32_t writable_shared;        /* [rmap_lock] shared writable mappings */
+};
+
+void pagecache_init(struct pagecache *cache, const struct pagecache_ops *ops, void *owner);
+/* Last reference to the inode is gone: frees all pages. */
+void pagecache_fini(struct pagecache *cache);
+
+#define PAGECACHE_CREATE 0x1u /* add a page when it is missing (a write, or a read that fills a hole) */
+/*
+ * The page at `index`, referenced and up to date. Without CREATE a hole in a file without read_page gives *ret_page = NULL and 0.
+ * May sleep. -EIO, -ENOMEM, -ENOSPC.
+ */
+int pagecache_get(struct pagecache *cache, uint64_t index, unsigned flags, struct page **ret_page);
+/* As many present, up-to-date pages as there are in [index, index + n); references are taken; pages[i] may be NULL. No sleep. */
+unsigned pagecache_get_present(struct pagecache *cache, uint64_t index, unsigned n,
+                               struct page **pages);
+
+/* Copy between the cache and user or kernel memory; *pos advances. Sizes beyond size_bytes are the caller's matter. */
+struct iov_iter;
+ssize_t pagecache_read(struct pagecache *cache, loff_t *pos, struct iov_iter *to);
+/* Grows size_bytes as data comes in. The caller holds the inode lock. */
+ssize_t pagecache_write(struct pagecache *cache, loff_t *pos, struct iov_iter *from);
+
+/* Change the size: pages beyond are dropped and unmapped everywhere, the tail of the last page is cleared. Inode lock held. */
+int pagecache_truncate(struct pagecache *cache, uint64_t size_bytes);
+/* Drop whole pages in [start, end) and zero the edges (FALLOC_FL_PUNCH_HOLE). */
+int pagecache_punch(struct pagecache *cache, uint64_t start, uint64_t end);
+/* First offset at or after pos that holds data, or a hole (SEEK_DATA, SEEK_HOLE). -ENXIO. */
+loff_t pagecache_seek(struct pagecache *cache, loff_t pos, bool data);
+extern const struct xarray_memory pagecache_xarray_memory; /* slab-backed nodes, for other xarrays too */

@@ -1,0 +1,159 @@
+/*
+ * Address spaces: regions in an augmented tree (by start, with the largest gap per subtree), page tables behind machine/mmu.h,
+ * demand faults, copy-on-write.
+ *
+ * Locking: vm->lock (rwsem): read for faults and look-ups, write for changes of the tree. Order: vm->lock -> pagecache rmap_lock ->
+ * pagecache lock. User-copy functions may fault and take vm->lock for reading: never call them with it held.
+ */
+#pragma once
+
+#include "kernel/base/rbtree.h"
+#include "kernel/machine/mmu.h"
+#include "kernel/sched/mutex.h"
+
+struct pagecache;
+struct vm_region;
+
+/*
+ * What stands behind a file mapping, implemented by vfs for an open file: the region holds one reference.
+ */
+struct vm_source {
+    const struct vm_source_ops *ops;
+    struct pagecache *cache; /* NULL for device mappings, which implement map_page */
+};
+
+struct vm_source_ops {
+    void (*get)(struct vm_source *source);
+    void (*put)(struct vm_source *source);
+    /* Device memory: physical address and MMU_* cache flags of page `index`; -EIO past the end. */
+    int (*map_page)(struct vm_source *source, uint64_t index, paddr_t *ret_pa, unsigned *ret_flags);
+    /* For /proc/PID/maps. */
+    void (*describe)(struct vm_source *source, uint64_t *ret_dev, uint64_t *ret_ino, char *path,
+                     size_t size);
+};
+
+/* region->flags */
+#define VM_READ       0x0001u
+#define VM_WRITE      0x0002u
+#define VM_EXEC       0x0004u
+#define VM_SHARED     0x0008u
+#define VM_GROWSDOWN  0x0010u
+#define VM_MAYREAD    0x0020u /* mprotect may turn these on */
+#define VM_MAYWRITE   0x0040u
+#define VM_MAYEXEC    0x0080u
+#define VM_DONTFORK   0x0100u
+#define VM_WIPEONFORK 0x0200u
+#define VM_DONTDUMP   0x0400u
+#define VM_LOCKED     0x0800u
+#define VM_NORESERVE  0x1000u
+#define VM_STACK      0x2000u
+#define VM_HEAP       0x4000u
+#define VM_SPECIAL    0x8000u /* vDSO and the like: may not be split or remapped away by accident; name in `name` */
+#define VM_NOHUGE     0x10000u
+#define VM_HUGE       0x20000u
+#define VM_SEQ_READ   0x40000u
+#define VM_RAND_READ  0x80000u
+#define VM_ANON_CACHE 0x100000u /* shared anonymous: source is a private cache object of vm's own */
+
+struct vm_region {
+    struct rb_node node;        /* [vm] */
+    uint64_t start, end;        /* [vm] page aligned, start < end */
+    uint64_t max_gap;           /* [vm] augmented: largest hole before a region of this subtree */
+    uint64_t gap;               /* [vm] hole between the former region's end and start */
+    uint32_t flags;             /* [vm] VM_* */
+    struct vmspace *vm;         /* [I] */
+    struct vm_source *source;   /* [I] NULL: anonymous */
+    uint64_t pgoff;             /* [vm] page index in the source of `start` */
+    const char *name;           /* [I] "[stack]" ..., static, or NULL */
+    struct list_node rmap_node; /* [rmap_lock] on source->cache->regions */
+};
+
+struct vmspace {
+    struct mmu_space mmu;
+    struct rwsem lock;
+    struct rb_root regions;     /* [lock] */
+    struct vm_region *cached;   /* [a] last hit of a look-up; validated under the lock */
+    uint32_t nregions;          /* [lock] */
+    struct refcount refs;       /* users: threads */
+    uint64_t mmap_base;         /* [I] top-down allocation starts below */
+    uint64_t brk_start, brk_end; /* [lock] */
+    uint64_t stack_top;         /* [I] */
+    uint64_t code_start, code_end, data_start, data_end;   /* [I] for /proc/PID/stat */
+    uint64_t arg_start, arg_end, env_start, env_end;       /* [I] */
+    uint64_t vdso_base;         /* [I] */
+    uint64_t auxv[48];          /* [I] pairs, for /proc/PID/auxv */
+    unsigned nauxv;
+    uint64_t total_pages, locked_pages, stack_pages, data_pages, exec_pages; /* [lock] */
+    uint64_t rss_anon, rss_file, rss_shared, rss_peak;     /* [a] */
+    uint64_t limit_as, limit_data, limit_stack, limit_memlock; /* [a] bytes; set by prlimit */
+    struct vm_source *exe;      /* [I] /proc/PID/exe, referenced */
+    bool dumpable;              /* [a] */
+};
+
+/* A new, empty space with randomised mmap_base (ASLR off: norandmaps parameter or personality). NULL: no memory. */
+struct vmspace *vmspace_create(bool randomize);
+/* fork: a copy with copy-on-write. May sleep. -ENOMEM leaves nothing behind. */
+int vmspace_fork(struct vmspace *parent, struct vmspace **ret_child);
+static inline void vmspace_get(struct vmspace *vm)
+{
+    refcount_get(&vm->refs);
+}
+/* The last reference unmaps everything. May sleep. */
+void vmspace_put(struct vmspace *vm);
+/* Make `vm` (reference taken over) the current thread's; the former is put. */
+void vmspace_use(struct vmspace *vm);
+
+/*
+ * mmap(2) without the system call's decoding. `flags` are VM_*; addr 0 lets vm choose; VMMAP_FIXED replaces what is there,
+ * VMMAP_NOREPLACE fails with -EEXIST. `source` is referenced by the region on success. Returns the address or a negative errno.
+ */
+#define VMMAP_FIXED     0x1u
+#define VMMAP_NOREPLACE 0x2u
+#define VMMAP_POPULATE  0x4u
+#define VMMAP_32BIT     0x8u
+int64_t vmspace_map(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, uint32_t flags,
+                    unsigned how, struct vm_source *source, uint64_t pgoff, const char *name);
+int vmspace_unmap(struct vmspace *vm, uint64_t addr, uint64_t len_bytes);
+int vmspace_protect(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, uint32_t vm_rwx);
+/* mremap(2): flags are MREMAP_* of linux/mman.h. */
+int64_t vmspace_remap(struct vmspace *vm, uint64_t old_addr, uint64_t old_len, uint64_t new_len,
+                      unsigned flags, uint64_t new_addr);
+/* brk(2): returns the new (or unchanged) break. */
+uint64_t vmspace_brk(struct vmspace *vm, uint64_t brk);
+/* madvise(2), mincore(2), msync(2), mlock family: errors as in the manual pages. */
+int vmspace_advise(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, int advice);
+int vmspace_mincore(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, uint8_t __user *vec);
+int vmspace_sync(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, int flags);
+int vmspace_lock(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, bool lock);
+/* Resolve a fault; flags are FAULT_* of machine/entry.h, result as machine_page_fault. */
+int vmspace_fault(struct vmspace *vm, uint64_t addr, unsigned flags);
+/*
+ * Copy from or to another space's memory (execve arguments, ptrace, /proc/PID/mem). Bytes moved or -EFAULT; FORCE ignores rights.
+ */
+ssize_t vmspace_access(struct vmspace *vm, uint64_t addr, void *buf, size_t len_bytes, bool write,
+                       bool force);
+
+/* The region that contains addr, or the first above it; NULL: none. vm->lock held. */
+struct vm_region *vmspace_find(struct vmspace *vm, uint64_t addr);
+static inline struct vm_region *vm_region_next(struct vm_region *region)
+{
+    struct rb_node *next = rb_next(&region->node);
+    return next == NULL ? NULL : rb_entry(next, struct vm_region, node);
+}
+static inline struct vm_region *vmspace_first(struct vmspace *vm)
+{
+    struct rb_node *first = rb_first(&vm->regions);
+    return first == NULL ? NULL : rb_entry(first, struct vm_region, node);
+}
+
+/* vm's own sources: shared anonymous memory (zero-filled, one page cache). -ENOMEM. */
+int vm_source_create_shared(uint64_t npages, struct vm_source **ret_source);
+/* Map the vDSO image and its data pages; *ret_base for AT_SYSINFO_EHDR. */
+int vmspace_map_vdso(struct vmspace *vm, uint64_t *ret_base);
+void vm_init(void);
+
+struct vm_stats {
+    uint64_t faults, major_faults, cow_copies, cow_reuses, zero_fills, file_maps;
+    uint64_t committed_pages, page_cache_pages, shared_pages, mapped_pages, anon_pages;
+};
+void vm_stats(struct vm_stats *ret_stats);

@@ -1,0 +1,93 @@
+/*
+ * Host runner of the unit tests: hands each TEST() of the chosen folders to cmocka, which prints TAP.
+ *
+ *     unit [FOLDER[/NOUN]]...      no argument: all
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hal/host/host.h"
+
+struct test_case {
+    const char *suite;
+    const char *noun;
+    const char *name;
+    void (*run)(void);
+};
+extern const struct test_case __start_linkset_tests[] __attribute__((weak, visibility("hidden")));
+extern const struct test_case __stop_linkset_tests[] __attribute__((weak, visibility("hidden")));
+
+void test_fail(const char *file, int line, const char *fmt, ...);
+void test_skip(void);
+
+void test_fail(const char *file, int line, const char *fmt, ...)
+{
+    va_list args;
+    char text[1024];
+
+    va_start(args, fmt);
+    (void)vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    print_error("%s:%d: %s\n", file, line, text);
+    _fail(file, line);
+    abort();
+}
+
+void test_skip(void)
+{
+    skip();
+    abort();
+}
+
+static bool wanted(const struct test_case *test, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        size_t len = strlen(test->suite);
+        if (strncmp(argv[i], test->suite, len) != 0) {
+            continue;
+        }
+        if (argv[i][len] == '\0' ||
+            (argv[i][len] == '/' && strcmp(argv[i] + len + 1, test->noun) == 0)) {
+            return true;
+        }
+    }
+    return argc < 2;
+}
+
+static void run_one(void **state)
+{
+    const struct test_case *test = *state;
+
+    test->run();
+}
+
+int main(int argc, char **argv)
+{
+    size_t total = (size_t)(__stop_linkset_tests - __start_linkset_tests);
+    struct CMUnitTest *cases = calloc(total + 1, sizeof(*cases));
+    size_t n = 0;
+
+    setenv("CMOCKA_MESSAGE_OUTPUT", "TAP", 0);
+    host_machine_init();
+    for (size_t i = 0; i < total; i++) {
+        const struct test_case *test = &__start_linkset_tests[i];
+        if (wanted(test, argc, argv)) {
+            char *name = malloc(256);
+            (void)snprintf(name, 256, "%s: %s", test->noun, test->name);
+            cases[n++] = (struct CMUnitTest){
+                .name = name, .test_func = run_one, .initial_state = (void *)(uintptr_t)test};
+        }
+    }
+    if (n == 0) {
+        puts("1..0 # SKIP no test here yet");
+        return 0;
+    }
+    return _cmocka_run_group_tests(argc > 1 ? argv[1] : "unit", cases, n, NULL, NULL) == 0 ? 0 : 1;
+}
