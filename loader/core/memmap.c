@@ -37,17 +37,17 @@ _Static_assert(sizeof(struct efi_descriptor) == 40, "UEFI 2.10, 7.2.3");
 #define EFI_ATTRIBUTE_SP 0x40000ull /* specific-purpose memory: for a driver, not for everybody */
 
 static const uint8_t efi_to_boot[] = {
-    BOOT_MEM_RESERVED,    BOOT_MEM_LOADER,      BOOT_MEM_LOADER, BOOT_MEM_USABLE,
-    BOOT_MEM_USABLE,      BOOT_MEM_EFI_RUNTIME, BOOT_MEM_EFI_RUNTIME, BOOT_MEM_USABLE,
-    BOOT_MEM_BAD,         BOOT_MEM_ACPI_RECLAIM, BOOT_MEM_ACPI_NVS, BOOT_MEM_MMIO,
-    BOOT_MEM_MMIO,        BOOT_MEM_RESERVED,    BOOT_MEM_PERSISTENT, BOOT_MEM_RESERVED,
+    BOOT_MEM_RESERVED, BOOT_MEM_LOADER,       BOOT_MEM_LOADER,      BOOT_MEM_USABLE,
+    BOOT_MEM_USABLE,   BOOT_MEM_EFI_RUNTIME,  BOOT_MEM_EFI_RUNTIME, BOOT_MEM_USABLE,
+    BOOT_MEM_BAD,      BOOT_MEM_ACPI_RECLAIM, BOOT_MEM_ACPI_NVS,    BOOT_MEM_MMIO,
+    BOOT_MEM_MMIO,     BOOT_MEM_RESERVED,     BOOT_MEM_PERSISTENT,  BOOT_MEM_RESERVED,
 };
 
 /* Types from the most to the least careful. */
 static const uint8_t precedence[] = {
-    BOOT_MEM_BAD,        BOOT_MEM_RESERVED, BOOT_MEM_EFI_RUNTIME, BOOT_MEM_ACPI_NVS,
-    BOOT_MEM_MMIO,       BOOT_MEM_PERSISTENT, BOOT_MEM_KERNEL, BOOT_MEM_INITRAMFS,
-    BOOT_MEM_LOADER,     BOOT_MEM_ACPI_RECLAIM, BOOT_MEM_USABLE,
+    BOOT_MEM_BAD,    BOOT_MEM_RESERVED,     BOOT_MEM_EFI_RUNTIME, BOOT_MEM_ACPI_NVS,
+    BOOT_MEM_MMIO,   BOOT_MEM_PERSISTENT,   BOOT_MEM_KERNEL,      BOOT_MEM_INITRAMFS,
+    BOOT_MEM_LOADER, BOOT_MEM_ACPI_RECLAIM, BOOT_MEM_USABLE,
 };
 _Static_assert(ARRAY_SIZE(precedence) == BOOT_MEM_NTYPES - 1, "every type has its place");
 
@@ -168,7 +168,8 @@ int memmap_resolve(struct memmap *map, struct boot_mem *entries, size_t max, siz
         for (size_t p = 0; event->addr > from && p < ARRAY_SIZE(precedence); p++) {
             uint32_t type = precedence[p];
             if (active[type] != 0) {
-                int err = entry_append(entries, max, &count, from, event->addr, type, efi_type[type]);
+                int err =
+                    entry_append(entries, max, &count, from, event->addr, type, efi_type[type]);
                 if (err < 0) {
                     return err;
                 }
@@ -176,7 +177,7 @@ int memmap_resolve(struct memmap *map, struct boot_mem *entries, size_t max, siz
             }
         }
         from = event->addr;
-        /* Unsigned wrap is fine: an end sorted before its start at one address cancels out before the next. */
+        /* Ends and starts at one address may come in any order: nothing is written between them. */
         active[event->type] += event->is_start ? 1u : -1u;
         if (event->is_start) {
             efi_type[event->type] = event->efi_type;

@@ -16,7 +16,7 @@
 struct memmap_event {
     uint64_t addr;
     uint32_t efi_type;
-    uint16_t type;     /* enum boot_mem_type */
+    uint16_t type; /* enum boot_mem_type */
     uint16_t is_start;
 };
 
