@@ -54,16 +54,30 @@ struct acpi_madt {
 };
 int acpi_madt_parse(const void *table, uint32_t len_bytes, struct acpi_madt *ret_madt);
 
+#define ACPI_GAS_MEMORY 0
+#define ACPI_GAS_IO     1
+#define ACPI_GAS_PCI    2
+
 struct acpi_gas { /* Generic Address Structure, 5.2.3.2 */
     uint8_t space, bit_width, bit_offset, access_size;
     uint64_t address;
 };
+/* FADT flags, table 5.10, and IA-PC boot architecture flags, table 5.11. */
+#define ACPI_FADT_TMR_VAL_EXT     BIT(8)
+#define ACPI_FADT_RESET_REG_SUP   BIT(10)
+#define ACPI_FADT_HW_REDUCED      BIT(20)
+#define ACPI_BOOT_LEGACY_DEVICES  BIT(0)
+#define ACPI_BOOT_8042            BIT(1)
+#define ACPI_BOOT_NO_CMOS_RTC     BIT(5)
+
 struct acpi_fadt {
+    uint8_t revision; /* boot_arch_flags mean something from revision 2 on */
     uint32_t flags;
     uint16_t sci_int, boot_arch_flags;
     uint32_t smi_cmd;
     uint8_t acpi_enable, acpi_disable;
     struct acpi_gas pm1a_evt, pm1b_evt, pm1a_cnt, pm1b_cnt, pm_timer, reset_reg;
+    struct acpi_gas sleep_control, sleep_status; /* hardware-reduced machines; address 0: none */
     uint8_t pm1_evt_len, pm_timer_len, reset_value, century;
     paddr_t dsdt;
 };
@@ -105,11 +119,14 @@ int acpi_slit_parse(const void *table, uint32_t len_bytes, uint8_t *distance, un
 /* Bounded scan of a DSDT's bytes for Name(\_S5, Package{a, b ...}): SLP_TYPa and SLP_TYPb. -ENOENT. */
 int acpi_find_s5(const void *dsdt, uint32_t len_bytes, uint8_t *ret_slp_typ_a, uint8_t *ret_slp_typ_b);
 
-/* The machine's tables, after acpi_init(). NULL when absent. */
+/* The first table with this signature; NULL: none. */
+const struct acpi_table_ref *acpi_table_find(const struct acpi_tables *tables, const char *signature);
+
+/* The machine's tables, after acpi_init(). NULL when absent. `rsdp` 0: a machine without ACPI. */
 void acpi_init(paddr_t rsdp);
 const struct acpi_madt *acpi_madt(void);
 const struct acpi_fadt *acpi_fadt(void);
 const struct acpi_hpet *acpi_hpet(void);
-/* Power off by S5; returns when it did not work. */
+/* Power off by S5, or reset by the FADT's register; they return when it did not work. Any context, interrupts off. */
 void acpi_power_off(void);
 void acpi_reset(void);
