@@ -17,8 +17,23 @@ struct clock_source {
     uint64_t (*read)(void); /* never goes backwards, wraps only at 64 bits; any context */
 };
 
-/* The best clock source found; fixed after machine_init_clocks(). */
+/*
+ * The best clock source found. It may change after machine_init_clocks(): its frequency is refined over a longer time once, and
+ * a TSC that drifts is given up for the next best source. Each time machine_clock_changed() is called.
+ */
 const struct clock_source *clock_source(void);
+/*
+ * How clock_monotonic_ns() converts just now: ns = base_ns + (((counter - base) * mult) >> shift). Whoever repeats it with the
+ * same numbers (the vDSO) gets the same time, to the nanosecond.
+ */
+struct clock_conversion {
+    uint64_t base;
+    ktime_t base_ns;
+    uint32_t mult, shift;
+};
+void clock_conversion_read(struct clock_conversion *ret_conversion);
+/* Entry point that the machine calls (kernel/core/time.c): clock_source() or its conversion changed. Interrupts off. */
+void machine_clock_changed(void);
 /* Nanoseconds since an arbitrary start before boot, monotonic. Any context. The one hot call: keep it lean. */
 ktime_t clock_monotonic_ns(void);
 /* Wall clock read from the RTC, seconds UTC since 1970; 0 when there is none. Slow; thread context. */
