@@ -12,18 +12,19 @@
 struct fdtable {
     struct refcount refs;
     struct spinlock lock;
-    unsigned size;             /* [lock] slots */
-    unsigned next_hint;        /* [lock] no free slot below */
-    struct file **files;       /* [lock] inline_files or kvmalloc'd */
-    uint64_t *open;            /* [lock] bitmap of slots in use */
-    uint64_t *cloexec;         /* [lock] bitmap */
+    unsigned size;       /* [lock] slots */
+    unsigned next_hint;  /* [lock] no free slot below */
+    struct file **files; /* [lock] inline_files or kvmalloc'd */
+    uint64_t *open;      /* [lock] bitmap of slots in use */
+    uint64_t *cloexec;   /* [lock] bitmap */
     struct file *inline_files[FD_INLINE];
     uint64_t inline_open[1], inline_cloexec[1];
 };
 
 struct fdtable *fdtable_create(void);
-struct fdtable *fdtable_clone(struct fdtable *table); /* fork: same files, same flags; NULL: no memory */
-void fdtable_put(struct fdtable *table);              /* the last one closes everything; may sleep */
+struct fdtable *
+fdtable_clone(struct fdtable *table);    /* fork: same files, same flags; NULL: no memory */
+void fdtable_put(struct fdtable *table); /* the last one closes everything; may sleep */
 static inline struct fdtable *fdtable_get(struct fdtable *table)
 {
     refcount_get(&table->refs);
@@ -31,6 +32,49 @@ static inline struct fdtable *fdtable_get(struct fdtable *table)
 }
 /* exec: a table of one's own, without the FD_CLOEXEC descriptors. */
 int fdtable_exec(struct fdtable **table);
+
+/*
+ * A file for the length of a system call, without a reference when nobody else can take the descriptor away meanwhile: the table
+ * belongs to this thread alone. Bit 0 of the word says that a reference was taken. NULL file: -EBADF.
+ *     struct fd_ref ref = fd_borrow(fd);  if (fd_ref_file(ref) == NULL) {...}  ...  fd_return(ref);
+ */
+struct fd_ref {
+    uintptr_t word;
+};
+struct fd_ref fd_borrow_shared(unsigned fd);
+static inline struct fd_ref fd_borrow_any(int fd)
+{
+    const struct fdtable *table = current_thread()->files;
+    if (likely(refcount_read(&table->refs) == 1)) {
+        struct fd_ref ref = {0};
+        if (likely((unsigned)fd < table->size)) {
+            ref.word = (uintptr_t)table->files[fd];
+        }
+        return ref;
+    }
+    return fd_borrow_shared((unsigned)fd);
+}
+static inline struct file *fd_ref_file(struct fd_ref ref)
+{
+    return (struct file *)(ref.word & ~(uintptr_t)1);
+}
+static inline void fd_return(struct fd_ref ref)
+{
+    if (unlikely((ref.word & 1) != 0)) {
+        file_put(fd_ref_file(ref));
+    }
+}
+/* The same, but O_PATH files count as -EBADF. */
+static inline struct fd_ref fd_borrow(int fd)
+{
+    struct fd_ref ref = fd_borrow_any(fd);
+    const struct file *file = fd_ref_file(ref);
+    if (unlikely(file != NULL && (file->mode & FMODE_PATH) != 0)) {
+        fd_return(ref);
+        ref.word = 0;
+    }
+    return ref;
+}
 
 /* All on the current thread's table. The file behind fd, referenced; NULL: -EBADF. O_PATH files only with fd_file_any. */
 struct file *fd_file(int fd);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "kernel/sched/poll.h"
+#include "kernel/vfs/chrdev.h"
 #include "kernel/vfs/path.h"
 #include "kernel/vm/vmspace.h"
 
@@ -22,46 +23,52 @@ struct dir_context {
 struct file_ops {
     /* Called by open after the inode's permission was checked; may replace file->fops (devices). NULL: nothing to do. */
     int (*open)(struct inode *inode, struct file *file);
-    void (*release)(struct file *file);                  /* last reference */
-    int (*flush)(struct file *file);                     /* each close(2) of a descriptor */
+    void (*release)(struct file *file); /* last reference */
+    int (*flush)(struct file *file);    /* each close(2) of a descriptor */
     /* `pos` is file->pos or a local of pread; NULL-seek files ignore it. Honour O_NONBLOCK of file->flags. */
     ssize_t (*read)(struct file *file, struct iov_iter *to, loff_t *pos);
     ssize_t (*write)(struct file *file, struct iov_iter *from, loff_t *pos);
     loff_t (*llseek)(struct file *file, loff_t offset, int whence); /* NULL: -ESPIPE */
-    int (*iterate)(struct file *file, struct dir_context *ctx);     /* directories; inode lock held for reading */
-    uint32_t (*poll)(struct file *file, struct poll_table *table);  /* NULL: always readable and writable */
-    int64_t (*ioctl)(struct file *file, unsigned cmd, uint64_t arg);  /* -ENOTTY: unknown */
+    int (*iterate)(struct file *file,
+                   struct dir_context *ctx); /* directories; inode lock held for reading */
+    uint32_t (*poll)(struct file *file,
+                     struct poll_table *table); /* NULL: always readable and writable */
+    int64_t (*ioctl)(struct file *file, unsigned cmd, uint64_t arg); /* -ENOTTY: unknown */
     /* Fill file->source for a mapping; -ENODEV when NULL. */
     int (*mmap)(struct file *file, uint32_t vm_flags, struct vm_source **ret_source);
     int (*fsync)(struct file *file, bool data_only);
     int (*fasync)(struct file *file, bool on);
+    /* fcntl(2) commands that only some kinds know: F_SETPIPE_SZ, F_ADD_SEALS ... -EINVAL or NULL: unknown. */
+    int64_t (*fcntl)(struct file *file, unsigned cmd, uint64_t arg);
     void (*show_fdinfo)(struct file *file, char *buf, size_t size);
 };
 
-#define FMODE_READ    0x01u
-#define FMODE_WRITE   0x02u
-#define FMODE_EXEC    0x04u /* opened by execve */
-#define FMODE_PATH    0x08u /* O_PATH */
-#define FMODE_SEEK    0x10u /* has a position */
-#define FMODE_PREAD   0x20u /* pread and pwrite work */
+#define FMODE_READ     0x01u
+#define FMODE_WRITE    0x02u
+#define FMODE_EXEC     0x04u /* opened by execve */
+#define FMODE_PATH     0x08u /* O_PATH */
+#define FMODE_SEEK     0x10u /* has a position */
+#define FMODE_PREAD    0x20u /* pread and pwrite work */
 #define FMODE_NONOTIFY 0x40u
+#define FMODE_WRITER   0x80u /* counted in inode->write_count and mount->writers */
 
 struct file {
     const struct file_ops *fops; /* [I] after open */
-    struct inode *inode;         /* [I] referenced through path.dentry, or its own for anonymous files */
+    struct inode *inode; /* [I] referenced through path.dentry, or its own for anonymous files */
     struct refcount refs;
-    uint32_t flags;              /* [a] O_* that F_GETFL shows */
-    uint32_t mode;               /* [I] FMODE_* */
-    loff_t pos;                  /* [pos_lock] */
+    uint32_t flags; /* [a] O_* that F_GETFL shows */
+    uint32_t mode;  /* [I] FMODE_* */
+    loff_t pos;     /* [pos_lock] */
     struct mutex pos_lock;
-    struct path path;            /* [I] referenced */
-    struct cred *cred;           /* [I] the opener's */
-    void *private;               /* the driver's */
-    struct vm_source source;     /* what regions refer to; its get and put count this file */
-    struct pid *owner;           /* [owner_lock] F_SETOWN */
-    int owner_signal;            /* F_SETSIG */
-    uint32_t seals;              /* memfd */
-    bool flock_held;             /* a flock may be there: release looks */
+    struct path path;        /* [I] referenced */
+    struct cred *cred;       /* [I] the opener's */
+    void *private;           /* the driver's */
+    struct vm_source source; /* what regions refer to; its get and put count this file */
+    struct pid *owner;       /* [owner_lock] F_SETOWN */
+    int owner_signal;        /* F_SETSIG */
+    uint32_t seals;          /* memfd */
+    bool flock_held;         /* [a] flock or OFD locks may be there: release looks */
+    bool posix_held;         /* [a] POSIX locks may have been set through it: close looks */
 };
 
 static inline struct file *file_get(struct file *file)
@@ -84,7 +91,8 @@ int file_create_anonymous(struct inode *inode, const char *name, const struct fi
 /* The superblock of anonymous inodes (pipefs, anon_inodefs) and a fresh inode on it. */
 struct inode *anon_inode_create(uint32_t mode);
 
-ssize_t vfs_read(struct file *file, struct iov_iter *to, loff_t *pos);   /* pos NULL: the file's own */
+ssize_t vfs_read(struct file *file, struct iov_iter *to,
+                 loff_t *pos); /* pos NULL: the file's own */
 ssize_t vfs_write(struct file *file, struct iov_iter *from, loff_t *pos);
 loff_t vfs_llseek(struct file *file, loff_t offset, int whence);
 int vfs_truncate(const struct path *path, loff_t size);
@@ -99,14 +107,58 @@ ssize_t vfs_copy_file_range(struct file *in, loff_t *in_pos, struct file *out, l
 /* Read a whole range into a kernel buffer (exec, initramfs). Bytes read or an error. */
 ssize_t file_read_kernel(struct file *file, void *buf, size_t len_bytes, loff_t pos);
 
+/*
+ * poll(2) and select(2) over kernel copies of the arguments. deadline: absolute, monotonic; 0: do not wait, KTIME_MAX: no limit.
+ * Number of ready descriptors (poll) or bits (select), 0 on timeout, -ERESTARTNOHAND when a signal came first, -EBADF (select),
+ * -ENOMEM. select: sets of BITMAP_WORDS(n) words, NULL where the caller gave none; ret_* get the answers (may be the same words).
+ */
+struct pollfd;
+int vfs_do_poll(struct pollfd *fds, unsigned n, ktime_t deadline);
+struct select_sets {
+    const uint64_t *in, *out, *ex;
+    uint64_t *ret_in, *ret_out, *ret_ex;
+};
+int vfs_do_select(int n, const struct select_sets *sets, ktime_t deadline);
+
+/* getdents64(2): bytes filled, 0 at the end, -EINVAL when the first entry does not fit, -ENOTDIR, -ENOENT (removed). */
+ssize_t vfs_getdents64(struct file *file, void __user *buf, size_t size);
+/* All of fcntl(2), on the current thread's table; arg as the system call has it. */
+int64_t file_fcntl(int fd, unsigned cmd, uint64_t arg);
+
+/* Extended attributes, `name` with its prefix. Results and errors as getxattr(2) and kin. size 0 asks for the length. */
+ssize_t vfs_getxattr(const struct path *path, const char *name, void *buf, size_t size);
+int vfs_setxattr(const struct path *path, const char *name, const void *value, size_t size,
+                 int flags);
+ssize_t vfs_listxattr(const struct path *path, char *buf, size_t size);
+int vfs_removexattr(const struct path *path, const char *name);
+
+/* inode_setattr() with the mount's say: -EROFS. */
+int vfs_setattr(const struct path *path, const struct inode_attr *attr);
+/* chmod, chown (-1: leave alone), and utimensat with either time UTIME_NOW or UTIME_OMIT (NULL: both now). */
+int vfs_chmod(const struct path *path, uint32_t mode);
+int vfs_chown(const struct path *path, uint32_t uid, uint32_t gid);
+struct __kernel_timespec;
+int vfs_utimes(const struct path *path, const struct __kernel_timespec times[2]);
+int vfs_statfs(const struct path *path, struct vfs_statfs *ret_stat);
+
+/* The same as below with a start of the caller's instead of dirfd: for devfs and the initramfs. NULL base: AT_FDCWD. */
+int vfs_mkdir_at(const struct path *base, const char *name, uint32_t mode);
+int vfs_mknod_at(const struct path *base, const char *name, uint32_t mode, uint64_t rdev);
+int vfs_symlink_at(const struct path *base, const char *target, const char *name);
+int vfs_unlink_at(const struct path *base, const char *name);
+int path_lookup_at(const struct path *base, const char *name, unsigned flags,
+                   struct path *ret_path);
+
 /* Names: all take (dirfd, kernel string), check permissions, and keep the dentry cache right. */
 int vfs_mkdir(int dirfd, const char *name, uint32_t mode);
 int vfs_mknod(int dirfd, const char *name, uint32_t mode, uint64_t rdev);
 int vfs_symlink(const char *target, int dirfd, const char *name);
-int vfs_link(int old_dirfd, const char *old_name, int new_dirfd, const char *new_name, unsigned flags);
+int vfs_link(int old_dirfd, const char *old_name, int new_dirfd, const char *new_name,
+             unsigned flags);
 int vfs_unlink(int dirfd, const char *name);
 int vfs_rmdir(int dirfd, const char *name);
-int vfs_rename(int old_dirfd, const char *old_name, int new_dirfd, const char *new_name, unsigned flags);
+int vfs_rename(int old_dirfd, const char *old_name, int new_dirfd, const char *new_name,
+               unsigned flags);
 ssize_t vfs_readlink(const struct path *path, char *buf, size_t size);
 int vfs_access(int dirfd, const char *name, int mode, int flags);
 int vfs_stat_path(const struct path *path, struct inode_stat *ret_stat);
@@ -121,21 +173,26 @@ int generic_file_mmap(struct file *file, uint32_t vm_flags, struct vm_source **r
 /* -ESPIPE */
 loff_t no_llseek(struct file *file, loff_t offset, int whence);
 
+/* RLIMIT_FSIZE of the current process, set by kernel/proc; NULL: no limit. Beyond it SIGXFSZ and -EFBIG. */
+extern uint64_t (*file_size_limit_hook)(void);
+/*
+ * Bytes that may be written at pos under RLIMIT_FSIZE and the file system's limit: `count` or less; -EFBIG, with SIGXFSZ sent, when
+ * none may.
+ */
+ssize_t file_limit_write(loff_t pos, size_t count);
+/* SIGPIPE, SIGXFSZ and the like to the current thread's process. */
+void file_signal_current(int signo);
+/* FIFOs: kernel/ipc sets this at boot; special inodes get it as their operations. */
+extern const struct file_ops *fifo_fops_hook;
+
 /* flock(2), fcntl record locks (POSIX and OFD), /proc/locks. owner of POSIX locks: the fdtable. */
 int vfs_flock(struct file *file, int operation);
 struct flock;
 int vfs_posix_lock(struct file *file, int cmd, struct flock *lock);
-void vfs_locks_close(struct file *file, void *owner); /* close(2): POSIX locks of `owner` on the inode go */
-void vfs_locks_release(struct file *file);            /* last reference: flock and OFD locks go */
+void vfs_locks_close(struct file *file,
+                     void *owner);         /* close(2): POSIX locks of `owner` on the inode go */
+void vfs_locks_release(struct file *file); /* last reference: flock and OFD locks go */
+/* One line of /proc/locks, number `index` from 0; 0 past the end. */
+size_t vfs_locks_describe(unsigned index, char *buf, size_t size);
 
-/* Device nodes: kernel/dev fills the table that open(2) of a character or block special file consults. */
-int chrdev_open(struct inode *inode, struct file *file); /* in vfs/chrdev.c: finds the registered operations by rdev */
-int chrdev_register(uint32_t major, uint32_t minor_first, uint32_t minor_count, const char *name,
-                    const struct file_ops *fops);
-bool chrdev_describe(unsigned index, uint32_t *ret_major, const char **ret_name); /* /proc/devices */
-#define DEV_MAKE(major, minor)                                                                     \
-    ((((uint64_t)(major)&0xfffu) << 8) | ((uint64_t)(minor)&0xffu) |                               \
-     (((uint64_t)(minor) & ~0xffull) << 12) | (((uint64_t)(major) & ~0xfffull) << 32))
-#define DEV_MAJOR(dev) ((uint32_t)((((dev) >> 8) & 0xfffu) | (((dev) >> 32) & ~0xfffull)))
-#define DEV_MINOR(dev) ((uint32_t)(((dev)&0xffu) | (((dev) >> 12) & ~0xffull)))
 void vfs_init(void);

@@ -43,9 +43,9 @@ struct inode_ops {
     int (*unlink)(struct inode *dir, const char *name, unsigned len, struct inode *target);
     int (*rmdir)(struct inode *dir, const char *name, unsigned len, struct inode *target);
     /* flags: RENAME_NOREPLACE is handled by vfs; RENAME_EXCHANGE, RENAME_WHITEOUT -EINVAL if unknown. target may be NULL. */
-    int (*rename)(struct inode *old_dir, const char *old_name, unsigned old_len, struct inode *inode,
-                  struct inode *new_dir, const char *new_name, unsigned new_len,
-                  struct inode *target, unsigned flags);
+    int (*rename)(struct inode *old_dir, const char *old_name, unsigned old_len,
+                  struct inode *inode, struct inode *new_dir, const char *new_name,
+                  unsigned new_len, struct inode *target, unsigned flags);
     /* O_TMPFILE. NULL: -EOPNOTSUPP. */
     int (*tmpfile)(struct inode *dir, uint32_t mode, struct inode **ret_inode);
     /* Symbolic links: copy the target, NUL-terminated, into buf; its length or an error. */
@@ -54,14 +54,15 @@ struct inode_ops {
     int (*follow)(struct inode *inode, struct path *ret_path);
 
     /* Any kind; NULL ops fall back to vfs' generic behaviour (mode bits, stored fields). */
-    int (*permission)(struct inode *inode, int mask);                    /* MAY_* */
+    int (*permission)(struct inode *inode, int mask); /* MAY_* */
     int (*setattr)(struct inode *inode, const struct inode_attr *attr);
     int (*getattr)(struct inode *inode, struct inode_stat *ret_stat);
     /* Is a cached name still right? For procfs. NULL: always. */
     bool (*revalidate)(struct inode *inode);
     int (*fallocate)(struct inode *inode, int mode, loff_t offset, loff_t len_bytes);
     ssize_t (*getxattr)(struct inode *inode, const char *name, void *buf, size_t size);
-    int (*setxattr)(struct inode *inode, const char *name, const void *value, size_t size, int flags);
+    int (*setxattr)(struct inode *inode, const char *name, const void *value, size_t size,
+                    int flags);
     ssize_t (*listxattr)(struct inode *inode, char *buf, size_t size);
     int (*removexattr)(struct inode *inode, const char *name);
 };
@@ -82,6 +83,8 @@ struct inode_attr {
     uint32_t mode, uid, gid;
     uint64_t size_bytes;
     ktime_t atime, mtime, ctime;
+    bool times_now; /* utimensat with UTIME_NOW or NULL: write permission is enough */
+    bool by_open;   /* O_TRUNC, ftruncate: the descriptor's right counts, not the mode bits */
 };
 
 /* Everything stat(2) and statx(2) report. */
@@ -99,7 +102,8 @@ struct super_ops {
     int (*remount)(struct super *super, unsigned flags, const char *options);
     /* Options for /proc/mounts beyond the flags: ",size=64k". */
     void (*show_options)(struct super *super, char *buf, size_t size);
-    void (*unmount)(struct super *super); /* last mount is gone; all inodes are free */
+    /* The last mount is gone and all dentries with it: free the inodes that the file system itself still holds, and `private`. */
+    void (*unmount)(struct super *super);
 };
 
 struct vfs_statfs {
@@ -110,34 +114,37 @@ struct vfs_statfs {
 };
 
 struct super {
-    const struct super_ops *ops;   /* [I] */
-    const struct filesystem *fs;   /* [I] */
-    void *private;                 /* [I] the file system's own */
-    uint64_t dev;                  /* [I] device number for st_dev */
-    struct dentry *root;           /* [I] referenced */
-    struct refcount refs;          /* mounts and inodes */
-    struct mutex rename_lock;      /* held over cross-directory renames */
-    uint64_t flags;                /* [a] ST_RDONLY ... of linux/mount.h as MS_* */
-    char source[64];               /* [I] what was mounted: "tmpfs", "/dev/sda1" */
+    const struct super_ops *ops; /* [I] */
+    const struct filesystem *fs; /* [I] */
+    void *private;               /* [I] the file system's own */
+    uint64_t dev;                /* [I] device number for st_dev */
+    struct dentry *root;         /* [I] referenced */
+    struct refcount refs;        /* mounts; inodes and files live as long as one of those does */
+    struct mutex rename_lock;    /* held over cross-directory renames */
+    uint64_t flags;              /* [a] ST_RDONLY ... of linux/mount.h as MS_* */
+    struct list_node node;       /* [super list lock] all superblocks */
+    char source[64];             /* [I] what was mounted: "tmpfs", "/dev/sda1" */
 };
 
 struct inode {
-    const struct inode_ops *ops;   /* [I] */
-    const struct file_ops *fops;   /* [I] what open files of it use */
-    struct super *super;           /* [I] */
-    uint64_t ino;                  /* [I] */
-    uint32_t mode;                 /* [attr] type and permission */
-    uint32_t uid, gid;             /* [attr] */
-    uint32_t nlink;                /* [attr] */
-    uint64_t rdev;                 /* [I] for device nodes: MKDEV of Linux' 64-bit dev_t encoding */
+    const struct inode_ops *ops; /* [I] */
+    const struct file_ops *fops; /* [I] what open files of it use */
+    struct super *super;         /* [I] */
+    uint64_t ino;                /* [I] */
+    uint32_t mode;               /* [attr] type and permission */
+    uint32_t uid, gid;           /* [attr] */
+    uint32_t nlink;              /* [attr] */
+    uint64_t rdev;               /* [I] for device nodes: MKDEV of Linux' 64-bit dev_t encoding */
     ktime_t atime, mtime, ctime, btime; /* [attr] real time, ns */
     struct rwsem lock;
     struct spinlock attr_lock;
     struct refcount refs;
-    struct pagecache cache;        /* data; cache.size_bytes is the file's size */
-    struct lock_list *locks;       /* [a] flock and POSIX locks, made on first use (vfs/lock.c) */
-    void *private;                 /* pipes: struct pipe; devices: the driver's */
-    uint32_t write_count;          /* [a] open for writing; -n: denied (being executed) */
+    struct pagecache cache;  /* data; cache.size_bytes is the file's size */
+    struct lock_list *locks; /* [a] flock and POSIX locks, made on first use (vfs/lock.c) */
+    void *private;           /* pipes: struct pipe; devices: the driver's */
+    const char *
+        link_target; /* [I] symbolic links that keep their target in memory: no readlink op is called */
+    int32_t write_count; /* [a] open for writing; -n: denied (being executed) */
 };
 
 static inline bool inode_is_dir(const struct inode *inode)
@@ -153,8 +160,17 @@ static inline bool inode_is_symlink(const struct inode *inode)
     return (inode->mode & S_IFMT) == S_IFLNK;
 }
 
-/* Fill a fresh inode: refs 1, times now, owner from the current credentials and dir (set-group-ID), super referenced. */
+/*
+ * Once in an inode's life in its slab: locks. File systems call it from their cache's constructor; inode_init() then need not.
+ */
+void inode_construct(struct inode *inode);
+/*
+ * Fill a constructed inode: refs 1, nlink 1, times now, owner from the current credentials and dir (set-group-ID; NULL: none).
+ * What is left to the caller: ops, fops, ino, rdev, and pagecache_init() for regular files (size 0 until then).
+ */
 void inode_init(struct inode *inode, struct super *super, const struct inode *dir, uint32_t mode);
+/* A device, FIFO or socket node: rdev, and the file operations of its kind. */
+void inode_init_special(struct inode *inode, uint64_t rdev);
 static inline struct inode *inode_get(struct inode *inode)
 {
     refcount_get(&inode->refs);
@@ -168,7 +184,15 @@ bool inode_owner_or_capable(const struct inode *inode);
 /* chmod, chown, utimes, truncate with all of POSIX' checks (set-ID bits cleared, -EPERM, -EROFS). Takes inode->lock. */
 int inode_setattr(struct inode *inode, const struct inode_attr *attr);
 int inode_getattr(struct inode *inode, struct inode_stat *ret_stat);
-void inode_touch(struct inode *inode, unsigned which); /* ATTR_ATIME|MTIME|CTIME to now; atime follows relatime */
+void inode_touch(struct inode *inode,
+                 unsigned which); /* ATTR_ATIME|MTIME|CTIME to now; atime follows relatime */
+/* A write or truncation by somebody without CAP_FSETID: set-ID bits go. inode->lock held for writing. */
+void inode_drop_setid(struct inode *inode);
+/* Writers against execution: -ETXTBSY. A successful call is undone by the other of its pair. */
+int inode_get_write(struct inode *inode);
+void inode_put_write(struct inode *inode);
+int inode_deny_write(struct inode *inode);
+void inode_allow_write(struct inode *inode);
 
 /* A file-system type; one registration line each: FILESYSTEM(tmpfs) = { ... }. */
 struct filesystem {
@@ -179,11 +203,14 @@ struct filesystem {
                  const char *options, struct super **ret_super);
 };
 #define FS_NODEV 0x1u /* needs no block device */
+#define FS_NO_NEGATIVE                                                                             \
+    0x2u /* names appear by themselves (procfs, devpts): do not remember that one is missing */
 #define FILESYSTEM(name) LINKSET_ENTRY(filesystems, struct filesystem, name)
 const struct filesystem *filesystem_find(const char *name);
 const struct filesystem *filesystem_at(unsigned index); /* for /proc/filesystems */
 
 /* A superblock with refs 1, an anonymous device number, rename_lock; NULL: no memory. */
-struct super *super_create(const struct filesystem *fs, const struct super_ops *ops, const char *source);
+struct super *super_create(const struct filesystem *fs, const struct super_ops *ops,
+                           const char *source);
 /* The mount failed half-way, or the last mount went: frees root dentry and super. */
 void super_put(struct super *super);

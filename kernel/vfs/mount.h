@@ -8,15 +8,16 @@
 #include "kernel/vfs/path.h"
 
 struct mount {
-    struct super *super;         /* [I] referenced */
-    struct mount *parent;        /* [table] NULL for the root */
-    struct dentry *mountpoint;   /* [table] in the parent, referenced */
-    struct dentry *root;         /* [I] referenced: super's root, or the subtree of a bind mount */
-    struct mount *hash_next;     /* [hash lock] */
-    struct list_node node;       /* [table] all mounts, in order */
-    struct refcount refs;        /* users: paths, files; 2 when idle (tree and table) */
-    uint64_t flags;              /* [table] MS_RDONLY NOSUID NODEV NOEXEC NOATIME RELATIME ... */
-    int id;                      /* [I] */
+    struct super *super;       /* [I] referenced */
+    struct mount *parent;      /* [table] NULL for the root */
+    struct dentry *mountpoint; /* [table] in the parent, referenced */
+    struct dentry *root;       /* [I] referenced: super's root, or the subtree of a bind mount */
+    struct mount *hash_next;   /* [hash lock] */
+    struct list_node node;     /* [table] all mounts, in order */
+    struct refcount refs;      /* the table's own, children's, and users: paths, files */
+    uint32_t writers;          /* [a] files open for writing: no remount to read-only then */
+    uint64_t flags;            /* [table] MS_RDONLY NOSUID NODEV NOEXEC NOATIME RELATIME ... */
+    int id;                    /* [I] */
 };
 
 static inline struct mount *mount_get(struct mount *mount)
@@ -27,6 +28,10 @@ static inline struct mount *mount_get(struct mount *mount)
 void mount_put(struct mount *mount);
 /* The mount that covers this place, referenced, or NULL. */
 struct mount *mount_covering(const struct path *path);
+/* Upwards: where path->mount is mounted, referenced; false for the root mount. Takes no reference of `path` away. */
+bool mount_get_mountpoint(const struct mount *mount, struct path *ret_path);
+/* A mount outside the tree, for the kernel's own use (pipes, devfs). Takes over the reference to super. NULL: no memory. */
+struct mount *mount_create_internal(struct super *super);
 
 /* mount(2), umount2(2), pivot_root(2), with kernel strings. Capability checks are the caller's. */
 int vfs_mount(const char *source, const struct path *target, const char *fstype,
@@ -36,7 +41,8 @@ int vfs_pivot_root(const struct path *new_root, const struct path *put_old);
 /* Boot: mount `fstype` as the root of everything and make it root and cwd of the current thread's fs context. */
 int vfs_mount_root(const char *fstype, const char *options);
 /* One line of /proc/mounts or mountinfo for mount number `index` as seen from `root`; 0 at the end. */
-size_t mount_describe(unsigned index, const struct path *root, bool mountinfo, char *buf, size_t size);
+size_t mount_describe(unsigned index, const struct path *root, bool mountinfo, char *buf,
+                      size_t size);
 /* sync(2) over all superblocks. */
 int vfs_sync_all(void);
 void mounts_init(void);
