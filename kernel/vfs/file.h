@@ -113,6 +113,7 @@ ssize_t file_read_kernel(struct file *file, void *buf, size_t len_bytes, loff_t 
  * -ENOMEM. select: sets of BITMAP_WORDS(n) words, NULL where the caller gave none; ret_* get the answers (may be the same words).
  */
 struct pollfd;
+struct __kernel_timespec;
 int vfs_do_poll(struct pollfd *fds, unsigned n, ktime_t deadline);
 struct select_sets {
     const uint64_t *in, *out, *ex;
@@ -137,8 +138,8 @@ int vfs_setattr(const struct path *path, const struct inode_attr *attr);
 /* chmod, chown (-1: leave alone), and utimensat with either time UTIME_NOW or UTIME_OMIT (NULL: both now). */
 int vfs_chmod(const struct path *path, uint32_t mode);
 int vfs_chown(const struct path *path, uint32_t uid, uint32_t gid);
-struct __kernel_timespec;
-int vfs_utimes(const struct path *path, const struct __kernel_timespec times[2]);
+
+int vfs_utimes(const struct path *path, const struct __kernel_timespec *times);
 int vfs_statfs(const struct path *path, struct vfs_statfs *ret_stat);
 
 /* The same as below with a start of the caller's instead of dirfd: for devfs and the initramfs. NULL base: AT_FDCWD. */

@@ -10,6 +10,8 @@
 
 #include "kernel/vfs/dentry.h"
 
+typedef uint64_t __attribute__((aligned(1), may_alias)) name_word_t; /* loadable anywhere */
+
 #define NAME_ONES  0x0101010101010101ull
 #define NAME_HIGHS 0x8080808080808080ull
 #define NAME_MULT  0x9e3779b97f4a7c15ull /* 2^64 / golden ratio: Knuth, TAOCP volume 3, 6.4 */
@@ -30,7 +32,7 @@ NAME_INLINE uint64_t name_load_word(const char *text)
     if (unlikely(((uintptr_t)text & (PAGE_SIZE - 1)) > PAGE_SIZE - 8)) {
         return name_load_slow(text);
     }
-    return *(const uint64_t __attribute__((aligned(1), may_alias)) *)text;
+    return *(const name_word_t *)text;
 }
 
 /* High bit of the lowest byte that is 0 set, and perhaps of bytes above it. */
@@ -71,8 +73,7 @@ NAME_INLINE void name_scan(const char *text, struct name *ret_name)
 NAME_INLINE bool name_equal(const char *stored, const char *text, unsigned len)
 {
     while (len >= 8) {
-        if (*(const uint64_t *)stored !=
-            *(const uint64_t __attribute__((aligned(1), may_alias)) *)text) {
+        if (*(const uint64_t *)stored != *(const name_word_t *)text) {
             return false;
         }
         stored += 8;
