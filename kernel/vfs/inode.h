@@ -78,6 +78,7 @@ struct inode_ops {
 #define ATTR_ATIME 0x010u
 #define ATTR_MTIME 0x020u
 #define ATTR_CTIME 0x040u
+#define ATTR_TIMES_NOW 0x080u /* both times become now: write permission suffices instead of ownership */
 struct inode_attr {
     unsigned valid; /* ATTR_* */
     uint32_t mode, uid, gid;

@@ -1,0 +1,159 @@
+/*
+ * Address-space calls: mmap(2) and family.
+ */
+#include <linux/mman.h>
+
+#include "kernel/linux/syscall.h"
+#include "kernel/proc/process.h"
+#include "kernel/vfs/fdtable.h"
+#include "kernel/vfs/mount.h"
+#include "kernel/vm/vmspace.h"
+
+static uint32_t vm_flags_of_prot(uint64_t prot)
+{
+    return ((prot & PROT_READ) ? VM_READ : 0) | ((prot & PROT_WRITE) ? VM_WRITE : 0) |
+           ((prot & PROT_EXEC) ? VM_EXEC : 0);
+}
+
+/* What a file mapping may become, from how the file was opened (mmap(2), EACCES and EPERM). */
+static int file_map_rights(struct file *file, uint64_t prot, bool shared, uint32_t *flags)
+{
+    if ((file->mode & FMODE_READ) == 0) {
+        return -EACCES;
+    }
+    if (file->path.mount != NULL && (file->path.mount->flags & MS_NOEXEC) != 0) {
+        if ((prot & PROT_EXEC) != 0) {
+            return -EPERM;
+        }
+        *flags &= ~VM_MAYEXEC;
+    }
+    if (shared && (file->mode & FMODE_WRITE) == 0) {
+        if ((prot & PROT_WRITE) != 0) {
+            return -EACCES;
+        }
+        *flags &= ~VM_MAYWRITE;
+    }
+    return 0;
+}
+
+static int64_t map_file(uint64_t addr, uint64_t len, uint64_t prot, uint32_t flags, unsigned how, int fd,
+                        uint64_t pgoff)
+{
+    struct vm_source *source;
+    struct file *file = fd_file(fd);
+
+    if (file == NULL) {
+        return -EBADF;
+    }
+    int64_t result = file_map_rights(file, prot, (flags & VM_SHARED) != 0, &flags);
+    if (result == 0) {
+        result = file->fops->mmap != NULL ? file->fops->mmap(file, flags, &source) : -ENODEV;
+    }
+    if (result == 0) {
+        result = vmspace_map(current_thread()->vm, addr, len, flags, how, source, pgoff, NULL);
+    }
+    file_put(file);
+    return result;
+}
+
+static int64_t map_shared_anonymous(uint64_t addr, uint64_t len, uint32_t flags, unsigned how)
+{
+    struct vm_source *source;
+    int64_t result = vm_source_create_shared(DIV_ROUND_UP(len, PAGE_SIZE), &source);
+
+    if (result == 0) {
+        result = vmspace_map(current_thread()->vm, addr, len, flags | VM_ANON_CACHE, how, source, 0,
+                             NULL);
+        source->ops->put(source);
+    }
+    return result;
+}
+
+SYSCALL6(mmap, uint64_t, addr, uint64_t, len, uint64_t, prot, uint64_t, flags, int, fd, uint64_t, offset)
+{
+    uint32_t vm_flags = vm_flags_of_prot(prot) | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC;
+    unsigned how = 0;
+    uint64_t type = flags & MAP_TYPE;
+
+    if (!IS_ALIGNED(offset, PAGE_SIZE) || len == 0 ||
+        (type != MAP_SHARED && type != MAP_PRIVATE && type != MAP_SHARED_VALIDATE)) {
+        return -EINVAL;
+    }
+    if (len > USER_TOP) {
+        return -ENOMEM;
+    }
+    if ((flags & MAP_HUGETLB) != 0) {
+        return -ENOMEM; /* no huge pages are reserved */
+    }
+    if (type == MAP_SHARED_VALIDATE && (flags & MAP_SYNC) != 0) {
+        return -EOPNOTSUPP;
+    }
+    vm_flags |= type != MAP_PRIVATE ? VM_SHARED : 0;
+    vm_flags |= (flags & MAP_GROWSDOWN) != 0 ? VM_GROWSDOWN : 0;
+    vm_flags |= (flags & MAP_NORESERVE) != 0 ? VM_NORESERVE : 0;
+    vm_flags |= (flags & MAP_LOCKED) != 0 ? VM_LOCKED : 0;
+    how |= (flags & MAP_FIXED) != 0 ? VMMAP_FIXED : 0;
+    how |= (flags & MAP_FIXED_NOREPLACE) != 0 ? VMMAP_NOREPLACE : 0;
+    how |= (flags & MAP_32BIT) != 0 ? VMMAP_32BIT : 0;
+    how |= (flags & (MAP_POPULATE | MAP_LOCKED)) != 0 && (flags & MAP_NONBLOCK) == 0 ? VMMAP_POPULATE : 0;
+    if ((flags & MAP_ANONYMOUS) == 0) {
+        return map_file(addr, len, prot, vm_flags, how, fd, offset >> PAGE_SHIFT);
+    }
+    if ((vm_flags & VM_SHARED) != 0) {
+        return map_shared_anonymous(addr, len, vm_flags, how);
+    }
+    return vmspace_map(current_thread()->vm, addr, len, vm_flags, how, NULL, 0, NULL);
+}
+
+SYSCALL2(munmap, uint64_t, addr, uint64_t, len)
+{
+    return vmspace_unmap(current_thread()->vm, addr, len);
+}
+
+SYSCALL3(mprotect, uint64_t, addr, uint64_t, len, uint64_t, prot)
+{
+    if ((prot & ~(uint64_t)(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM)) != 0) {
+        return -EINVAL; /* PROT_GROWSDOWN and UP included: no architecture's stack guard needs them here */
+    }
+    return vmspace_protect(current_thread()->vm, addr, len, vm_flags_of_prot(prot));
+}
+
+SYSCALL5(mremap, uint64_t, addr, uint64_t, old_len, uint64_t, new_len, unsigned, flags, uint64_t, new_addr)
+{
+    return vmspace_remap(current_thread()->vm, addr, old_len, new_len, flags, new_addr);
+}
+
+SYSCALL1(brk, uint64_t, brk)
+{
+    return (int64_t)vmspace_brk(current_thread()->vm, brk);
+}
+
+SYSCALL3(madvise, uint64_t, addr, uint64_t, len, int, advice)
+{
+    return vmspace_advise(current_thread()->vm, addr, len, advice);
+}
+
+SYSCALL3(mincore, uint64_t, addr, uint64_t, len, uint8_t __user *, vec)
+{
+    return vmspace_mincore(current_thread()->vm, addr, len, vec);
+}
+
+SYSCALL3(msync, uint64_t, addr, uint64_t, len, int, flags)
+{
+    return vmspace_sync(current_thread()->vm, addr, len, flags);
+}
+
+SYSCALL2(mlock, uint64_t, addr, uint64_t, len)
+{
+    return vmspace_lock(current_thread()->vm, addr, len, true);
+}
+
+SYSCALL3(mlock2, uint64_t, addr, uint64_t, len, unsigned, flags)
+{
+    return flags == 0 ? vmspace_lock(current_thread()->vm, addr, len, true) : -EINVAL;
+}
+
+SYSCALL2(munlock, uint64_t, addr, uint64_t, len)
+{
+    return vmspace_lock(current_thread()->vm, addr, len, false);
+}

@@ -1,0 +1,268 @@
+/*
+ * poll(2), select(2) and their forms with timespec and signal mask: the waiting is in vfs/poll.h.
+ */
+#include <linux/posix_types.h>
+
+#include "kernel/linux/syscall.h"
+#include "kernel/linux/times.h"
+#include "kernel/mm/kmalloc.h"
+#include "kernel/proc/signal.h"
+#include "kernel/vfs/fdtable.h"
+#include "kernel/vfs/poll.h"
+
+/* ---- the temporary signal mask of ppoll and pselect ---- */
+
+static int mask_begin(const uint64_t __user *umask, size_t size)
+{
+    uint64_t mask;
+
+    if (umask == NULL) {
+        return 0;
+    }
+    if (size != sizeof(mask)) {
+        return -EINVAL;
+    }
+    if (get_user(mask, umask) < 0) {
+        return -EFAULT;
+    }
+    current_thread()->saved_sigmask = current_thread()->sig_blocked;
+    signal_mask_set(mask);
+    return 0;
+}
+
+/* The old mask comes back at once, or after the handler of the signal that ended the wait. */
+static void mask_end(const uint64_t __user *umask, int64_t result)
+{
+    if (umask == NULL) {
+        return;
+    }
+    if (result == -ERESTARTNOHAND || result == -EINTR) {
+        thread_set_work(current_thread(), THREAD_WORK_SIGMASK);
+    } else {
+        signal_mask_set(current_thread()->saved_sigmask);
+    }
+}
+
+/* ---- poll ---- */
+
+#define POLL_FAST 64
+
+static int64_t poll_user(struct pollfd __user *ufds, unsigned n, ktime_t deadline)
+{
+    struct pollfd fast[POLL_FAST], *fds = fast;
+
+    if (n > process_limit(RLIMIT_NOFILE)) {
+        return -EINVAL;
+    }
+    if (n > POLL_FAST) {
+        fds = kcalloc(n, sizeof(*fds));
+        if (fds == NULL) {
+            return -ENOMEM;
+        }
+    }
+    int64_t result = -EFAULT;
+    if (copy_from_user(fds, ufds, n * sizeof(*fds)) == 0) {
+        result = vfs_do_poll(fds, n, deadline);
+        for (unsigned i = 0; i < n && result >= 0; i++) {
+            if (put_user(fds[i].revents, &ufds[i].revents) < 0) {
+                result = -EFAULT;
+            }
+        }
+    }
+    if (fds != fast) {
+        kfree(fds);
+    }
+    return result;
+}
+
+static int64_t poll_again(struct thread_restart *restart)
+{
+    int64_t result = poll_user((struct pollfd __user *)restart->arg[0], (unsigned)restart->arg[1],
+                               (ktime_t)restart->arg[2]);
+
+    if (result == -EINTR || result == -ERESTARTNOHAND) {
+        restart->fn = poll_again;
+        return -ERESTART_RESTARTBLOCK;
+    }
+    return result;
+}
+
+static ktime_t deadline_after_ms(int timeout_ms)
+{
+    if (timeout_ms < 0) {
+        return KTIME_MAX;
+    }
+    return timeout_ms == 0 ? 0 : ktime_after(ktime_now(), timeout_ms * NS_PER_MS);
+}
+
+SYSCALL3(poll, struct pollfd __user *, fds, unsigned, n, int, timeout_ms)
+{
+    struct thread_restart *restart = &current_thread()->restart;
+
+    restart->arg[0] = (uintptr_t)fds;
+    restart->arg[1] = n;
+    restart->arg[2] = (uint64_t)deadline_after_ms(timeout_ms);
+    return poll_again(restart);
+}
+
+/* A relative timeout in user memory that is given back with what is left. NULL: no limit. */
+static int timeout_begin(const struct __kernel_timespec __user *uts, ktime_t *ret_deadline)
+{
+    ktime_t ns;
+
+    *ret_deadline = KTIME_MAX;
+    if (uts == NULL) {
+        return 0;
+    }
+    int err = timespec_from_user(&ns, uts);
+    if (err == 0) {
+        *ret_deadline = ns == 0 ? 0 : ktime_after(ktime_now(), ns);
+    }
+    return err;
+}
+
+static void timeout_end(struct __kernel_timespec __user *uts, ktime_t deadline)
+{
+    if (uts != NULL && deadline != KTIME_MAX) {
+        /* A read-only timeout is no error: the call's result stands. */
+        (void)!timespec_to_user(uts, deadline == 0 ? 0 : MAX(deadline - ktime_now(), (ktime_t)0));
+    }
+}
+
+SYSCALL5(ppoll, struct pollfd __user *, fds, unsigned, n, struct __kernel_timespec __user *, uts,
+         const uint64_t __user *, umask, size_t, mask_size)
+{
+    ktime_t deadline;
+    int64_t result = timeout_begin(uts, &deadline);
+
+    if (result == 0) {
+        result = mask_begin(umask, mask_size);
+    }
+    if (result < 0) {
+        return result;
+    }
+    result = poll_user(fds, n, deadline);
+    if (result == -EINTR) {
+        result = -ERESTARTNOHAND;
+    }
+    mask_end(umask, result);
+    timeout_end(uts, deadline);
+    return result;
+}
+
+/* ---- select ---- */
+
+#define SELECT_FAST_WORDS 4 /* 256 descriptors without the heap */
+
+struct select_sets {
+    uint64_t *in, *out, *ex, *res_in, *res_out, *res_ex;
+    uint64_t fast[6 * SELECT_FAST_WORDS];
+    uint64_t *heap;
+};
+
+static int set_from_user(uint64_t *set, const void __user *uset, size_t words)
+{
+    if (uset == NULL) {
+        for (size_t i = 0; i < words; i++) {
+            set[i] = 0;
+        }
+        return 0;
+    }
+    return copy_from_user(set, uset, words * sizeof(uint64_t));
+}
+
+static int set_to_user(void __user *uset, const uint64_t *set, size_t words)
+{
+    return uset == NULL ? 0 : copy_to_user(uset, set, words * sizeof(uint64_t));
+}
+
+static int64_t select_user(int n, void __user *uin, void __user *uout, void __user *uex, ktime_t deadline)
+{
+    struct select_sets sets;
+
+    if (n < 0) {
+        return -EINVAL;
+    }
+    n = MIN(n, (int)current_thread()->files->size);
+    size_t words = DIV_ROUND_UP((size_t)n, 64);
+    uint64_t *base = sets.fast;
+    sets.heap = NULL;
+    if (words > SELECT_FAST_WORDS) {
+        base = sets.heap = kcalloc(6 * words, sizeof(uint64_t));
+        if (base == NULL) {
+            return -ENOMEM;
+        }
+    }
+    sets.in = base;
+    sets.out = base + words;
+    sets.ex = base + 2 * words;
+    sets.res_in = base + 3 * words;
+    sets.res_out = base + 4 * words;
+    sets.res_ex = base + 5 * words;
+    int64_t result = -EFAULT;
+    if (set_from_user(sets.in, uin, words) == 0 && set_from_user(sets.out, uout, words) == 0 &&
+        set_from_user(sets.ex, uex, words) == 0) {
+        result = vfs_do_select(n, sets.in, sets.out, sets.ex, sets.res_in, sets.res_out, sets.res_ex, deadline);
+    }
+    if (result >= 0 && (set_to_user(uin, sets.res_in, words) < 0 ||
+                        set_to_user(uout, sets.res_out, words) < 0 ||
+                        set_to_user(uex, sets.res_ex, words) < 0)) {
+        result = -EFAULT;
+    }
+    kfree(sets.heap);
+    return result == -EINTR ? -ERESTARTNOHAND : result;
+}
+
+SYSCALL5(select, int, n, void __user *, in, void __user *, out, void __user *, ex,
+         struct __kernel_old_timeval __user *, utv)
+{
+    struct __kernel_old_timeval tv;
+    ktime_t deadline = KTIME_MAX;
+
+    if (utv != NULL) {
+        if (copy_from_user(&tv, utv, sizeof(tv)) < 0) {
+            return -EFAULT;
+        }
+        if (tv.tv_sec < 0 || tv.tv_usec < 0) {
+            return -EINVAL;
+        }
+        struct __kernel_timespec ts = {tv.tv_sec + tv.tv_usec / 1000000, tv.tv_usec % 1000000 * 1000};
+        ktime_t ns = ktime_of_timespec(&ts);
+        deadline = ns == 0 ? 0 : ktime_after(ktime_now(), ns);
+    }
+    int64_t result = select_user(n, in, out, ex, deadline);
+    if (utv != NULL && deadline != 0) {
+        ktime_t left = MAX(deadline - ktime_now(), (ktime_t)0);
+        tv = (struct __kernel_old_timeval){left / NS_PER_S, left % NS_PER_S / NS_PER_US};
+        (void)!copy_to_user(utv, &tv, sizeof(tv));
+    }
+    return result;
+}
+
+/* pselect6's sixth argument points at the mask and its size. */
+struct select_mask {
+    const uint64_t __user *mask;
+    size_t size;
+};
+
+SYSCALL6(pselect6, int, n, void __user *, in, void __user *, out, void __user *, ex,
+         struct __kernel_timespec __user *, uts, const struct select_mask __user *, umask)
+{
+    struct select_mask mask = {NULL, 0};
+    ktime_t deadline;
+
+    if (umask != NULL && copy_from_user(&mask, umask, sizeof(mask)) < 0) {
+        return -EFAULT;
+    }
+    int64_t result = timeout_begin(uts, &deadline);
+    if (result == 0) {
+        result = mask_begin(mask.mask, mask.size);
+    }
+    if (result < 0) {
+        return result;
+    }
+    result = select_user(n, in, out, ex, deadline);
+    mask_end(mask.mask, result);
+    timeout_end(uts, deadline);
+    return result;
+}

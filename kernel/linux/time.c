@@ -1,0 +1,182 @@
+/*
+ * Clocks and sleeping.
+ */
+#include <linux/capability.h>
+#include <linux/time.h>
+
+#include "kernel/linux/syscall.h"
+#include "kernel/linux/times.h"
+#include "kernel/proc/process.h"
+#include "kernel/security/cred.h"
+
+/* The clock `id` now. False: no such clock. */
+static bool clock_now(int id, ktime_t *ret_now)
+{
+    ktime_t user, system;
+
+    switch (id) {
+    case CLOCK_REALTIME:
+    case CLOCK_REALTIME_COARSE:
+    case CLOCK_TAI:
+        *ret_now = ktime_realtime();
+        return true;
+    case CLOCK_MONOTONIC:
+    case CLOCK_MONOTONIC_RAW:
+    case CLOCK_MONOTONIC_COARSE:
+    case CLOCK_BOOTTIME:
+        *ret_now = ktime_now();
+        return true;
+    case CLOCK_PROCESS_CPUTIME_ID:
+    case CLOCK_THREAD_CPUTIME_ID:
+        thread_times(current_thread(), &user, &system);
+        *ret_now = user + system;
+        return true;
+    default:
+        return false;
+    }
+}
+
+SYSCALL2(clock_gettime, int, id, struct __kernel_timespec __user *, uts)
+{
+    ktime_t now;
+
+    return clock_now(id, &now) ? timespec_to_user(uts, now) : -EINVAL;
+}
+
+SYSCALL2(clock_getres, int, id, struct __kernel_timespec __user *, uts)
+{
+    ktime_t now, resolution = 1;
+
+    if (!clock_now(id, &now)) {
+        return -EINVAL;
+    }
+    if (id == CLOCK_REALTIME_COARSE || id == CLOCK_MONOTONIC_COARSE) {
+        resolution = NS_PER_S / SCHED_TICK_HZ;
+    }
+    return uts != NULL ? timespec_to_user(uts, resolution) : 0;
+}
+
+SYSCALL2(clock_settime, int, id, const struct __kernel_timespec __user *, uts)
+{
+    ktime_t t;
+
+    if (id != CLOCK_REALTIME) {
+        return -EINVAL;
+    }
+    int err = timespec_from_user(&t, uts);
+    if (err < 0) {
+        return err;
+    }
+    if (!current_has_cap(CAP_SYS_TIME)) {
+        return -EPERM;
+    }
+    ktime_set_realtime(t);
+    return 0;
+}
+
+SYSCALL2(gettimeofday, struct __kernel_old_timeval __user *, utv, struct timezone __user *, utz)
+{
+    static const struct timezone utc;
+
+    if (utv != NULL) {
+        ktime_t now = ktime_realtime();
+        struct __kernel_old_timeval tv = {now / NS_PER_S, now % NS_PER_S / NS_PER_US};
+        if (copy_to_user(utv, &tv, sizeof(tv)) < 0) {
+            return -EFAULT;
+        }
+    }
+    return utz != NULL ? copy_to_user(utz, &utc, sizeof(utc)) : 0;
+}
+
+SYSCALL2(settimeofday, const struct __kernel_old_timeval __user *, utv, const struct timezone __user *, utz)
+{
+    struct __kernel_old_timeval tv;
+    struct timezone tz;
+
+    if (utz != NULL && copy_from_user(&tz, utz, sizeof(tz)) < 0) {
+        return -EFAULT;
+    }
+    if (utv != NULL && copy_from_user(&tv, utv, sizeof(tv)) < 0) {
+        return -EFAULT;
+    }
+    if (utv != NULL && (tv.tv_sec < 0 || tv.tv_usec < 0 || tv.tv_usec >= 1000000)) {
+        return -EINVAL;
+    }
+    if (!current_has_cap(CAP_SYS_TIME)) {
+        return -EPERM;
+    }
+    if (utv != NULL) {
+        ktime_set_realtime(tv.tv_sec * NS_PER_S + tv.tv_usec * NS_PER_US);
+    }
+    return 0;
+}
+
+SYSCALL1(time, int64_t __user *, ut)
+{
+    int64_t now = ktime_realtime() / NS_PER_S;
+
+    return ut != NULL && put_user(now, ut) < 0 ? -EFAULT : now;
+}
+
+/* ---- sleeping ---- */
+
+/* Go on with an interrupted relative sleep: arg[0] the deadline, arg[1] where to tell what is left. */
+static int64_t sleep_on(struct thread_restart *restart)
+{
+    ktime_t deadline = (ktime_t)restart->arg[0];
+    struct __kernel_timespec __user *uremain = (void __user *)restart->arg[1];
+
+    if (thread_sleep_until_interruptible(deadline) == 0) {
+        return 0;
+    }
+    ktime_t left = MAX(deadline - ktime_now(), (ktime_t)0);
+    if (left == 0) {
+        return 0;
+    }
+    if (uremain != NULL && timespec_to_user(uremain, left) < 0) {
+        return -EFAULT;
+    }
+    restart->fn = sleep_on;
+    return -ERESTART_RESTARTBLOCK;
+}
+
+static int64_t sleep_relative(ktime_t ns, struct __kernel_timespec __user *uremain)
+{
+    struct thread_restart *restart = &current_thread()->restart;
+
+    restart->arg[0] = (uint64_t)ktime_after(ktime_now(), ns);
+    restart->arg[1] = (uintptr_t)uremain;
+    return sleep_on(restart);
+}
+
+SYSCALL2(nanosleep, const struct __kernel_timespec __user *, uts, struct __kernel_timespec __user *, uremain)
+{
+    ktime_t ns;
+    int err = timespec_from_user(&ns, uts);
+
+    return err < 0 ? err : sleep_relative(ns, uremain);
+}
+
+#define TIMER_ABSTIME 1 /* clock_nanosleep(2); not in the ABI headers */
+
+SYSCALL4(clock_nanosleep, int, id, int, flags, const struct __kernel_timespec __user *, uts,
+         struct __kernel_timespec __user *, uremain)
+{
+    ktime_t t, now;
+
+    if (!clock_now(id, &now) || id == CLOCK_THREAD_CPUTIME_ID) {
+        return -EINVAL;
+    }
+    if (id == CLOCK_PROCESS_CPUTIME_ID || id == CLOCK_REALTIME_COARSE || id == CLOCK_MONOTONIC_COARSE ||
+        id == CLOCK_MONOTONIC_RAW) {
+        return -EOPNOTSUPP;
+    }
+    int err = timespec_from_user(&t, uts);
+    if (err < 0) {
+        return err;
+    }
+    if ((flags & TIMER_ABSTIME) == 0) {
+        return sleep_relative(t, uremain);
+    }
+    return t <= now ? 0 : thread_sleep_until_interruptible(ktime_after(ktime_now(), t - now));
+}
