@@ -1,0 +1,213 @@
+"""linnet run: build what is missing and boot it in QEMU.
+
+With --exec the command's output alone comes out and its status is ours: 124 after --timeout, 125 when the system panicked or did
+not come up (with the tail of the console log on stderr). The console log is kept in build/log/.
+"""
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+import build
+import deps
+from build import CommandError
+from exec import Session
+from qemu import Machine, MachineError, OptionError, Timeout
+
+TIMEOUT, NO_SYSTEM = 124, 125
+TAIL_LINES = 40
+
+
+def disk(text):
+    kind, colon, path = text.partition(':')
+    if not colon:
+        raise argparse.ArgumentTypeError('KIND:FILE')
+    return kind, path
+
+
+def parser():
+    p = argparse.ArgumentParser(prog='linnet run', description=__doc__.splitlines()[0],
+                                epilog='What follows "--" goes to QEMU as it is.')
+    p.add_argument('--smp', default='1', metavar='N', help='CPUs')
+    p.add_argument('--mem', default='512M', metavar='SIZE', help='memory (512M)')
+    p.add_argument('--cpu', default='max', metavar='MODEL')
+    p.add_argument('--firmware', choices=['uefi', 'direct'], help='uefi: the real road (default with a window); direct: no firmware (default with --exec)')
+    p.add_argument('--machine', default='q35', choices=['q35', 'pc', 'microvm'])
+    p.add_argument('--accel', default=None, metavar='ARG', help='kvm where it works, else tcg')
+    p.add_argument('--disk', action='append', default=[], type=disk, metavar='KIND:FILE', help='nvme ahci virtio usb ... : disk image; repeatable')
+    p.add_argument('--add', action='append', default=[], metavar='PATH[:GUESTPATH]', help='put a file or folder into the initramfs; repeatable')
+    p.add_argument('--append', default='', metavar='PARAMETERS', help='kernel parameters')
+    p.add_argument('--exec', dest='command', metavar='COMMAND', help='run it under sh -c as root, then power off')
+    p.add_argument('--timeout', type=float, default=None, metavar='SECONDS')
+    p.add_argument('--screenshot', metavar='FILE.png', help='a picture of the screen when the command or the time is over')
+    p.add_argument('--headless', action='store_true', help='no window: the terminal alone')
+    return p
+
+
+def accelerator(choice):
+    if choice:
+        return choice
+    return 'kvm' if os.access('/dev/kvm', os.W_OK) and kvm_works() else 'tcg'
+
+
+def kvm_works():
+    probe = ['qemu-system-x86_64', '-accel', 'kvm', '-machine', 'none', '-display', 'none', '-S', '-monitor', 'stdio']
+    try:
+        return subprocess.run(probe, input=b'quit\n', capture_output=True, timeout=10, check=False).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def make_initramfs(options, folder):
+    """The built initramfs, with another archive behind it for what --add names."""
+    base = build.artifact('userspace', 'image', 'initramfs.cpio')
+    if not options.add:
+        return base
+    extra, joined = os.path.join(folder, 'add.cpio'), os.path.join(folder, 'initramfs.cpio')
+    items = []
+    for item in options.add:
+        path, _, guest = item.partition(':')
+        if not os.path.exists(path):
+            raise CommandError(f'--add: {path} does not exist', 2)
+        items.append(f'{os.path.abspath(path)}:{guest or "/" + os.path.basename(os.path.abspath(path))}')
+    build.quiet([sys.executable, os.path.join(build.TOP, 'userspace', 'image', 'mkcpio.py'), extra] + items)
+    with open(joined, 'wb') as out:
+        for part in (base, extra):
+            with open(part, 'rb') as file:
+                shutil.copyfileobj(file, out)
+    return joined
+
+
+def make_image(options, initramfs, append, folder):
+    """A boot disk whose boot.conf says what this run wants."""
+    image = os.path.join(folder, 'linnet.img')
+    build.quiet([sys.executable, os.path.join(build.TOP, 'userspace', 'image', 'mkimage.py'), '--loader', build.artifact('loader', 'efi', 'BOOTX64.EFI'),
+                 '--kernel', build.artifact('kernel.elf'), '--initramfs', initramfs, '--append', append, image])
+    return image
+
+
+def machine_fields(options, folder, parameters):
+    """What both ways of booting share, and each way's own."""
+    firmware = options.firmware or ('direct' if options.command is not None else 'uefi')
+    append = ' '.join(filter(None, parameters + [options.append]))
+    initramfs = make_initramfs(options, folder)
+    fields = {'machine': options.machine, 'accel': accelerator(options.accel), 'cpu': options.cpu, 'smp': options.smp, 'memory': options.mem,
+              'firmware': firmware, 'disks': list(options.disk), 'extra': options.qemu}
+    if firmware == 'direct':
+        fields |= {'kernel': build.artifact('kernel.elf'), 'initrd': initramfs, 'append': append}
+    else:
+        image = make_image(options, initramfs, append, folder)
+        fields['disks'] = [('nvme', image)] + fields['disks']
+    if firmware == 'uefi' or options.screenshot:
+        fields['vga'] = 'std'
+    return fields
+
+
+def log_path():
+    folder = build.artifact('log')
+    os.makedirs(folder, exist_ok=True)
+    return os.path.join(folder, time.strftime('%Y%m%d-%H%M%S') + f'-{os.getpid()}.log')
+
+
+def writer(stream):
+    def write(data):
+        stream.write(data)
+        stream.flush()
+    return write
+
+
+def show_tail(log):
+    with open(log, encoding='utf-8', errors='replace') as file:
+        lines = file.read().replace('\r', '').splitlines()
+    print(f'linnet: the console said last (all of it: {log}):', file=sys.stderr)
+    for line in lines[-TAIL_LINES:]:
+        print(f'  {line}', file=sys.stderr)
+
+
+def run_command(options, fields):
+    log = log_path()
+    stdin = None if sys.stdin is None or sys.stdin.closed else sys.stdin.fileno()
+    with Machine(serials=['port', 'port'], port_logs=[log], **fields) as machine:
+        session = Session(machine.ports[1], options.command, stdin, writer(sys.stdout.buffer), writer(sys.stderr.buffer))
+        try:
+            status = session.run(options.timeout)
+            if options.screenshot:
+                machine.screendump(options.screenshot)
+        except Timeout:
+            print(f'linnet: the command did not end in {options.timeout:g} s', file=sys.stderr)
+            if options.screenshot:
+                machine.screendump(options.screenshot)
+            show_tail(log)
+            return TIMEOUT
+        except MachineError as error:
+            machine.kill()
+            print(f'linnet: {error}. {machine.errors}'.rstrip(), file=sys.stderr)
+            show_tail(log)
+            return NO_SYSTEM
+        try:
+            machine.wait(30)
+        except Timeout:
+            print('linnet: the system did not power off', file=sys.stderr)
+            show_tail(log)
+    return status
+
+
+def run_session(options, fields):
+    """An interactive boot: the serial console in this terminal, a window beside it where there is a display."""
+    display = 'none'
+    if not options.headless and (os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')):
+        display = 'gtk'
+        fields['vga'] = 'std'
+    with Machine(serials=['mon:stdio'], stdin=None, stderr=None, display=display, **fields) as machine:
+        try:
+            status = machine.wait(options.timeout)
+        except Timeout:
+            status = TIMEOUT
+        if options.screenshot and machine.running():
+            machine.screendump(options.screenshot)
+        return status
+
+
+def split_qemu(args):
+    """What follows "--" belongs to QEMU."""
+    if '--' in args:
+        at = args.index('--')
+        return args[:at], args[at + 1:]
+    return args, []
+
+
+def main(args):
+    args, qemu = split_qemu(args)
+    options = parser().parse_args(args)
+    options.qemu = qemu
+    deps.ensure()
+    build.build()
+    parameters = []
+    if options.command is not None:
+        parameters = ['console=ttyS0', 'panic=off', 'linnet.exec=ttyS1']
+    with tempfile.TemporaryDirectory(prefix='linnet-') as folder:
+        try:
+            fields = machine_fields(options, folder, parameters)
+            return run_command(options, fields) if options.command is not None else run_session(options, fields)
+        except (OptionError, MachineError) as error:
+            raise CommandError(str(error), 2) from error
+
+
+def debug(args):
+    """Boot stopped and attach gdb, with the kernel's symbols (no slide) and the helpers of test/command/gdb.py."""
+    args, qemu = split_qemu(args)
+    options = parser().parse_args(args)
+    options.qemu = qemu
+    options.firmware = options.firmware or 'direct'
+    deps.ensure()
+    build.build()
+    with tempfile.TemporaryDirectory(prefix='linnet-') as folder:
+        fields = machine_fields(options, folder, ['nokaslr'])
+        socket = os.path.join(folder, 'gdb')
+        fields['extra'] = fields['extra'] + ['-gdb', f'unix:path={socket},server=on,wait=off']
+        with Machine(serials=['file:' + os.path.join(folder, 'console')], stopped=True, **fields):
+            return subprocess.run(['gdb', '-q', build.artifact('kernel.debug.elf'), '-ex', f'target remote {socket}',
+                                   '-x', os.path.join(build.TOP, 'test', 'command', 'gdb.py')], check=False).returncode
