@@ -6,169 +6,120 @@
 #include <linux/time_types.h>
 #include <linux/utime.h>
 
-#include "kernel/core/time.h"
-#include "kernel/linux/paths.h"
 #include "kernel/linux/syscall.h"
 #include "kernel/linux/times.h"
 #include "kernel/vfs/fdtable.h"
-#include "kernel/vfs/mount.h"
 
-static int64_t set_attr_path(const struct path *path, const struct inode_attr *attr)
-{
-    int err = mount_want_write(path);
+/* ---- mode ---- */
 
-    return err < 0 ? err : inode_setattr(path->dentry->inode, attr);
-}
-
-static int64_t set_attr_at(int dirfd, const char __user *upath, unsigned lookup,
-                           const struct inode_attr *attr)
+static int64_t chmod_at(int dirfd, const char __user *upath, uint32_t mode)
 {
     struct path path;
-    int64_t err = path_lookup_user(dirfd, upath, lookup, &path);
+    int err = path_lookup_user(dirfd, upath, LOOKUP_FOLLOW, &path);
 
     if (err == 0) {
-        err = set_attr_path(&path, attr);
+        err = vfs_chmod(&path, mode);
         path_put(&path);
     }
     return err;
 }
 
-static int64_t set_attr_fd(int fd, const struct inode_attr *attr)
-{
-    struct file *file = fd_file(fd);
-
-    if (file == NULL) {
-        return -EBADF;
-    }
-    int64_t err = set_attr_path(&file->path, attr);
-    file_put(file);
-    return err;
-}
-
-/* ---- mode ---- */
-
-static struct inode_attr attr_of_mode(uint32_t mode)
-{
-    return (struct inode_attr){.valid = ATTR_MODE, .mode = mode & 07777};
-}
-
 SYSCALL2(chmod, const char __user *, path, uint32_t, mode)
 {
-    struct inode_attr attr = attr_of_mode(mode);
-
-    return set_attr_at(AT_FDCWD, path, LOOKUP_FOLLOW, &attr);
-}
-
-SYSCALL2(fchmod, int, fd, uint32_t, mode)
-{
-    struct inode_attr attr = attr_of_mode(mode);
-
-    return set_attr_fd(fd, &attr);
+    return chmod_at(AT_FDCWD, path, mode);
 }
 
 SYSCALL3(fchmodat, int, dirfd, const char __user *, path, uint32_t, mode)
 {
-    struct inode_attr attr = attr_of_mode(mode);
+    return chmod_at(dirfd, path, mode);
+}
 
-    return set_attr_at(dirfd, path, LOOKUP_FOLLOW, &attr);
+SYSCALL2(fchmod, int, fd, uint32_t, mode)
+{
+    struct fd_ref ref = fd_borrow(fd);
+    struct file *file = fd_ref_file(ref);
+    int64_t result = file != NULL ? vfs_chmod(&file->path, mode) : -EBADF;
+
+    fd_return(ref);
+    return result;
 }
 
 /* ---- owner: -1 leaves one as it is ---- */
 
-static struct inode_attr attr_of_owner(uint32_t uid, uint32_t gid)
+static int64_t chown_at(int dirfd, const char __user *upath, uint32_t uid, uint32_t gid,
+                        unsigned lookup)
 {
-    struct inode_attr attr = {.uid = uid, .gid = gid};
+    struct path path;
+    int err = path_lookup_user(dirfd, upath, lookup, &path);
 
-    attr.valid = (uid != (uint32_t)-1 ? ATTR_UID : 0) | (gid != (uint32_t)-1 ? ATTR_GID : 0);
-    return attr;
+    if (err == 0) {
+        err = vfs_chown(&path, uid, gid);
+        path_put(&path);
+    }
+    return err;
 }
 
 SYSCALL3(chown, const char __user *, path, uint32_t, uid, uint32_t, gid)
 {
-    struct inode_attr attr = attr_of_owner(uid, gid);
-
-    return set_attr_at(AT_FDCWD, path, LOOKUP_FOLLOW, &attr);
+    return chown_at(AT_FDCWD, path, uid, gid, LOOKUP_FOLLOW);
 }
 
 SYSCALL3(lchown, const char __user *, path, uint32_t, uid, uint32_t, gid)
 {
-    struct inode_attr attr = attr_of_owner(uid, gid);
-
-    return set_attr_at(AT_FDCWD, path, 0, &attr);
+    return chown_at(AT_FDCWD, path, uid, gid, 0);
 }
 
 SYSCALL3(fchown, int, fd, uint32_t, uid, uint32_t, gid)
 {
-    struct inode_attr attr = attr_of_owner(uid, gid);
+    struct fd_ref ref = fd_borrow(fd);
+    struct file *file = fd_ref_file(ref);
+    int64_t result = file != NULL ? vfs_chown(&file->path, uid, gid) : -EBADF;
 
-    return set_attr_fd(fd, &attr);
+    fd_return(ref);
+    return result;
+}
+
+/* LOOKUP_* for the AT_* flags that fchownat and utimensat share. */
+static unsigned lookup_of_at(int flags)
+{
+    return ((flags & AT_SYMLINK_NOFOLLOW) != 0 ? 0 : LOOKUP_FOLLOW) |
+           ((flags & AT_EMPTY_PATH) != 0 ? LOOKUP_EMPTY : 0);
 }
 
 SYSCALL5(fchownat, int, dirfd, const char __user *, path, uint32_t, uid, uint32_t, gid, int, flags)
 {
-    struct inode_attr attr = attr_of_owner(uid, gid);
-
     if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0) {
         return -EINVAL;
     }
-    return set_attr_at(dirfd, path,
-                       ((flags & AT_SYMLINK_NOFOLLOW) != 0 ? 0 : LOOKUP_FOLLOW) |
-                           ((flags & AT_EMPTY_PATH) != 0 ? LOOKUP_EMPTY : 0),
-                       &attr);
+    return chown_at(dirfd, path, uid, gid, lookup_of_at(flags));
 }
 
 /* ---- times ---- */
 
-/* utimensat(2): one of the two times, with UTIME_NOW and UTIME_OMIT. */
-static int time_attr(const struct __kernel_timespec *ts, unsigned bit, ktime_t now,
-                     struct inode_attr *attr, ktime_t *ret_time)
-{
-    if (ts->tv_nsec == UTIME_OMIT) {
-        return 0;
-    }
-    attr->valid |= bit;
-    if (ts->tv_nsec == UTIME_NOW) {
-        *ret_time = now;
-        return 0;
-    }
-    if (ts->tv_nsec < 0 || ts->tv_nsec >= NS_PER_S) {
-        return -EINVAL;
-    }
-    *ret_time = ts->tv_sec * NS_PER_S + ts->tv_nsec;
-    return 0;
-}
-
-/* Setting both to now needs write permission only; anything else needs ownership: inode_setattr tells by ATTR_TIMES_NOW. */
-static int64_t utimes_at(int dirfd, const char __user *upath, const struct __kernel_timespec *ts,
+/* times NULL: both now. upath NULL: the descriptor itself. */
+static int64_t utimes_at(int dirfd, const char __user *upath, const struct __kernel_timespec *times,
                          int flags)
 {
-    struct inode_attr attr = {.valid = 0};
-    ktime_t now = ktime_realtime();
+    struct path path;
 
     if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0) {
         return -EINVAL;
     }
-    bool both_now = ts == NULL || (ts[0].tv_nsec == UTIME_NOW && ts[1].tv_nsec == UTIME_NOW);
-    if (ts != NULL) {
-        int err = time_attr(&ts[0], ATTR_ATIME, now, &attr, &attr.atime);
-        if (err == 0) {
-            err = time_attr(&ts[1], ATTR_MTIME, now, &attr, &attr.mtime);
-        }
-        if (err < 0) {
-            return err;
-        }
+    if (upath == NULL && dirfd != AT_FDCWD) {
+        struct fd_ref ref = fd_borrow(dirfd);
+        struct file *file = fd_ref_file(ref);
+        int64_t result = flags != 0     ? -EINVAL
+                         : file != NULL ? vfs_utimes(&file->path, times)
+                                        : -EBADF;
+        fd_return(ref);
+        return result;
     }
-    if (both_now) {
-        attr = (struct inode_attr){
-            .valid = ATTR_ATIME | ATTR_MTIME | ATTR_TIMES_NOW, .atime = now, .mtime = now};
+    int err = path_lookup_user(dirfd, upath, lookup_of_at(flags), &path);
+    if (err == 0) {
+        err = vfs_utimes(&path, times);
+        path_put(&path);
     }
-    if (upath == NULL) {
-        return set_attr_fd(dirfd, &attr);
-    }
-    return set_attr_at(dirfd, upath,
-                       ((flags & AT_SYMLINK_NOFOLLOW) != 0 ? 0 : LOOKUP_FOLLOW) |
-                           ((flags & AT_EMPTY_PATH) != 0 ? LOOKUP_EMPTY : 0),
-                       &attr);
+    return err;
 }
 
 SYSCALL4(utimensat, int, dirfd, const char __user *, path, const struct __kernel_timespec __user *,
@@ -208,8 +159,8 @@ SYSCALL2(utimes, const char __user *, path, const struct __kernel_old_timeval __
     return utimes_timeval(AT_FDCWD, path, tv);
 }
 
-SYSCALL3(futimesat, int, dirfd, const char __user *, path, const struct __kernel_old_timeval __user *,
-         tv)
+SYSCALL3(futimesat, int, dirfd, const char __user *, path,
+         const struct __kernel_old_timeval __user *, tv)
 {
     return utimes_timeval(dirfd, path, tv);
 }
@@ -234,15 +185,15 @@ SYSCALL2(utime, const char __user *, path, const struct utimbuf __user *, ubuf)
 
 static int64_t access_at(int dirfd, const char __user *upath, int mode, int flags)
 {
-    struct path_buf path;
+    struct path_name name;
 
     if ((mode & ~7) != 0 || (flags & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0) {
         return -EINVAL;
     }
-    int err = path_buf_get(&path, upath, (flags & AT_EMPTY_PATH) != 0);
+    int err = path_name_get(&name, upath, (flags & AT_EMPTY_PATH) != 0 ? LOOKUP_EMPTY : 0);
     if (err == 0) {
-        err = vfs_access(dirfd, path.name, mode, flags);
-        path_buf_put(&path);
+        err = vfs_access(dirfd, name.text, mode, flags);
+        path_name_put(&name);
     }
     return err;
 }

@@ -6,10 +6,9 @@
 #include <linux/openat2.h>
 
 #include "kernel/ipc/pipe.h"
-#include "kernel/linux/paths.h"
+#include "kernel/linux/structs.h"
 #include "kernel/linux/syscall.h"
 #include "kernel/proc/process.h"
-#include "kernel/vfs/fcntl.h"
 #include "kernel/vfs/fdtable.h"
 #include "kernel/vfs/mount.h"
 
@@ -17,14 +16,14 @@ static int64_t open_at(int dirfd, const char __user *upath, int flags, uint32_t 
                        unsigned resolve)
 {
     struct file *file;
-    struct path_buf path;
-    int err = path_buf_get(&path, upath, false);
+    struct path_name name;
+    int err = path_name_get(&name, upath, 0);
 
     if (err < 0) {
         return err;
     }
-    err = vfs_open(dirfd, path.name, flags, mode, resolve, &file);
-    path_buf_put(&path);
+    err = vfs_open(dirfd, name.text, flags, mode, resolve, &file);
+    path_name_put(&name);
     if (err < 0) {
         return err;
     }
@@ -77,9 +76,8 @@ static int openat2_resolve(uint64_t resolve, unsigned *ret_lookup)
     if (resolve == RESOLVE_CACHED) {
         return -EAGAIN; /* nothing can be promised without going to the file system */
     }
-    return resolve != 0 ||
-                   (*ret_lookup & (LOOKUP_BENEATH | LOOKUP_IN_ROOT)) ==
-                       (LOOKUP_BENEATH | LOOKUP_IN_ROOT)
+    return resolve != 0 || (*ret_lookup & (LOOKUP_BENEATH | LOOKUP_IN_ROOT)) ==
+                               (LOOKUP_BENEATH | LOOKUP_IN_ROOT)
                ? -EINVAL
                : 0;
 }
@@ -90,7 +88,7 @@ SYSCALL4(openat2, int, dirfd, const char __user *, path, const struct open_how _
     struct open_how how;
     unsigned lookup;
 
-    if (size < OPEN_HOW_SIZE_VER0) {
+    if (size < sizeof(struct open_how)) {
         return -EINVAL;
     }
     int err = struct_from_user(&how, sizeof(how), uhow, size);

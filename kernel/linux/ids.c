@@ -10,7 +10,7 @@
 #include "kernel/proc/process.h"
 #include "kernel/security/cred.h"
 
-#define KEEP UINT32_MAX /* -1: leave this id as it is */
+#define KEEP    UINT32_MAX /* -1: leave this id as it is */
 #define CAP_ALL (BIT(CAP_LAST_CAP + 1) - 1)
 
 SYSCALL0(getuid)
@@ -39,11 +39,11 @@ static void fix_caps_after_setuid(struct cred *new, const struct cred *old)
     bool was_root = old->uid == 0 || old->euid == 0 || old->suid == 0;
     bool is_root = new->uid == 0 || new->euid == 0 || new->suid == 0;
 
-    if ((new->securebits & (1u << SECURE_NO_SETUID_FIXUP)) != 0) {
+    if ((new->securebits &(1u << SECURE_NO_SETUID_FIXUP)) != 0) {
         return;
     }
     if (was_root && !is_root) {
-        if ((new->securebits & (1u << SECURE_KEEP_CAPS)) == 0) {
+        if ((new->securebits &(1u << SECURE_KEEP_CAPS)) == 0) {
             new->cap_permitted = 0;
             new->cap_effective = 0;
         }
@@ -177,8 +177,8 @@ SYSCALL3(setresgid, uint32_t, rgid, uint32_t, egid, uint32_t, sgid)
                        sgid != KEEP ? sgid : c->sgid);
 }
 
-static int64_t three_to_user(uint32_t a, uint32_t b, uint32_t c, uint32_t __user *ua, uint32_t __user *ub,
-                             uint32_t __user *uc)
+static int64_t three_to_user(uint32_t a, uint32_t b, uint32_t c, uint32_t __user *ua,
+                             uint32_t __user *ub, uint32_t __user *uc)
 {
     if (put_user(a, ua) < 0 || put_user(b, ub) < 0 || put_user(c, uc) < 0) {
         return -EFAULT;
@@ -206,8 +206,8 @@ SYSCALL1(setfsuid, uint32_t, uid)
     const struct cred *old = cred_current();
     uint32_t former = old->fsuid;
 
-    if (uid == KEEP || !(current_has_cap(CAP_SETUID) || one_of(uid, old->uid, old->euid, old->suid) ||
-                         uid == former)) {
+    if (uid == KEEP || !(current_has_cap(CAP_SETUID) ||
+                         one_of(uid, old->uid, old->euid, old->suid) || uid == former)) {
         return former;
     }
     struct cred *new = cred_clone(old);
@@ -219,7 +219,7 @@ SYSCALL1(setfsuid, uint32_t, uid)
         if (former == 0 && uid != 0) {
             new->cap_effective &= ~fs_caps;
         } else if (former != 0 && uid == 0) {
-            new->cap_effective |= new->cap_permitted & fs_caps;
+            new->cap_effective |= new->cap_permitted &fs_caps;
         }
         cred_commit(new);
     }
@@ -231,7 +231,8 @@ SYSCALL1(setfsgid, uint32_t, gid)
     const struct cred *old = cred_current();
     uint32_t former = old->fsgid;
 
-    if (gid != KEEP && (current_has_cap(CAP_SETGID) || one_of(gid, old->gid, old->egid, old->sgid))) {
+    if (gid != KEEP &&
+        (current_has_cap(CAP_SETGID) || one_of(gid, old->gid, old->egid, old->sgid))) {
         struct cred *new = cred_clone(old);
         if (new != NULL) {
             new->fsgid = gid;
@@ -294,7 +295,8 @@ SYSCALL2(setgroups, int, size, const uint32_t __user *, list)
 /* ---- capabilities ---- */
 
 /* Check the header's version; an unknown one is answered with ours. *ret_words is 1 or 2. */
-static int cap_header(struct __user_cap_header_struct __user *uheader, int *ret_pid, unsigned *ret_words)
+static int cap_header(struct __user_cap_header_struct __user *uheader, int *ret_pid,
+                      unsigned *ret_words)
 {
     struct __user_cap_header_struct header;
 
@@ -310,7 +312,8 @@ static int cap_header(struct __user_cap_header_struct __user *uheader, int *ret_
         *ret_words = 2;
         break;
     default:
-        return put_user((uint32_t)_LINUX_CAPABILITY_VERSION_3, &uheader->version) < 0 ? -EFAULT : -EINVAL;
+        return put_user((uint32_t)_LINUX_CAPABILITY_VERSION_3, &uheader->version) < 0 ? -EFAULT
+                                                                                      : -EINVAL;
     }
     *ret_pid = header.pid;
     return 0;
@@ -372,7 +375,8 @@ SYSCALL2(capset, struct __user_cap_header_struct __user *, uheader,
     uint64_t effective = (data[0].effective | (uint64_t)data[1].effective << 32) & CAP_ALL;
     uint64_t permitted = (data[0].permitted | (uint64_t)data[1].permitted << 32) & CAP_ALL;
     uint64_t inheritable = (data[0].inheritable | (uint64_t)data[1].inheritable << 32) & CAP_ALL;
-    uint64_t may_inherit = old->cap_inheritable | (current_has_cap(CAP_SETPCAP) ? CAP_ALL : old->cap_permitted);
+    uint64_t may_inherit =
+        old->cap_inheritable | (current_has_cap(CAP_SETPCAP) ? CAP_ALL : old->cap_permitted);
     if ((permitted & ~old->cap_permitted) != 0 || (effective & ~permitted) != 0 ||
         (inheritable & ~may_inherit) != 0 ||
         (inheritable & ~(old->cap_inheritable | old->cap_bounding)) != 0) {
@@ -385,7 +389,7 @@ SYSCALL2(capset, struct __user_cap_header_struct __user *, uheader,
     new->cap_effective = effective;
     new->cap_permitted = permitted;
     new->cap_inheritable = inheritable;
-    new->cap_ambient &= permitted & inheritable;
+    new->cap_ambient &= permitted &inheritable;
     cred_commit(new);
     return 0;
 }

@@ -50,12 +50,14 @@ static int64_t size_of_file(struct file *file, uint64_t arg)
     if (!inode_is_regular(file->inode) && !inode_is_dir(file->inode)) {
         return -ENOTTY;
     }
-    return put_user((loff_t)atomic_load_relaxed(&file->inode->cache.size_bytes), (loff_t __user *)arg);
+    return put_user((loff_t)atomic_load_relaxed(&file->inode->cache.size_bytes),
+                    (loff_t __user *)arg);
 }
 
 SYSCALL3(ioctl, int, fd, unsigned, cmd, uint64_t, arg)
 {
-    struct file *file = fd_file(fd);
+    struct fd_ref ref = fd_borrow(fd);
+    struct file *file = fd_ref_file(ref);
     int64_t result;
 
     if (file == NULL) {
@@ -86,6 +88,6 @@ SYSCALL3(ioctl, int, fd, unsigned, cmd, uint64_t, arg)
         }
         break;
     }
-    file_put(file);
+    fd_return(ref);
     return result;
 }

@@ -2,6 +2,7 @@
  * Address-space calls: mmap(2) and family.
  */
 #include <linux/mman.h>
+#include <linux/mount.h>
 
 #include "kernel/linux/syscall.h"
 #include "kernel/proc/process.h"
@@ -36,8 +37,8 @@ static int file_map_rights(struct file *file, uint64_t prot, bool shared, uint32
     return 0;
 }
 
-static int64_t map_file(uint64_t addr, uint64_t len, uint64_t prot, uint32_t flags, unsigned how, int fd,
-                        uint64_t pgoff)
+static int64_t map_file(uint64_t addr, uint64_t len, uint64_t prot, uint32_t flags, unsigned how,
+                        int fd, uint64_t pgoff)
 {
     struct vm_source *source;
     struct file *file = fd_file(fd);
@@ -69,7 +70,8 @@ static int64_t map_shared_anonymous(uint64_t addr, uint64_t len, uint32_t flags,
     return result;
 }
 
-SYSCALL6(mmap, uint64_t, addr, uint64_t, len, uint64_t, prot, uint64_t, flags, int, fd, uint64_t, offset)
+SYSCALL6(mmap, uint64_t, addr, uint64_t, len, uint64_t, prot, uint64_t, flags, int, fd, uint64_t,
+         offset)
 {
     uint32_t vm_flags = vm_flags_of_prot(prot) | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC;
     unsigned how = 0;
@@ -95,7 +97,9 @@ SYSCALL6(mmap, uint64_t, addr, uint64_t, len, uint64_t, prot, uint64_t, flags, i
     how |= (flags & MAP_FIXED) != 0 ? VMMAP_FIXED : 0;
     how |= (flags & MAP_FIXED_NOREPLACE) != 0 ? VMMAP_NOREPLACE : 0;
     how |= (flags & MAP_32BIT) != 0 ? VMMAP_32BIT : 0;
-    how |= (flags & (MAP_POPULATE | MAP_LOCKED)) != 0 && (flags & MAP_NONBLOCK) == 0 ? VMMAP_POPULATE : 0;
+    how |= (flags & (MAP_POPULATE | MAP_LOCKED)) != 0 && (flags & MAP_NONBLOCK) == 0
+               ? VMMAP_POPULATE
+               : 0;
     if ((flags & MAP_ANONYMOUS) == 0) {
         return map_file(addr, len, prot, vm_flags, how, fd, offset >> PAGE_SHIFT);
     }
@@ -118,7 +122,8 @@ SYSCALL3(mprotect, uint64_t, addr, uint64_t, len, uint64_t, prot)
     return vmspace_protect(current_thread()->vm, addr, len, vm_flags_of_prot(prot));
 }
 
-SYSCALL5(mremap, uint64_t, addr, uint64_t, old_len, uint64_t, new_len, unsigned, flags, uint64_t, new_addr)
+SYSCALL5(mremap, uint64_t, addr, uint64_t, old_len, uint64_t, new_len, unsigned, flags, uint64_t,
+         new_addr)
 {
     return vmspace_remap(current_thread()->vm, addr, old_len, new_len, flags, new_addr);
 }

@@ -5,7 +5,6 @@
 #include <linux/fcntl.h>
 #include <linux/mount.h>
 
-#include "kernel/linux/paths.h"
 #include "kernel/linux/syscall.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/vfs/file.h"
@@ -31,8 +30,8 @@ static int string_from_user(const char __user *ustring, char **ret_string)
     return 0;
 }
 
-SYSCALL5(mount, const char __user *, usource, const char __user *, utarget, const char __user *, utype,
-         unsigned long, flags, const char __user *, uoptions)
+SYSCALL5(mount, const char __user *, usource, const char __user *, utarget, const char __user *,
+         utype, unsigned long, flags, const char __user *, uoptions)
 {
     char *source, *type, *options;
     struct path target;
@@ -78,8 +77,8 @@ SYSCALL2(umount2, const char __user *, utarget, int, flags)
     if (!current_has_cap(CAP_SYS_ADMIN)) {
         return -EPERM;
     }
-    int err = path_lookup_user(AT_FDCWD, utarget, (flags & 8 /* UMOUNT_NOFOLLOW */) != 0 ? 0 : LOOKUP_FOLLOW,
-                               &target);
+    int err = path_lookup_user(AT_FDCWD, utarget,
+                               (flags & 8 /* UMOUNT_NOFOLLOW */) != 0 ? 0 : LOOKUP_FOLLOW, &target);
     if (err == 0) {
         err = vfs_umount(&target, flags);
         path_put(&target);

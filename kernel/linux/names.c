@@ -2,22 +2,22 @@
  * Calls on names: making, linking, moving and removing directory entries, and the working directory.
  */
 #include <linux/fcntl.h>
+#include <linux/limits.h>
 #include <linux/stat.h>
 
 #include "kernel/base/string.h"
-#include "kernel/linux/paths.h"
 #include "kernel/linux/syscall.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/vfs/fdtable.h"
 
 static int64_t make_node(int dirfd, const char __user *upath, uint32_t mode, uint64_t dev)
 {
-    struct path_buf path;
-    int err = path_buf_get(&path, upath, false);
+    struct path_name name;
+    int err = path_name_get(&name, upath, 0);
 
     if (err == 0) {
-        err = vfs_mknod(dirfd, path.name, mode, dev);
-        path_buf_put(&path);
+        err = vfs_mknod(dirfd, name.text, mode, dev);
+        path_name_put(&name);
     }
     return err;
 }
@@ -34,12 +34,12 @@ SYSCALL4(mknodat, int, dirfd, const char __user *, path, uint32_t, mode, unsigne
 
 static int64_t make_dir(int dirfd, const char __user *upath, uint32_t mode)
 {
-    struct path_buf path;
-    int err = path_buf_get(&path, upath, false);
+    struct path_name name;
+    int err = path_name_get(&name, upath, 0);
 
     if (err == 0) {
-        err = vfs_mkdir(dirfd, path.name, mode);
-        path_buf_put(&path);
+        err = vfs_mkdir(dirfd, name.text, mode);
+        path_name_put(&name);
     }
     return err;
 }
@@ -56,12 +56,12 @@ SYSCALL3(mkdirat, int, dirfd, const char __user *, path, uint32_t, mode)
 
 static int64_t remove_name(int dirfd, const char __user *upath, bool dir)
 {
-    struct path_buf path;
-    int err = path_buf_get(&path, upath, false);
+    struct path_name name;
+    int err = path_name_get(&name, upath, 0);
 
     if (err == 0) {
-        err = dir ? vfs_rmdir(dirfd, path.name) : vfs_unlink(dirfd, path.name);
-        path_buf_put(&path);
+        err = dir ? vfs_rmdir(dirfd, name.text) : vfs_unlink(dirfd, name.text);
+        path_name_put(&name);
     }
     return err;
 }
@@ -86,18 +86,18 @@ SYSCALL3(unlinkat, int, dirfd, const char __user *, path, int, flags)
 
 /* Two names, then act: the shape that rename, link and symlink share. */
 struct two_names {
-    struct path_buf old, new;
+    struct path_name old, new;
 };
 
 static int two_names_get(struct two_names *names, const char __user *old, const char __user *new,
                          bool old_may_be_empty)
 {
-    int err = path_buf_get(&names->old, old, old_may_be_empty);
+    int err = path_name_get(&names->old, old, old_may_be_empty ? LOOKUP_EMPTY : 0);
 
     if (err == 0) {
-        err = path_buf_get(&names->new, new, false);
+        err = path_name_get(&names->new, new, 0);
         if (err < 0) {
-            path_buf_put(&names->old);
+            path_name_put(&names->old);
         }
     }
     return err;
@@ -105,18 +105,18 @@ static int two_names_get(struct two_names *names, const char __user *old, const 
 
 static void two_names_put(struct two_names *names)
 {
-    path_buf_put(&names->new);
-    path_buf_put(&names->old);
+    path_name_put(&names->new);
+    path_name_put(&names->old);
 }
 
-static int64_t rename_at(int old_dirfd, const char __user *old, int new_dirfd, const char __user *new,
-                         unsigned flags)
+static int64_t rename_at(int old_dirfd, const char __user *old, int new_dirfd,
+                         const char __user *new, unsigned flags)
 {
     struct two_names names;
     int err = two_names_get(&names, old, new, false);
 
     if (err == 0) {
-        err = vfs_rename(old_dirfd, names.old.name, new_dirfd, names.new.name, flags);
+        err = vfs_rename(old_dirfd, names.old.text, new_dirfd, names.new.text, flags);
         two_names_put(&names);
     }
     return err;
@@ -127,13 +127,14 @@ SYSCALL2(rename, const char __user *, old, const char __user *, new)
     return rename_at(AT_FDCWD, old, AT_FDCWD, new, 0);
 }
 
-SYSCALL4(renameat, int, old_dirfd, const char __user *, old, int, new_dirfd, const char __user *, new)
+SYSCALL4(renameat, int, old_dirfd, const char __user *, old, int, new_dirfd, const char __user *,
+         new)
 {
     return rename_at(old_dirfd, old, new_dirfd, new, 0);
 }
 
-SYSCALL5(renameat2, int, old_dirfd, const char __user *, old, int, new_dirfd, const char __user *, new,
-         unsigned, flags)
+SYSCALL5(renameat2, int, old_dirfd, const char __user *, old, int, new_dirfd, const char __user *,
+         new, unsigned, flags)
 {
     return rename_at(old_dirfd, old, new_dirfd, new, flags);
 }
@@ -148,7 +149,7 @@ static int64_t link_at(int old_dirfd, const char __user *old, int new_dirfd, con
     }
     int err = two_names_get(&names, old, new, (flags & AT_EMPTY_PATH) != 0);
     if (err == 0) {
-        err = vfs_link(old_dirfd, names.old.name, new_dirfd, names.new.name, flags);
+        err = vfs_link(old_dirfd, names.old.text, new_dirfd, names.new.text, flags);
         two_names_put(&names);
     }
     return err;
@@ -171,7 +172,7 @@ static int64_t symlink_at(const char __user *target, int dirfd, const char __use
     int err = two_names_get(&names, target, name, false);
 
     if (err == 0) {
-        err = vfs_symlink(names.old.name, dirfd, names.new.name);
+        err = vfs_symlink(names.old.text, dirfd, names.new.text);
         two_names_put(&names);
     }
     return err;
@@ -287,4 +288,14 @@ SYSCALL2(getcwd, char __user *, ubuf, size_t, size)
 SYSCALL1(umask, uint32_t, mask)
 {
     return __atomic_exchange_n(&current_thread()->fs->umask, mask & 0777, __ATOMIC_RELAXED);
+}
+
+SYSCALL3(getdents64, int, fd, void __user *, buf, size_t, size)
+{
+    struct fd_ref ref = fd_borrow(fd);
+    struct file *file = fd_ref_file(ref);
+    int64_t result = file != NULL ? vfs_getdents64(file, buf, size) : -EBADF;
+
+    fd_return(ref);
+    return result;
 }

@@ -1,14 +1,14 @@
 /*
  * poll(2), select(2) and their forms with timespec and signal mask: the waiting is in vfs/poll.h.
  */
-#include <linux/posix_types.h>
+#include <linux/poll.h>
 
+#include "kernel/base/bitmap.h"
 #include "kernel/linux/syscall.h"
 #include "kernel/linux/times.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/proc/signal.h"
 #include "kernel/vfs/fdtable.h"
-#include "kernel/vfs/poll.h"
 
 /* ---- the temporary signal mask of ppoll and pselect ---- */
 
@@ -36,7 +36,7 @@ static void mask_end(const uint64_t __user *umask, int64_t result)
     if (umask == NULL) {
         return;
     }
-    if (result == -ERESTARTNOHAND || result == -EINTR) {
+    if (result == -ERESTARTNOHAND) {
         thread_set_work(current_thread(), THREAD_WORK_SIGMASK);
     } else {
         signal_mask_set(current_thread()->saved_sigmask);
@@ -80,7 +80,7 @@ static int64_t poll_again(struct thread_restart *restart)
     int64_t result = poll_user((struct pollfd __user *)restart->arg[0], (unsigned)restart->arg[1],
                                (ktime_t)restart->arg[2]);
 
-    if (result == -EINTR || result == -ERESTARTNOHAND) {
+    if (result == -ERESTARTNOHAND) {
         restart->fn = poll_again;
         return -ERESTART_RESTARTBLOCK;
     }
@@ -142,9 +142,6 @@ SYSCALL5(ppoll, struct pollfd __user *, fds, unsigned, n, struct __kernel_timesp
         return result;
     }
     result = poll_user(fds, n, deadline);
-    if (result == -EINTR) {
-        result = -ERESTARTNOHAND;
-    }
     mask_end(umask, result);
     timeout_end(uts, deadline);
     return result;
@@ -153,12 +150,6 @@ SYSCALL5(ppoll, struct pollfd __user *, fds, unsigned, n, struct __kernel_timesp
 /* ---- select ---- */
 
 #define SELECT_FAST_WORDS 4 /* 256 descriptors without the heap */
-
-struct select_sets {
-    uint64_t *in, *out, *ex, *res_in, *res_out, *res_ex;
-    uint64_t fast[6 * SELECT_FAST_WORDS];
-    uint64_t *heap;
-};
 
 static int set_from_user(uint64_t *set, const void __user *uset, size_t words)
 {
@@ -176,41 +167,43 @@ static int set_to_user(void __user *uset, const uint64_t *set, size_t words)
     return uset == NULL ? 0 : copy_to_user(uset, set, words * sizeof(uint64_t));
 }
 
-static int64_t select_user(int n, void __user *uin, void __user *uout, void __user *uex, ktime_t deadline)
+static int64_t select_user(int n, void __user *uin, void __user *uout, void __user *uex,
+                           ktime_t deadline)
 {
-    struct select_sets sets;
+    uint64_t fast[6 * SELECT_FAST_WORDS], *words = fast;
 
     if (n < 0) {
         return -EINVAL;
     }
     n = MIN(n, (int)current_thread()->files->size);
-    size_t words = DIV_ROUND_UP((size_t)n, 64);
-    uint64_t *base = sets.fast;
-    sets.heap = NULL;
-    if (words > SELECT_FAST_WORDS) {
-        base = sets.heap = kcalloc(6 * words, sizeof(uint64_t));
-        if (base == NULL) {
+    size_t count = BITMAP_WORDS((size_t)n);
+    if (count > SELECT_FAST_WORDS) {
+        words = kcalloc(6 * count, sizeof(uint64_t));
+        if (words == NULL) {
             return -ENOMEM;
         }
     }
-    sets.in = base;
-    sets.out = base + words;
-    sets.ex = base + 2 * words;
-    sets.res_in = base + 3 * words;
-    sets.res_out = base + 4 * words;
-    sets.res_ex = base + 5 * words;
+    uint64_t *in = words, *out = words + count, *ex = words + 2 * count;
+    const struct select_sets sets = {.in = in,
+                                     .out = out,
+                                     .ex = ex,
+                                     .ret_in = words + 3 * count,
+                                     .ret_out = words + 4 * count,
+                                     .ret_ex = words + 5 * count};
     int64_t result = -EFAULT;
-    if (set_from_user(sets.in, uin, words) == 0 && set_from_user(sets.out, uout, words) == 0 &&
-        set_from_user(sets.ex, uex, words) == 0) {
-        result = vfs_do_select(n, sets.in, sets.out, sets.ex, sets.res_in, sets.res_out, sets.res_ex, deadline);
+    if (set_from_user(in, uin, count) == 0 && set_from_user(out, uout, count) == 0 &&
+        set_from_user(ex, uex, count) == 0) {
+        result = vfs_do_select(n, &sets, deadline);
     }
-    if (result >= 0 && (set_to_user(uin, sets.res_in, words) < 0 ||
-                        set_to_user(uout, sets.res_out, words) < 0 ||
-                        set_to_user(uex, sets.res_ex, words) < 0)) {
+    if (result >= 0 &&
+        (set_to_user(uin, sets.ret_in, count) < 0 || set_to_user(uout, sets.ret_out, count) < 0 ||
+         set_to_user(uex, sets.ret_ex, count) < 0)) {
         result = -EFAULT;
     }
-    kfree(sets.heap);
-    return result == -EINTR ? -ERESTARTNOHAND : result;
+    if (words != fast) {
+        kfree(words);
+    }
+    return result;
 }
 
 SYSCALL5(select, int, n, void __user *, in, void __user *, out, void __user *, ex,
@@ -226,7 +219,8 @@ SYSCALL5(select, int, n, void __user *, in, void __user *, out, void __user *, e
         if (tv.tv_sec < 0 || tv.tv_usec < 0) {
             return -EINVAL;
         }
-        struct __kernel_timespec ts = {tv.tv_sec + tv.tv_usec / 1000000, tv.tv_usec % 1000000 * 1000};
+        struct __kernel_timespec ts = {tv.tv_sec + tv.tv_usec / 1000000,
+                                       tv.tv_usec % 1000000 * 1000};
         ktime_t ns = ktime_of_timespec(&ts);
         deadline = ns == 0 ? 0 : ktime_after(ktime_now(), ns);
     }

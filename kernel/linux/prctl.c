@@ -120,8 +120,8 @@ static int64_t capability_prctl(int option, uint64_t a2, uint64_t a3, uint64_t a
         if ((cred->securebits & (1u << SECURE_KEEP_CAPS_LOCKED)) != 0) {
             return -EPERM;
         }
-        return change_cred(set_securebits,
-                           (cred->securebits & ~(1u << SECURE_KEEP_CAPS)) | (a2 << SECURE_KEEP_CAPS));
+        return change_cred(set_securebits, (cred->securebits & ~(1u << SECURE_KEEP_CAPS)) |
+                                               (a2 << SECURE_KEEP_CAPS));
     default:
         return -EINVAL;
     }

@@ -9,7 +9,7 @@
 #include <linux/wait.h>
 
 #include "kernel/base/string.h"
-#include "kernel/linux/paths.h"
+#include "kernel/linux/structs.h"
 #include "kernel/linux/syscall.h"
 #include "kernel/linux/times.h"
 #include "kernel/machine/cpu.h"
@@ -31,8 +31,8 @@ SYSCALL0(vfork)
     return process_clone(&request);
 }
 
-SYSCALL5(clone, uint64_t, flags, uint64_t, stack, int __user *, parent_tid, uint32_t __user *, child_tid,
-         uint64_t, tls)
+SYSCALL5(clone, uint64_t, flags, uint64_t, stack, int __user *, parent_tid, uint32_t __user *,
+         child_tid, uint64_t, tls)
 {
     const struct clone_request request = {.flags = flags & 0xffffffffull & ~(uint64_t)CSIGNAL,
                                           .exit_signal = (int)(flags & CSIGNAL),
@@ -78,15 +78,15 @@ SYSCALL2(clone3, const struct clone_args __user *, uargs, size_t, size)
 static int64_t exec_at(int dirfd, const char __user *upath, const char __user *const __user *argv,
                        const char __user *const __user *envp, int flags)
 {
-    struct path_buf path;
+    struct path_name name;
 
     if ((flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)) != 0) {
         return -EINVAL;
     }
-    int err = path_buf_get(&path, upath, (flags & AT_EMPTY_PATH) != 0);
+    int err = path_name_get(&name, upath, (flags & AT_EMPTY_PATH) != 0 ? LOOKUP_EMPTY : 0);
     if (err == 0) {
-        err = process_exec(dirfd, path.name, argv, envp, flags);
-        path_buf_put(&path);
+        err = process_exec(dirfd, name.text, argv, envp, flags);
+        path_name_put(&name);
     }
     return err;
 }
@@ -119,7 +119,8 @@ SYSCALL4(wait4, int, pid, int __user *, ustatus, int, options, struct rusage __u
 {
     struct wait_request request = {.options = options | WEXITED};
 
-    if ((options & ~(int)(WNOHANG | WUNTRACED | WCONTINUED | __WNOTHREAD | __WCLONE | __WALL)) != 0) {
+    if ((options & ~(int)(WNOHANG | WUNTRACED | WCONTINUED | __WNOTHREAD | __WCLONE | __WALL)) !=
+        0) {
         return -EINVAL;
     }
     if (pid == INT32_MIN) {
@@ -137,16 +138,18 @@ SYSCALL4(wait4, int, pid, int __user *, ustatus, int, options, struct rusage __u
     return result;
 }
 
-SYSCALL5(waitid, int, which, int, id, siginfo_t __user *, uinfo, int, options, struct rusage __user *, uusage)
+SYSCALL5(waitid, int, which, int, id, siginfo_t __user *, uinfo, int, options,
+         struct rusage __user *, uusage)
 {
     struct wait_request request = {.which = which, .id = id, .options = options};
 
-    if ((options & ~(int)(WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | __WNOTHREAD | __WCLONE |
-                          __WALL)) != 0 ||
+    if ((options & ~(int)(WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | __WNOTHREAD |
+                          __WCLONE | __WALL)) != 0 ||
         (options & (WEXITED | WSTOPPED | WCONTINUED)) == 0) {
         return -EINVAL;
     }
-    if (which < P_ALL || which > P_PIDFD || (which == P_PID && id <= 0) || (which == P_PGID && id < 0)) {
+    if (which < P_ALL || which > P_PIDFD || (which == P_PID && id <= 0) ||
+        (which == P_PGID && id < 0)) {
         return -EINVAL;
     }
     int64_t result = process_wait(&request);
@@ -157,7 +160,8 @@ SYSCALL5(waitid, int, which, int, id, siginfo_t __user *, uinfo, int, options, s
         memset(&request.ret_info, 0, sizeof(request.ret_info));
     }
     if ((uinfo != NULL && copy_to_user(uinfo, &request.ret_info, sizeof(*uinfo)) < 0) ||
-        (result > 0 && uusage != NULL && copy_to_user(uusage, &request.ret_usage, sizeof(*uusage)) < 0)) {
+        (result > 0 && uusage != NULL &&
+         copy_to_user(uusage, &request.ret_usage, sizeof(*uusage)) < 0)) {
         return -EFAULT;
     }
     return 0;
@@ -241,7 +245,8 @@ SYSCALL2(setrlimit, unsigned, resource, const struct rlimit64 __user *, ulimit)
 {
     struct rlimit64 new;
 
-    return copy_from_user(&new, ulimit, sizeof(new)) < 0 ? -EFAULT : process_prlimit(0, resource, &new, NULL);
+    return copy_from_user(&new, ulimit, sizeof(new)) < 0 ? -EFAULT
+                                                         : process_prlimit(0, resource, &new, NULL);
 }
 
 SYSCALL4(prlimit64, int, pid, unsigned, resource, const struct rlimit64 __user *, unew,
@@ -252,7 +257,8 @@ SYSCALL4(prlimit64, int, pid, unsigned, resource, const struct rlimit64 __user *
     if (unew != NULL && copy_from_user(&new, unew, sizeof(new)) < 0) {
         return -EFAULT;
     }
-    int err = process_prlimit(pid, resource, unew != NULL ? &new : NULL, uold != NULL ? &old : NULL);
+    int err =
+        process_prlimit(pid, resource, unew != NULL ? &new : NULL, uold != NULL ? &old : NULL);
     if (err == 0 && uold != NULL && copy_to_user(uold, &old, sizeof(old)) < 0) {
         return -EFAULT;
     }

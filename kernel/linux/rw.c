@@ -20,34 +20,37 @@ static size_t rw_count(size_t count)
 SYSCALL3(read, int, fd, void __user *, buf, size_t, count)
 {
     struct iov_iter iter;
-    struct file *file = fd_file(fd);
+    struct fd_ref ref = fd_borrow(fd);
+    struct file *file = fd_ref_file(ref);
 
     if (file == NULL) {
         return -EBADF;
     }
     iov_init_user(&iter, buf, rw_count(count));
     ssize_t result = user_range_ok(buf, count) ? vfs_read(file, &iter, NULL) : -EFAULT;
-    file_put(file);
+    fd_return(ref);
     return result;
 }
 
 SYSCALL3(write, int, fd, const void __user *, buf, size_t, count)
 {
     struct iov_iter iter;
-    struct file *file = fd_file(fd);
+    struct fd_ref ref = fd_borrow(fd);
+    struct file *file = fd_ref_file(ref);
 
     if (file == NULL) {
         return -EBADF;
     }
     iov_init_user(&iter, (void __user *)buf, rw_count(count));
     ssize_t result = user_range_ok(buf, count) ? vfs_write(file, &iter, NULL) : -EFAULT;
-    file_put(file);
+    fd_return(ref);
     return result;
 }
 
 static int64_t rw_at(int fd, struct iov_iter *iter, loff_t pos, bool write)
 {
-    struct file *file = fd_file(fd);
+    struct fd_ref ref = fd_borrow(fd);
+    struct file *file = fd_ref_file(ref);
     ssize_t result;
 
     if (file == NULL) {
@@ -60,7 +63,7 @@ static int64_t rw_at(int fd, struct iov_iter *iter, loff_t pos, bool write)
     } else {
         result = write ? vfs_write(file, iter, &pos) : vfs_read(file, iter, &pos);
     }
-    file_put(file);
+    fd_return(ref);
     return result;
 }
 
@@ -100,12 +103,13 @@ static int64_t rw_vec(int fd, const struct iovec __user *uvec, size_t nsegs, con
     if (pos != NULL) {
         result = rw_at(fd, &iter, *pos, write);
     } else {
-        struct file *file = fd_file(fd);
+        struct fd_ref ref = fd_borrow(fd);
+        struct file *file = fd_ref_file(ref);
         result = -EBADF;
         if (file != NULL) {
             result = write ? vfs_write(file, &iter, NULL) : vfs_read(file, &iter, NULL);
-            file_put(file);
         }
+        fd_return(ref);
     }
     if (vec != fast) {
         kfree(vec);
@@ -156,13 +160,14 @@ SYSCALL6(pwritev2, int, fd, const struct iovec __user *, vec, size_t, nsegs, lof
 
 SYSCALL3(lseek, int, fd, loff_t, offset, int, whence)
 {
-    struct file *file = fd_file(fd);
+    struct fd_ref ref = fd_borrow(fd);
+    struct file *file = fd_ref_file(ref);
 
     if (file == NULL) {
         return -EBADF;
     }
     int64_t result = vfs_llseek(file, offset, whence);
-    file_put(file);
+    fd_return(ref);
     return result;
 }
 
@@ -224,7 +229,8 @@ SYSCALL6(copy_file_range, int, in_fd, loff_t __user *, in_upos, int, out_fd, lof
 /* Advice about access patterns: checked, and free to be ignored (posix_fadvise(3)). */
 SYSCALL4(fadvise64, int, fd, loff_t, offset, loff_t, len, int, advice)
 {
-    struct file *file = fd_file(fd);
+    struct fd_ref ref = fd_borrow(fd);
+    struct file *file = fd_ref_file(ref);
     int64_t result = 0;
 
     (void)offset;
@@ -236,6 +242,6 @@ SYSCALL4(fadvise64, int, fd, loff_t, offset, loff_t, len, int, advice)
     } else if (len < 0 || advice < POSIX_FADV_NORMAL || advice > POSIX_FADV_NOREUSE) {
         result = -EINVAL;
     }
-    file_put(file);
+    fd_return(ref);
     return result;
 }

@@ -20,7 +20,8 @@ SYSCALL0(sched_yield)
 SYSCALL3(getcpu, unsigned __user *, ucpu, unsigned __user *, unode, void __user *, unused)
 {
     (void)unused;
-    if ((ucpu != NULL && put_user(cpu_id(), ucpu) < 0) || (unode != NULL && put_user(0u, unode) < 0)) {
+    if ((ucpu != NULL && put_user(cpu_id(), ucpu) < 0) ||
+        (unode != NULL && put_user(0u, unode) < 0)) {
         return -EFAULT;
     }
     return 0;
@@ -29,7 +30,8 @@ SYSCALL3(getcpu, unsigned __user *, ucpu, unsigned __user *, unode, void __user 
 /* ---- nice values ---- */
 
 /* Call fn for each process that (which, who) names; the number of processes met. */
-static unsigned for_each_target(int which, int who, int64_t (*fn)(struct process *, int), int arg, int64_t *ret_result)
+static unsigned for_each_target(int which, int who, int64_t (*fn)(struct process *, int), int arg,
+                                int64_t *ret_result)
 {
     unsigned met = 0;
     uint32_t uid = who != 0 ? (uint32_t)who : cred_current()->uid;

@@ -19,8 +19,8 @@ struct user_sigaction {
 
 _Static_assert(sizeof(struct user_sigaction) == sizeof(struct signal_action), "one layout");
 
-SYSCALL4(rt_sigaction, int, signo, const struct user_sigaction __user *, unew, struct user_sigaction __user *,
-         uold, size_t, size)
+SYSCALL4(rt_sigaction, int, signo, const struct user_sigaction __user *, unew,
+         struct user_sigaction __user *, uold, size_t, size)
 {
     struct signal_action new, old;
 
@@ -37,7 +37,8 @@ SYSCALL4(rt_sigaction, int, signo, const struct user_sigaction __user *, unew, s
     return err;
 }
 
-SYSCALL4(rt_sigprocmask, int, how, const uint64_t __user *, uset, uint64_t __user *, uold, size_t, size)
+SYSCALL4(rt_sigprocmask, int, how, const uint64_t __user *, uset, uint64_t __user *, uold, size_t,
+         size)
 {
     uint64_t set, old = current_thread()->sig_blocked;
 
@@ -199,7 +200,8 @@ SYSCALL2(sigaltstack, const stack_t __user *, unew, stack_t __user *, uold)
     if (unew != NULL && copy_from_user(&new, unew, sizeof(new)) < 0) {
         return -EFAULT;
     }
-    int err = signal_altstack(unew != NULL ? &new : NULL, &old, trapframe_sp(thread_trapframe(current_thread())));
+    int err = signal_altstack(unew != NULL ? &new : NULL, &old,
+                              trapframe_sp(thread_trapframe(current_thread())));
     if (err == 0 && uold != NULL && copy_to_user(uold, &old, sizeof(old)) < 0) {
         return -EFAULT;
     }
@@ -236,7 +238,8 @@ struct user_itimerval {
 
 static int64_t itimer_to_user(struct user_itimerval __user *ucurrent, const struct itimer *timer)
 {
-    const struct user_itimerval value = {timeval_of_ktime(timer->interval_ns), timeval_of_ktime(timer->value_ns)};
+    const struct user_itimerval value = {timeval_of_ktime(timer->interval_ns),
+                                         timeval_of_ktime(timer->value_ns)};
 
     return copy_to_user(ucurrent, &value, sizeof(value));
 }
@@ -249,7 +252,8 @@ SYSCALL2(getitimer, int, which, struct user_itimerval __user *, ucurrent)
     return err < 0 ? err : itimer_to_user(ucurrent, &timer);
 }
 
-SYSCALL3(setitimer, int, which, const struct user_itimerval __user *, unew, struct user_itimerval __user *, uold)
+SYSCALL3(setitimer, int, which, const struct user_itimerval __user *, unew,
+         struct user_itimerval __user *, uold)
 {
     struct user_itimerval value = {{0, 0}, {0, 0}};
     struct itimer new, old;
@@ -257,7 +261,8 @@ SYSCALL3(setitimer, int, which, const struct user_itimerval __user *, unew, stru
     if (unew != NULL && copy_from_user(&value, unew, sizeof(value)) < 0) {
         return -EFAULT;
     }
-    if (!ktime_of_timeval(&value.interval, &new.interval_ns) || !ktime_of_timeval(&value.value, &new.value_ns)) {
+    if (!ktime_of_timeval(&value.interval, &new.interval_ns) ||
+        !ktime_of_timeval(&value.value, &new.value_ns)) {
         return -EINVAL;
     }
     int err = process_itimer(which, &new, &old);

@@ -7,11 +7,9 @@
 #include <linux/stat.h>
 
 #include "kernel/base/string.h"
-#include "kernel/linux/paths.h"
 #include "kernel/linux/syscall.h"
 #include "kernel/linux/times.h"
 #include "kernel/vfs/fdtable.h"
-#include "kernel/vfs/mount.h"
 
 static int64_t stat_to_user(const struct inode_stat *in, struct stat __user *ustat)
 {
@@ -47,12 +45,10 @@ static int stat_at(int dirfd, const char __user *upath, int flags, struct inode_
 
     if ((flags & AT_EMPTY_PATH) != 0 && dirfd >= 0 &&
         (upath == NULL || (get_user(first, upath) == 0 && first == '\0'))) {
-        struct file *file = fd_file_any(dirfd);
-        if (file == NULL) {
-            return -EBADF;
-        }
-        int err = inode_getattr(file->inode, ret_stat);
-        file_put(file);
+        struct fd_ref ref = fd_borrow_any(dirfd);
+        struct file *file = fd_ref_file(ref);
+        int err = file != NULL ? inode_getattr(file->inode, ret_stat) : -EBADF;
+        fd_return(ref);
         return err;
     }
     int err = path_lookup_user(dirfd, upath,
@@ -85,13 +81,11 @@ SYSCALL2(lstat, const char __user *, path, struct stat __user *, ustat)
 SYSCALL2(fstat, int, fd, struct stat __user *, ustat)
 {
     struct inode_stat st;
-    struct file *file = fd_file_any(fd);
+    struct fd_ref ref = fd_borrow_any(fd);
+    struct file *file = fd_ref_file(ref);
+    int err = file != NULL ? inode_getattr(file->inode, &st) : -EBADF;
 
-    if (file == NULL) {
-        return -EBADF;
-    }
-    int err = inode_getattr(file->inode, &st);
-    file_put(file);
+    fd_return(ref);
     return err < 0 ? err : stat_to_user(&st, ustat);
 }
 
@@ -120,7 +114,8 @@ SYSCALL5(statx, int, dirfd, const char __user *, path, int, flags, unsigned, mas
     struct statx x;
 
     if ((mask & STATX__RESERVED) != 0 ||
-        (flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE)) != 0 ||
+        (flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE)) !=
+            0 ||
         (flags & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE) {
         return -EINVAL;
     }
@@ -149,12 +144,12 @@ SYSCALL5(statx, int, dirfd, const char __user *, path, int, flags, unsigned, mas
     return copy_to_user(ustatx, &x, sizeof(x));
 }
 
-static int64_t statfs_super(struct super *super, uint64_t mount_flags, struct statfs __user *ustatfs)
+static int64_t statfs_path(const struct path *path, struct statfs __user *ustatfs)
 {
     struct vfs_statfs in = {0};
     struct statfs out;
 
-    int err = super->ops->statfs != NULL ? super->ops->statfs(super, &in) : -ENOSYS;
+    int err = vfs_statfs(path, &in);
     if (err < 0) {
         return err;
     }
@@ -170,7 +165,7 @@ static int64_t statfs_super(struct super *super, uint64_t mount_flags, struct st
     out.f_namelen = in.name_max;
     out.f_fsid.val[0] = (int)in.fsid;
     out.f_fsid.val[1] = (int)(in.fsid >> 32);
-    out.f_flags = (long)(0x20 /* ST_VALID */ | mount_flags);
+    out.f_flags = (long)in.flags;
     return copy_to_user(ustatfs, &out, sizeof(out));
 }
 
@@ -180,7 +175,7 @@ SYSCALL2(statfs, const char __user *, upath, struct statfs __user *, ustatfs)
     int64_t err = path_lookup_user(AT_FDCWD, upath, LOOKUP_FOLLOW, &path);
 
     if (err == 0) {
-        err = statfs_super(path.dentry->super, path.mount->flags, ustatfs);
+        err = statfs_path(&path, ustatfs);
         path_put(&path);
     }
     return err;
@@ -188,13 +183,10 @@ SYSCALL2(statfs, const char __user *, upath, struct statfs __user *, ustatfs)
 
 SYSCALL2(fstatfs, int, fd, struct statfs __user *, ustatfs)
 {
-    struct file *file = fd_file_any(fd);
+    struct fd_ref ref = fd_borrow_any(fd);
+    struct file *file = fd_ref_file(ref);
+    int64_t err = file != NULL ? statfs_path(&file->path, ustatfs) : -EBADF;
 
-    if (file == NULL) {
-        return -EBADF;
-    }
-    int64_t err = statfs_super(file->inode->super, file->path.mount != NULL ? file->path.mount->flags : 0,
-                               ustatfs);
-    file_put(file);
+    fd_return(ref);
     return err;
 }

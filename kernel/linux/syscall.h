@@ -32,8 +32,8 @@ typedef int64_t syscall_fn(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, u
     }                                                                                              \
     static __always_inline int64_t sys_body_##name params
 
-#define SYSCALL0(name) SYSCALL_BODY_(name, (void), ())
-#define SYSCALL1(name, t0, n0) SYSCALL_BODY_(name, (t0 n0), ((t0)a0))
+#define SYSCALL0(name)                 SYSCALL_BODY_(name, (void), ())
+#define SYSCALL1(name, t0, n0)         SYSCALL_BODY_(name, (t0 n0), ((t0)a0))
 #define SYSCALL2(name, t0, n0, t1, n1) SYSCALL_BODY_(name, (t0 n0, t1 n1), ((t0)a0, (t1)a1))
 #define SYSCALL3(name, t0, n0, t1, n1, t2, n2)                                                     \
     SYSCALL_BODY_(name, (t0 n0, t1 n1, t2 n2), ((t0)a0, (t1)a1, (t2)a2))
@@ -47,7 +47,17 @@ typedef int64_t syscall_fn(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, u
                   ((t0)a0, (t1)a1, (t2)a2, (t3)a3, (t4)a4, (t5)a5))
 
 /* How the tracer prints an argument. */
-enum syscall_arg { ARG_NONE, ARG_INT, ARG_HEX, ARG_OCT, ARG_PTR, ARG_STR, ARG_FD, ARG_SIZE, ARG_SIG };
+enum syscall_arg {
+    ARG_NONE,
+    ARG_INT,
+    ARG_HEX,
+    ARG_OCT,
+    ARG_PTR,
+    ARG_STR,
+    ARG_FD,
+    ARG_SIZE,
+    ARG_SIG
+};
 
 /* Names of all system calls that Linux has, made from <asm/unistd_64.h>: NULL for holes. */
 extern const char *const syscall_names[];

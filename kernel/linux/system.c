@@ -7,8 +7,8 @@
 #include <linux/sysinfo.h>
 #include <linux/utsname.h>
 
-#include "kernel/base/string.h"
 #include "kernel/base/printf.h"
+#include "kernel/base/string.h"
 #include "kernel/core/log.h"
 #include "kernel/core/random.h"
 #include "kernel/core/time.h"
@@ -29,7 +29,8 @@ SYSCALL1(uname, struct new_utsname __user *, uname)
     return copy_to_user(uname, &name, sizeof(name));
 }
 
-static int64_t set_name(const char __user *uname, size_t len, int (*set)(const char *name, size_t len))
+static int64_t set_name(const char __user *uname, size_t len,
+                        int (*set)(const char *name, size_t len))
 {
     char name[__NEW_UTS_LEN];
 
@@ -156,12 +157,13 @@ enum {
 #define SYSLOG_BUFFER_BYTES (1 << 17)
 
 /* One record as dmesg wants it: "<6>[   12.345678] text\n". Its length. */
-static size_t syslog_format(const struct log_record *record, const char *text, size_t len, char *out,
-                            size_t size)
+static size_t syslog_format(const struct log_record *record, const char *text, size_t len,
+                            char *out, size_t size)
 {
-    return (size_t)kscnprintf(out, size, "<%u>[%5llu.%06llu] %.*s\n", record->facility * 8u + record->level,
-                              (unsigned long long)(record->time / NS_PER_S),
-                              (unsigned long long)(record->time % NS_PER_S / NS_PER_US), (int)len, text);
+    return (size_t)kscnprintf(
+        out, size, "<%u>[%5llu.%06llu] %.*s\n", record->facility * 8u + record->level,
+        (unsigned long long)(record->time / NS_PER_S),
+        (unsigned long long)(record->time % NS_PER_S / NS_PER_US), (int)len, text);
 }
 
 /* The next record at or after *seq, formatted; *seq moves past it. 0: none. */
@@ -190,10 +192,12 @@ static int64_t syslog_read_all(char __user *ubuf, size_t size, bool clear)
     if (line == NULL) {
         return -ENOMEM;
     }
-    for (uint64_t seq = start; seq < end && (n = syslog_next(&seq, line + LINE_BYTES, LINE_BYTES, line, LINE_BYTES)) > 0;) {
+    for (uint64_t seq = start; seq < end && (n = syslog_next(&seq, line + LINE_BYTES, LINE_BYTES,
+                                                             line, LINE_BYTES)) > 0;) {
         total += n;
     }
-    for (uint64_t seq = start; seq < end && (n = syslog_next(&seq, line + LINE_BYTES, LINE_BYTES, line, LINE_BYTES)) > 0;) {
+    for (uint64_t seq = start; seq < end && (n = syslog_next(&seq, line + LINE_BYTES, LINE_BYTES,
+                                                             line, LINE_BYTES)) > 0;) {
         if (total > size) {
             total -= n;
             continue;
@@ -219,7 +223,8 @@ static size_t syslog_bytes_from(uint64_t seq)
     char *line = kmalloc(2 * LINE_BYTES);
     size_t total = 0, n;
 
-    while (line != NULL && (n = syslog_next(&seq, line + LINE_BYTES, LINE_BYTES, line, LINE_BYTES)) > 0) {
+    while (line != NULL &&
+           (n = syslog_next(&seq, line + LINE_BYTES, LINE_BYTES, line, LINE_BYTES)) > 0) {
         total += n;
     }
     kfree(line);
@@ -238,7 +243,8 @@ static int64_t syslog_read(char __user *ubuf, size_t size)
         return -ENOMEM;
     }
     while (log_next_sequence() <= atomic_load_relaxed(&syslog_read_sequence) && result == 0) {
-        result = thread_sleep_until_interruptible(ktime_now() + 50 * NS_PER_MS) < 0 ? -ERESTARTSYS : 0;
+        result =
+            thread_sleep_until_interruptible(ktime_now() + 50 * NS_PER_MS) < 0 ? -ERESTARTSYS : 0;
     }
     while (result >= 0) {
         uint64_t seq = atomic_load_relaxed(&syslog_read_sequence);

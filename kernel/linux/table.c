@@ -27,12 +27,12 @@ static syscall_fn *const syscall_table[SYSCALL_COUNT] = {
 
 /* The kinds of arguments, for the tracer. */
 #define ARGS_N_(_1, _2, _3, _4, _5, _6, n, ...) n
-#define ARGS_1_(a)                ARG_##a
-#define ARGS_2_(a, ...)           ARG_##a, ARGS_1_(__VA_ARGS__)
-#define ARGS_3_(a, ...)           ARG_##a, ARGS_2_(__VA_ARGS__)
-#define ARGS_4_(a, ...)           ARG_##a, ARGS_3_(__VA_ARGS__)
-#define ARGS_5_(a, ...)           ARG_##a, ARGS_4_(__VA_ARGS__)
-#define ARGS_6_(a, ...)           ARG_##a, ARGS_5_(__VA_ARGS__)
+#define ARGS_1_(a)                              ARG_##a
+#define ARGS_2_(a, ...)                         ARG_##a, ARGS_1_(__VA_ARGS__)
+#define ARGS_3_(a, ...)                         ARG_##a, ARGS_2_(__VA_ARGS__)
+#define ARGS_4_(a, ...)                         ARG_##a, ARGS_3_(__VA_ARGS__)
+#define ARGS_5_(a, ...)                         ARG_##a, ARGS_4_(__VA_ARGS__)
+#define ARGS_6_(a, ...)                         ARG_##a, ARGS_5_(__VA_ARGS__)
 #define ARGS_(...)                                                                                 \
     ARGS_N_(__VA_ARGS__, ARGS_6_, ARGS_5_, ARGS_4_, ARGS_3_, ARGS_2_, ARGS_1_, 0)(__VA_ARGS__)
 
@@ -53,7 +53,8 @@ static int64_t syscall_missing(uint64_t nr)
     static uint64_t logged[BITMAP_WORDS(SYSCALL_COUNT)]; /* [a] */
     uint64_t slot = nr < SYSCALL_COUNT ? nr : SYSCALL_COUNT - 1;
 
-    if ((__atomic_fetch_or(&logged[slot / 64], BIT(slot % 64), __ATOMIC_RELAXED) & BIT(slot % 64)) == 0) {
+    if ((__atomic_fetch_or(&logged[slot / 64], BIT(slot % 64), __ATOMIC_RELAXED) &
+         BIT(slot % 64)) == 0) {
         log_notice("syscall: %s (%llu) is not here; asked for by %s", syscall_name(nr),
                    (unsigned long long)nr, current_thread()->comm);
     }
@@ -91,7 +92,9 @@ static int trace_arg(char *buf, size_t size, enum syscall_arg kind, uint64_t val
     case ARG_INT:
     case ARG_FD:
     case ARG_SIG:
-        return kscnprintf(buf, size, "%lld", (long long)(int64_t)(kind == ARG_INT ? value : (uint64_t)(int64_t)(int)value));
+        return kscnprintf(
+            buf, size, "%lld",
+            (long long)(int64_t)(kind == ARG_INT ? value : (uint64_t)(int64_t)(int)value));
     case ARG_OCT:
         return kscnprintf(buf, size, "0%llo", (unsigned long long)value);
     case ARG_SIZE:
@@ -116,7 +119,8 @@ static void trace_enter(uint64_t nr, const uint64_t args[6])
         len += trace_arg(line + len, sizeof(line) - (size_t)len, syscall_arg_kinds[nr][i], args[i]);
     }
     line[len] = '\0';
-    log_debug("trace: %s[%d] %s(%s)", current_thread()->comm, pid_nr(current_thread()->pid), syscall_name(nr), line);
+    log_debug("trace: %s[%d] %s(%s)", current_thread()->comm, pid_nr(current_thread()->pid),
+              syscall_name(nr), line);
 }
 
 static __noinline int64_t syscall_slow(uint64_t nr, syscall_fn *fn, const struct trapframe *frame)
@@ -130,8 +134,8 @@ static __noinline int64_t syscall_slow(uint64_t nr, syscall_fn *fn, const struct
     if (traced) {
         trace_enter(nr, args);
     }
-    int64_t result = fn != NULL ? fn(args[0], args[1], args[2], args[3], args[4], args[5])
-                                : syscall_missing(nr);
+    int64_t result =
+        fn != NULL ? fn(args[0], args[1], args[2], args[3], args[4], args[5]) : syscall_missing(nr);
     if (traced) {
         log_debug("trace: %s[%d] %s = %lld", current_thread()->comm, pid_nr(current_thread()->pid),
                   syscall_name(nr), (long long)result);

@@ -88,7 +88,8 @@ SYSCALL2(gettimeofday, struct __kernel_old_timeval __user *, utv, struct timezon
     return utz != NULL ? copy_to_user(utz, &utc, sizeof(utc)) : 0;
 }
 
-SYSCALL2(settimeofday, const struct __kernel_old_timeval __user *, utv, const struct timezone __user *, utz)
+SYSCALL2(settimeofday, const struct __kernel_old_timeval __user *, utv,
+         const struct timezone __user *, utz)
 {
     struct __kernel_old_timeval tv;
     struct timezone tz;
@@ -149,15 +150,14 @@ static int64_t sleep_relative(ktime_t ns, struct __kernel_timespec __user *urema
     return sleep_on(restart);
 }
 
-SYSCALL2(nanosleep, const struct __kernel_timespec __user *, uts, struct __kernel_timespec __user *, uremain)
+SYSCALL2(nanosleep, const struct __kernel_timespec __user *, uts, struct __kernel_timespec __user *,
+         uremain)
 {
     ktime_t ns;
     int err = timespec_from_user(&ns, uts);
 
     return err < 0 ? err : sleep_relative(ns, uremain);
 }
-
-#define TIMER_ABSTIME 1 /* clock_nanosleep(2); not in the ABI headers */
 
 SYSCALL4(clock_nanosleep, int, id, int, flags, const struct __kernel_timespec __user *, uts,
          struct __kernel_timespec __user *, uremain)
@@ -167,8 +167,8 @@ SYSCALL4(clock_nanosleep, int, id, int, flags, const struct __kernel_timespec __
     if (!clock_now(id, &now) || id == CLOCK_THREAD_CPUTIME_ID) {
         return -EINVAL;
     }
-    if (id == CLOCK_PROCESS_CPUTIME_ID || id == CLOCK_REALTIME_COARSE || id == CLOCK_MONOTONIC_COARSE ||
-        id == CLOCK_MONOTONIC_RAW) {
+    if (id == CLOCK_PROCESS_CPUTIME_ID || id == CLOCK_REALTIME_COARSE ||
+        id == CLOCK_MONOTONIC_COARSE || id == CLOCK_MONOTONIC_RAW) {
         return -EOPNOTSUPP;
     }
     int err = timespec_from_user(&t, uts);

@@ -8,8 +8,6 @@
 #include "kernel/linux/syscall.h"
 #include "kernel/mm/arena.h"
 #include "kernel/vfs/fdtable.h"
-#include "kernel/vfs/mount.h"
-#include "kernel/vfs/xattr.h"
 
 /* The file an xattr call names: a path (followed or not) or a descriptor. */
 struct target {
@@ -60,8 +58,8 @@ static int64_t reply(struct target *target, const char *name, char __user *ubuf,
     if (size > 0 && buf == NULL) {
         return -ENOMEM;
     }
-    struct inode *inode = target->path.dentry->inode;
-    int64_t result = name != NULL ? vfs_getxattr(inode, name, buf, size) : vfs_listxattr(inode, buf, size);
+    int64_t result = name != NULL ? vfs_getxattr(&target->path, name, buf, size)
+                                  : vfs_listxattr(&target->path, buf, size);
     if (result > 0 && size > 0 && copy_to_user(ubuf, buf, (size_t)result) < 0) {
         result = -EFAULT;
     }
@@ -69,7 +67,8 @@ static int64_t reply(struct target *target, const char *name, char __user *ubuf,
     return result;
 }
 
-static int64_t get_attr(struct target *target, int err, const char __user *uname, void __user *ubuf, size_t size)
+static int64_t get_attr(struct target *target, int err, const char __user *uname, void __user *ubuf,
+                        size_t size)
 {
     char name[XATTR_NAME_MAX + 1];
 
@@ -94,8 +93,8 @@ static int64_t list_attrs(struct target *target, int err, char __user *ubuf, siz
     return result;
 }
 
-static int64_t set_value(struct target *target, const char *name, const void __user *uvalue, size_t size,
-                         int flags)
+static int64_t set_value(struct target *target, const char *name, const void __user *uvalue,
+                         size_t size, int flags)
 {
     void *value = size > 0 ? kvmalloc(size) : NULL;
 
@@ -104,26 +103,24 @@ static int64_t set_value(struct target *target, const char *name, const void __u
     }
     int64_t result = size > 0 ? copy_from_user(value, uvalue, size) : 0;
     if (result == 0) {
-        result = vfs_setxattr(target->path.dentry->inode, name, value, size, flags);
+        result = vfs_setxattr(&target->path, name, value, size, flags);
     }
     kvfree(value);
     return result;
 }
 
-static int64_t set_attr(struct target *target, int err, const char __user *uname, const void __user *uvalue,
-                        size_t size, int flags)
+static int64_t set_attr(struct target *target, int err, const char __user *uname,
+                        const void __user *uvalue, size_t size, int flags)
 {
     char name[XATTR_NAME_MAX + 1];
 
     if (err < 0) {
         return err;
     }
-    int64_t result = (flags & ~(XATTR_CREATE | XATTR_REPLACE)) != 0 ? -EINVAL : name_from_user(name, uname);
+    int64_t result =
+        (flags & ~(XATTR_CREATE | XATTR_REPLACE)) != 0 ? -EINVAL : name_from_user(name, uname);
     if (result == 0 && size > XATTR_SIZE_MAX) {
         result = -E2BIG;
-    }
-    if (result == 0) {
-        result = mount_want_write(&target->path);
     }
     if (result == 0) {
         result = set_value(target, name, uvalue, size, flags);
@@ -141,46 +138,46 @@ static int64_t remove_attr(struct target *target, int err, const char __user *un
     }
     int64_t result = name_from_user(name, uname);
     if (result == 0) {
-        result = mount_want_write(&target->path);
-    }
-    if (result == 0) {
-        result = vfs_removexattr(target->path.dentry->inode, name);
+        result = vfs_removexattr(&target->path, name);
     }
     target_put(target);
     return result;
 }
 
-SYSCALL5(setxattr, const char __user *, path, const char __user *, name, const void __user *, value, size_t,
-         size, int, flags)
+SYSCALL5(setxattr, const char __user *, path, const char __user *, name, const void __user *, value,
+         size_t, size, int, flags)
 {
     struct target target;
 
     return set_attr(&target, target_path(&target, path, true), name, value, size, flags);
 }
 
-SYSCALL5(lsetxattr, const char __user *, path, const char __user *, name, const void __user *, value, size_t,
-         size, int, flags)
+SYSCALL5(lsetxattr, const char __user *, path, const char __user *, name, const void __user *,
+         value, size_t, size, int, flags)
 {
     struct target target;
 
     return set_attr(&target, target_path(&target, path, false), name, value, size, flags);
 }
 
-SYSCALL5(fsetxattr, int, fd, const char __user *, name, const void __user *, value, size_t, size, int, flags)
+SYSCALL5(fsetxattr, int, fd, const char __user *, name, const void __user *, value, size_t, size,
+         int, flags)
 {
     struct target target;
 
     return set_attr(&target, target_fd(&target, fd), name, value, size, flags);
 }
 
-SYSCALL4(getxattr, const char __user *, path, const char __user *, name, void __user *, buf, size_t, size)
+SYSCALL4(getxattr, const char __user *, path, const char __user *, name, void __user *, buf, size_t,
+         size)
 {
     struct target target;
 
     return get_attr(&target, target_path(&target, path, true), name, buf, size);
 }
 
-SYSCALL4(lgetxattr, const char __user *, path, const char __user *, name, void __user *, buf, size_t, size)
+SYSCALL4(lgetxattr, const char __user *, path, const char __user *, name, void __user *, buf,
+         size_t, size)
 {
     struct target target;
 

@@ -65,6 +65,9 @@ int cpu_signal_return(struct trapframe *frame, struct signal_return *ret);
 
 /* Wait for the next interrupt with interrupts enabled atomically; for the idle loop. Returns with interrupts on. */
 void cpu_idle(void);
+/* The user-mode registers of `thread`, at the top of its kernel stack. */
+struct trapframe *thread_trapframe(struct thread *thread);
+
 /* Stop this CPU for good. */
 void cpu_halt_forever(void) __noreturn;
 

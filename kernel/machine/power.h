@@ -5,3 +5,5 @@
 
 void machine_power_off(void) __noreturn;
 void machine_reset(void) __noreturn;
+/* Stop all CPUs for good and leave the power on. */
+void machine_halt(void) __noreturn;

@@ -10,6 +10,17 @@ unsigned cpu_count(void);          /* online; ids are 0 .. cpu_count()-1 */
 unsigned cpu_count_possible(void); /* online and parked */
 struct cpu *cpu_by_id(unsigned id);
 
+/* Word `index` of the bitmap of online CPUs. */
+static inline uint64_t cpus_online_word(unsigned index)
+{
+    unsigned n = cpu_count();
+
+    if (n <= index * 64) {
+        return 0;
+    }
+    return n >= (index + 1) * 64 ? ~0ull : (1ull << (n - index * 64)) - 1;
+}
+
 /* Make CPU `id` look at its need-resched flag soon. Any context. */
 void smp_send_reschedule(unsigned id);
 /* Stop all other CPUs for good; for panic. */

@@ -152,6 +152,17 @@ int process_setsid(void);
 uint64_t process_limit(unsigned resource);           /* soft limit of the current process */
 int process_prlimit(int pid, unsigned resource, const struct rlimit64 *new, struct rlimit64 *ret_old);
 
+/* Interval timers (setitimer(2)) of the current process: `which` is ITIMER_*. NULL new: only read. -EINVAL. */
+struct itimer {
+    ktime_t value_ns;    /* until it fires, 0: off */
+    ktime_t interval_ns; /* 0: once */
+};
+int process_itimer(int which, const struct itimer *new, struct itimer *ret_old);
+
+/* Number of the parent, as getppid(2). */
+int process_parent_nr(struct process *process);
+/* The main thread's credentials, referenced. */
+struct cred *process_cred_get(struct process *process);
 /* May the current thread inspect `target` (ptrace(2), "access mode checking")? */
 bool process_may_access(struct process *target);
 /* Walk for /proc and kill(-1): first live process with pid >= nr, referenced. */

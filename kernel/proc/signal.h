@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "kernel/machine/entry.h"
 #include "kernel/proc/process.h"
 
 #define SIGMASK(n) (1ull << ((n)-1))
@@ -36,3 +37,11 @@ void signal_reset_for_exec(struct process *process);
 void signal_pending_flush(struct signal_pending *pending);
 /* Recompute THREAD_WORK_SIGNAL after the mask or the pending set changed. siglock held. */
 void signal_recalc_locked(struct thread *thread);
+/* rt_sigreturn(2): restore what delivery saved; the result for the interrupted code's register. A bad frame kills. */
+int64_t signal_return(struct trapframe *frame);
+/* sigsuspend(2): swap the mask until a handler has run; always -ERESTARTNOHAND. */
+int64_t signal_suspend(uint64_t mask);
+/* sigaltstack(2) of the current thread, whose user stack pointer is `sp`. *ret_old is always filled. -EPERM -EINVAL -ENOMEM. */
+int signal_altstack(const stack_t *new, stack_t *ret_old, uint64_t sp);
+/* reboot(2) CAD_ON and CAD_OFF: whether Ctrl-Alt-Del resets at once or sends SIGINT to process 1. */
+void signal_ctrl_alt_del_reboots(bool on);

@@ -41,6 +41,8 @@ void thread_sleep_ns(ktime_t ns);
 int thread_sleep_until_interruptible(ktime_t deadline);
 
 void sched_set_nice(struct thread *thread, int nice); /* -20..19 */
+/* Allow only the CPUs of `mask`; at least one is online. */
+void sched_set_affinity(struct thread *thread, const uint64_t mask[4]);
 /* Runnable threads over all CPUs, and the three load averages in 1/2048. */
 unsigned sched_nr_running(void);
 void sched_load(uint64_t ret_load[3]);

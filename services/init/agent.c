@@ -26,14 +26,14 @@
 #include <termios.h>
 #include <unistd.h>
 
-#define WINDOW  2048
-#define PAYLOAD 4096
+#define WINDOW      2048
+#define PAYLOAD     4096
 #define COMMAND_MAX (128 * 1024)
 
 struct agent {
-    int line;                 /* the serial line */
-    int in, out, err;         /* our ends of the command's pipes, -1: closed */
-    uint8_t rx[8192];         /* bytes from the host, not yet a whole frame */
+    int line;         /* the serial line */
+    int in, out, err; /* our ends of the command's pipes, -1: closed */
+    uint8_t rx[8192]; /* bytes from the host, not yet a whole frame */
     size_t rx_len;
     uint8_t input[2 * WINDOW]; /* standard input on its way to the command */
     size_t input_len;
@@ -135,7 +135,8 @@ static void feed_input(struct agent *agent)
             send_u32(agent, 'W', (uint32_t)n);
         } else if (n < 0 && errno != EAGAIN && errno != EINTR) {
             agent->input_len = 0;
-            agent->input_eof = true; /* the command closed its input: the rest goes nowhere, as with a shell pipe */
+            agent->input_eof =
+                true; /* the command closed its input: the rest goes nowhere, as with a shell pipe */
         }
     }
     if (agent->input_len == 0 && agent->input_eof) {

@@ -20,9 +20,9 @@ struct service {
     char env[SERVICE_MAX_ENV][128]; /* NAME=value */
     unsigned nenv;
     bool respawn;
-    pid_t pid;                      /* 0: not running */
-    unsigned failures;              /* quick deaths in a row: slows respawning */
-    long started_s;                 /* monotonic */
+    pid_t pid;         /* 0: not running */
+    unsigned failures; /* quick deaths in a row: slows respawning */
+    long started_s;    /* monotonic */
     long restart_at_s;
 };
 
