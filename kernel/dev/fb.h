@@ -16,3 +16,5 @@ struct framebuffer {
 /* The boot framebuffer registers itself; NULL: no screen. */
 void framebuffer_register(const struct framebuffer *fb);
 const struct framebuffer *framebuffer_primary(void);
+/* Set by the virtual terminals: called once, in thread context, when a screen appears after them. */
+extern void (*framebuffer_ready_hook)(const struct framebuffer *fb);

@@ -1,0 +1,632 @@
+/*
+ * Terminals: the registry, opening and closing, input from drivers, hangup, and what /dev/console means. Reading and writing are in
+ * tty_io.c, settings in tty_ioctl.c, sessions in tty_jobs.c, the byte processing in ldisc*.c.
+ *
+ * A terminal outlives its opens: the driver creates it once (a pseudo-terminal: for each pair). Each open file has a struct tty_file,
+ * which remembers the terminal's hangup count at the time of the open: a file opened before a hangup is dead for ever, one
+ * opened afterwards works.
+ */
+#include "kernel/dev/tty.h"
+
+#include <asm/fcntl.h>
+#include <asm/poll.h>
+#include <asm/signal.h>
+#include <linux/capability.h>
+#include <linux/major.h>
+#include <linux/tty.h>
+
+#include "kernel/base/string.h"
+#include "kernel/core/log.h"
+#include "kernel/core/panic.h"
+#include "kernel/core/param.h"
+#include "kernel/dev/pty.h"
+#include "kernel/dev/tty_impl.h"
+#include "kernel/mm/kmalloc.h"
+
+/* The registry: terminals in order of creation. Short (a few, plus the open ptys), and looked at by opens alone. */
+static struct spinlock registry_lock = SPINLOCK_INIT("tty registry");
+static struct list_node registry = LIST_INIT(registry);
+static struct tty *console_override; /* [registry_lock] */
+
+struct tty *(*tty_active_vt)(void);
+
+/* ttydefaults: "sane" of stty(1), 38400 baud, 8 bits. */
+static const struct ktermios default_termios = {
+    .c_iflag = ICRNL | IXON,
+    .c_oflag = OPOST | ONLCR,
+    .c_cflag = B38400 | CS8 | CREAD | HUPCL,
+    .c_lflag = ISIG | ICANON | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE | IEXTEN,
+    .c_line = N_TTY,
+    .c_cc = {[VINTR] = 'C' - 64,
+             [VQUIT] = '\\' - 64,
+             [VERASE] = 0x7f,
+             [VKILL] = 'U' - 64,
+             [VEOF] = 'D' - 64,
+             [VMIN] = 1,
+             [VSTART] = 'Q' - 64,
+             [VSTOP] = 'S' - 64,
+             [VSUSP] = 'Z' - 64,
+             [VREPRINT] = 'R' - 64,
+             [VDISCARD] = 'O' - 64,
+             [VWERASE] = 'W' - 64,
+             [VLNEXT] = 'V' - 64},
+    .c_ispeed = 38400,
+    .c_ospeed = 38400,
+};
+
+/* ---- the registry ---- */
+
+static struct tty *registry_find_locked(uint64_t rdev, const char *name, size_t name_len)
+{
+    struct tty *tty;
+
+    list_for_each (tty, &registry, node) {
+        if (name == NULL ? tty->rdev == rdev
+                         : strncmp(tty->name, name, name_len) == 0 && tty->name[name_len] == '\0') {
+            return tty;
+        }
+    }
+    return NULL;
+}
+
+struct tty *tty_find(uint64_t rdev)
+{
+    uint64_t flags = spin_lock_irqsave(&registry_lock);
+    struct tty *tty = registry_find_locked(rdev, NULL, 0);
+
+    if (tty != NULL) {
+        tty_get(tty);
+    }
+    spin_unlock_irqrestore(&registry_lock, flags);
+    return tty;
+}
+
+static struct tty *find_by_name(const char *name, size_t len)
+{
+    uint64_t flags = spin_lock_irqsave(&registry_lock);
+    struct tty *tty = registry_find_locked(0, name, len);
+
+    if (tty != NULL) {
+        tty_get(tty);
+    }
+    spin_unlock_irqrestore(&registry_lock, flags);
+    return tty;
+}
+
+static void echo_work_fn(struct work *work);
+static void hangup_work_fn(struct work *work);
+
+static void tty_setup(struct tty *tty)
+{
+    refcount_init(&tty->refs, 1);
+    list_init(&tty->node);
+    rwsem_init(&tty->termios_lock, "tty termios");
+    spin_init(&tty->lock, "tty");
+    wait_queue_init(&tty->read_wait);
+    wait_queue_init(&tty->write_wait);
+    mutex_init(&tty->read_lock, "tty read");
+    mutex_init(&tty->write_lock, "tty write");
+    mutex_init(&tty->output_lock, "tty output");
+    mutex_init(&tty->open_lock, "tty open");
+    work_init(&tty->echo_work, echo_work_fn);
+    work_init(&tty->hangup_work, hangup_work_fn);
+}
+
+int tty_create(const char *name, uint64_t rdev, const struct tty_driver_ops *ops, void *private,
+               struct tty **ret_tty)
+{
+    struct tty *tty = kzalloc(sizeof(*tty));
+    uint64_t flags;
+    bool taken;
+
+    if (tty == NULL) {
+        return -ENOMEM;
+    }
+    tty_setup(tty);
+    tty->ops = ops;
+    tty->private = private;
+    tty->rdev = rdev;
+    tty->termios = default_termios;
+    (void)str_copy(tty->name, name, sizeof(tty->name));
+
+    flags = spin_lock_irqsave(&registry_lock);
+    taken = registry_find_locked(rdev, NULL, 0) != NULL;
+    if (!taken) {
+        list_push_back(&registry, &tty->node);
+    }
+    spin_unlock_irqrestore(&registry_lock, flags);
+    if (taken) {
+        kfree(tty);
+        return -EBUSY;
+    }
+    *ret_tty = tty;
+    return 0;
+}
+
+void tty_remove(struct tty *tty)
+{
+    uint64_t flags = spin_lock_irqsave(&registry_lock);
+
+    list_remove(&tty->node);
+    if (console_override == tty) {
+        console_override = NULL;
+    }
+    spin_unlock_irqrestore(&registry_lock, flags);
+    tty_put(tty);
+}
+
+void tty_put(struct tty *tty)
+{
+    if (tty == NULL || !refcount_put(&tty->refs)) {
+        return;
+    }
+    if (tty->ops->release != NULL) {
+        tty->ops->release(tty);
+    }
+    kfree(tty->ldisc);
+    kfree(tty);
+}
+
+/* ---- the console ---- */
+
+void tty_set_console(struct tty *tty)
+{
+    uint64_t flags = spin_lock_irqsave(&registry_lock);
+
+    console_override = tty;
+    spin_unlock_irqrestore(&registry_lock, flags);
+}
+
+static struct tty *active_vt(void)
+{
+    return tty_active_vt == NULL ? NULL : tty_active_vt();
+}
+
+/* The terminal that a console= value names ("ttyS0,115200", "tty0"), referenced; NULL: not there. */
+static struct tty *console_by_name(const char *name)
+{
+    const char *comma = strchr(name, ',');
+    size_t len = comma == NULL ? strlen(name) : (size_t)(comma - name);
+
+    if (len == 4 && strncmp(name, "tty0", 4) == 0) {
+        return active_vt();
+    }
+    return find_by_name(name, len);
+}
+
+struct tty *tty_console(void)
+{
+    const char *name = param_string("console");
+    struct tty *tty = NULL;
+    uint64_t flags = spin_lock_irqsave(&registry_lock);
+
+    if (console_override != NULL) {
+        tty = tty_get(console_override);
+    }
+    spin_unlock_irqrestore(&registry_lock, flags);
+    if (tty == NULL && name != NULL) {
+        tty = console_by_name(name);
+    }
+    if (tty == NULL) {
+        tty = active_vt();
+    }
+    return tty == NULL ? find_by_name("ttyS0", 5) : tty;
+}
+
+/* ---- open and close ---- */
+
+static int ldisc_ensure(struct tty *tty)
+{
+    struct ldisc *ld;
+    uint64_t flags;
+
+    if (tty->ldisc == NULL) {
+        ld = kmalloc(sizeof(*ld));
+        if (ld == NULL) {
+            return -ENOMEM;
+        }
+        ldisc_init(ld, &tty->termios);
+        atomic_store_release(&tty->ldisc, ld);
+    }
+    flags = spin_lock_irqsave(&tty->lock);
+    ldisc_flush_input(tty->ldisc);
+    tty->throttled = false;
+    spin_unlock_irqrestore(&tty->lock, flags);
+    return 0;
+}
+
+static int open_locked(struct tty *tty)
+{
+    int err;
+
+    if (tty->other_closed || tty->locked) {
+        return -EIO;
+    }
+    if (tty->exclusive && tty->opens > 0 && !current_has_cap(CAP_SYS_ADMIN)) {
+        return -EBUSY;
+    }
+    if (tty->opens == 0) {
+        err = ldisc_ensure(tty);
+        if (err == 0 && tty->ops->open != NULL) {
+            err = tty->ops->open(tty);
+        }
+        if (err < 0) {
+            return err;
+        }
+    }
+    tty->opens++;
+    return 0;
+}
+
+int tty_open_file(struct tty *tty, struct file *file, bool noctty)
+{
+    struct tty_file *opened = kmalloc(sizeof(*opened));
+    int err;
+
+    if (opened == NULL) {
+        tty_put(tty);
+        return -ENOMEM;
+    }
+    mutex_lock(&tty->open_lock);
+    err = open_locked(tty);
+    opened->tty = tty;
+    opened->hangups = atomic_load_relaxed(&tty->hangups);
+    mutex_unlock(&tty->open_lock);
+    if (err < 0) {
+        kfree(opened);
+        tty_put(tty);
+        return err;
+    }
+    file->private = opened;
+    file->fops = &tty_fops;
+    if (!noctty) {
+        tty_acquire_on_open(tty);
+    }
+    return 0;
+}
+
+int tty_file_open(struct inode *inode, struct file *file)
+{
+    bool noctty = (file->flags & O_NOCTTY) != 0;
+    struct tty *tty;
+
+    if (inode->rdev == DEV_MAKE(TTYAUX_MAJOR, 2)) {
+        return pty_open_master(file);
+    }
+    if (inode->rdev == DEV_MAKE(TTYAUX_MAJOR, 0)) {
+        tty = tty_current();
+        noctty = true;
+        if (tty == NULL) {
+            return -ENXIO;
+        }
+    } else if (inode->rdev == DEV_MAKE(TTYAUX_MAJOR, 1)) {
+        tty = tty_console();
+        noctty = true;
+    } else if (inode->rdev == DEV_MAKE(TTY_MAJOR, 0)) {
+        tty = active_vt();
+        noctty = true;
+    } else {
+        tty = tty_find(inode->rdev);
+    }
+    if (tty == NULL) {
+        return DEV_MAJOR(inode->rdev) == UNIX98_PTY_SLAVE_MAJOR ? -EIO : -ENODEV;
+    }
+    return tty_open_file(tty, file, noctty);
+}
+
+void tty_file_release(struct file *file)
+{
+    struct tty_file *opened = file->private;
+    struct tty *tty = opened->tty;
+
+    mutex_lock(&tty->open_lock);
+    if (--tty->opens == 0) {
+        tty->exclusive = false;
+        if (tty->ops->close != NULL) {
+            tty->ops->close(tty);
+        }
+    }
+    mutex_unlock(&tty->open_lock);
+    kfree(opened);
+    tty_put(tty);
+}
+
+struct tty *file_tty(struct file *file)
+{
+    return file->fops == &tty_fops ? ((struct tty_file *)file->private)->tty : NULL;
+}
+
+/* ---- input ---- */
+
+/* Above this many unread bytes the driver is asked to hold input back; below the other it may go on. */
+#define THROTTLE_AT   (LDISC_SIZE - 128)
+#define UNTHROTTLE_AT 128u
+
+static void throttle_locked(struct tty *tty, bool on)
+{
+    struct ldisc *ld = tty->ldisc;
+
+    tty->throttled = on;
+    if ((ld->termios.c_iflag & IXOFF) != 0) {
+        uint8_t c = ld->termios.c_cc[on ? VSTOP : VSTART];
+        if (c != 0) {
+            ldisc_echo_raw(ld, c);
+        }
+    }
+    if (tty->ops->throttle != NULL) {
+        tty->ops->throttle(tty, on);
+    }
+}
+
+void tty_unthrottle(struct tty *tty)
+{
+    uint64_t flags = spin_lock_irqsave(&tty->lock);
+
+    if (tty->throttled && ldisc_used(tty->ldisc) <= UNTHROTTLE_AT) {
+        throttle_locked(tty, false);
+    }
+    spin_unlock_irqrestore(&tty->lock, flags);
+    tty_echo_kick(tty);
+}
+
+static void packet_event(struct tty *tty, uint8_t bits)
+{
+    if (tty->ops->packet_event != NULL) {
+        tty->ops->packet_event(tty, bits);
+    }
+}
+
+/* Act on what the line discipline found; the lock is no longer held. Any context. */
+static void apply_events(struct tty *tty, const struct ldisc_events *events)
+{
+    if (events->flow_changed) {
+        tty_stop(tty, tty->ldisc->stopped);
+    }
+    if (events->flush_output) {
+        tty_flush_output(tty);
+    }
+    for (uint64_t left = events->signals; left != 0; left &= left - 1) {
+        tty_signal_foreground(tty, __builtin_ctzll(left));
+    }
+    if (events->readable && wait_queue_active(&tty->read_wait)) {
+        wait_wake_all(&tty->read_wait, POLLIN | POLLRDNORM);
+    }
+    tty_echo_kick(tty);
+}
+
+static size_t receive(struct tty *tty, const uint8_t *data, size_t len_bytes, bool drop)
+{
+    struct ldisc_events events = {0};
+    struct ldisc *ld;
+    uint64_t flags;
+    size_t n;
+
+    ld = atomic_load_acquire(&tty->ldisc);
+    if (ld == NULL || READ_ONCE(tty->opens) == 0) {
+        return len_bytes; /* nobody has it open: input goes nowhere */
+    }
+    flags = spin_lock_irqsave(&tty->lock);
+    n = ldisc_receive(ld, data, len_bytes, &events);
+    if (drop && n < len_bytes) {
+        tty->dropped += (uint32_t)(len_bytes - n);
+    }
+    if (!tty->throttled && ldisc_used(ld) >= THROTTLE_AT && ldisc_room(ld) != SIZE_MAX) {
+        throttle_locked(tty, true);
+    }
+    spin_unlock_irqrestore(&tty->lock, flags);
+    apply_events(tty, &events);
+    return n;
+}
+
+size_t tty_receive(struct tty *tty, const uint8_t *data, size_t len_bytes)
+{
+    return receive(tty, data, len_bytes, true);
+}
+
+size_t tty_receive_some(struct tty *tty, const uint8_t *data, size_t len_bytes)
+{
+    return receive(tty, data, len_bytes, false);
+}
+
+bool tty_receive_room(struct tty *tty)
+{
+    struct ldisc *ld = atomic_load_acquire(&tty->ldisc);
+
+    return ld == NULL || READ_ONCE(tty->opens) == 0 || ldisc_room(ld) > 1;
+}
+
+void tty_receive_error(struct tty *tty, uint8_t byte, unsigned kind)
+{
+    struct ldisc_events events = {0};
+    struct ldisc *ld = atomic_load_acquire(&tty->ldisc);
+    uint64_t flags;
+
+    if (ld == NULL || READ_ONCE(tty->opens) == 0) {
+        return;
+    }
+    flags = spin_lock_irqsave(&tty->lock);
+    if (kind == TTY_OVERRUN) {
+        tty->dropped++;
+    } else {
+        ldisc_receive_error(ld, byte, kind, &events);
+    }
+    spin_unlock_irqrestore(&tty->lock, flags);
+    apply_events(tty, &events);
+}
+
+/* ---- echoes ---- */
+
+static bool echo_pending(struct tty *tty)
+{
+    struct ldisc *ld = atomic_load_acquire(&tty->ldisc);
+
+    return ld != NULL && !READ_ONCE(tty->stopped) &&
+           READ_ONCE(ld->echo_head) != READ_ONCE(ld->echo_tail);
+}
+
+/* Write queued echoes as far as the driver has room. False: no room. */
+static bool echo_flush_locked(struct tty *tty)
+{
+    uint8_t out[128];
+    size_t n, room;
+    uint64_t flags;
+
+    for (;;) {
+        room = tty->ops->write_room(tty);
+        flags = spin_lock_irqsave(&tty->lock);
+        n = ldisc_echo_output(tty->ldisc, out, MIN(room, sizeof(out)));
+        spin_unlock_irqrestore(&tty->lock, flags);
+        if (n == 0) {
+            return !echo_pending(tty);
+        }
+        (void)tty->ops->write(tty, out, n);
+    }
+}
+
+/*
+ * Whoever finds the output lock taken leaves the echoes to its holder, who looks again after letting go: so an echo is never
+ * stranded, and a driver whose write() produces input (a terminal's reports) does not wait for itself.
+ */
+void tty_echo_flush(struct tty *tty)
+{
+    bool room = true;
+
+    while (room && echo_pending(tty) && mutex_trylock(&tty->output_lock)) {
+        room = echo_flush_locked(tty);
+        mutex_unlock(&tty->output_lock);
+    }
+}
+
+void tty_echo_kick(struct tty *tty)
+{
+    if (!echo_pending(tty)) {
+        return;
+    }
+    if (!in_atomic()) {
+        tty_echo_flush(tty);
+        return;
+    }
+    tty_get(tty);
+    if (!work_queue(&tty->echo_work)) {
+        tty_put(tty); /* queued already, with a reference of its own; never the last one here */
+    }
+}
+
+static void echo_work_fn(struct work *work)
+{
+    struct tty *tty = container_of(work, struct tty, echo_work);
+
+    tty_echo_flush(tty);
+    tty_put(tty);
+}
+
+void tty_wake_writers(struct tty *tty)
+{
+    if (wait_queue_active(&tty->write_wait)) {
+        wait_wake_all(&tty->write_wait, POLLOUT | POLLWRNORM);
+    }
+    tty_echo_kick(tty);
+}
+
+/* ---- flow control and flushing ---- */
+
+void tty_stop(struct tty *tty, bool stop)
+{
+    uint64_t flags = spin_lock_irqsave(&tty->lock);
+    bool changed = tty->stopped != stop;
+
+    tty->stopped = stop;
+    if (tty->ldisc != NULL) {
+        tty->ldisc->stopped = stop;
+    }
+    spin_unlock_irqrestore(&tty->lock, flags);
+    if (!changed) {
+        return;
+    }
+    if (tty->ops->set_stopped != NULL) {
+        tty->ops->set_stopped(tty, stop);
+    }
+    packet_event(tty, stop ? TIOCPKT_STOP : TIOCPKT_START);
+    if (!stop) {
+        tty_wake_writers(tty);
+    }
+}
+
+void tty_flush_input(struct tty *tty)
+{
+    uint64_t flags = spin_lock_irqsave(&tty->lock);
+
+    if (tty->ldisc != NULL) {
+        ldisc_flush_input(tty->ldisc);
+        if (tty->throttled) {
+            throttle_locked(tty, false);
+        }
+    }
+    spin_unlock_irqrestore(&tty->lock, flags);
+    packet_event(tty, TIOCPKT_FLUSHREAD);
+}
+
+void tty_flush_output(struct tty *tty)
+{
+    if (tty->ops->flush_output != NULL) {
+        tty->ops->flush_output(tty);
+    }
+    packet_event(tty, TIOCPKT_FLUSHWRITE);
+    tty_wake_writers(tty);
+}
+
+/* ---- hangup ---- */
+
+void tty_hangup(struct tty *tty)
+{
+    mutex_lock(&tty->open_lock);
+    (void)atomic_fetch_add(&tty->hangups, 1);
+    tty_flush_input(tty);
+    if (tty->ops->flush_output != NULL) {
+        tty->ops->flush_output(tty);
+    }
+    if (tty->ops->hangup != NULL) {
+        tty->ops->hangup(tty);
+    }
+    mutex_unlock(&tty->open_lock);
+    tty_leave_session(tty, true);
+    tty_stop(tty, false);
+    wait_wake_all(&tty->read_wait, POLLIN | POLLERR | POLLHUP);
+    wait_wake_all(&tty->write_wait, POLLOUT | POLLERR | POLLHUP);
+}
+
+static void hangup_work_fn(struct work *work)
+{
+    struct tty *tty = container_of(work, struct tty, hangup_work);
+
+    tty_hangup(tty);
+    tty_put(tty);
+}
+
+void tty_hangup_later(struct tty *tty)
+{
+    tty_get(tty);
+    if (!work_queue(&tty->hangup_work)) {
+        tty_put(tty);
+    }
+}
+
+/* ---- boot ---- */
+
+static void register_devices(uint32_t major, uint32_t first, uint32_t count, const char *name)
+{
+    if (chrdev_register(major, first, count, name, &tty_fops) < 0) {
+        log_err("tty: cannot register %s", name);
+    }
+}
+
+void tty_init(void)
+{
+    register_devices(TTY_MAJOR, 0, 1, "/dev/vc/0");
+    register_devices(TTY_MAJOR, 1, 63, "tty");
+    register_devices(TTY_MAJOR, 64, 192, "ttyS");
+    register_devices(TTYAUX_MAJOR, 0, 1, "/dev/tty");
+    register_devices(TTYAUX_MAJOR, 1, 1, "/dev/console");
+    register_devices(TTYAUX_MAJOR, 2, 1, "/dev/ptmx");
+    register_devices(UNIX98_PTY_SLAVE_MAJOR, 0, 1u << 20, "pts");
+}

@@ -1,0 +1,33 @@
+/*
+ * What the files of the terminal core share among themselves. Private to kernel/dev/tty*.c.
+ */
+#pragma once
+
+#include "kernel/dev/ldisc.h"
+#include "kernel/dev/ldisc_echo.h"
+#include "kernel/dev/tty.h"
+
+/* One open of a terminal: file->private of files with tty_fops. */
+struct tty_file {
+    struct tty *tty;  /* [I] referenced */
+    uint32_t hangups; /* [I] tty->hangups at the open */
+};
+
+static inline bool tty_file_hung_up(const struct tty_file *opened)
+{
+    return atomic_load_acquire(&opened->tty->hangups) != opened->hangups;
+}
+
+int tty_file_open(struct inode *inode, struct file *file);
+void tty_file_release(struct file *file);
+ssize_t tty_file_read(struct file *file, struct iov_iter *to, loff_t *pos);
+ssize_t tty_file_write(struct file *file, struct iov_iter *from, loff_t *pos);
+uint32_t tty_file_poll(struct file *file, struct poll_table *table);
+int64_t tty_file_ioctl(struct file *file, unsigned cmd, uint64_t arg);
+
+/* Write pending echoes if nobody else is about to. Thread context; no lock of the terminal but open_lock held. */
+void tty_echo_flush(struct tty *tty);
+/* The same from any context: at once where sleeping is allowed, else by a kernel thread. */
+void tty_echo_kick(struct tty *tty);
+/* A reader has made room. Thread context. */
+void tty_unthrottle(struct tty *tty);
