@@ -228,11 +228,19 @@ static int ldisc_ensure(struct tty *tty)
         ldisc_init(ld, &tty->termios);
         atomic_store_release(&tty->ldisc, ld);
     }
-    flags = spin_lock_irqsave(&tty->lock);
-    ldisc_flush_input(tty->ldisc);
-    tty->throttled = false;
-    spin_unlock_irqrestore(&tty->lock, flags);
+    if (!tty->keep_input) {
+        flags = spin_lock_irqsave(&tty->lock);
+        ldisc_flush_input(tty->ldisc);
+        tty->throttled = false;
+        spin_unlock_irqrestore(&tty->lock, flags);
+    }
     return 0;
+}
+
+int tty_keep_input(struct tty *tty)
+{
+    tty->keep_input = true;
+    return ldisc_ensure(tty);
 }
 
 static int open_locked(struct tty *tty)
@@ -362,7 +370,8 @@ void tty_unthrottle(struct tty *tty)
 {
     uint64_t flags = spin_lock_irqsave(&tty->lock);
 
-    if (tty->throttled && ldisc_used(tty->ldisc) <= UNTHROTTLE_AT) {
+    if (tty->throttled &&
+        (ldisc_used(tty->ldisc) <= UNTHROTTLE_AT || ldisc_room(tty->ldisc) == SIZE_MAX)) {
         throttle_locked(tty, false);
     }
     spin_unlock_irqrestore(&tty->lock, flags);
@@ -394,6 +403,11 @@ static void apply_events(struct tty *tty, const struct ldisc_events *events)
     tty_echo_kick(tty);
 }
 
+static inline bool input_counts(const struct tty *tty, const struct ldisc *ld)
+{
+    return ld != NULL && (READ_ONCE(tty->opens) > 0 || tty->keep_input);
+}
+
 static size_t receive(struct tty *tty, const uint8_t *data, size_t len_bytes, bool drop)
 {
     struct ldisc_events events = {0};
@@ -402,7 +416,7 @@ static size_t receive(struct tty *tty, const uint8_t *data, size_t len_bytes, bo
     size_t n;
 
     ld = atomic_load_acquire(&tty->ldisc);
-    if (ld == NULL || READ_ONCE(tty->opens) == 0) {
+    if (!input_counts(tty, ld)) {
         return len_bytes; /* nobody has it open: input goes nowhere */
     }
     flags = spin_lock_irqsave(&tty->lock);
@@ -432,7 +446,7 @@ bool tty_receive_room(struct tty *tty)
 {
     struct ldisc *ld = atomic_load_acquire(&tty->ldisc);
 
-    return ld == NULL || READ_ONCE(tty->opens) == 0 || ldisc_room(ld) > 1;
+    return !input_counts(tty, ld) || ldisc_room(ld) > 1;
 }
 
 void tty_receive_error(struct tty *tty, uint8_t byte, unsigned kind)
@@ -441,7 +455,7 @@ void tty_receive_error(struct tty *tty, uint8_t byte, unsigned kind)
     struct ldisc *ld = atomic_load_acquire(&tty->ldisc);
     uint64_t flags;
 
-    if (ld == NULL || READ_ONCE(tty->opens) == 0) {
+    if (!input_counts(tty, ld)) {
         return;
     }
     flags = spin_lock_irqsave(&tty->lock);

@@ -91,12 +91,15 @@ struct tty {
     uint32_t hangups;  /* [a] an open file whose count differs has been hung up */
     bool exclusive;    /* [open_lock] TIOCEXCL */
     bool locked;       /* [open_lock] pty: TIOCSPTLCK, not to be opened yet */
+    bool keep_input;   /* [I] input counts even while nobody has it open */
     bool other_closed; /* [a] pty: the master is gone */
 };
 
 /* Make a terminal with default settings and register its device node number. -ENOMEM, -EBUSY. Thread context. */
 int tty_create(const char *name, uint64_t rdev, const struct tty_driver_ops *ops, void *private,
                struct tty **ret_tty);
+/* Input counts from now on, before any open and after the last close (the slave of a pty). -ENOMEM. Before the tty is shown. */
+int tty_keep_input(struct tty *tty);
 /* Take it out of the registry (no new opens) and drop the creator's reference. Thread context. */
 void tty_remove(struct tty *tty);
 void tty_put(struct tty *tty);

@@ -115,6 +115,7 @@ int tty_set_termios(struct tty *tty, const struct ktermios *new, unsigned how)
     if (was_stopped && (old.c_iflag & IXON) != 0 && (new->c_iflag &IXON) == 0) {
         tty_stop(tty, false);
     }
+    tty_unthrottle(tty);
     wait_wake_all(&tty->read_wait, POLLIN | POLLRDNORM); /* what is readable may have changed */
     return 0;
 }
