@@ -29,6 +29,7 @@ static void boot_thread_main(void *arg)
 {
     (void)arg;
     work_threads_start();             /* deferred work */
+    machine_init_late();              /* the watch over the clock */
     vfs_init();                       /* dentry and inode caches, the anonymous superblock */
     mounts_init();                    /* the mount table */
     vm_init();                        /* region caches, zero page, vDSO */

@@ -63,12 +63,12 @@ struct acpi_gas { /* Generic Address Structure, 5.2.3.2 */
     uint64_t address;
 };
 /* FADT flags, table 5.10, and IA-PC boot architecture flags, table 5.11. */
-#define ACPI_FADT_TMR_VAL_EXT     BIT(8)
-#define ACPI_FADT_RESET_REG_SUP   BIT(10)
-#define ACPI_FADT_HW_REDUCED      BIT(20)
-#define ACPI_BOOT_LEGACY_DEVICES  BIT(0)
-#define ACPI_BOOT_8042            BIT(1)
-#define ACPI_BOOT_NO_CMOS_RTC     BIT(5)
+#define ACPI_FADT_TMR_VAL_EXT    BIT(8)
+#define ACPI_FADT_RESET_REG_SUP  BIT(10)
+#define ACPI_FADT_HW_REDUCED     BIT(20)
+#define ACPI_BOOT_LEGACY_DEVICES BIT(0)
+#define ACPI_BOOT_8042           BIT(1)
+#define ACPI_BOOT_NO_CMOS_RTC    BIT(5)
 
 struct acpi_fadt {
     uint8_t revision; /* boot_arch_flags mean something from revision 2 on */
@@ -117,10 +117,12 @@ int acpi_slit_parse(const void *table, uint32_t len_bytes, uint8_t *distance, un
                     unsigned *ret_n);
 
 /* Bounded scan of a DSDT's bytes for Name(\_S5, Package{a, b ...}): SLP_TYPa and SLP_TYPb. -ENOENT. */
-int acpi_find_s5(const void *dsdt, uint32_t len_bytes, uint8_t *ret_slp_typ_a, uint8_t *ret_slp_typ_b);
+int acpi_find_s5(const void *dsdt, uint32_t len_bytes, uint8_t *ret_slp_typ_a,
+                 uint8_t *ret_slp_typ_b);
 
 /* The first table with this signature; NULL: none. */
-const struct acpi_table_ref *acpi_table_find(const struct acpi_tables *tables, const char *signature);
+const struct acpi_table_ref *acpi_table_find(const struct acpi_tables *tables,
+                                             const char *signature);
 
 /* The machine's tables, after acpi_init(). NULL when absent. `rsdp` 0: a machine without ACPI. */
 void acpi_init(paddr_t rsdp);

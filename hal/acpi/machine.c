@@ -137,8 +137,8 @@ static void log_tables(void)
     size_t used = 0;
 
     for (unsigned i = 0; i < tables.count; i++) {
-        used += (size_t)kscnprintf(text + used, sizeof(text) - used, " %s",
-                                   tables.table[i].signature);
+        used +=
+            (size_t)kscnprintf(text + used, sizeof(text) - used, " %s", tables.table[i].signature);
     }
     log_info("acpi: revision %u, tables:%s", tables.revision, text);
 }
@@ -214,8 +214,8 @@ static void acpi_mode_enter(void)
 
 static void pm1_sleep(const struct acpi_register *reg, uint8_t typ)
 {
-    uint32_t value = (register_read(reg, 16) & ~(PM1_SLP_TYP_MASK | (uint32_t)PM1_SLP_EN)) |
-                     PM1_SLP_TYP(typ);
+    uint32_t value =
+        (register_read(reg, 16) & ~(PM1_SLP_TYP_MASK | (uint32_t)PM1_SLP_EN)) | PM1_SLP_TYP(typ);
 
     register_write(reg, 16, value);
     register_write(reg, 16, value | (uint32_t)PM1_SLP_EN);

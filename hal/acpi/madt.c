@@ -25,18 +25,19 @@ enum madt_type {
 
 /* How long each entry that we read must be; 0: not read. */
 static const uint8_t madt_entry_bytes[] = {
-    [MADT_CPU] = 8,           [MADT_IOAPIC] = 12, [MADT_OVERRIDE] = 10,   [MADT_NMI] = 6,
-    [MADT_LAPIC_ADDRESS] = 12, [MADT_X2APIC] = 16, [MADT_X2APIC_NMI] = 12,
+    [MADT_CPU] = 8,         [MADT_IOAPIC] = 12,        [MADT_OVERRIDE] = 10,
+    [MADT_NMI] = 6,         [MADT_LAPIC_ADDRESS] = 12, [MADT_X2APIC] = 16,
+    [MADT_X2APIC_NMI] = 12,
 };
 
-#define MADT_MIN_BYTES       44u
-#define MADT_PCAT_COMPAT     0x1u
-#define MADT_CPU_ENABLED     0x1u
-#define MADT_CPU_CAN_ONLINE  0x2u
-#define MPS_POLARITY(flags)  ((flags)&3u)        /* 0 bus default, 1 high, 3 low */
-#define MPS_TRIGGER(flags)   (((flags) >> 2) & 3u) /* 0 bus default, 1 edge, 3 level */
-#define MPS_ACTIVE_LOW       3u
-#define MPS_LEVEL            3u
+#define MADT_MIN_BYTES      44u
+#define MADT_PCAT_COMPAT    0x1u
+#define MADT_CPU_ENABLED    0x1u
+#define MADT_CPU_CAN_ONLINE 0x2u
+#define MPS_POLARITY(flags) ((flags)&3u)          /* 0 bus default, 1 high, 3 low */
+#define MPS_TRIGGER(flags)  (((flags) >> 2) & 3u) /* 0 bus default, 1 edge, 3 level */
+#define MPS_ACTIVE_LOW      3u
+#define MPS_LEVEL           3u
 
 static void madt_add_cpu(struct acpi_madt *madt, uint32_t apic_id, uint32_t uid, uint32_t flags,
                          bool x2apic)
@@ -66,8 +67,7 @@ static void madt_add_cpu(struct acpi_madt *madt, uint32_t apic_id, uint32_t uid,
 static void madt_add_ioapic(struct acpi_madt *madt, const uint8_t *entry)
 {
     if (madt->nioapics == ARRAY_SIZE(madt->ioapic)) {
-        log_once(LOG_WARNING, "acpi: MADT lists more than %zu I/O APICs",
-                 ARRAY_SIZE(madt->ioapic));
+        log_once(LOG_WARNING, "acpi: MADT lists more than %zu I/O APICs", ARRAY_SIZE(madt->ioapic));
         return;
     }
     madt->ioapic[madt->nioapics++] = (struct acpi_ioapic){

@@ -19,8 +19,7 @@
 
 enum srat_type { SRAT_CPU = 0, SRAT_MEMORY = 1, SRAT_X2APIC = 2 };
 
-static const uint8_t srat_entry_bytes[] = {
-    [SRAT_CPU] = 16, [SRAT_MEMORY] = 40, [SRAT_X2APIC] = 24};
+static const uint8_t srat_entry_bytes[] = {[SRAT_CPU] = 16, [SRAT_MEMORY] = 40, [SRAT_X2APIC] = 24};
 
 static void srat_add_cpu(struct acpi_srat *srat, uint32_t apic_id, uint32_t domain)
 {

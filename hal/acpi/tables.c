@@ -14,11 +14,12 @@
 #include "kernel/base/string.h"
 #include "kernel/core/log.h"
 
-#define RSDP_V1_BYTES   20u
-#define RSDP_V2_BYTES   36u
-#define RSDP_MAX_BYTES  256u
-#define TABLE_MAX_BYTES (16u << 20) /* larger than any DSDT seen; a wild length must not cost the whole memory */
-#define PADDR_LIMIT     (1ull << 52)
+#define RSDP_V1_BYTES  20u
+#define RSDP_V2_BYTES  36u
+#define RSDP_MAX_BYTES 256u
+#define TABLE_MAX_BYTES                                                                            \
+    (16u << 20) /* larger than any DSDT seen; a wild length must not cost the whole memory */
+#define PADDR_LIMIT (1ull << 52)
 
 static uint8_t bytes_sum(const uint8_t *bytes, uint32_t len_bytes)
 {

@@ -13,5 +13,5 @@ void machine_init_cpu(void);
 void machine_init_platform(const struct boot_handoff *handoff);
 /* After platform: clock source and event timer, with calibration. */
 void machine_init_clocks(void);
-/* After sched: drivers on the machine (serial, keyboard, framebuffer), from the DRIVER linker set. */
-void machine_init_devices(const struct boot_handoff *handoff);
+/* After timers and sched, in a thread: what watches the clock from now on. */
+void machine_init_late(void);

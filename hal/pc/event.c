@@ -1,0 +1,161 @@
+/*
+ * The event timer: one interrupt at a chosen time. By merit: the local APIC's TSC-deadline mode, its one-shot count, HPET, PIT.
+ * The parameter clockevent=NAME overrides.
+ *
+ * Locks: chosen at boot; each CPU programs with its interrupts off. HPET and PIT serve the boot CPU alone.
+ */
+#include "hal/pc/pc.h"
+#include "hal/pc/scale.h"
+#include "kernel/base/errno.h"
+#include "kernel/base/string.h"
+#include "kernel/core/log.h"
+#include "kernel/core/param.h"
+
+#define NS_PER_SECOND 1000000000ull
+#define LAPIC_MIN_HZ  100000u /* below that the calibration must have failed */
+
+static struct event_device *event; /* NULL: none yet */
+static struct rate_scale event_scale;
+static uint64_t event_max_ns; /* as far as it can be programmed at once */
+static bool event_endless;    /* it may be stopped: the clock does not wrap */
+static uint64_t clock_limit_ns = UINT64_MAX;
+
+static void lapic_program(uint64_t ticks)
+{
+    lapic_timer_start((uint32_t)ticks);
+}
+
+static void lapic_stop(void)
+{
+    lapic_timer_start(0);
+}
+
+static int lapic_start(void)
+{
+    irq_timer_install();
+    lapic_timer_enable(false);
+    return 0;
+}
+
+static struct event_device lapic_event = {
+    .name = "lapic",
+    .min_ticks = 1,
+    .max_ticks = UINT32_MAX,
+    .program = lapic_program,
+    .stop = lapic_stop,
+    .start = lapic_start,
+};
+
+static void deadline_program(uint64_t ticks)
+{
+    lapic_timer_deadline(tsc_read() + ticks);
+}
+
+static void deadline_stop(void)
+{
+    lapic_timer_deadline(0);
+}
+
+static int deadline_start(void)
+{
+    irq_timer_install();
+    lapic_timer_enable(true);
+    return 0;
+}
+
+static struct event_device deadline_event = {
+    .name = "tsc-deadline",
+    .min_ticks = 1,
+    .max_ticks = 1ull << 62,
+    .program = deadline_program,
+    .stop = deadline_stop,
+    .start = deadline_start,
+};
+
+void clock_event_program(ktime_t deadline)
+{
+    struct event_device *device = event;
+
+    if (deadline == KTIME_MAX && event_endless) {
+        device->stop();
+        return;
+    }
+    ktime_t now = clock_monotonic_ns();
+    uint64_t delta_ns = deadline > now ? (uint64_t)(deadline - now) : 0;
+    if (delta_ns > event_max_ns) {
+        delta_ns = event_max_ns;
+    }
+    /* Rounded up: an interrupt that comes early has to be asked for twice. */
+    uint64_t ticks = rate_scale_apply(delta_ns, event_scale.mult, event_scale.shift) + 1;
+    device->program(ticks < device->min_ticks ? device->min_ticks : ticks);
+}
+
+const char *clock_event_name(void)
+{
+    return event != NULL ? event->name : "none";
+}
+
+static void event_update(void)
+{
+    event_scale = rate_scale_compute(NS_PER_SECOND, event->frequency_hz);
+    uint64_t device_max_ns =
+        (uint64_t)((unsigned __int128)(event->max_ticks - 1) * NS_PER_SECOND / event->frequency_hz);
+    device_max_ns = MIN(device_max_ns, (uint64_t)INT64_MAX);
+    event_max_ns = MIN(device_max_ns, clock_limit_ns);
+    event_endless = clock_limit_ns == UINT64_MAX;
+}
+
+void event_set_clock(const struct counter *clock)
+{
+    uint64_t wrap_ns = counter_wrap_ns(clock);
+
+    clock_limit_ns = wrap_ns == UINT64_MAX ? UINT64_MAX : wrap_ns / 2;
+    if (event != NULL) {
+        event_update();
+    }
+}
+
+void event_tsc_rate_changed(uint64_t tsc_hz)
+{
+    deadline_event.frequency_hz = tsc_hz;
+    if (event == &deadline_event) {
+        event_update();
+    }
+}
+
+static int event_try(struct event_device *device)
+{
+    if (device == NULL || device->frequency_hz == 0) {
+        return -ENODEV;
+    }
+    int err = device->start();
+    if (err == 0) {
+        event = device;
+        event_update();
+    }
+    return err;
+}
+
+void event_init(uint64_t lapic_hz)
+{
+    const char *wanted = param_string("clockevent");
+
+    lapic_event.frequency_hz = lapic_hz >= LAPIC_MIN_HZ ? lapic_hz : 0;
+    if (lapic_timer_has_deadline() && tsc_is_invariant() &&
+        clock_source() == &tsc_counter()->source) {
+        deadline_event.frequency_hz = clock_source()->frequency_hz;
+    }
+    struct event_device *devices[] = {&deadline_event, &lapic_event, hpet_event(), pit_event()};
+    for (unsigned i = 0; wanted != NULL && i < ARRAY_SIZE(devices); i++) {
+        if (devices[i] != NULL && strcmp(devices[i]->name, wanted) == 0 &&
+            event_try(devices[i]) == 0) {
+            return;
+        }
+    }
+    for (unsigned i = 0; i < ARRAY_SIZE(devices); i++) {
+        if (event_try(devices[i]) == 0) {
+            return;
+        }
+    }
+    log_err("clock: no event timer: nothing will ever time out");
+}

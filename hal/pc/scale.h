@@ -1,0 +1,28 @@
+/*
+ * Rates as a multiplication and a shift. Pure arithmetic: also compiled for the host tests.
+ */
+#pragma once
+
+#include "kernel/base/types.h"
+
+struct rate_scale {
+    uint32_t mult;
+    uint32_t shift;
+};
+
+/*
+ * The scale that turns a count at from_hz into one at to_hz, as precise as 32 bits of multiplier allow: the error is below
+ * 2^-31 of the value when from_hz < to_hz * 2^32 and both are not 0.
+ */
+struct rate_scale rate_scale_compute(uint64_t from_hz, uint64_t to_hz);
+
+/* count * mult / 2^shift with a product of 128 bits; shift < 64 and the result fits in 64 bits. */
+static inline uint64_t rate_scale_apply(uint64_t count, uint32_t mult, uint32_t shift)
+{
+    unsigned __int128 product = (unsigned __int128)count * mult;
+    uint64_t low = (uint64_t)product;
+
+    /* The compiler would guard against shifts of 64 and more with three instructions. */
+    __asm__("shrdq %b2, %1, %0" : "+r"(low) : "r"((uint64_t)(product >> 64)), "c"(shift) : "cc");
+    return low;
+}
