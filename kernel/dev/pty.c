@@ -366,7 +366,7 @@ static int64_t set_packet(struct pty *pty, const int __user *arg)
 }
 
 /* TIOCGPTPEER: open the slave without its name, so that it works whatever is mounted where. */
-static int64_t open_peer(struct pty *pty, int open_flags)
+static int64_t open_peer(struct file *ptmx, struct pty *pty, int open_flags)
 {
     struct file *file;
     struct path path;
@@ -375,7 +375,7 @@ static int64_t open_peer(struct pty *pty, int open_flags)
     if ((open_flags & ~(O_ACCMODE | O_NOCTTY | O_CLOEXEC | O_NONBLOCK)) != 0) {
         return -EINVAL;
     }
-    err = pty_fs->slave_path(pty->instance, pty->index, &path);
+    err = pty_fs->slave_path(ptmx, pty->index, &path);
     if (err < 0) {
         return err;
     }
@@ -427,7 +427,7 @@ static int64_t master_ioctl(struct file *file, unsigned cmd, uint64_t arg)
         value = pty->packet;
         return put_user(value, user);
     case TIOCGPTPEER:
-        return open_peer(pty, (int)arg);
+        return open_peer(file, pty, (int)arg);
     case TIOCSIG:
         if (arg < 1 || arg > 31) {
             return -EINVAL;

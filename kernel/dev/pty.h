@@ -21,7 +21,7 @@ struct pty_fs_ops {
     int (*slave_add)(void *instance, unsigned index, uint64_t rdev);
     void (*slave_remove)(void *instance, unsigned index);
     /* The slave's place, for TIOCGPTPEER; referenced. */
-    int (*slave_path)(void *instance, unsigned index, struct path *ret_path);
+    int (*slave_path)(struct file *ptmx, unsigned index, struct path *ret_path);
 };
 extern const struct pty_fs_ops *pty_fs;
 

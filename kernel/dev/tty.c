@@ -139,6 +139,10 @@ int tty_create(const char *name, uint64_t rdev, const struct tty_driver_ops *ops
         kfree(tty);
         return -EBUSY;
     }
+    /* Slaves of ptys are shown by devpts, all others in /dev. */
+    if (DEV_MAJOR(rdev) != UNIX98_PTY_SLAVE_MAJOR) {
+        (void)devfs_create(tty->name, S_IFCHR | 0620, rdev);
+    }
     *ret_tty = tty;
     return 0;
 }
@@ -152,6 +156,9 @@ void tty_remove(struct tty *tty)
         console_override = NULL;
     }
     spin_unlock_irqrestore(&registry_lock, flags);
+    if (DEV_MAJOR(tty->rdev) != UNIX98_PTY_SLAVE_MAJOR) {
+        devfs_remove(tty->name);
+    }
     tty_put(tty);
 }
 
@@ -634,6 +641,13 @@ static void register_devices(uint32_t major, uint32_t first, uint32_t count, con
     }
 }
 
+static void create_node(const char *name, uint32_t mode, uint64_t rdev)
+{
+    if (devfs_create(name, S_IFCHR | mode, rdev) < 0) {
+        log_err("tty: cannot create /dev/%s", name);
+    }
+}
+
 void tty_init(void)
 {
     register_devices(TTY_MAJOR, 0, 1, "/dev/vc/0");
@@ -642,5 +656,10 @@ void tty_init(void)
     register_devices(TTYAUX_MAJOR, 0, 1, "/dev/tty");
     register_devices(TTYAUX_MAJOR, 1, 1, "/dev/console");
     register_devices(TTYAUX_MAJOR, 2, 1, "/dev/ptmx");
-    register_devices(UNIX98_PTY_SLAVE_MAJOR, 0, 1u << 20, "pts");
+    register_devices(UNIX98_PTY_SLAVE_MAJOR, 0, PTY_MAX, "pts");
+    create_node("tty", 0666, DEV_MAKE(TTYAUX_MAJOR, 0));
+    create_node("console", 0600, DEV_MAKE(TTYAUX_MAJOR, 1));
+    create_node("ptmx", 0666, DEV_MAKE(TTYAUX_MAJOR, 2));
+    create_node("tty0", 0620, DEV_MAKE(TTY_MAJOR, 0));
+    (void)devfs_create("pts", S_IFDIR | 0755, 0);
 }
