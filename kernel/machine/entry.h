@@ -41,6 +41,13 @@ void machine_user_exception(struct trapframe *frame, int signo, int code, vaddr_
  */
 void machine_user_return(struct trapframe *frame, bool syscall);
 
+/*
+ * The first thing that a thread made by cpu_thread_init_user does on its own stack, before its first return to user mode (which
+ * goes through the work flags like any other). Entered as cpu_switch leaves it: interrupts off; returns with interrupts and
+ * preemption on. (kernel/sched; threads of cpu_thread_init_kernel see to it themselves.)
+ */
+void machine_thread_started(void);
+
 /* ---- offered by the machine (<arch/trapframe.h>, inline) ----
  *   bool      trapframe_from_user(const struct trapframe *)
  *   uint64_t  trapframe_pc / trapframe_sp(const struct trapframe *)

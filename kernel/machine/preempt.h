@@ -7,6 +7,11 @@
 
 /* In sched: give up the CPU from inside the kernel; preemption is on, a reschedule is wanted. */
 void preempt_schedule(void);
+/*
+ * The same for the way out of an interrupt that met kernel code: the machine calls it when preempt_count() is 0 (no depth, a
+ * reschedule wanted) after the interrupt level was left. Interrupts off at entry and at return.
+ */
+void preempt_schedule_irq(void);
 
 static inline void preempt_disable(void)
 {

@@ -23,6 +23,8 @@ static inline uint64_t cpus_online_word(unsigned index)
 
 /* Make CPU `id` look at its need-resched flag soon. Any context. */
 void smp_send_reschedule(unsigned id);
+/* Entry point that the machine calls (kernel/sched): such a request came in. Hard interrupt context. */
+void machine_reschedule_interrupt(void);
 /* Stop all other CPUs for good; for panic. */
 void smp_stop_others(void);
 
