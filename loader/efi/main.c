@@ -82,8 +82,8 @@ static EFI_STATUS load_files(struct boot *boot)
     if (EFI_ERROR(status)) {
         return status;
     }
-    console_print("linnet: %s: %llu KiB at %#llx, runs at %#llx; random numbers from the %s\n",
-                  entry->kernel, (unsigned long long)boot->image.plan.size_bytes / 1024,
+    console_print("linnet: %s: %llu KiB at %#llx, runs at %#llx; seed from %s\n", entry->kernel,
+                  (unsigned long long)boot->image.plan.size_bytes / 1024,
                   (unsigned long long)boot->image.phys, (unsigned long long)boot->image.virt,
                   seed_source_text(source));
     if (entry->initramfs[0] == '\0') {

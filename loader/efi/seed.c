@@ -81,7 +81,7 @@ enum seed_source seed_fill(void *dst, size_t size_bytes)
 
 const char *seed_source_text(enum seed_source source)
 {
-    static const char *const names[] = {"firmware", "RDRAND", "clock"};
+    static const char *const names[] = {"the firmware", "RDRAND", "the clock"};
 
     return names[source];
 }

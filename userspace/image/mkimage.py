@@ -1,6 +1,6 @@
 """Make a bootable disk image: a GPT with one EFI system partition, FAT32, filled from files.
 
-    mkimage.py IMAGE PATH=FILE...      /EFI/BOOT/BOOTX64.EFI=build/loader/efi/BOOTX64.EFI ...
+    mkimage.py --loader BOOTX64.EFI --kernel kernel.elf [--initramfs FILE] [--append "PARAMETERS"] [--add PATH=FILE]... IMAGE
 
 Needs no root, no mount and no other program; the same files give the same bytes, because every identifier and time in it is fixed.
 
@@ -11,6 +11,7 @@ below), with long names. Sectors are 512 bytes.
     LBA 1       GPT header              end-33..    partition entries again
     LBA 2..33   partition entries       end         GPT header again
 """
+import argparse
 import struct
 import sys
 import uuid
@@ -226,15 +227,46 @@ def make_image(path, files):
         volume.write(image, PARTITION_LBA * SECTOR)
 
 
+def boot_conf(append='', initramfs=True):
+    """The loader's configuration: one entry, started at once."""
+    if '\n' in append:
+        raise SystemExit('mkimage: kernel parameters are one line')
+    lines = ['# What the loader starts: see loader/core/bootconf.h.  A key pressed at the start shows the menu.',
+             'kernel = \\linnet\\kernel.elf']
+    if initramfs:
+        lines.append('initramfs = \\linnet\\initramfs.cpio')
+    if append:
+        lines.append(f'parameters = {append}')
+    return ('\n'.join(lines) + '\n').encode()
+
+
+def read(path):
+    with open(path, 'rb') as source:
+        return source.read()
+
+
+def boot_files(loader, kernel, initramfs=None, append=''):
+    """The files of a system partition that boots, by path; the arguments are bytes."""
+    files = {'EFI/BOOT/BOOTX64.EFI': loader, 'linnet/boot.conf': boot_conf(append, initramfs is not None), 'linnet/kernel.elf': kernel}
+    if initramfs is not None:
+        files['linnet/initramfs.cpio'] = initramfs
+    return files
+
+
 def main():
-    if len(sys.argv) < 3 or not all('=' in word for word in sys.argv[2:]):
-        raise SystemExit(__doc__)
-    files = {}
-    for word in sys.argv[2:]:
-        inside, _, outside = word.partition('=')
-        with open(outside, 'rb') as source:
-            files[inside] = source.read()
-    make_image(sys.argv[1], files)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--loader', required=True)
+    parser.add_argument('--kernel', required=True)
+    parser.add_argument('--initramfs')
+    parser.add_argument('--append', default='', metavar='PARAMETERS')
+    parser.add_argument('--add', action='append', default=[], metavar='PATH=FILE', help='one more file; repeatable')
+    parser.add_argument('image')
+    options = parser.parse_args()
+    files = boot_files(read(options.loader), read(options.kernel), read(options.initramfs) if options.initramfs else None, options.append)
+    for word in options.add:
+        path, _, source = word.partition('=')
+        files[path] = read(source)
+    make_image(options.image, files)
 
 
 if __name__ == '__main__':
