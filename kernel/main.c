@@ -2,6 +2,7 @@
  * The boot order, in plain sight. The machine enters kernel_main() on the boot CPU with interrupts off.
  */
 #include "kernel/abi/boot.h"
+#include "kernel/core/handoff.h"
 #include "kernel/core/log.h"
 #include "kernel/core/param.h"
 #include "kernel/core/random.h"
@@ -45,9 +46,11 @@ void kernel_main(const struct boot_handoff *handoff)
 {
     boot = handoff;
     machine_init_early(handoff);      /* descriptor tables, traps, early serial */
+    handoff_check(handoff);           /* nothing in it is believed before */
     param_init(handoff->cmdline == 0 ? "" : phys_to_virt(handoff->cmdline));
     symbols_init();                   /* names in backtraces */
     log_info("linnet: %s", kernel_banner());
+    handoff_log(handoff);             /* how we came here, memory map */
     frames_init(handoff);             /* page array, zones */
     slab_init();                      /* object caches, kmalloc */
     arena_init();                     /* kernel virtual space, stacks */
