@@ -11,7 +11,10 @@ struct thread;
 struct trapframe;
 struct mmu_space;
 
-/* Prepare thread->arch and its kernel stack so that the first switch to it calls entry(arg), which never returns. */
+/*
+ * Prepare thread->arch and its kernel stack so that the first switch to it calls machine_thread_start(), then entry(arg), which
+ * never returns.
+ */
 void cpu_thread_init_kernel(struct thread *thread, void (*entry)(void *arg), void *arg);
 /*
  * Prepare a child of `parent` (the current thread) that starts in user mode with a copy of `frame` (result register 0), the
@@ -73,6 +76,9 @@ void cpu_halt_forever(void) __noreturn;
 
 /* Hardware random numbers: true and *ret when the CPU has RDSEED or RDRAND and it delivered. */
 bool cpu_random_u64(uint64_t *ret);
+
+/* The vDSO: an ELF shared object of whole pages, page aligned, that expects struct vdso_data in the page before it. */
+const void *vdso_image(size_t *ret_size_bytes);
 
 /* Text of /proc/cpuinfo for one CPU; returns the length as kscnprintf does. */
 int cpu_describe(unsigned id, char *buf, size_t size);

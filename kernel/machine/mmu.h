@@ -99,6 +99,16 @@ void mmu_flush_finish(struct mmu_flush *flush);
 /* Kernel mappings (arenas, device memory). [va, va+len) belongs to the caller. Global, never MMU_USER. */
 int mmu_kernel_map(vaddr_t va, paddr_t pa, uint64_t len_bytes, unsigned flags);
 void mmu_kernel_unmap(vaddr_t va, uint64_t len_bytes); /* flushes everywhere; tables stay */
+/*
+ * Boot: where mmu_kernel_map() takes tables from while this is set, that is until frame_alloc() works: the physical address of
+ * a page of RAM, cleared or not, 0 when there is none. Set and cleared by frames_init(), which has to map the page array.
+ */
+extern paddr_t (*mmu_boot_table_alloc)(void);
+/*
+ * Boot, once .init has been left for good: take away the image's mapping of [__init_start, __init_end), so that its frames
+ * may be freed, and make .data.ro_after_init read-only. *ret_pa and *ret_len_bytes: the frames.
+ */
+void mmu_kernel_seal_image(paddr_t *ret_init_pa, uint64_t *ret_init_len_bytes);
 /* Counters since boot for /proc/vmstat. */
 struct mmu_stats {
     uint64_t flush_page, flush_range, flush_all;
