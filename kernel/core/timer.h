@@ -1,8 +1,8 @@
 /*
- * One-shot timers, per-CPU, ordered by deadline (a pairing heap or tree: O(log n)). Callbacks run in hard interrupt context
- * with interrupts off.
+ * One-shot timers, per-CPU, ordered by deadline in a red-black tree with its first node cached: O(log n), and O(1) to ask for the
+ * next. Callbacks run in hard interrupt context with interrupts off.
  *
- * Locks: the queue of the CPU a timer is armed on has a spinlock; a timer's members are protected by it.
+ * Locks: the queue of the CPU a timer is armed on has a spinlock; a timer's members are protected by it [q].
  */
 #pragma once
 
@@ -13,11 +13,11 @@ struct timer;
 typedef void timer_fn(struct timer *timer);
 
 struct timer {
-    struct rb_node node;  /* [q] */
-    ktime_t deadline;     /* [q] monotonic ns */
-    timer_fn *fn;         /* [I] */
-    uint32_t cpu;         /* [q] queue it is on */
-    bool armed;           /* [q] */
+    struct rb_node node; /* [q] */
+    ktime_t deadline;    /* [q] monotonic ns */
+    timer_fn *fn;        /* [I] */
+    uint32_t cpu;        /* [q] queue it is on, or was on last */
+    bool armed;          /* [q] written under the lock, read by anyone */
 };
 
 void timer_init(struct timer *timer, timer_fn *fn);
@@ -27,6 +27,10 @@ void timer_arm(struct timer *timer, ktime_t deadline);
 bool timer_cancel(struct timer *timer);
 /* Cancel and wait until a callback on another CPU has ended. Not from the callback itself. */
 bool timer_cancel_sync(struct timer *timer);
+static inline bool timer_is_armed(const struct timer *timer)
+{
+    return __atomic_load_n(&timer->armed, __ATOMIC_RELAXED);
+}
 /* Next deadline on this CPU, KTIME_MAX when none; interrupts off. */
 ktime_t timer_next_deadline(void);
 void timers_init(void);

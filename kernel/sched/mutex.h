@@ -8,7 +8,7 @@
 #include "kernel/sched/wait.h"
 
 struct mutex {
-    struct thread *owner;     /* [a] NULL: free. The uncontended lock is one compare-and-swap */
+    struct thread *owner; /* [a] NULL: free. The uncontended lock is one compare-and-swap */
     struct wait_queue queue;
 #ifdef CONFIG_LOCKDEP
     struct lock_class *class;

@@ -16,11 +16,11 @@ struct thread;
 struct process;
 
 struct pid {
-    int nr;                          /* [I] */
+    int nr; /* [I] */
     struct refcount refs;
-    struct process *process;         /* [proc tree lock] the process with this pid, NULL once reaped */
-    struct thread *thread;           /* [proc tree lock] the thread with this tid */
-    struct list_node group_members;  /* [proc tree lock] struct process.group_node */
+    struct process *process; /* [proc tree lock] the process with this pid, NULL once reaped */
+    struct thread *thread;   /* [proc tree lock] the thread with this tid */
+    struct list_node group_members;   /* [proc tree lock] struct process.group_node */
     struct list_node session_members; /* [proc tree lock] struct process.session_node */
 };
 
@@ -43,6 +43,7 @@ static inline int pid_nr(const struct pid *pid)
 /* Walk in ascending order: the first with number >= nr, referenced; NULL at the end. For /proc. */
 struct pid *pid_next(int nr);
 int pid_last_allocated(void);
+void pid_table_init(void); /* by sched_init() */
 
 /*
  * The upward contract of job control: implemented by kernel/proc, used by terminals and by files' F_SETOWN. Registered once at boot.
@@ -62,6 +63,7 @@ struct jobctl_ops {
     bool (*group_in_session)(struct pid *group, struct pid *session);
     /* The session's controlling terminal went or came: every process of the session is told. tty is opaque here. */
     void (*session_set_tty)(struct pid *session, void *tty);
-    void *(*current_tty)(void); /* the controlling terminal of the current session, not referenced; or NULL */
+    void *(*current_tty)(
+        void); /* the controlling terminal of the current session, not referenced; or NULL */
 };
 extern const struct jobctl_ops *jobctl;

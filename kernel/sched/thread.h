@@ -26,10 +26,10 @@ struct wait_queue;
 
 enum thread_state {
     THREAD_NEW,
-    THREAD_RUNNABLE,      /* on a run queue or running */
-    THREAD_SLEEPING,      /* woken by its event or by a signal */
+    THREAD_RUNNABLE, /* on a run queue or running */
+    THREAD_SLEEPING, /* woken by its event or by a signal */
     THREAD_UNINTERRUPTIBLE,
-    THREAD_STOPPED,       /* job control or tracing */
+    THREAD_STOPPED, /* job control or tracing */
     THREAD_DEAD,
 };
 
@@ -40,7 +40,8 @@ enum thread_state {
 #define THREAD_WORK_NOTIFY  0x08u /* task_work queued */
 #define THREAD_WORK_FPU     0x10u /* FPU registers do not hold this thread's state */
 #define THREAD_WORK_TRACE   0x20u /* system call tracer is on: the entry path logs the call */
-#define THREAD_WORK_SIGMASK 0x40u /* restore saved_sigmask when no handler ran (sigsuspend, ppoll) */
+#define THREAD_WORK_SIGMASK                                                                        \
+    0x40u /* restore saved_sigmask when no handler ran (sigsuspend, ppoll) */
 
 #define COMM_SIZE 16
 
@@ -49,60 +50,62 @@ enum thread_state {
 #define PRIO_IDLE   140
 
 struct thread {
-    struct arch_thread arch;        /* [o] saved CPU state */
-    uint32_t work;                  /* [a] THREAD_WORK_*: first cache line with arch: the exit path reads it */
-    uint32_t state;                 /* [r] enum thread_state; set by the thread itself before it sleeps */
-    void *stack;                    /* [I] lowest address of the kernel stack, KSTACK_SIZE bytes */
-    struct mmu_space *mmu;          /* [o] active page tables, NULL for kernel threads */
+    struct arch_thread arch; /* [o] saved CPU state */
+    uint32_t work;  /* [a] THREAD_WORK_*: first cache line with arch: the exit path reads it */
+    uint32_t state; /* [r] enum thread_state; set by the thread itself before it sleeps */
+    void *stack;    /* [I] lowest address of the kernel stack, KSTACK_SIZE bytes */
+    struct mmu_space *mmu; /* [o] active page tables, NULL for kernel threads */
 
     /* What higher rooms hang here. */
-    struct process *process;        /* [I] */
-    struct vmspace *vm;             /* [o][p] NULL for kernel threads */
-    struct fdtable *files;          /* [o][p] */
-    struct fs_context *fs;          /* [o][p] root, working directory, umask */
-    struct cred *cred;              /* [o] replaced as a whole; read by others under the process lock */
-    struct pid *pid;                /* [I] thread id */
+    struct process *process; /* [I] */
+    struct vmspace *vm;      /* [o][p] NULL for kernel threads */
+    struct fdtable *files;   /* [o][p] */
+    struct fs_context *fs;   /* [o][p] root, working directory, umask */
+    struct cred *cred;       /* [o] replaced as a whole; read by others under the process lock */
+    struct pid *pid;         /* [I] thread id */
 
     /* Scheduling. */
-    struct rb_node run_node;        /* [r] */
-    uint64_t vruntime;              /* [r] weighted ns */
-    ktime_t exec_start;             /* [r] */
-    ktime_t runtime_ns;             /* [r] CPU time so far */
-    ktime_t slice_end;              /* [r] */
-    uint32_t cpu;                   /* [r] */
-    uint16_t prio;                  /* [r] effective */
-    int8_t nice;                    /* [r] */
-    bool on_queue;                  /* [r] */
-    bool on_cpu;                    /* [a] still switching out: wakers on other CPUs wait for it */
-    uint64_t utime_ticks, stime_ticks; /* [o] samples of the 100 Hz tick, scaled to runtime_ns on reading */
-    uint64_t nvcsw, nivcsw;         /* [r] voluntary and involuntary switches */
-    uint64_t minflt, majflt;        /* [o] */
-    uint64_t cpu_mask[4];           /* [r] affinity */
+    struct rb_node run_node; /* [r] */
+    uint64_t vruntime;       /* [r] weighted ns */
+    ktime_t exec_start;      /* [r] */
+    ktime_t runtime_ns;      /* [r] CPU time so far */
+    ktime_t slice_end;       /* [r] */
+    uint32_t cpu;            /* [r] */
+    uint16_t prio;           /* [r] effective */
+    int8_t nice;             /* [r] */
+    bool on_queue;           /* [r] in the run queue's tree; the running thread is not */
+    uint64_t utime_ticks,
+        stime_ticks;         /* [o] samples of the 100 Hz tick, scaled to runtime_ns on reading */
+    uint64_t nvcsw, nivcsw;  /* [r] voluntary and involuntary switches */
+    uint64_t minflt, majflt; /* [o] */
+    uint64_t cpu_mask[4];    /* [r] affinity */
 
     /* Waiting. */
-    struct wait_queue *waiting_on;  /* [o] for /proc/PID/wchan */
-    struct timer sleep_timer;       /* [o] */
+    struct wait_queue *waiting_on; /* [o] for /proc/PID/wchan */
+    struct timer sleep_timer;      /* [o] */
 
     /* Signals (kernel/proc owns the meaning). */
-    uint64_t sig_blocked;           /* [o] written only by the thread; read by senders under the process' signal lock */
-    uint64_t saved_sigmask;         /* [o] for THREAD_WORK_SIGMASK */
-    struct thread_restart {         /* [o] ERESTART_RESTARTBLOCK */
+    uint64_t
+        sig_blocked; /* [o] written only by the thread; read by senders under the process' signal lock */
+    uint64_t saved_sigmask; /* [o] for THREAD_WORK_SIGMASK */
+    struct thread_restart { /* [o] ERESTART_RESTARTBLOCK */
         int64_t (*fn)(struct thread_restart *restart);
         uint64_t arg[4];
     } restart;
 
     uint32_t __user *clear_child_tid; /* [o] */
-    uint32_t fault_disabled;        /* [o] user_fault_disable depth */
-    void *journal;                  /* [o] for file systems: handle of the running transaction */
+    uint32_t fault_disabled;          /* [o] user_fault_disable depth */
+    void *journal;                    /* [o] for file systems: handle of the running transaction */
     struct refcount refs;
-    char comm[COMM_SIZE];           /* [o] torn reads are harmless */
-    ktime_t start_time;             /* [I] monotonic */
-    struct list_node all_node;      /* thread list lock */
+    char comm[COMM_SIZE];         /* [o] torn reads are harmless */
+    ktime_t start_time;           /* [I] monotonic */
+    void (*kernel_fn)(void *arg); /* [I] kernel threads: what they run */
+    void *kernel_arg;             /* [I] */
 #ifdef CONFIG_LOCKDEP
     struct {
         const void *lock;
         uint16_t class;
-    } held_locks[16];               /* [o] */
+    } held_locks[16]; /* [o] */
     unsigned nheld;
 #endif
 };

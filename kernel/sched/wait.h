@@ -49,7 +49,7 @@ static inline bool wait_queue_active(struct wait_queue *queue)
     return !list_empty(&queue->waiters);
 }
 
-void waiter_init(struct waiter *waiter);                  /* wakes the current thread */
+void waiter_init(struct waiter *waiter);                   /* wakes the current thread */
 void waiter_init_fn(struct waiter *waiter, waiter_fn *fn); /* calls fn */
 void wait_add(struct wait_queue *queue, struct waiter *waiter);
 void wait_add_exclusive(struct wait_queue *queue, struct waiter *waiter);

@@ -45,5 +45,6 @@ static inline bool current_has_cap(unsigned cap)
 {
     return cred_has_cap(cred_current(), cap);
 }
-struct group_list *group_list_create(const uint32_t *gids, uint32_t count); /* sorts; NULL: no memory */
+struct group_list *group_list_create(const uint32_t *gids,
+                                     uint32_t count); /* sorts; NULL: no memory */
 void group_list_put(struct group_list *groups);

@@ -1,0 +1,198 @@
+/*
+ * Timers: a tree per CPU, ordered by deadline, behind the CPU's one-shot event timer.
+ *
+ * Interface: timer_init, timer_arm, timer_cancel, timer_cancel_sync; the machine calls machine_timer_interrupt.
+ *
+ * The hardware is asked for an earlier interrupt when a timer becomes the first, but never for a later one: a cancelled first
+ * timer leaves at worst one interrupt that finds nothing to do. So the usual poll with a timeout that does not come true
+ * costs no access to the hardware.
+ *
+ * A timer is armed on the CPU that arms it. Its `cpu` changes only under the lock of the queue that it names, while it is not
+ * armed; so whoever holds the lock of queue timer->cpu, and finds timer->cpu unchanged, owns the timer's state.
+ *
+ * Locking: queue->lock, innermost but for what clock_event_program needs. Callbacks run without it.
+ */
+#include "kernel/core/timer.h"
+
+#include "kernel/core/percpu.h"
+#include "kernel/sync/spinlock.h"
+
+struct timer_queue {
+    struct spinlock lock;
+    struct rb_root root;   /* [lock] */
+    struct timer *first;   /* [lock] leftmost of root */
+    struct timer *running; /* [a] whose callback runs now */
+    ktime_t
+        programmed; /* own CPU, interrupts off: what the event timer was asked for last; KTIME_MAX: nothing */
+};
+
+DEFINE_PER_CPU(struct timer_queue, timer_queue);
+
+void timer_init(struct timer *timer, timer_fn *fn)
+{
+    timer->fn = fn;
+    timer->cpu = 0;
+    timer->armed = false;
+}
+
+/* Lock the queue that the timer belongs to. Interrupts are off. */
+static struct timer_queue *timer_lock_queue(struct timer *timer)
+{
+    for (;;) {
+        uint32_t cpu = atomic_load_relaxed(&timer->cpu);
+        struct timer_queue *queue = per_cpu_ptr(timer_queue, cpu);
+        spin_lock(&queue->lock);
+        if (likely(timer->cpu == cpu)) {
+            return queue;
+        }
+        spin_unlock(&queue->lock);
+    }
+}
+
+static void queue_insert_locked(struct timer_queue *queue, struct timer *timer)
+{
+    struct rb_node **link = &queue->root.node, *parent = NULL;
+    bool leftmost = true;
+
+    while (*link != NULL) {
+        parent = *link;
+        /* Equal deadlines: first armed, first served. */
+        if (timer->deadline < rb_entry(parent, struct timer, node)->deadline) {
+            link = &parent->left;
+        } else {
+            link = &parent->right;
+            leftmost = false;
+        }
+    }
+    rb_insert(&queue->root, &timer->node, parent, link);
+    if (leftmost) {
+        queue->first = timer;
+    }
+    atomic_store_relaxed(&timer->armed, true);
+}
+
+static void queue_remove_locked(struct timer_queue *queue, struct timer *timer)
+{
+    if (queue->first == timer) {
+        struct rb_node *next = rb_next(&timer->node);
+        queue->first = next == NULL ? NULL : rb_entry(next, struct timer, node);
+    }
+    rb_remove(&queue->root, &timer->node);
+    /* Pairs with the acquire in timer_cancel_sync: who sees it not armed sees `running` too. */
+    atomic_store_release(&timer->armed, false);
+}
+
+/* Ask the hardware for `deadline` unless it fires earlier anyway. Own queue, interrupts off. */
+static void queue_program(struct timer_queue *queue, ktime_t deadline)
+{
+    if (deadline < queue->programmed) {
+        queue->programmed = deadline;
+        clock_event_program(deadline);
+    }
+}
+
+void timer_arm(struct timer *timer, ktime_t deadline)
+{
+    uint64_t flags = irq_save();
+    uint32_t cpu = cpu_id();
+    struct timer_queue *queue = timer_lock_queue(timer);
+
+    for (;;) {
+        if (timer->armed) {
+            queue_remove_locked(queue, timer);
+        }
+        if (likely(timer->cpu == cpu)) {
+            break;
+        }
+        atomic_store_relaxed(&timer->cpu, cpu);
+        spin_unlock(&queue->lock);
+        queue = timer_lock_queue(timer);
+    }
+    timer->deadline = deadline;
+    queue_insert_locked(queue, timer);
+    if (queue->first == timer) {
+        queue_program(queue, deadline);
+    }
+    spin_unlock_irqrestore(&queue->lock, flags);
+}
+
+bool timer_cancel(struct timer *timer)
+{
+    if (!timer_is_armed(timer)) {
+        return false;
+    }
+    uint64_t flags = irq_save();
+    struct timer_queue *queue = timer_lock_queue(timer);
+    bool was_armed = timer->armed;
+    if (was_armed) {
+        queue_remove_locked(queue, timer);
+    }
+    spin_unlock_irqrestore(&queue->lock, flags);
+    return was_armed;
+}
+
+bool timer_cancel_sync(struct timer *timer)
+{
+    for (;;) {
+        bool was_armed = atomic_load_acquire(&timer->armed) && timer_cancel(timer);
+        struct timer_queue *queue = per_cpu_ptr(timer_queue, atomic_load_relaxed(&timer->cpu));
+        if (likely(atomic_load_acquire(&queue->running) != timer)) {
+            return was_armed;
+        }
+        /* The callback may arm the timer again: look once more after it. */
+        while (atomic_load_acquire(&queue->running) == timer) {
+            cpu_relax();
+        }
+    }
+}
+
+ktime_t timer_next_deadline(void)
+{
+    struct timer_queue *queue = this_cpu_ptr(timer_queue);
+
+    spin_lock(&queue->lock);
+    ktime_t deadline = queue->first == NULL ? KTIME_MAX : queue->first->deadline;
+    spin_unlock(&queue->lock);
+    return deadline;
+}
+
+/*
+ * The time is read once: a callback that arms its timer for a time that has come meanwhile is served by the next
+ * interrupt, so no callback can keep this loop from ending.
+ */
+void machine_timer_interrupt(void)
+{
+    struct timer_queue *queue = this_cpu_ptr(timer_queue);
+    ktime_t now = clock_monotonic_ns();
+
+    spin_lock(&queue->lock);
+    queue->programmed = KTIME_MAX;
+    while (queue->first != NULL && queue->first->deadline <= now) {
+        struct timer *timer = queue->first;
+        timer_fn *fn = timer->fn;
+        atomic_store_relaxed(&queue->running, timer);
+        queue_remove_locked(queue, timer);
+        spin_unlock(&queue->lock);
+        fn(timer);
+        spin_lock(&queue->lock);
+        atomic_store_release(&queue->running, NULL);
+    }
+    if (queue->first != NULL) {
+        queue_program(queue, queue->first->deadline);
+    }
+    spin_unlock(&queue->lock);
+}
+
+void timers_init(void)
+{
+    unsigned id;
+
+    for_each_cpu (id) {
+        struct timer_queue *queue = per_cpu_ptr(timer_queue, id);
+        spin_init(&queue->lock, "timer queue");
+        queue->root.node = NULL;
+        queue->first = NULL;
+        queue->running = NULL;
+        queue->programmed = KTIME_MAX;
+    }
+}

@@ -1,0 +1,158 @@
+/*
+ * The tick: 100 times a second on each CPU that is not idle. It samples where the time goes, keeps the coarse clocks current,
+ * calls the process room's hook (interval timers, CPU limits), and averages the load.
+ *
+ * An idle CPU takes no ticks: the tick that meets the idle thread is the last one, and the switch away from idle starts it again.
+ * Load averages are computed when somebody ticks or asks, for all five-second periods that have passed since.
+ *
+ * Locking: the counters belong to the CPU's own tick; load_lock (spin, irqsave) guards the averages.
+ */
+#include "kernel/core/panic.h"
+#include "kernel/machine/entry.h"
+#include "kernel/sched/runqueue.h"
+
+#define LOAD_PERIOD_NS (5 * NS_PER_S)
+
+void (*sched_tick_hook)(struct thread *thread, bool user_mode);
+
+static struct spinlock load_lock = SPINLOCK_INIT("load averages");
+static uint64_t load_average[3]; /* [load_lock] 32.32 fixed point */
+static ktime_t load_next;        /* [load_lock] */
+
+/* exp(-5 s / 1 min, 5 min, 15 min) * 2^32: getloadavg(3) decays by these once per period. */
+static const uint64_t load_decay[3] = {3951560672u, 4223977731u, 4271172524u};
+
+static void load_step_locked(uint64_t running)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        uint64_t keep = load_decay[i], add = BIT(32) - keep;
+        load_average[i] =
+            (uint64_t)(((unsigned __int128)load_average[i] * keep) >> 32) + running * add;
+    }
+}
+
+/* Account the periods that ended before `now`: idle ones, but for the last. */
+static void load_update(ktime_t now, unsigned running)
+{
+    if (now < atomic_load_relaxed(&load_next)) {
+        return;
+    }
+    uint64_t flags = spin_lock_irqsave(&load_lock);
+    if (now >= load_next) {
+        uint64_t periods = (uint64_t)(now - load_next) / LOAD_PERIOD_NS + 1;
+        load_next += (ktime_t)periods * LOAD_PERIOD_NS;
+        for (uint64_t i = MIN(periods, 1000u); i > 1; i--) {
+            load_step_locked(0);
+        }
+        load_step_locked(running);
+    }
+    spin_unlock_irqrestore(&load_lock, flags);
+}
+
+void sched_load(uint64_t ret_load[3])
+{
+    load_update(ktime_now(), 0);
+    uint64_t flags = spin_lock_irqsave(&load_lock);
+    for (unsigned i = 0; i < 3; i++) {
+        ret_load[i] = load_average[i] >> 21; /* 1/2048 */
+    }
+    spin_unlock_irqrestore(&load_lock, flags);
+}
+
+/*
+ * Did the tick meet user mode? The frame at the top of the thread's stack is that of its last entry to the kernel, and an
+ * interrupt from user mode is the only kind that has no system call number in it.
+ */
+static bool tick_met_user(struct thread *thread)
+{
+    return thread->process != NULL &&
+           trapframe_syscall_nr(thread_trapframe(thread)) == ~(uint64_t)0;
+}
+
+static void tick_expired(struct timer *timer)
+{
+    struct runqueue *rq = container_of(timer, struct runqueue, tick_timer);
+    struct thread *thread = rq->current;
+    ktime_t now = ktime_now();
+
+    time_update_coarse(now);
+    if (thread == rq->idle) {
+        return;
+    }
+    bool user = tick_met_user(thread);
+    if (user) {
+        thread->utime_ticks++;
+        if (thread->nice > 0) {
+            rq->ticks_nice++;
+        } else {
+            rq->ticks_user++;
+        }
+    } else {
+        thread->stime_ticks++;
+        rq->ticks_system++;
+    }
+    runqueue_lock(rq);
+    runqueue_update_current_locked(rq, now);
+    runqueue_unlock(rq);
+    load_update(now, sched_nr_running());
+    if (sched_tick_hook != NULL) {
+        sched_tick_hook(thread, user);
+    }
+    timer_arm(timer, MAX(timer->deadline + SCHED_TICK_NS, now));
+}
+
+void sched_tick_start(struct runqueue *rq, ktime_t now)
+{
+    if (!timer_is_armed(&rq->tick_timer)) {
+        time_update_coarse(now);
+        timer_arm(&rq->tick_timer, now + SCHED_TICK_NS);
+    }
+}
+
+void sched_tick_init(struct runqueue *rq)
+{
+    timer_init(&rq->tick_timer, tick_expired);
+    load_next = ktime_now() + LOAD_PERIOD_NS;
+    time_update_coarse(ktime_now());
+}
+
+void sched_cpu_stats(unsigned cpu, struct sched_cpu_stats *ret_stats)
+{
+    struct runqueue *rq = per_cpu_ptr(runqueue, cpu);
+    uint64_t flags = irq_save();
+
+    runqueue_lock(rq);
+    if (rq == this_cpu_ptr(runqueue)) {
+        runqueue_update_current_locked(rq, ktime_now());
+    }
+    *ret_stats = (struct sched_cpu_stats){
+        .user_ns = (ktime_t)rq->ticks_user * SCHED_TICK_NS,
+        .nice_ns = (ktime_t)rq->ticks_nice * SCHED_TICK_NS,
+        .system_ns = (ktime_t)rq->ticks_system * SCHED_TICK_NS,
+        .idle_ns = rq->idle->runtime_ns,
+        .switches = rq->switches,
+    };
+    runqueue_unlock(rq);
+    irq_restore(flags);
+}
+
+/*
+ * The sum is the exact running time; the samples say how it divides. Without a sample it all counts as user time.
+ */
+void thread_times(struct thread *thread, ktime_t *ret_user, ktime_t *ret_system)
+{
+    uint64_t flags = irq_save();
+    struct runqueue *rq = runqueue_lock_of(thread);
+
+    if (rq->current == thread && rq == this_cpu_ptr(runqueue)) {
+        runqueue_update_current_locked(rq, ktime_now());
+    }
+    uint64_t total = (uint64_t)thread->runtime_ns;
+    runqueue_unlock(rq);
+    irq_restore(flags);
+
+    uint64_t user_ticks = thread->utime_ticks, ticks = user_ticks + thread->stime_ticks;
+    uint64_t user = ticks == 0 ? total : (uint64_t)((unsigned __int128)total * user_ticks / ticks);
+    *ret_user = (ktime_t)user;
+    *ret_system = (ktime_t)(total - user);
+}

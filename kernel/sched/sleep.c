@@ -1,0 +1,48 @@
+/*
+ * Sleeping for a time: the thread's own timer wakes it.
+ */
+#include "kernel/sched/sched.h"
+
+#include "kernel/base/errno.h"
+#include "kernel/core/time.h"
+#include "kernel/sync/lockdep.h"
+
+bool schedule_until(ktime_t deadline)
+{
+    struct timer *timer = &current_thread()->sleep_timer;
+
+    if (deadline == KTIME_MAX) {
+        schedule();
+        return false;
+    }
+    timer_arm(timer, deadline);
+    schedule();
+    return !timer_cancel_sync(timer);
+}
+
+void thread_sleep_ns(ktime_t ns)
+{
+    ktime_t deadline = ktime_now() + ns;
+
+    might_sleep();
+    do {
+        thread_prepare_sleep(THREAD_UNINTERRUPTIBLE);
+    } while (!schedule_until(deadline));
+    thread_finish_sleep();
+}
+
+int thread_sleep_until_interruptible(ktime_t deadline)
+{
+    int result = 0;
+
+    might_sleep();
+    do {
+        thread_prepare_sleep(THREAD_SLEEPING);
+        if (thread_signal_pending(current_thread())) {
+            result = -ERESTARTNOHAND;
+            break;
+        }
+    } while (!schedule_until(deadline));
+    thread_finish_sleep();
+    return result;
+}

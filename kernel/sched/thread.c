@@ -1,0 +1,149 @@
+/*
+ * Making and reaping threads. A thread structure comes from a cache of constructed objects, its stack from the arena's per-CPU
+ * cache of stacks, so that a fork in a busy system touches no allocator lock.
+ *
+ * References: one belongs to the running thread itself and is dropped by whoever runs after it has exited (its stack is in use until
+ * then); others belong to who holds pointers (kernel/proc, timers).
+ */
+#include "kernel/sched/thread.h"
+
+#include "kernel/base/string.h"
+#include "kernel/core/time.h"
+#include "kernel/machine/entry.h"
+#include "kernel/mm/arena.h"
+#include "kernel/mm/slab.h"
+#include "kernel/sched/runqueue.h"
+
+struct thread boot_thread = {
+    .state = THREAD_RUNNABLE,
+    .prio = PRIO_IDLE,
+    .refs = {.value = 1},
+    .comm = "idle",
+    .cpu_mask = {~0ull, ~0ull, ~0ull, ~0ull},
+};
+
+static struct slab_cache *thread_cache;
+static uint64_t total_forks; /* [a] */
+
+static void sleep_timer_expired(struct timer *timer)
+{
+    (void)thread_wake(container_of(timer, struct thread, sleep_timer));
+}
+
+static void thread_construct(void *object)
+{
+    struct thread *thread = object;
+
+    memset(thread, 0, sizeof(*thread));
+    timer_init(&thread->sleep_timer, sleep_timer_expired);
+}
+
+void thread_cache_init(void)
+{
+    thread_cache = slab_cache_create("thread", sizeof(struct thread), 0, SLAB_ALIGN_CACHELINE,
+                                     thread_construct);
+    timer_init(&boot_thread.sleep_timer, sleep_timer_expired);
+}
+
+/* Members that higher rooms set are NULL: thread_free() left them so, or the constructor. */
+static struct thread *thread_alloc(const char *comm)
+{
+    struct thread *parent = current_thread();
+    struct thread *thread = slab_alloc(thread_cache, 0);
+
+    if (thread == NULL) {
+        return NULL;
+    }
+    thread->stack = kstack_alloc();
+    if (thread->stack == NULL) {
+        slab_free(thread_cache, thread);
+        return NULL;
+    }
+    thread->work = 0;
+    thread->state = THREAD_NEW;
+    thread->cpu = cpu_id();
+    thread->nice = parent->nice;
+    thread->prio = (uint16_t)(PRIO_NICE_0 + parent->nice);
+    memcpy(thread->cpu_mask, parent->cpu_mask, sizeof(thread->cpu_mask));
+    thread->runtime_ns = 0;
+    thread->utime_ticks = thread->stime_ticks = 0;
+    thread->nvcsw = thread->nivcsw = 0;
+    thread->minflt = thread->majflt = 0;
+    thread->start_time = ktime_now();
+    refcount_init(&thread->refs, 1);
+    if (comm != thread->comm) {
+        (void)str_copy(thread->comm, comm, sizeof(thread->comm));
+    }
+    return thread;
+}
+
+static void thread_free(struct thread *thread)
+{
+    kstack_free(thread->stack);
+    thread->stack = NULL;
+    thread->process = NULL;
+    thread->vm = NULL;
+    thread->mmu = NULL;
+    thread->files = NULL;
+    thread->fs = NULL;
+    thread->cred = NULL;
+    thread->pid = NULL;
+    thread->waiting_on = NULL;
+    thread->clear_child_tid = NULL;
+    thread->restart.fn = NULL;
+    thread->journal = NULL;
+    slab_free(thread_cache, thread);
+}
+
+void thread_put(struct thread *thread)
+{
+    if (thread != NULL && refcount_put(&thread->refs)) {
+        (void)timer_cancel_sync(&thread->sleep_timer);
+        cpu_thread_fini(thread);
+        thread_free(thread);
+    }
+}
+
+void thread_discard(struct thread *thread)
+{
+    thread_put(thread);
+}
+
+struct thread *thread_create_user(const char *comm)
+{
+    struct thread *thread = thread_alloc(comm);
+
+    if (thread != NULL) {
+        (void)atomic_fetch_add_relaxed(&total_forks, 1);
+    }
+    return thread;
+}
+
+uint64_t sched_total_forks(void)
+{
+    return atomic_load_relaxed(&total_forks);
+}
+
+static void kernel_thread_main(void *arg)
+{
+    struct thread *thread = arg;
+
+    machine_thread_started();
+    thread->kernel_fn(thread->kernel_arg);
+    thread_exit();
+}
+
+struct thread *thread_create_kernel(const char *comm, void (*fn)(void *arg), void *arg)
+{
+    struct thread *thread = thread_alloc(comm);
+
+    if (thread == NULL) {
+        return NULL;
+    }
+    thread->nice = 0;
+    thread->prio = PRIO_NICE_0;
+    thread->kernel_fn = fn;
+    thread->kernel_arg = arg;
+    cpu_thread_init_kernel(thread, kernel_thread_main, thread);
+    return thread;
+}

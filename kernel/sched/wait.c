@@ -1,0 +1,81 @@
+/*
+ * Wait queues. The list keeps the order of arrival; exclusive waiters stand behind the others, so that a wake meets all that
+ * must be woken before it counts exclusive ones.
+ *
+ * A waiter stays on the list until it takes itself off. One that has been woken already does not count as a wake-up again: its
+ * thread is no longer sleeping, and the next in line is asked.
+ *
+ * Locking: queue->lock (spin, irqsave) -> run queue lock.
+ */
+#include "kernel/sched/wait.h"
+
+void wait_queue_init(struct wait_queue *queue)
+{
+    spin_init(&queue->lock, "wait queue");
+    list_init(&queue->waiters);
+}
+
+static bool waiter_wake_thread(struct waiter *waiter, uint32_t key)
+{
+    (void)key;
+    return thread_wake(waiter->thread);
+}
+
+void waiter_init(struct waiter *waiter)
+{
+    waiter_init_fn(waiter, waiter_wake_thread);
+}
+
+void waiter_init_fn(struct waiter *waiter, waiter_fn *fn)
+{
+    waiter->fn = fn;
+    waiter->thread = current_thread();
+    waiter->exclusive = false;
+}
+
+void wait_add(struct wait_queue *queue, struct waiter *waiter)
+{
+    uint64_t flags = spin_lock_irqsave(&queue->lock);
+
+    waiter->exclusive = false;
+    list_push_front(&queue->waiters, &waiter->node);
+    spin_unlock_irqrestore(&queue->lock, flags);
+}
+
+void wait_add_exclusive(struct wait_queue *queue, struct waiter *waiter)
+{
+    uint64_t flags = spin_lock_irqsave(&queue->lock);
+
+    waiter->exclusive = true;
+    list_push_back(&queue->waiters, &waiter->node);
+    spin_unlock_irqrestore(&queue->lock, flags);
+}
+
+void wait_remove(struct wait_queue *queue, struct waiter *waiter)
+{
+    uint64_t flags = spin_lock_irqsave(&queue->lock);
+
+    list_remove(&waiter->node);
+    spin_unlock_irqrestore(&queue->lock, flags);
+}
+
+void wait_wake_n(struct wait_queue *queue, unsigned n, uint32_t key)
+{
+    struct waiter *waiter, *next;
+
+    if (!wait_queue_active(queue)) {
+        return;
+    }
+    uint64_t flags = spin_lock_irqsave(&queue->lock);
+    list_for_each_safe (waiter, next, &queue->waiters, node) {
+        if (waiter->fn(waiter, key) && waiter->exclusive && --n == 0) {
+            break;
+        }
+    }
+    spin_unlock_irqrestore(&queue->lock, flags);
+}
+
+void wait_wake_all(struct wait_queue *queue, uint32_t key)
+{
+    wait_wake_n(queue, UINT32_MAX, key);
+}
