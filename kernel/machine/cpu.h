@@ -11,10 +11,7 @@ struct thread;
 struct trapframe;
 struct mmu_space;
 
-/*
- * Prepare thread->arch and its kernel stack so that the first switch to it calls machine_thread_start(), then entry(arg), which
- * never returns.
- */
+/* Prepare thread->arch and its kernel stack so that the first switch to it calls entry(arg), which never returns. */
 void cpu_thread_init_kernel(struct thread *thread, void (*entry)(void *arg), void *arg);
 /*
  * Prepare a child of `parent` (the current thread) that starts in user mode with a copy of `frame` (result register 0), the

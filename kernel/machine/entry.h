@@ -16,16 +16,6 @@
 struct boot_handoff;
 void kernel_main(const struct boot_handoff *handoff) __noreturn;
 
-/*
- * The first thing every new thread does, on its own stack with interrupts off: what a returning cpu_switch() would let its caller do.
- * `prev` ran before. Returns with interrupts on; then the thread goes on to its entry function or to user mode. (kernel/sched)
- */
-struct thread;
-void machine_thread_start(struct thread *prev);
-
-/* An interrupt ended in kernel code that is preemptible, and a reschedule is wanted. Interrupts off, before and after. (kernel/sched) */
-void machine_preempt_interrupt(void);
-
 /* A system call from user mode; interrupts on. Writes the result into the frame. (kernel/linux) */
 void machine_syscall(struct trapframe *frame);
 
