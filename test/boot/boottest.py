@@ -1,0 +1,101 @@
+"""What the boot tests share: where the built things are, images made of them, and cases reported as TAP.
+
+A test file is a list of cases, functions that return nothing and raise Failed (or any MachineError) with a sentence:
+
+    run([Case('boots from nvme', boots_from_nvme), ...])
+"""
+import os
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
+sys.dont_write_bytecode = True
+sys.path[:0] = [os.path.join(TOP, 'test', 'qemu'), os.path.join(TOP, 'userspace', 'image')]
+
+import mkimage  # noqa: E402
+from qemu import UEFI_TIMEOUT_S, Machine, MachineError, OptionError  # noqa: E402,F401
+
+BUILD = os.environ.get('LINNET_BUILD', os.path.join(TOP, 'build'))
+DIRECT_TIMEOUT_S = 120
+SKIP_STATUS = 77
+
+
+class Failed(Exception):
+    """A case did not go as it should, told in one sentence."""
+
+
+class Skipped(Exception):
+    """A case cannot run here, and why."""
+
+
+class Case:
+    def __init__(self, name, function, *args):
+        self.name, self.function, self.args = name, function, args
+
+
+def artifact(*parts):
+    path = os.path.join(BUILD, *parts)
+    if not os.path.exists(path):
+        raise Skipped(f'{os.path.join(*parts)} is not built')
+    return path
+
+
+def read(*parts):
+    with open(artifact(*parts), 'rb') as file:
+        return file.read()
+
+
+def good_files(append=''):
+    """The files of a system partition that boots, to be changed at will before make_disk()."""
+    return mkimage.boot_files(read('loader', 'efi', 'BOOTX64.EFI'), read('kernel.elf'), read('userspace', 'image', 'initramfs.cpio'), append)
+
+
+class Disks:
+    """A folder of disk images that goes when the test ends."""
+
+    def __init__(self):
+        self._folder = tempfile.TemporaryDirectory(prefix='linnet-boot-')
+        self._count = 0
+
+    def make(self, files):
+        self._count += 1
+        path = os.path.join(self._folder.name, f'{self._count}.img')
+        mkimage.make_image(path, files)
+        return path
+
+    def close(self):
+        self._folder.cleanup()
+
+
+def expect(condition, sentence):
+    if not condition:
+        raise Failed(sentence)
+
+
+def tail(text, lines=25):
+    return '\n'.join('#   ' + ''.join(c if c.isprintable() else '.' for c in line) for line in text.splitlines()[-lines:])
+
+
+def run_case(number, case):
+    start = time.monotonic()
+    try:
+        case.function(*case.args)
+    except Skipped as reason:
+        print(f'ok {number} - {case.name} # SKIP {reason}', flush=True)
+        return True
+    except (Failed, MachineError, OptionError) as error:
+        print(f'not ok {number} - {case.name}\n# {error}', flush=True)
+        return False
+    print(f'ok {number} - {case.name} # {time.monotonic() - start:.1f} s', flush=True)
+    return True
+
+
+def run(cases):
+    """Run the cases whose names contain one of the command line's words (none: all); the process's status is the result."""
+    words = sys.argv[1:]
+    chosen = [case for case in cases if not words or any(word in case.name for word in words)]
+    print(f'1..{len(chosen)}', flush=True)
+    good = [run_case(number, case) for number, case in enumerate(chosen, 1)]
+    sys.exit(0 if all(good) else 1)
