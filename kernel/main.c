@@ -4,6 +4,7 @@
 #include "kernel/abi/boot.h"
 #include "kernel/core/handoff.h"
 #include "kernel/core/log.h"
+#include "kernel/core/panic.h"
 #include "kernel/core/param.h"
 #include "kernel/core/random.h"
 #include "kernel/core/symbols.h"
@@ -49,6 +50,7 @@ void kernel_main(const struct boot_handoff *handoff)
     handoff_check(handoff);           /* nothing in it is believed before */
     param_init(handoff->cmdline == 0 ? "" : phys_to_virt(handoff->cmdline));
     symbols_init();                   /* names in backtraces */
+    panic_init();                     /* reports of misused locks */
     log_info("linnet: %s", kernel_banner());
     handoff_log(handoff);             /* how we came here, memory map */
     frames_init(handoff);             /* page array, zones */

@@ -60,7 +60,9 @@ static void console_write(struct log_console *console, const char *text, size_t 
 
 void uart_console_register(struct uart *uart, bool replay)
 {
-    uart->log_console =
-        (struct log_console){.name = uart->tty->name, .write = console_write, .replay = replay};
+    uart->log_console = (struct log_console){.name = uart->tty->name,
+                                             .write = console_write,
+                                             .replay = replay,
+                                             .replaces_early = !replay};
     log_console_register(&uart->log_console);
 }

@@ -91,7 +91,7 @@ static inline void list_splice_back(struct list_node *to, struct list_node *from
     }
 }
 
-#define list_entry(node, type, member) container_of(node, type, member)
+#define list_entry(node, type, member)       container_of(node, type, member)
 #define list_first_entry(head, type, member) list_entry((head)->next, type, member)
 
 /* Walk entries; the _safe form allows the current entry to be removed. */

@@ -7,7 +7,16 @@
 
 #include "kernel/base/types.h"
 
-enum log_level { LOG_EMERG, LOG_ALERT, LOG_CRIT, LOG_ERR, LOG_WARNING, LOG_NOTICE, LOG_INFO, LOG_DEBUG };
+enum log_level {
+    LOG_EMERG,
+    LOG_ALERT,
+    LOG_CRIT,
+    LOG_ERR,
+    LOG_WARNING,
+    LOG_NOTICE,
+    LOG_INFO,
+    LOG_DEBUG
+};
 
 void log_write(enum log_level level, const char *fmt, ...) __printf(2, 3);
 void log_vwrite(enum log_level level, const char *fmt, va_list args);
@@ -36,14 +45,19 @@ void log_vwrite(enum log_level level, const char *fmt, va_list args);
     } while (0)
 
 /*
- * Where log lines go as they come. write() is called with a whole line and its newline, from any context, and must not sleep.
- * A console registered late is given the ring's content first when `replay` is set.
+ * Where log lines go as they come. write() is called with a whole line and its newline, by one CPU at a time, from any
+ * context but NMI, and must neither sleep nor wait for a lock whose holder may log. Until the first console registers, lines
+ * go to the machine's early console.
+ *
+ * What a console registered late is given first: with `replay` everything in the ring; with `replaces_early` (it writes to the
+ * device that the early console wrote to) what came after the early console's last line; else nothing.
  */
 struct log_console {
     const char *name;
     void (*write)(struct log_console *console, const char *text, size_t len_bytes);
     bool replay;
-    struct log_console *next; /* [log lock] */
+    bool replaces_early;
+    struct log_console *next; /* [console lock] */
 };
 void log_console_register(struct log_console *console);
 void log_console_unregister(struct log_console *console);
@@ -57,9 +71,9 @@ int log_console_level(void);
  */
 struct log_record {
     uint64_t sequence;
-    ktime_t time;          /* monotonic ns */
+    ktime_t time; /* monotonic ns */
     enum log_level level;
-    uint8_t facility;      /* 0 kernel, 1 user (/dev/kmsg writers) */
+    uint8_t facility; /* 0 kernel, 1 user (/dev/kmsg writers) */
 };
 size_t log_read(uint64_t *seq, struct log_record *ret_record, char *buf, size_t size);
 uint64_t log_first_sequence(void);
@@ -68,5 +82,9 @@ void log_clear(void); /* syslog(5): later SYSLOG_ACTION_READ_ALL start here */
 uint64_t log_clear_sequence(void);
 /* For /dev/kmsg: a record from user space. */
 void log_write_user(enum log_level level, uint8_t facility, const char *text, size_t len_bytes);
-/* Set by sched-level code: called after each record, any context, to wake readers (deferred by the callee). */
+/* Set by sched-level code: called after each record, any context but NMI, to wake readers (deferred by the callee). */
 extern void (*log_wake_hook)(void);
+/* Set by core/time once the clock runs: what stamps the records; they carry 0 before. */
+extern ktime_t (*log_clock_hook)(void);
+/* For panic, the other CPUs stopped: break the locks they may hold, write everything to the consoles from now on. */
+void log_panic_begin(void);

@@ -12,7 +12,10 @@ struct trapframe;
  * consoles and the screen; then by parameter panic=: halt (default), "reset", or "off" (power off; --exec uses it).
  */
 void panic(const char *fmt, ...) __noreturn __printf(1, 2) __cold;
-void panic_frame(const struct trapframe *frame, const char *fmt, ...) __noreturn __printf(2, 3) __cold;
+void panic_frame(const struct trapframe *frame, const char *fmt, ...)
+    __noreturn __printf(2, 3) __cold;
+/* Boot: from now on kernel/sync reports what it finds through the log. */
+void panic_init(void);
 /* True once a panic has begun: locks and consoles behave accordingly. */
 bool panic_in_progress(void);
 

@@ -6,7 +6,8 @@
 #include "kernel/base/types.h"
 
 /* Name of the function that holds `addr`, or NULL. *ret_offset and *ret_size in bytes. buf holds the text. Any context. */
-const char *symbol_find(uintptr_t addr, char *buf, size_t size, size_t *ret_offset, size_t *ret_size);
+const char *symbol_find(uintptr_t addr, char *buf, size_t size, size_t *ret_offset,
+                        size_t *ret_size);
 /* Make %pS print names. */
 void symbols_init(void);
 /* The 20-byte build id of the image as 40 hex digits. */

@@ -48,6 +48,11 @@ void machine_user_return(struct trapframe *frame, bool syscall);
  */
 void machine_thread_started(void);
 
+/* ---- offered by the machine ---- */
+
+/* Write the registers of a frame to the log, for panic. Any context. (hal/x86_64, hal/host) */
+void machine_dump_frame(const struct trapframe *frame);
+
 /* ---- offered by the machine (<arch/trapframe.h>, inline) ----
  *   bool      trapframe_from_user(const struct trapframe *)
  *   uint64_t  trapframe_pc / trapframe_sp(const struct trapframe *)

@@ -1,0 +1,136 @@
+/*
+ * Panic and warnings: what is said when an invariant of ours is broken, and how the machine ends.
+ *
+ * The first CPU to panic speaks; others that panic meanwhile stop. A panic within the panic (the backtrace walks a damaged stack,
+ * a console faults) stops after one line. Nothing here allocates or waits for a lock.
+ */
+#include "kernel/core/panic.h"
+
+#include "kernel/base/atomic.h"
+#include "kernel/base/printf.h"
+#include "kernel/base/string.h"
+#include "kernel/core/log.h"
+#include "kernel/core/param.h"
+#include "kernel/core/symbols.h"
+#include "kernel/machine/console.h"
+#include "kernel/machine/cpu.h"
+#include "kernel/machine/entry.h"
+#include "kernel/machine/power.h"
+#include "kernel/machine/preempt.h"
+#include "kernel/machine/smp.h"
+#include "kernel/sync/report.h"
+
+#define BACKTRACE_MAX 32
+
+enum panic_action { PANIC_HALT, PANIC_RESET, PANIC_OFF };
+
+static enum panic_action action __ro_after_init;
+static uint32_t panic_cpu; /* [a] id + 1 of the CPU that panics */
+
+bool panic_in_progress(void)
+{
+    return atomic_load_relaxed(&panic_cpu) != 0;
+}
+
+static void log_backtrace(enum log_level level, const struct trapframe *frame)
+{
+    uintptr_t addrs[BACKTRACE_MAX];
+    size_t n = cpu_backtrace(addrs, BACKTRACE_MAX, frame);
+
+    for (size_t i = 0; i < n; i++) {
+        /* All but the first are return addresses: one back lies within the call, also when it was the last instruction. */
+        uintptr_t at = i == 0 && frame != NULL ? addrs[i] : addrs[i] - 1;
+        log_write(level, " #%-2zu 0x%016lx %pS", i, addrs[i], (void *)at);
+    }
+}
+
+static void __noreturn panic_end(void)
+{
+    switch (action) {
+    case PANIC_RESET:
+        machine_reset();
+    case PANIC_OFF:
+        machine_power_off();
+    case PANIC_HALT:
+        break;
+    }
+    machine_halt();
+}
+
+static void __noreturn panic_va(const struct trapframe *frame, const char *fmt, va_list args)
+{
+    char text[256];
+    uint32_t nobody = 0, self;
+
+    irq_disable();
+    self = cpu_id() + 1;
+    if (!atomic_cas(&panic_cpu, &nobody, self)) {
+        if (nobody == self) {
+            static const char again[] = "\npanic: a panic within the panic\n";
+            console_early_write(again, sizeof(again) - 1);
+            panic_end();
+        }
+        cpu_halt_forever();
+    }
+    smp_stop_others();
+    log_panic_begin();
+    (void)kvsnprintf(text, sizeof(text), fmt, args);
+    log_write(LOG_EMERG, "panic: %s", text);
+    log_write(LOG_EMERG, "panic: cpu %u, %s", cpu_id(), kernel_banner());
+    log_write(LOG_EMERG, "panic: build %s", build_id());
+    if (frame != NULL) {
+        machine_dump_frame(frame);
+    }
+    log_backtrace(LOG_EMERG, frame);
+    log_write(LOG_EMERG, "panic: end");
+    panic_end();
+}
+
+void panic(const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    panic_va(NULL, fmt, args);
+}
+
+void panic_frame(const struct trapframe *frame, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    panic_va(frame, fmt, args);
+}
+
+void warn_at(const char *cond, const char *file, int line)
+{
+    log_write(LOG_WARNING, "warning: %s at %s:%d", cond, file, line);
+    log_backtrace(LOG_WARNING, NULL);
+}
+
+/* What kernel/sync has to say. */
+static void report_from_sync(const char *text, bool backtrace)
+{
+    log_write(LOG_WARNING, "%s", text);
+    if (backtrace) {
+        log_backtrace(LOG_WARNING, NULL);
+    }
+}
+
+void panic_init(void)
+{
+    sync_report_hook = report_from_sync;
+}
+
+static void param_panic(const char *value)
+{
+    if (strcmp(value, "reset") == 0) {
+        action = PANIC_RESET;
+    } else if (strcmp(value, "off") == 0) {
+        action = PANIC_OFF;
+    } else {
+        action = PANIC_HALT;
+    }
+}
+
+PARAM_HANDLER(panic, param_panic);
