@@ -57,6 +57,8 @@ uint32_t name_hash(const char *text, unsigned len);
 struct dentry *dentry_create_root(struct super *super, struct inode *inode);
 /* The dentry of an anonymous file, named for /proc; takes over the inode reference on success only. NULL: no memory. */
 struct dentry *dentry_create_anonymous(struct inode *inode, const char *name);
+/* A dentry below `parent` that no look-up finds (O_TMPFILE); takes over the inode reference on success only. NULL: no memory. */
+struct dentry *dentry_create_unhashed(struct dentry *parent, struct inode *inode, const char *name);
 static inline struct dentry *dentry_get(struct dentry *dentry)
 {
     (void)atomic_fetch_add_relaxed(&dentry->refs, 1);
@@ -109,6 +111,9 @@ void dentry_prune(struct dentry *root);
 size_t dentry_shrink(size_t n);
 uint64_t dentry_count(void);
 void dentry_cache_init(void);
+
+/* The path from the superblock's root, at the start of buf; "" when it does not fit. */
+void dentry_path(struct dentry *dentry, char *buf, size_t size);
 
 /* Changes of names and parents are under this lock; hold it to walk upwards without references (path_to_string). */
 void dentry_tree_lock(void);

@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <linux/fcntl.h>
+
 #include "kernel/sched/poll.h"
 #include "kernel/vfs/chrdev.h"
 #include "kernel/vfs/path.h"
@@ -65,7 +67,8 @@ struct file {
     void *private;           /* the driver's */
     struct vm_source source; /* what regions refer to; its get and put count this file */
     struct pid *owner;       /* [owner_lock] F_SETOWN */
-    int owner_signal;        /* F_SETSIG */
+    int owner_type;          /* [owner_lock] F_OWNER_* of F_SETOWN_EX */
+    int owner_signal;        /* [a] F_SETSIG */
     uint32_t seals;          /* memfd */
     bool flock_held;         /* [a] flock or OFD locks may be there: release looks */
     bool posix_held;         /* [a] POSIX locks may have been set through it: close looks */
@@ -171,6 +174,12 @@ ssize_t generic_file_read(struct file *file, struct iov_iter *to, loff_t *pos);
 ssize_t generic_file_write(struct file *file, struct iov_iter *from, loff_t *pos);
 loff_t generic_file_llseek(struct file *file, loff_t offset, int whence);
 int generic_file_mmap(struct file *file, uint32_t vm_flags, struct vm_source **ret_source);
+/* fsync for files that live in memory alone. */
+int memory_file_fsync(struct file *file, bool data_only);
+/* Directories: any position an iterate operation gave out may be gone back to. */
+loff_t directory_llseek(struct file *file, loff_t offset, int whence);
+/* A read happened: the access time moves as the mount says (noatime, relatime). */
+void file_accessed(struct file *file);
 /* -ESPIPE */
 loff_t no_llseek(struct file *file, loff_t offset, int whence);
 

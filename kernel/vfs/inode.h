@@ -143,8 +143,9 @@ struct inode {
     struct pagecache cache;  /* data; cache.size_bytes is the file's size */
     struct lock_list *locks; /* [a] flock and POSIX locks, made on first use (vfs/lock.c) */
     void *private;           /* pipes: struct pipe; devices: the driver's */
-    const char *
-        link_target; /* [I] symbolic links that keep their target in memory: no readlink op is called */
+    bool linkable;           /* [attr] of O_TMPFILE: may be given its first name by linkat */
+    /* [I] symbolic links that keep their target in memory: no readlink op is called */
+    const char *link_target;
     int32_t write_count; /* [a] open for writing; -n: denied (being executed) */
 };
 
@@ -184,6 +185,10 @@ int inode_permission(struct inode *inode, int mask);
 bool inode_owner_or_capable(const struct inode *inode);
 /* chmod, chown, utimes, truncate with all of POSIX' checks (set-ID bits cleared, -EPERM, -EROFS). Takes inode->lock. */
 int inode_setattr(struct inode *inode, const struct inode_attr *attr);
+/* For file systems' own setattr: what is done without one, checks made and lock held. */
+int inode_setattr_generic(struct inode *inode, const struct inode_attr *attr);
+/* For file systems' own permission: mode bits and capabilities alone. */
+int inode_permission_generic(struct inode *inode, int mask);
 int inode_getattr(struct inode *inode, struct inode_stat *ret_stat);
 void inode_touch(struct inode *inode,
                  unsigned which); /* ATTR_ATIME|MTIME|CTIME to now; atime follows relatime */

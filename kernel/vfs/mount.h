@@ -18,6 +18,8 @@ struct mount {
     uint32_t writers;          /* [a] files open for writing: no remount to read-only then */
     uint64_t flags;            /* [table] MS_RDONLY NOSUID NODEV NOEXEC NOATIME RELATIME ... */
     int id;                    /* [I] */
+    struct mount *copy;        /* [table] while a bind copies a tree: the copy of this mount */
+    bool is_copy;              /* [table] made by that bind */
 };
 
 static inline struct mount *mount_get(struct mount *mount)

@@ -16,9 +16,10 @@ struct path {
 struct fs_context {
     struct refcount refs;
     struct spinlock lock;
-    struct path root; /* [lock] referenced */
-    struct path cwd;  /* [lock] referenced */
-    uint32_t umask;   /* [a] */
+    struct list_node node; /* [context list] */
+    struct path root;      /* [lock] referenced */
+    struct path cwd;       /* [lock] referenced */
+    uint32_t umask;        /* [a] */
 };
 /* 022 when the current thread has no context (kernel threads). */
 uint32_t fs_umask(void);

@@ -1,0 +1,466 @@
+/*
+ * Descriptor tables: small integers to open files.
+ *
+ * A table starts with room for 64 descriptors inside itself and grows by doubling. `open` marks reserved slots, so a slot can be
+ * taken before its file exists (fd_reserve, then fd_install). Threads that share a table take its lock for every look-up; a table of
+ * one's own is read without it, because only its owner changes it.
+ */
+#include "kernel/vfs/fdtable.h"
+
+#include <linux/close_range.h>
+
+#include "kernel/base/bitmap.h"
+#include "kernel/base/string.h"
+#include "kernel/mm/arena.h"
+#include "kernel/mm/kmalloc.h"
+#include "kernel/mm/slab.h"
+#include "kernel/vfs/private.h"
+
+#define FD_MAX (1u << 20) /* proc(5), /proc/sys/fs/nr_open */
+
+uint64_t (*fd_limit_hook)(void);
+static struct slab_cache *table_slab __ro_after_init;
+
+void fdtables_init(void)
+{
+    table_slab = slab_cache_create("fdtable", sizeof(struct fdtable), 0, 0, NULL);
+}
+
+struct fdtable *fdtable_create(void)
+{
+    struct fdtable *table = slab_zalloc(table_slab);
+
+    if (table == NULL) {
+        return NULL;
+    }
+    refcount_init(&table->refs, 1);
+    spin_init(&table->lock, "fd table");
+    table->size = FD_INLINE;
+    table->files = table->inline_files;
+    table->open = table->inline_open;
+    table->cloexec = table->inline_cloexec;
+    return table;
+}
+
+/* Arrays for `size` slots in one block: pointers, then both bitmaps. NULL: no memory. */
+static struct file **fdtable_alloc_arrays(unsigned size, uint64_t **ret_open,
+                                          uint64_t **ret_cloexec)
+{
+    size_t words = BITMAP_WORDS(size);
+    struct file **files = kvmalloc(size * sizeof(*files) + 2 * words * sizeof(uint64_t));
+
+    if (files == NULL) {
+        return NULL;
+    }
+    memset(files, 0, size * sizeof(*files) + 2 * words * sizeof(uint64_t));
+    *ret_open = (uint64_t *)(files + size);
+    *ret_cloexec = *ret_open + words;
+    return files;
+}
+
+/* Make room for slot `fd`. Called without the lock; on success the lock is held. */
+static int fdtable_grow_and_lock(struct fdtable *table, unsigned fd)
+{
+    struct file **old = NULL;
+    uint64_t *open, *cloexec;
+
+    if (fd >= FD_MAX) {
+        return -EMFILE;
+    }
+    unsigned size = 1u << log2_ceil((uint64_t)fd + 1);
+    struct file **files = fdtable_alloc_arrays(size, &open, &cloexec);
+    if (files == NULL) {
+        return -ENOMEM;
+    }
+    spin_lock(&table->lock);
+    if (size > table->size) {
+        memcpy(files, table->files, table->size * sizeof(*files));
+        memcpy(open, table->open, BITMAP_WORDS(table->size) * sizeof(uint64_t));
+        memcpy(cloexec, table->cloexec, BITMAP_WORDS(table->size) * sizeof(uint64_t));
+        old = table->files == table->inline_files ? NULL : table->files;
+        table->files = files;
+        table->open = open;
+        table->cloexec = cloexec;
+        table->size = size;
+        files = NULL;
+    }
+    spin_unlock(&table->lock);
+    kvfree(old);
+    kvfree(files);
+    spin_lock(&table->lock);
+    return 0;
+}
+
+struct fdtable *fdtable_clone(struct fdtable *table)
+{
+    struct fdtable *copy = fdtable_create();
+
+    if (copy == NULL) {
+        return NULL;
+    }
+    spin_lock(&table->lock);
+    while (copy->size < table->size) {
+        unsigned want = table->size;
+        spin_unlock(&table->lock);
+        if (fdtable_grow_and_lock(copy, want - 1) < 0) {
+            fdtable_put(copy);
+            return NULL;
+        }
+        spin_unlock(&copy->lock);
+        spin_lock(&table->lock);
+    }
+    size_t words = BITMAP_WORDS(table->size);
+    for (size_t word = 0; word < words; word++) {
+        for (uint64_t bits = table->open[word]; bits != 0; bits &= bits - 1) {
+            size_t fd = word * 64 + bit_ffs(bits);
+            struct file *file = table->files[fd];
+            if (file != NULL) { /* NULL: reserved by a thread that shares the old table */
+                copy->files[fd] = file_get(file);
+                bitmap_set(copy->open, fd);
+            }
+        }
+        copy->cloexec[word] = table->cloexec[word] & copy->open[word];
+    }
+    copy->next_hint = 0;
+    spin_unlock(&table->lock);
+    return copy;
+}
+
+/* What close(2) does to the file besides dropping the reference. */
+static int file_close(struct file *file, struct fdtable *table)
+{
+    int err = 0;
+
+    if (unlikely(file->fops->flush != NULL)) {
+        err = file->fops->flush(file);
+    }
+    if (unlikely(file->inode->locks != NULL) && (file->mode & FMODE_PATH) == 0) {
+        vfs_locks_close(file, table);
+    }
+    file_put(file);
+    return err;
+}
+
+void fdtable_put(struct fdtable *table)
+{
+    if (table == NULL || !refcount_put(&table->refs)) {
+        return;
+    }
+    for (size_t word = 0; word < BITMAP_WORDS(table->size); word++) {
+        for (uint64_t bits = table->open[word]; bits != 0; bits &= bits - 1) {
+            struct file *file = table->files[word * 64 + bit_ffs(bits)];
+            if (file != NULL) {
+                (void)file_close(file, table);
+            }
+        }
+    }
+    if (table->files != table->inline_files) {
+        kvfree(table->files);
+    }
+    slab_free(table_slab, table);
+}
+
+struct fd_ref fd_borrow_shared(unsigned fd)
+{
+    struct fdtable *table = current_thread()->files;
+    struct fd_ref ref = {0};
+
+    spin_lock(&table->lock);
+    if (fd < table->size && table->files[fd] != NULL) {
+        ref.word = (uintptr_t)file_get(table->files[fd]) | 1;
+    }
+    spin_unlock(&table->lock);
+    return ref;
+}
+
+struct file *fd_file_any(int fd)
+{
+    return fd_ref_file(fd_borrow_shared((unsigned)fd));
+}
+
+struct file *fd_file(int fd)
+{
+    struct file *file = fd_file_any(fd);
+
+    if (file != NULL && (file->mode & FMODE_PATH) != 0) {
+        file_put(file);
+        return NULL;
+    }
+    return file;
+}
+
+/* First free slot at or after `from`; table->size when there is none. */
+static unsigned fdtable_find_free(const struct fdtable *table, unsigned from)
+{
+    size_t word = from / 64;
+
+    if (likely(from < table->size)) {
+        uint64_t free = ~table->open[word] & ~(BIT(from % 64) - 1);
+        if (likely(free != 0)) {
+            return (unsigned)(word * 64 + bit_ffs(free));
+        }
+        return (unsigned)bitmap_find_clear(table->open, table->size, (word + 1) * 64);
+    }
+    return from;
+}
+
+int fd_reserve(unsigned from, bool cloexec, uint64_t limit)
+{
+    struct fdtable *table = current_thread()->files;
+
+    if (from >= limit) {
+        return -EINVAL;
+    }
+    spin_lock(&table->lock);
+    for (;;) {
+        unsigned fd = fdtable_find_free(table, MAX(from, table->next_hint));
+        if (unlikely(fd >= limit)) {
+            spin_unlock(&table->lock);
+            return -EMFILE;
+        }
+        if (likely(fd < table->size)) {
+            bitmap_set(table->open, fd);
+            if (cloexec) {
+                bitmap_set(table->cloexec, fd);
+            } else {
+                bitmap_clear(table->cloexec, fd);
+            }
+            if (from <= table->next_hint) {
+                table->next_hint = fd + 1;
+            }
+            spin_unlock(&table->lock);
+            return (int)fd;
+        }
+        spin_unlock(&table->lock);
+        int err = fdtable_grow_and_lock(table, fd);
+        if (err < 0) {
+            return err;
+        }
+    }
+}
+
+void fd_install(int fd, struct file *file)
+{
+    struct fdtable *table = current_thread()->files;
+
+    spin_lock(&table->lock);
+    table->files[fd] = file;
+    spin_unlock(&table->lock);
+}
+
+/* Free a slot. table->lock held. */
+static void fdtable_clear(struct fdtable *table, unsigned fd)
+{
+    table->files[fd] = NULL;
+    bitmap_clear(table->open, fd);
+    if (fd < table->next_hint) {
+        table->next_hint = fd;
+    }
+}
+
+void fd_unreserve(int fd)
+{
+    struct fdtable *table = current_thread()->files;
+
+    spin_lock(&table->lock);
+    fdtable_clear(table, (unsigned)fd);
+    spin_unlock(&table->lock);
+}
+
+static uint64_t fd_limit(void)
+{
+    return fd_limit_hook == NULL ? FD_MAX : MIN(fd_limit_hook(), (uint64_t)FD_MAX);
+}
+
+int fd_add(struct file *file, bool cloexec)
+{
+    int fd = fd_reserve(0, cloexec, fd_limit());
+
+    if (fd == -EINVAL) {
+        return -EMFILE; /* a limit of 0 */
+    }
+    if (fd >= 0) {
+        fd_install(fd, file);
+    }
+    return fd;
+}
+
+int fd_close(int fd)
+{
+    struct fdtable *table = current_thread()->files;
+    struct file *file = NULL;
+
+    spin_lock(&table->lock);
+    if (likely((unsigned)fd < table->size)) {
+        file = table->files[fd];
+        if (likely(file != NULL)) {
+            fdtable_clear(table, (unsigned)fd);
+        }
+    }
+    spin_unlock(&table->lock);
+    return file == NULL ? -EBADF : file_close(file, table);
+}
+
+int fd_close_range(unsigned first, unsigned last, unsigned flags)
+{
+    if (first > last || (flags & ~(unsigned)(CLOSE_RANGE_CLOEXEC | CLOSE_RANGE_UNSHARE)) != 0) {
+        return -EINVAL;
+    }
+    if ((flags & CLOSE_RANGE_UNSHARE) != 0 && refcount_read(&current_thread()->files->refs) > 1) {
+        struct fdtable *own = fdtable_clone(current_thread()->files);
+        if (own == NULL) {
+            return -ENOMEM;
+        }
+        struct fdtable *old = current_thread()->files;
+        current_thread()->files = own;
+        fdtable_put(old);
+    }
+    struct fdtable *table = current_thread()->files;
+    for (uint64_t fd = first; fd <= last; fd++) {
+        spin_lock(&table->lock);
+        size_t next = fd < table->size ? bitmap_find_set(table->open, table->size, fd) : fd;
+        if (next >= table->size || next > last) {
+            spin_unlock(&table->lock);
+            break;
+        }
+        if ((flags & CLOSE_RANGE_CLOEXEC) != 0) {
+            bitmap_set(table->cloexec, next);
+        }
+        spin_unlock(&table->lock);
+        if ((flags & CLOSE_RANGE_CLOEXEC) == 0) {
+            (void)fd_close((int)next);
+        }
+        fd = next;
+    }
+    return 0;
+}
+
+int fd_dup(int fd, unsigned from, bool cloexec)
+{
+    struct file *file = fd_file_any(fd);
+
+    if (file == NULL) {
+        return -EBADF;
+    }
+    int copy = fd_reserve(from, cloexec, fd_limit());
+    if (copy < 0) {
+        file_put(file);
+        return copy;
+    }
+    fd_install(copy, file);
+    return copy;
+}
+
+int fd_dup_to(int old_fd, int new_fd, bool cloexec)
+{
+    struct fdtable *table = current_thread()->files;
+
+    if ((unsigned)new_fd >= fd_limit()) {
+        return -EBADF;
+    }
+    struct file *file = fd_file_any(old_fd);
+    if (file == NULL) {
+        return -EBADF;
+    }
+    spin_lock(&table->lock);
+    if ((unsigned)new_fd >= table->size) {
+        spin_unlock(&table->lock);
+        int err = fdtable_grow_and_lock(table, (unsigned)new_fd);
+        if (err < 0) {
+            file_put(file);
+            return err;
+        }
+    }
+    struct file *victim = table->files[new_fd];
+    if (victim == NULL && bitmap_test(table->open, (unsigned)new_fd)) {
+        spin_unlock(&table->lock);
+        file_put(file);
+        return -EBUSY; /* dup(2): another thread is just opening it */
+    }
+    table->files[new_fd] = file;
+    bitmap_set(table->open, (unsigned)new_fd);
+    if (cloexec) {
+        bitmap_set(table->cloexec, (unsigned)new_fd);
+    } else {
+        bitmap_clear(table->cloexec, (unsigned)new_fd);
+    }
+    spin_unlock(&table->lock);
+    if (victim != NULL) {
+        (void)file_close(victim, table);
+    }
+    return new_fd;
+}
+
+int fd_get_cloexec(int fd)
+{
+    struct fdtable *table = current_thread()->files;
+    int result = -EBADF;
+
+    spin_lock(&table->lock);
+    if ((unsigned)fd < table->size && table->files[fd] != NULL) {
+        result = bitmap_test(table->cloexec, (unsigned)fd) ? 1 : 0;
+    }
+    spin_unlock(&table->lock);
+    return result;
+}
+
+int fd_set_cloexec(int fd, bool cloexec)
+{
+    struct fdtable *table = current_thread()->files;
+    int result = -EBADF;
+
+    spin_lock(&table->lock);
+    if ((unsigned)fd < table->size && table->files[fd] != NULL) {
+        if (cloexec) {
+            bitmap_set(table->cloexec, (unsigned)fd);
+        } else {
+            bitmap_clear(table->cloexec, (unsigned)fd);
+        }
+        result = 0;
+    }
+    spin_unlock(&table->lock);
+    return result;
+}
+
+int fdtable_exec(struct fdtable **table)
+{
+    if (refcount_read(&(*table)->refs) > 1) {
+        struct fdtable *own = fdtable_clone(*table);
+        if (own == NULL) {
+            return -ENOMEM;
+        }
+        fdtable_put(*table);
+        *table = own;
+    }
+    struct fdtable *own = *table;
+    for (size_t word = 0; word < BITMAP_WORDS(own->size); word++) {
+        uint64_t bits = own->cloexec[word] & own->open[word];
+        own->cloexec[word] = 0;
+        for (; bits != 0; bits &= bits - 1) {
+            unsigned fd = (unsigned)(word * 64 + bit_ffs(bits));
+            struct file *file = own->files[fd];
+            spin_lock(&own->lock);
+            fdtable_clear(own, fd);
+            spin_unlock(&own->lock);
+            (void)file_close(file, own);
+        }
+    }
+    return 0;
+}
+
+int fdtable_next(struct fdtable *table, unsigned from, struct file **ret_file)
+{
+    int found = -1;
+
+    spin_lock(&table->lock);
+    for (size_t fd = from; fd < table->size; fd++) {
+        fd = bitmap_find_set(table->open, table->size, fd);
+        if (fd < table->size && table->files[fd] != NULL) {
+            *ret_file = file_get(table->files[fd]);
+            found = (int)fd;
+            break;
+        }
+    }
+    spin_unlock(&table->lock);
+    return found;
+}

@@ -1,0 +1,133 @@
+/*
+ * Open files: birth, death, and the references that mappings hold.
+ *
+ * What stays between lives in the slab: the position's mutex, the reference to vm_source_ops. Everything else is set by file_create().
+ */
+#include "kernel/vfs/file.h"
+
+#include <linux/capability.h>
+
+#include "kernel/base/string.h"
+#include "kernel/core/panic.h"
+#include "kernel/mm/slab.h"
+#include "kernel/sched/pid.h"
+#include "kernel/vfs/private.h"
+
+static struct slab_cache *file_slab __ro_after_init;
+
+static struct file *source_file(struct vm_source *source)
+{
+    return container_of(source, struct file, source);
+}
+
+static void source_get(struct vm_source *source)
+{
+    (void)file_get(source_file(source));
+}
+
+static void source_put(struct vm_source *source)
+{
+    file_put(source_file(source));
+}
+
+static void source_describe(struct vm_source *source, uint64_t *ret_dev, uint64_t *ret_ino,
+                            char *path, size_t size)
+{
+    struct file *file = source_file(source);
+    struct path root = {0};
+
+    *ret_dev = file->inode->super->dev;
+    *ret_ino = file->inode->ino;
+    if (current_thread()->fs != NULL) {
+        fs_context_get_paths(current_thread()->fs, &root, NULL);
+    }
+    char *text = path_to_string(&file->path, &root, path, size);
+    if (text == NULL) {
+        text = path + size - 1;
+        *text = '\0';
+    }
+    memmove(path, text, strlen(text) + 1);
+    path_put(&root);
+}
+
+const struct vm_source_ops file_source_ops = {
+    .get = source_get, .put = source_put, .describe = source_describe};
+
+static void file_construct(void *object)
+{
+    struct file *file = object;
+
+    mutex_init(&file->pos_lock, "file position");
+}
+
+void files_init(void)
+{
+    file_slab = slab_cache_create("file", sizeof(struct file), 0, 0, file_construct);
+    if (file_slab == NULL) {
+        panic("vfs: no memory for the file cache");
+    }
+}
+
+int file_create(const struct path *path, int flags, unsigned mode, struct file **ret_file)
+{
+    struct file *file = slab_alloc(file_slab, 0);
+    struct cred *cred = current_thread()->cred;
+
+    if (unlikely(file == NULL)) {
+        return -ENFILE;
+    }
+    file->inode = path->dentry->inode;
+    file->fops = file->inode->fops;
+    refcount_init(&file->refs, 1);
+    file->flags = (uint32_t)flags;
+    file->mode = mode;
+    file->pos = 0;
+    file->path = *path;
+    file->cred = cred_get(cred != NULL ? cred : &cred_init_user);
+    file->private = NULL;
+    file->source.ops = &file_source_ops;
+    file->source.cache = NULL;
+    file->owner = NULL;
+    file->owner_type = 0;
+    file->owner_signal = 0;
+    file->seals = 0;
+    file->flock_held = false;
+    file->posix_held = false;
+    *ret_file = file;
+    return 0;
+}
+
+void file_discard(struct file *file)
+{
+    cred_put(file->cred);
+    slab_free(file_slab, file);
+}
+
+static void file_destroy(struct file *file)
+{
+    struct path path = file->path;
+
+    if (unlikely(file->flock_held)) {
+        vfs_locks_release(file);
+    }
+    if (unlikely((file->flags & FASYNC) != 0) && file->fops->fasync != NULL) {
+        (void)file->fops->fasync(file, false);
+    }
+    if (file->fops->release != NULL && (file->mode & FMODE_PATH) == 0) {
+        file->fops->release(file);
+    }
+    if ((file->mode & FMODE_WRITER) != 0) {
+        inode_put_write(file->inode);
+        (void)atomic_fetch_sub_relaxed(&path.mount->writers, 1);
+    }
+    pid_put(file->owner);
+    file_discard(file);
+    path_put(&path);
+}
+
+void file_put(struct file *file)
+{
+    if (file != NULL && refcount_put(&file->refs)) {
+        file_destroy(file);
+    }
+}

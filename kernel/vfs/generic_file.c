@@ -1,0 +1,122 @@
+/*
+ * File operations of regular files whose data lives in inode->cache, and what directories share.
+ */
+#include <linux/fs.h>
+#include <linux/mount.h>
+
+#include "kernel/vfs/private.h"
+
+/* A read happened: the access time, unless the file or the mount says no. */
+void file_accessed(struct file *file)
+{
+    uint64_t flags = file->path.mount->flags;
+
+    if ((flags & (MS_NOATIME | MS_RDONLY)) != 0 || (file->flags & O_NOATIME) != 0 ||
+        ((flags & MS_NODIRATIME) != 0 && inode_is_dir(file->inode))) {
+        return;
+    }
+    inode_touch(file->inode, ATTR_ATIME);
+}
+
+ssize_t generic_file_read(struct file *file, struct iov_iter *to, loff_t *pos)
+{
+    ssize_t result = pagecache_read(&file->inode->cache, pos, to);
+
+    file_accessed(file);
+    return result;
+}
+
+ssize_t generic_file_write(struct file *file, struct iov_iter *from, loff_t *pos)
+{
+    struct inode *inode = file->inode;
+
+    if (unlikely(from->count == 0)) {
+        return 0;
+    }
+    rwsem_lock_write(&inode->lock);
+    if ((file->flags & O_APPEND) != 0) {
+        *pos = (loff_t)inode->cache.size_bytes;
+    }
+    ssize_t result = file_limit_write(*pos, from->count);
+    if (likely(result >= 0)) {
+        from->count = (size_t)result;
+        result = pagecache_write(&inode->cache, pos, from);
+        if (result > 0) {
+            inode_drop_setid(inode);
+            inode_touch(inode, ATTR_MTIME | ATTR_CTIME);
+        }
+    }
+    rwsem_unlock_write(&inode->lock);
+    return result;
+}
+
+/* A new position, checked against what a file may have. */
+static loff_t file_set_pos(struct file *file, loff_t pos)
+{
+    if (pos < 0) {
+        return -EINVAL;
+    }
+    file->pos = pos;
+    return pos;
+}
+
+loff_t generic_file_llseek(struct file *file, loff_t offset, int whence)
+{
+    struct inode *inode = file->inode;
+    loff_t size = (loff_t)atomic_load_relaxed(&inode->cache.size_bytes);
+    loff_t base;
+
+    switch (whence) {
+    case SEEK_SET:
+        return file_set_pos(file, offset);
+    case SEEK_CUR:
+        base = file->pos;
+        break;
+    case SEEK_END:
+        base = size;
+        break;
+    case SEEK_DATA:
+    case SEEK_HOLE:
+        if (offset < 0 || offset >= size) {
+            return -ENXIO;
+        }
+        rwsem_lock_read(&inode->lock);
+        base = pagecache_seek(&inode->cache, offset, whence == SEEK_DATA);
+        rwsem_unlock_read(&inode->lock);
+        return base < 0 ? base : file_set_pos(file, base);
+    default:
+        return -EINVAL;
+    }
+    if (offset > 0 && base > INT64_MAX - offset) {
+        return -EOVERFLOW;
+    }
+    return file_set_pos(file, base + offset);
+}
+
+loff_t directory_llseek(struct file *file, loff_t offset, int whence)
+{
+    switch (whence) {
+    case SEEK_SET:
+        return file_set_pos(file, offset);
+    case SEEK_CUR:
+        return file_set_pos(file, file->pos + offset);
+    default:
+        return -EINVAL;
+    }
+}
+
+int generic_file_mmap(struct file *file, uint32_t vm_flags, struct vm_source **ret_source)
+{
+    (void)vm_flags;
+    file->source.cache = &file->inode->cache;
+    file_accessed(file);
+    *ret_source = &file->source;
+    return 0;
+}
+
+/* Data that lives nowhere but in memory is as safe as it will be. */
+int memory_file_fsync(struct file *file, bool data_only)
+{
+    (void)file, (void)data_only;
+    return 0;
+}

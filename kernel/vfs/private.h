@@ -1,0 +1,39 @@
+/*
+ * What the files of kernel/vfs share among themselves and nobody else uses.
+ */
+#pragma once
+
+#include "kernel/vfs/file.h"
+#include "kernel/vfs/mount.h"
+
+/* Kernel threads have no credentials of their own: they act as root. */
+static inline const struct cred *vfs_cred(void)
+{
+    const struct cred *cred = cred_current();
+
+    return likely(cred != NULL) ? cred : &cred_init_user;
+}
+
+/* Locks are gone with the last reference. */
+void inode_locks_free(struct inode *inode);
+
+/* file.c: a fresh file for `path` (references taken over on success only) with refs 1 and the opener's credentials. */
+int file_create(const struct path *path, int flags, unsigned mode, struct file **ret_file);
+/* A file whose open failed: path and credentials go, release is not called. */
+void file_discard(struct file *file);
+void files_init(void);
+void fdtables_init(void);
+extern const struct vm_source_ops file_source_ops;
+
+/* names.c: may the current thread make a name in, or take `victim` out of, the directory? */
+int dir_may_create(struct inode *dir);
+int dir_may_delete(struct inode *dir, const struct dentry *victim, bool is_dir);
+/* What umask leaves of the mode for a new object. */
+static inline uint32_t mode_masked(uint32_t mode)
+{
+    return mode & ~fs_umask();
+}
+
+void anon_init(void);
+void locks_init(void);
+void splice_init(void);

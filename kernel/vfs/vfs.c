@@ -1,0 +1,12 @@
+/*
+ * Boot of the virtual file system: its caches, in the order in which they need each other.
+ */
+#include "kernel/vfs/private.h"
+
+void vfs_init(void)
+{
+    dentry_cache_init(); /* names */
+    files_init();        /* open files */
+    fdtables_init();     /* descriptor tables */
+    anon_init();         /* the superblock of pipes and their like */
+}
