@@ -17,7 +17,7 @@ static int may_set_times(struct inode *inode, const struct inode_attr *attr)
     if (inode_owner_or_capable(inode)) {
         return 0;
     }
-    if (!attr->times_now) {
+    if ((attr->valid & ATTR_TIMES_NOW) == 0) {
         return -EPERM;
     }
     return inode_permission(inode, MAY_WRITE);
@@ -212,10 +212,8 @@ static ktime_t time_clamped(const struct __kernel_timespec *time)
 int vfs_utimes(const struct path *path, const struct __kernel_timespec *times)
 {
     ktime_t now = ktime_realtime_coarse();
-    struct inode_attr attr = {.valid = ATTR_ATIME | ATTR_MTIME | ATTR_CTIME,
-                              .atime = now,
-                              .mtime = now,
-                              .times_now = true};
+    struct inode_attr attr = {
+        .valid = ATTR_ATIME | ATTR_MTIME | ATTR_CTIME | ATTR_TIMES_NOW, .atime = now, .mtime = now};
 
     if (times != NULL) {
         if (!time_valid(&times[0]) || !time_valid(&times[1])) {
@@ -224,7 +222,9 @@ int vfs_utimes(const struct path *path, const struct __kernel_timespec *times)
         if (times[0].tv_nsec == UTIME_OMIT_NSEC && times[1].tv_nsec == UTIME_OMIT_NSEC) {
             return 0;
         }
-        attr.times_now = times[0].tv_nsec == UTIME_NOW_NSEC && times[1].tv_nsec == UTIME_NOW_NSEC;
+        if (times[0].tv_nsec != UTIME_NOW_NSEC || times[1].tv_nsec != UTIME_NOW_NSEC) {
+            attr.valid &= ~ATTR_TIMES_NOW;
+        }
         if (times[0].tv_nsec == UTIME_OMIT_NSEC) {
             attr.valid &= ~ATTR_ATIME;
         } else if (times[0].tv_nsec != UTIME_NOW_NSEC) {

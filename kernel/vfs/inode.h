@@ -78,14 +78,14 @@ struct inode_ops {
 #define ATTR_ATIME 0x010u
 #define ATTR_MTIME 0x020u
 #define ATTR_CTIME 0x040u
-#define ATTR_TIMES_NOW 0x080u /* both times become now: write permission suffices instead of ownership */
+#define ATTR_TIMES_NOW                                                                             \
+    0x080u /* both times become now: write permission suffices instead of ownership */
 struct inode_attr {
     unsigned valid; /* ATTR_* */
     uint32_t mode, uid, gid;
     uint64_t size_bytes;
     ktime_t atime, mtime, ctime;
-    bool times_now; /* utimensat with UTIME_NOW or NULL: write permission is enough */
-    bool by_open;   /* O_TRUNC, ftruncate: the descriptor's right counts, not the mode bits */
+    bool by_open; /* O_TRUNC, ftruncate: the descriptor's right counts, not the mode bits */
 };
 
 /* Everything stat(2) and statx(2) report. */
