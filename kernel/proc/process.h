@@ -163,6 +163,10 @@ int process_itimer(int which, const struct itimer *new, struct itimer *ret_old);
 int process_parent_nr(struct process *process);
 /* The main thread's credentials, referenced. */
 struct cred *process_cred_get(struct process *process);
+/* What the main thread uses, referenced, for /proc; NULL: it is gone (a zombie) or never was. Thread context. */
+struct vmspace *process_vm_get(struct process *process);
+struct fdtable *process_files_get(struct process *process);
+struct fs_context *process_fs_get(struct process *process);
 /* May the current thread inspect `target` (ptrace(2), "access mode checking")? */
 bool process_may_access(struct process *target);
 /* Walk for /proc and kill(-1): first live process with pid >= nr, referenced. */

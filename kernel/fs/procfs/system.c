@@ -1,0 +1,311 @@
+/*
+ * /proc: what there is to tell about the machine and the kernel as a whole, in proc(5)'s formats.
+ */
+#include <linux/capability.h>
+
+#include "kernel/abi/boot.h"
+#include "kernel/base/printf.h"
+#include "kernel/base/string.h"
+#include "kernel/core/param.h"
+#include "kernel/core/symbols.h"
+#include "kernel/core/time.h"
+#include "kernel/fs/procfs/procfs.h"
+#include "kernel/machine/cpu.h"
+#include "kernel/machine/irq.h"
+#include "kernel/machine/smp.h"
+#include "kernel/mm/frame.h"
+#include "kernel/proc/uts.h"
+
+#define USER_HZ 100
+
+static unsigned long long ticks(ktime_t ns)
+{
+    return (unsigned long long)ns / (NS_PER_S / USER_HZ);
+}
+
+/* Seconds with two digits behind the point. */
+static void centiseconds(struct text *text, ktime_t ns)
+{
+    unsigned long long cs = (unsigned long long)ns / (NS_PER_S / 100);
+
+    text_printf(text, "%llu.%02llu", cs / 100, cs % 100);
+}
+
+static int uptime_show(struct text *text)
+{
+    struct sched_cpu_stats stats;
+    ktime_t idle = 0;
+    unsigned cpu;
+
+    for_each_cpu (cpu) {
+        sched_cpu_stats(cpu, &stats);
+        idle += stats.idle_ns;
+    }
+    centiseconds(text, ktime_now());
+    text_putc(text, ' ');
+    centiseconds(text, idle);
+    text_putc(text, '\n');
+    return 0;
+}
+
+static int loadavg_show(struct text *text)
+{
+    uint64_t load[3];
+
+    sched_load(load);
+    for (int i = 0; i < 3; i++) {
+        /* 11 fraction bits, rounded to hundredths. */
+        uint64_t value = load[i] + 2048 / 200;
+        text_printf(text, "%llu.%02llu ", (unsigned long long)(value >> 11),
+                    (unsigned long long)((value & 2047) * 100 >> 11));
+    }
+    text_printf(text, "%u/%llu %d\n", sched_nr_running(), (unsigned long long)process_count(),
+                pid_last_allocated());
+    return 0;
+}
+
+/* ---- stat ---- */
+
+static void cpu_line(struct text *text, const char *label, const struct sched_cpu_stats *stats)
+{
+    text_printf(text, "%s %llu %llu %llu %llu 0 %llu 0 0 0 0\n", label, ticks(stats->user_ns),
+                ticks(stats->nice_ns), ticks(stats->system_ns), ticks(stats->idle_ns),
+                ticks(stats->irq_ns));
+}
+
+static void cpu_lines(struct text *text, uint64_t *ret_switches)
+{
+    struct sched_cpu_stats all = {0}, one;
+    char label[16];
+    unsigned cpu;
+
+    for_each_cpu (cpu) {
+        sched_cpu_stats(cpu, &one);
+        all.user_ns += one.user_ns;
+        all.nice_ns += one.nice_ns;
+        all.system_ns += one.system_ns;
+        all.idle_ns += one.idle_ns;
+        all.irq_ns += one.irq_ns;
+        all.switches += one.switches;
+    }
+    cpu_line(text, "cpu ", &all);
+    for_each_cpu (cpu) {
+        sched_cpu_stats(cpu, &one);
+        (void)ksnprintf(label, sizeof(label), "cpu%u", cpu);
+        cpu_line(text, label, &one);
+    }
+    *ret_switches = all.switches;
+}
+
+static uint64_t interrupts_total(void)
+{
+    uint64_t total = 0;
+    unsigned cpu;
+
+    for_each_cpu (cpu) {
+        total += cpu_by_id(cpu)->irq_count;
+    }
+    return total;
+}
+
+static int stat_show(struct text *text)
+{
+    ktime_t boot = ktime_realtime() - ktime_now();
+    uint64_t switches;
+
+    cpu_lines(text, &switches);
+    text_printf(text, "intr %llu\nctxt %llu\nbtime %llu\nprocesses %llu\n",
+                (unsigned long long)interrupts_total(), (unsigned long long)switches,
+                (unsigned long long)(boot / NS_PER_S), (unsigned long long)sched_total_forks());
+    text_printf(text, "procs_running %u\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n",
+                sched_nr_running());
+    return 0;
+}
+
+/* ---- identity ---- */
+
+static int version_show(struct text *text)
+{
+    struct new_utsname name;
+
+    uts_get(&name);
+    text_printf(text, "%s version %s (%s) %s\n", name.sysname, name.release, kernel_banner(),
+                name.version);
+    return 0;
+}
+
+static int cmdline_show(struct text *text)
+{
+    text_printf(text, "%s\n", param_cmdline());
+    return 0;
+}
+
+#define CPU_TEXT_BYTES 4096u
+
+static int cpuinfo_show(struct text *text)
+{
+    unsigned cpu;
+
+    for_each_cpu (cpu) {
+        char *at = text_reserve(text, CPU_TEXT_BYTES);
+        if (at != NULL) {
+            text->len += (size_t)cpu_describe(cpu, at, CPU_TEXT_BYTES);
+        }
+    }
+    return 0;
+}
+
+static int filesystems_show(struct text *text)
+{
+    const struct filesystem *fs;
+
+    for (unsigned i = 0; (fs = filesystem_at(i)) != NULL; i++) {
+        text_printf(text, "%s\t%s\n", (fs->flags & FS_NODEV) != 0 ? "nodev" : "", fs->name);
+    }
+    return 0;
+}
+
+static int devices_show(struct text *text)
+{
+    const char *name;
+    uint32_t major;
+
+    text_puts(text, "Character devices:\n");
+    for (unsigned i = 0; chrdev_describe(i, &major, &name); i++) {
+        text_printf(text, "%3u %s\n", major, name);
+    }
+    text_puts(text, "\nBlock devices:\n");
+    return 0;
+}
+
+/* ---- hardware ---- */
+
+static int interrupts_show(struct text *text)
+{
+    struct irq_info info;
+    unsigned cpu;
+
+    text_puts(text, "           ");
+    for_each_cpu (cpu) {
+        text_printf(text, "CPU%-8u", cpu);
+    }
+    text_putc(text, '\n');
+    for (unsigned i = 0; irq_describe(i, &info); i++) {
+        text_printf(text, "%3s: %10llu", info.label, (unsigned long long)info.count);
+        /* Interrupts go to the first CPU. */
+        for (cpu = 1; cpu < cpu_count(); cpu++) {
+            text_printf(text, " %10u", 0);
+        }
+        text_printf(text, "  %s", info.chip);
+        if (info.actions[0] != '\0') {
+            text_printf(text, "   %s", info.actions);
+        }
+        text_putc(text, '\n');
+    }
+    return 0;
+}
+
+static const char *memory_kind(uint32_t type)
+{
+    static const char *const names[BOOT_MEM_NTYPES] = {
+        [BOOT_MEM_USABLE] = "System RAM",
+        [BOOT_MEM_RESERVED] = "Reserved",
+        [BOOT_MEM_ACPI_RECLAIM] = "ACPI Tables",
+        [BOOT_MEM_ACPI_NVS] = "ACPI Non-volatile Storage",
+        [BOOT_MEM_BAD] = "Unusable memory",
+        [BOOT_MEM_LOADER] = "System RAM",
+        [BOOT_MEM_KERNEL] = "System RAM",
+        [BOOT_MEM_INITRAMFS] = "System RAM",
+        [BOOT_MEM_EFI_RUNTIME] = "Reserved",
+        [BOOT_MEM_MMIO] = "Reserved",
+        [BOOT_MEM_PERSISTENT] = "Persistent Memory",
+    };
+
+    return type < BOOT_MEM_NTYPES && names[type] != NULL ? names[type] : "Reserved";
+}
+
+static void iomem_line(struct text *text, uint64_t start, uint64_t end, const char *name, int depth)
+{
+    if (!current_has_cap(CAP_SYS_ADMIN)) {
+        start = 0; /* where things are is told to the administrator only */
+        end = 1;
+    }
+    text_printf(text, "%*s%08llx-%08llx : %s\n", depth * 2, "", (unsigned long long)start,
+                (unsigned long long)end - 1, name);
+}
+
+/* Neighbours of one kind are one line; the kernel's image is shown inside its memory. */
+static int iomem_show(struct text *text)
+{
+    struct boot_mem mem, next;
+    uint64_t kernel_start = 0, kernel_end = 0;
+    unsigned i = 0;
+    bool more = boot_memory(i, &mem);
+
+    while (more) {
+        uint64_t end = mem.base + mem.length_bytes;
+        const char *kind = memory_kind(mem.type);
+        kernel_end = 0;
+        if (mem.type == BOOT_MEM_KERNEL) {
+            kernel_start = mem.base;
+            kernel_end = end;
+        }
+        while ((more = boot_memory(++i, &next)) && next.base == end &&
+               strcmp(memory_kind(next.type), kind) == 0) {
+            end += next.length_bytes;
+            if (next.type == BOOT_MEM_KERNEL) {
+                kernel_start = next.base;
+                kernel_end = end;
+            }
+        }
+        iomem_line(text, mem.base, end, kind, 0);
+        if (kernel_end != 0) {
+            iomem_line(text, kernel_start, kernel_end, "Kernel code", 1);
+        }
+        mem = next;
+    }
+    return 0;
+}
+
+/* ---- files and disks ---- */
+
+#define LOCK_LINE_BYTES 256u
+
+static int locks_show(struct text *text)
+{
+    size_t n = 1;
+
+    for (unsigned i = 0; n > 0; i++) {
+        char *at = text_reserve(text, LOCK_LINE_BYTES);
+        n = at == NULL ? 0 : vfs_locks_describe(i, at, LOCK_LINE_BYTES);
+        text->len += n;
+    }
+    return 0;
+}
+
+static int swaps_show(struct text *text)
+{
+    text_puts(text, "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
+    return 0;
+}
+
+static int partitions_show(struct text *text)
+{
+    text_puts(text, "major minor  #blocks  name\n\n");
+    return 0;
+}
+
+PROC_FILE(uptime) = {.path = "uptime", .show = uptime_show};
+PROC_FILE(loadavg) = {.path = "loadavg", .show = loadavg_show};
+PROC_FILE(stat) = {.path = "stat", .show = stat_show};
+PROC_FILE(version) = {.path = "version", .show = version_show};
+PROC_FILE(cmdline) = {.path = "cmdline", .show = cmdline_show};
+PROC_FILE(cpuinfo) = {.path = "cpuinfo", .show = cpuinfo_show};
+PROC_FILE(filesystems) = {.path = "filesystems", .show = filesystems_show};
+PROC_FILE(devices) = {.path = "devices", .show = devices_show};
+PROC_FILE(interrupts) = {.path = "interrupts", .show = interrupts_show};
+PROC_FILE(iomem) = {.path = "iomem", .show = iomem_show};
+PROC_FILE(locks) = {.path = "locks", .show = locks_show};
+PROC_FILE(swaps) = {.path = "swaps", .show = swaps_show};
+PROC_FILE(partitions) = {.path = "partitions", .show = partitions_show};
+PROC_FILE(mounts) = {.path = "mounts", .link_target = "self/mounts"};

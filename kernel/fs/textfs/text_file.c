@@ -1,0 +1,123 @@
+/*
+ * File operations over a text generator.
+ *
+ * Locks:  h handle->lock (mutex): pread(2) does not hold the file's position lock.
+ */
+#include <linux/fs.h>
+
+#include "kernel/base/string.h"
+#include "kernel/fs/textfs/text.h"
+#include "kernel/mm/kmalloc.h"
+#include "kernel/sched/mutex.h"
+
+struct text_handle {
+    struct mutex lock;
+    struct text text;           /* [h] */
+    bool made;                  /* [h] text holds the content */
+    text_generate_fn *generate; /* [I] */
+};
+
+int text_open(struct file *file, text_generate_fn *generate)
+{
+    struct text_handle *handle = kzalloc(sizeof(*handle));
+
+    if (handle == NULL) {
+        return -ENOMEM;
+    }
+    mutex_init(&handle->lock, "text file");
+    text_init(&handle->text);
+    handle->generate = generate;
+    file->private = handle;
+    return 0;
+}
+
+void text_release(struct file *file)
+{
+    struct text_handle *handle = file->private;
+
+    text_fini(&handle->text);
+    kfree(handle);
+}
+
+static int make(struct text_handle *handle, struct file *file)
+{
+    int err;
+
+    text_reset(&handle->text);
+    handle->made = false;
+    err = handle->generate(&handle->text, file);
+    if (err < 0) {
+        return err;
+    }
+    if (handle->text.failed) {
+        return -ENOMEM;
+    }
+    handle->made = true;
+    return 0;
+}
+
+ssize_t text_read(struct file *file, struct iov_iter *to, loff_t *pos)
+{
+    struct text_handle *handle = file->private;
+    ssize_t n = 0;
+    int err = 0;
+
+    if (*pos < 0) {
+        return -EINVAL;
+    }
+    mutex_lock(&handle->lock);
+    if (*pos == 0 || !handle->made) {
+        err = make(handle, file);
+    }
+    if (err == 0 && (uint64_t)*pos < handle->text.len) {
+        size_t want = MIN(handle->text.len - (size_t)*pos, to->count);
+        n = (ssize_t)iov_copy_to(to, handle->text.buf + *pos, want);
+        if (n == 0 && want > 0) {
+            err = -EFAULT;
+        }
+        *pos += n;
+    }
+    mutex_unlock(&handle->lock);
+    return err < 0 ? err : n;
+}
+
+loff_t text_llseek(struct file *file, loff_t offset, int whence)
+{
+    if (whence == SEEK_CUR) {
+        offset += file->pos;
+    } else if (whence != SEEK_SET) {
+        return -EINVAL;
+    }
+    if (offset < 0) {
+        return -EINVAL;
+    }
+    file->pos = offset;
+    return offset;
+}
+
+ssize_t text_write_value(struct iov_iter *from, struct file *file, text_take_fn *take)
+{
+    size_t count = from->count, len;
+    char *value;
+    int err;
+
+    if (count > TEXT_VALUE_MAX) {
+        return -EINVAL;
+    }
+    value = kmalloc(count + 1);
+    if (value == NULL) {
+        return -ENOMEM;
+    }
+    len = iov_copy_from(from, value, count);
+    if (len < count) {
+        kfree(value);
+        return -EFAULT;
+    }
+    if (len > 0 && value[len - 1] == '\n') {
+        len--;
+    }
+    value[len] = '\0';
+    err = take(file, value, len);
+    kfree(value);
+    return err < 0 ? err : (ssize_t)count;
+}
