@@ -5,6 +5,7 @@ A test file is a list of cases, functions that return nothing and raise Failed (
     run([Case('boots from nvme', boots_from_nvme), ...])
 """
 import os
+import re
 import sys
 import tempfile
 import time
@@ -15,6 +16,7 @@ sys.dont_write_bytecode = True
 sys.path[:0] = [os.path.join(TOP, 'test', 'qemu'), os.path.join(TOP, 'userspace', 'image')]
 
 import mkimage  # noqa: E402
+from exec import Session  # noqa: E402
 from qemu import UEFI_TIMEOUT_S, Machine, MachineError, OptionError  # noqa: E402,F401
 
 BUILD = os.environ.get('LINNET_BUILD', os.path.join(TOP, 'build'))
@@ -47,6 +49,23 @@ def read(*parts):
         return file.read()
 
 
+# Console on the first serial port, the command for run_in() on the second, and an end when something goes wrong.
+PARAMETERS = 'console=ttyS0 panic=off linnet.exec=ttyS1'
+
+
+def run_in(machine, command, timeout_s=DIRECT_TIMEOUT_S):
+    """What `command` prints in a machine that was started with PARAMETERS and serials ['port', 'port']; the machine powers off then."""
+    said = bytearray()
+    try:
+        status = Session(machine.ports[1], command, None, said.extend, said.extend).run(timeout_s)
+        expect(machine.wait(60) == 0, 'QEMU did not end well')
+    except MachineError as error:
+        raise Failed(f'{error}\n{tail(machine.ports[0].text())}') from error
+    text = said.decode('utf-8', 'replace')
+    expect(status == 0, f'"{command}" ended with status {status}:\n{tail(text)}')
+    return text
+
+
 def good_files(append=''):
     """The files of a system partition that boots, to be changed at will before make_disk()."""
     return mkimage.boot_files(read('loader', 'efi', 'BOOTX64.EFI'), read('kernel.elf'), read('userspace', 'image', 'initramfs.cpio'), append)
@@ -67,6 +86,24 @@ class Disks:
 
     def close(self):
         self._folder.cleanup()
+
+
+def expect_lines(text, *patterns):
+    """Each regular expression is found in `text`."""
+    for pattern in patterns:
+        expect(re.search(pattern, text, re.MULTILINE) is not None, f'no line like "{pattern}" in\n{tail(text, 60)}')
+
+
+def memory_total_mib(meminfo):
+    match = re.search(r'MemTotal:\s+(\d+) kB', meminfo)
+    expect(match is not None, f'no MemTotal in\n{tail(meminfo)}')
+    return int(match[1]) // 1024
+
+
+def expect_memory(meminfo, installed_mib):
+    """What the kernel offers is most of what the machine has; a kernel that lost a zone would offer half."""
+    total = memory_total_mib(meminfo)
+    expect(installed_mib * 0.80 - 8 <= total <= installed_mib, f'{total} MiB of {installed_mib} MiB in /proc/meminfo')
 
 
 def expect(condition, sentence):

@@ -1,0 +1,48 @@
+"""Booting without firmware, by the PVH entry: machines, CPUs, amounts of memory; and a panic on purpose."""
+from boottest import DIRECT_TIMEOUT_S, PARAMETERS, Case, Failed, Machine, MachineError, artifact, expect, expect_lines, expect_memory, run, run_in, tail
+
+COMMAND = 'cat /proc/meminfo; dmesg'
+
+
+def direct(**fields):
+    return Machine(kernel=artifact('kernel.elf'), initrd=artifact('userspace', 'image', 'initramfs.cpio'), serials=['port', 'port'], **fields)
+
+
+def boots(machine, cpu, smp, memory_mib):
+    with direct(machine=machine, cpu=cpu, smp=smp, memory=memory_mib, append=PARAMETERS) as vm:
+        said = run_in(vm, COMMAND)
+    expect_memory(said, memory_mib)
+    expect_lines(said, r'boot: by linnet-pvh 1')
+
+
+def without_initramfs():
+    """Nothing to run is told in a sentence, not met by silence."""
+    with Machine(kernel=artifact('kernel.elf'), append='console=ttyS0 panic=off', serials=['port']) as vm:
+        try:
+            vm.wait(DIRECT_TIMEOUT_S)
+        except MachineError as error:
+            raise Failed(f'{error}\n{tail(vm.ports[0].text())}') from error
+        expect_lines(vm.ports[0].text(), r'panic: .*init')
+
+
+def panics():
+    """The parameter crash=panic: message, symbolised backtrace, build id; then off, as panic=off says."""
+    with direct(append=f'{PARAMETERS} crash=panic') as vm:
+        try:
+            status = vm.wait(DIRECT_TIMEOUT_S)
+        except MachineError as error:
+            raise Failed(f'{error}\n{tail(vm.ports[0].text())}') from error
+        text = vm.ports[0].text()
+    expect(status == 0, f'QEMU ended with {status}')
+    expect_lines(text, r'panic: ', r'[a-z_]+\+0x[0-9a-f]+', r'build [0-9a-f]{8}')
+
+
+if __name__ == '__main__':
+    run([
+        Case('q35, any CPU, 64 MiB', boots, 'q35', 'max', 1, 64),
+        Case('pc, qemu64, 2 CPUs, 128 MiB', boots, 'pc', 'qemu64', 2, 128),
+        Case('microvm, Nehalem, 4 CPUs, 1 GiB', boots, 'microvm', 'Nehalem', 4, 1024),
+        Case('q35, EPYC, 8 CPUs, 8 GiB', boots, 'q35', 'EPYC', 8, 8192),
+        Case('a missing initramfs is told', without_initramfs),
+        Case('a panic on purpose is told and powers off', panics),
+    ])
