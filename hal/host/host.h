@@ -1,5 +1,11 @@
 /*
- * The host machine: what tests call to set it up. Implements kernel/machine on Linux.
+ * The host machine: what tests call to set it up and to play its part. Implements kernel/machine on Linux.
+ *
+ * Simulated physical memory is one memory file, mapped whole at host_phys_base (the "direct map") and again, page by page, wherever
+ * mmu_kernel_map() says: so guard pages trap, and aliases alias. User spaces are page tables in software, walked by the
+ * functions of machine/user.h, which call machine_page_fault() as a CPU would.
+ *
+ * Time is the host's, or a clock of the test's own that stands still until it is told (host_clock_set_manual).
  */
 #pragma once
 
@@ -7,5 +13,44 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define HOST_MEMORY_BYTES (256ull << 20)
+
 /* Simulated physical memory (256 MiB), page array, frame allocator, slab, boot thread: everything below sched. Once. */
 void host_machine_init(void);
+
+/* ---- several CPUs ---- */
+
+/* This host thread is CPU `id` from now on (0 is the main thread already); per-CPU data are its own. */
+void host_cpu_enter(unsigned id);
+/* Let cpu_count() answer n (1 .. 8). The new CPUs' per-CPU data are zero. */
+void host_set_cpu_count(unsigned n);
+/* Run fn(arg, cpu) on `n` CPUs at once, each a host thread, and wait for all. */
+void host_run_on_cpus(unsigned n, void (*fn)(void *arg, unsigned cpu), void *arg);
+
+/* ---- threads ---- */
+
+/*
+ * Timers and scheduler, once; the caller becomes CPU 0's idle thread. host_run_threads() then lets kernel threads run until none
+ * is runnable; with a manual clock, time moves on to the next timer whenever nothing else can be done, until no timer is armed.
+ */
+void host_sched_init(void);
+void host_run_threads(void);
+
+/* ---- time ---- */
+
+/* Take the clock over: it stands at now_ns until host_clock_advance(), which fires the event timer on its way. */
+void host_clock_set_manual(int64_t now_ns);
+void host_clock_advance(int64_t ns);
+/* Manual clock: go to the programmed event and fire it. False: none is programmed. */
+bool host_clock_run_event(void);
+/* Fire the event timer if its time has come. */
+bool host_clock_poll(void);
+
+/* ---- interrupts and user memory ---- */
+
+/* Raise a line: its handlers run in interrupt context. False: interrupts are off or nobody is attached. */
+bool host_irq_raise(unsigned line);
+/* Faults that user-copy functions took, and TLB flushes asked for, since start. */
+uint64_t host_user_faults(void);
+/* One access as a user program would make it, at most 8 bytes inside a page. 0, or the error of machine_page_fault. */
+int host_user_access(uint64_t addr, void *buf, size_t len, bool write);

@@ -7,9 +7,20 @@
 
 #include "kernel/mm/page.h"
 
+#ifdef HOST_BUILD
+extern vaddr_t host_arena_base; /* hal/host reserves address space of its own */
+#define ARENA_BASE host_arena_base
+#define ARENA_SIZE GIB(64)
+#else
+#define ARENA_BASE BOOT_ARENA
+#define ARENA_SIZE BOOT_ARENA_SIZE
+#endif
+
 /* Reserve address space without backing. 0: none left. Any context. */
 vaddr_t arena_alloc(uint64_t len_bytes);
 void arena_free(vaddr_t va, uint64_t len_bytes);
+/* In how many pieces the free address space is: 1 when nothing is in use. For tests and figures. */
+uint64_t arena_free_ranges(void);
 
 /* Virtually contiguous memory from single frames; zeroed. Thread context. */
 void *vmalloc(size_t size_bytes) __must_check;

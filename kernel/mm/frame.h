@@ -13,7 +13,12 @@ struct boot_handoff;
 
 #define FRAME_MAX_ORDER 10 /* 4 MiB */
 
-enum zone_id { ZONE_DMA, ZONE_DMA32, ZONE_NORMAL, ZONE_COUNT }; /* below 16 MiB, below 4 GiB, all else */
+enum zone_id {
+    ZONE_DMA,
+    ZONE_DMA32,
+    ZONE_NORMAL,
+    ZONE_COUNT
+}; /* below 16 MiB, below 4 GiB, all else */
 
 #define FRAME_ZERO    0x01u /* content cleared */
 #define FRAME_DMA     0x02u /* below 16 MiB */
@@ -26,6 +31,13 @@ struct page *frame_alloc(unsigned order, unsigned flags, enum page_kind kind) __
 void frame_free(struct page *page);
 /* Many single frames at once: fills pages[], returns how many it got. */
 unsigned frame_alloc_bulk(unsigned n, unsigned flags, enum page_kind kind, struct page **pages);
+/* Give this CPU's hot frames back to the zones, where they merge. Any context. */
+void frames_drain_local(void);
+
+/*
+ * frame_alloc() works before frames_init(), as soon as the machine knows the handoff's direct map: for the page tables that map the page
+ * array (mmu_kernel_map must work then). Such frames have no struct page to look into, and are never freed.
+ */
 
 /* Boot: build the page array and zones from the map, reserving what is in use. */
 void frames_init(const struct boot_handoff *handoff);
@@ -36,9 +48,9 @@ void frames_release_boot(paddr_t base, uint64_t len_bytes);
 void frames_release_boot_memory(const struct boot_handoff *handoff);
 
 struct frame_stats {
-    uint64_t total;     /* frames managed */
+    uint64_t total; /* frames managed */
     uint64_t free;
-    uint64_t reserved;  /* RAM never given to the allocator: image, page array */
+    uint64_t reserved; /* RAM never given to the allocator: image, page array */
     uint64_t by_kind[PAGE_NKINDS];
     uint64_t allocs, frees;
 };

@@ -12,7 +12,7 @@ void *kzalloc(size_t size_bytes) __must_check;
 void *kcalloc(size_t n, size_t size_bytes) __must_check;
 /* NULL ptr allocates; on failure the old block is untouched. */
 void *krealloc(void *ptr, size_t size_bytes) __must_check;
-void kfree(void *ptr); /* NULL is fine; any context */
+void kfree(void *ptr);                /* NULL is fine; any context */
 size_t kmalloc_size(const void *ptr); /* usable bytes */
 char *kstrdup(const char *s) __must_check;
 char *kstrndup(const char *s, size_t max) __must_check;

@@ -20,13 +20,13 @@
 enum page_kind {
     PAGE_RESERVED, /* not RAM, or never given to the allocator: firmware, device, bad */
     PAGE_FREE,
-    PAGE_KERNEL,   /* frame_alloc'd by the kernel for its own use */
+    PAGE_KERNEL, /* frame_alloc'd by the kernel for its own use */
     PAGE_SLAB,
-    PAGE_TABLE,    /* page table */
-    PAGE_STACK,    /* kernel stack */
+    PAGE_TABLE, /* page table */
+    PAGE_STACK, /* kernel stack */
     PAGE_ANON,
     PAGE_FILE,
-    PAGE_SHARED,   /* anonymous shared memory */
+    PAGE_SHARED, /* anonymous shared memory */
     PAGE_DMA,
     PAGE_NKINDS,
 };
@@ -112,3 +112,7 @@ static inline void page_put(struct page *page)
         page_free_last(page);
     }
 }
+/* page_put() for each of n pages. Any context. */
+void pages_put(struct page **pages, unsigned n);
+/* Change page->kind and the figures of frame_stats. Nobody else refers to the page. */
+void page_set_kind(struct page *page, enum page_kind kind);

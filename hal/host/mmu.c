@@ -1,0 +1,500 @@
+/*
+ * Page tables in software: four levels of 512 words, as on x86-64, but with the MMU_* bits themselves in the entries.
+ *
+ * An entry is physical address | MMU_* | ENTRY_PRESENT. A leaf is an entry of level 0, or one of level 1 with MMU_HUGE. The kernel's own
+ * space is recorded in the same way, and shown to the host through host_memory_show().
+ *
+ * One lock orders everything: tests do not need speed, and host threads may be CPUs.
+ */
+#include <pthread.h>
+#include <string.h>
+
+#include "hal/host/host.h"
+#include "hal/host/private.h"
+#include "kernel/base/errno.h"
+#include "kernel/machine/mmu.h"
+#include "kernel/mm/frame.h"
+
+#define ENTRY_PRESENT 0x800ull
+#define ENTRY_ADDRESS 0x0000fffffffff000ull
+#define ENTRY_FLAGS   0x7ffull
+#define LEVELS        4
+#define ENTRIES       512u
+#define LEVEL_SIZE(l) (PAGE_SIZE << (9 * (l)))
+
+struct mmu_space mmu_kernel;
+
+static pthread_mutex_t mmu_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct mmu_stats stats;
+
+static uint64_t *table_at(uint64_t entry)
+{
+    return phys_to_virt(entry & ENTRY_ADDRESS);
+}
+
+static unsigned index_at(vaddr_t va, unsigned level)
+{
+    return (unsigned)(va >> (PAGE_SHIFT + 9 * level)) % ENTRIES;
+}
+
+static uint64_t entry_make(paddr_t pa, unsigned flags)
+{
+    return pa | (flags & ENTRY_FLAGS) | ENTRY_PRESENT | MMU_ACCESSED;
+}
+
+static paddr_t table_create(struct mmu_space *space)
+{
+    struct page *page = frame_alloc(0, FRAME_ZERO, PAGE_TABLE);
+
+    if (page == NULL) {
+        return 0;
+    }
+    space->ntables++;
+    return page_to_phys(page);
+}
+
+/* The slot of `va` at `level`; NULL when a table on the way is missing and not to be (or cannot be) made, or a huge leaf is met. */
+static uint64_t *slot_find(struct mmu_space *space, vaddr_t va, unsigned level, bool create)
+{
+    if (space->root == 0) {
+        if (!create || (space->root = table_create(space)) == 0) {
+            return NULL;
+        }
+        space->ntables--; /* the root itself does not count */
+    }
+    uint64_t *table = phys_to_virt(space->root);
+    for (unsigned l = LEVELS - 1; l > level; l--) {
+        uint64_t *slot = &table[index_at(va, l)];
+        if ((*slot & ENTRY_PRESENT) == 0) {
+            paddr_t pa = create ? table_create(space) : 0;
+            if (pa == 0) {
+                return NULL;
+            }
+            *slot = pa | ENTRY_PRESENT;
+        } else if ((*slot & MMU_HUGE) != 0) {
+            return NULL;
+        }
+        table = table_at(*slot);
+    }
+    return &table[index_at(va, level)];
+}
+
+static void flush_note(struct mmu_flush *flush, vaddr_t start, vaddr_t end)
+{
+    flush->start = MIN(flush->start, start);
+    flush->end = MAX(flush->end, end);
+}
+
+static void table_release(struct mmu_space *space, struct mmu_flush *flush, paddr_t pa)
+{
+    struct page *page = phys_to_page(pa);
+
+    space->ntables--;
+    page->next_table = flush->tables;
+    flush->tables = page;
+    flush->tables_freed = true;
+}
+
+static bool table_is_empty(const uint64_t *table)
+{
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        if (table[i] != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- spaces ---- */
+
+int mmu_space_init(struct mmu_space *space)
+{
+    memset(space, 0, sizeof(*space));
+    space->root = table_create(space);
+    space->ntables = 0;
+    return space->root == 0 ? -ENOMEM : 0;
+}
+
+void mmu_space_fini(struct mmu_space *space)
+{
+    if (space->ntables != 0 || !table_is_empty(phys_to_virt(space->root))) {
+        __builtin_trap(); /* something is still mapped */
+    }
+    frame_free(phys_to_page(space->root));
+    space->root = 0;
+}
+
+void mmu_switch(struct mmu_space *space)
+{
+    (void)space;
+}
+
+/* ---- single leaves ---- */
+
+int mmu_map(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags)
+{
+    int err = 0;
+
+    pthread_mutex_lock(&mmu_lock);
+    uint64_t *huge = slot_find(space, va, 1, false);
+    uint64_t *slot = NULL;
+    if (huge != NULL && (*huge & MMU_HUGE) != 0) {
+        err = -EEXIST;
+    } else if ((slot = slot_find(space, va, 0, true)) == NULL) {
+        err = -ENOMEM;
+    } else if (*slot != 0) {
+        err = -EEXIST;
+    } else {
+        *slot = entry_make(pa, flags & ~MMU_HUGE);
+    }
+    pthread_mutex_unlock(&mmu_lock);
+    return err;
+}
+
+int mmu_map_huge(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags)
+{
+    int err = 0;
+
+    pthread_mutex_lock(&mmu_lock);
+    uint64_t *slot = slot_find(space, va, 1, true);
+    if (slot == NULL) {
+        err = -ENOMEM;
+    } else if ((*slot & MMU_HUGE) != 0 || (*slot != 0 && !table_is_empty(table_at(*slot)))) {
+        err = -EEXIST;
+    } else {
+        if (*slot != 0) {
+            space->ntables--;
+            frame_free(phys_to_page(*slot & ENTRY_ADDRESS));
+        }
+        *slot = entry_make(pa, flags | MMU_HUGE);
+    }
+    pthread_mutex_unlock(&mmu_lock);
+    return err;
+}
+
+int mmu_map_pages(struct mmu_space *space, vaddr_t va, struct page **pages, unsigned n, unsigned flags)
+{
+    int mapped = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        if (pages[i] != NULL && mmu_map(space, va + i * PAGE_SIZE, page_to_phys(pages[i]), flags) == 0) {
+            mapped++;
+        } else {
+            pages[i] = NULL;
+        }
+    }
+    return mapped;
+}
+
+static uint64_t *leaf_find(struct mmu_space *space, vaddr_t va, uint64_t *ret_size)
+{
+    uint64_t *slot = space->root == 0 ? NULL : slot_find(space, va, 1, false);
+
+    if (slot == NULL || *slot == 0) {
+        return NULL;
+    }
+    *ret_size = HUGE_PAGE_SIZE;
+    if ((*slot & MMU_HUGE) == 0) {
+        slot = &table_at(*slot)[index_at(va, 0)];
+        *ret_size = PAGE_SIZE;
+    }
+    return *slot == 0 ? NULL : slot;
+}
+
+bool mmu_query(struct mmu_space *space, vaddr_t va, paddr_t *ret_pa, unsigned *ret_flags)
+{
+    uint64_t size;
+
+    pthread_mutex_lock(&mmu_lock);
+    uint64_t *slot = leaf_find(space, va, &size);
+    if (slot != NULL) {
+        *ret_pa = (*slot & ENTRY_ADDRESS) + ALIGN_DOWN(va & (size - 1), PAGE_SIZE);
+        *ret_flags = (unsigned)(*slot & ENTRY_FLAGS);
+    }
+    pthread_mutex_unlock(&mmu_lock);
+    return slot != NULL;
+}
+
+void mmu_replace(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags,
+                 struct mmu_flush *flush)
+{
+    uint64_t size;
+
+    pthread_mutex_lock(&mmu_lock);
+    uint64_t *slot = leaf_find(space, va, &size);
+    if (slot == NULL || size != PAGE_SIZE) {
+        __builtin_trap();
+    }
+    *slot = entry_make(pa, flags);
+    flush_note(flush, va, va + PAGE_SIZE);
+    pthread_mutex_unlock(&mmu_lock);
+}
+
+/* ---- ranges ---- */
+
+/* Replace a huge leaf by a table of small ones. */
+static int huge_split(struct mmu_space *space, uint64_t *slot)
+{
+    paddr_t pa = table_create(space);
+    uint64_t *table = phys_to_virt(pa);
+
+    if (pa == 0) {
+        return -ENOMEM;
+    }
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        table[i] = ((*slot & ENTRY_ADDRESS) + i * PAGE_SIZE) | (*slot & ENTRY_FLAGS & ~MMU_HUGE) |
+                   ENTRY_PRESENT;
+    }
+    *slot = pa | ENTRY_PRESENT;
+    return 0;
+}
+
+/*
+ * Walk the present leaves of [start, end) and call `visit` with each. Empty tables that lie inside the range are released to
+ * walk->flush when walk->prune is set.
+ */
+struct walk {
+    struct mmu_space *space;
+    struct mmu_flush *flush;
+    bool split, prune;
+    void (*visit)(struct walk *walk, vaddr_t va, uint64_t *slot);
+    mmu_unmap_fn *unmap;
+    void *arg;
+    uint64_t set, clear;
+    struct mmu_space *dst;
+    uint64_t delta;
+    bool cow;
+    mmu_copy_fn *copy;
+    int err;
+    size_t count;
+};
+
+static void walk_table(struct walk *walk, uint64_t *table, unsigned level, vaddr_t base, vaddr_t start,
+                       vaddr_t end)
+{
+    for (unsigned i = 0; i < ENTRIES && walk->err == 0; i++) {
+        vaddr_t va = base + i * LEVEL_SIZE(level);
+        vaddr_t last = va + LEVEL_SIZE(level);
+        if (last <= start || va >= end || table[i] == 0) {
+            continue;
+        }
+        bool covered = start <= va && last <= end;
+        if (level == 1 && (table[i] & MMU_HUGE) != 0 && !covered && walk->split) {
+            walk->err = huge_split(walk->space, &table[i]);
+            if (walk->err < 0) {
+                return;
+            }
+        }
+        if (level == 0 || (table[i] & MMU_HUGE) != 0) {
+            walk->visit(walk, va, &table[i]);
+            continue;
+        }
+        walk_table(walk, table_at(table[i]), level - 1, va, start, end);
+        if (walk->prune && covered && table_is_empty(table_at(table[i]))) {
+            table_release(walk->space, walk->flush, table[i] & ENTRY_ADDRESS);
+            table[i] = 0;
+        }
+    }
+}
+
+static int walk_run(struct walk *walk, vaddr_t start, vaddr_t end)
+{
+    pthread_mutex_lock(&mmu_lock);
+    if (walk->space->root != 0) {
+        walk_table(walk, phys_to_virt(walk->space->root), LEVELS - 1, 0, start, end);
+    }
+    pthread_mutex_unlock(&mmu_lock);
+    return walk->err;
+}
+
+static void visit_unmap(struct walk *walk, vaddr_t va, uint64_t *slot)
+{
+    uint64_t old = *slot;
+    uint64_t size = (old & MMU_HUGE) != 0 ? HUGE_PAGE_SIZE : PAGE_SIZE;
+
+    *slot = 0;
+    flush_note(walk->flush, va, va + size);
+    if (walk->unmap != NULL) {
+        walk->unmap(walk->arg, va, old & ENTRY_ADDRESS, (unsigned)(old & ENTRY_FLAGS));
+    }
+}
+
+int mmu_unmap(struct mmu_space *space, vaddr_t start, vaddr_t end, struct mmu_flush *flush,
+              mmu_unmap_fn *fn, void *arg)
+{
+    struct walk walk = {.space = space,
+                        .flush = flush,
+                        .split = true,
+                        .prune = true,
+                        .visit = visit_unmap,
+                        .unmap = fn,
+                        .arg = arg};
+    return walk_run(&walk, start, end);
+}
+
+static void visit_protect(struct walk *walk, vaddr_t va, uint64_t *slot)
+{
+    uint64_t size = (*slot & MMU_HUGE) != 0 ? HUGE_PAGE_SIZE : PAGE_SIZE;
+    uint64_t fresh = (*slot & ~walk->clear) | walk->set;
+
+    if (fresh != *slot) {
+        *slot = fresh;
+        flush_note(walk->flush, va, va + size);
+    }
+}
+
+int mmu_protect(struct mmu_space *space, vaddr_t start, vaddr_t end, unsigned set, unsigned clear,
+                struct mmu_flush *flush)
+{
+    unsigned rights = MMU_READ | MMU_WRITE | MMU_EXEC;
+    struct walk walk = {.space = space,
+                        .flush = flush,
+                        .split = true,
+                        .visit = visit_protect,
+                        .set = set & rights,
+                        .clear = clear & rights};
+    return walk_run(&walk, start, end);
+}
+
+static void visit_move(struct walk *walk, vaddr_t va, uint64_t *slot)
+{
+    uint64_t *to = slot_find(walk->space, va + walk->delta, 0, true);
+
+    if (to == NULL) {
+        walk->err = -ENOMEM;
+        return;
+    }
+    *to = *slot;
+    *slot = 0;
+    flush_note(walk->flush, va, va + PAGE_SIZE);
+}
+
+int mmu_move(struct mmu_space *space, vaddr_t from, vaddr_t to, uint64_t len_bytes,
+             struct mmu_flush *flush)
+{
+    struct walk walk = {
+        .space = space, .flush = flush, .prune = true, .visit = visit_move, .delta = to - from};
+
+    /* Tables first, so that a failure moves nothing. */
+    for (vaddr_t va = from; va < from + len_bytes; va += PAGE_SIZE) {
+        paddr_t pa;
+        unsigned flags;
+        if (!mmu_query(space, va, &pa, &flags)) {
+            continue;
+        }
+        if ((flags & MMU_HUGE) != 0) {
+            pthread_mutex_lock(&mmu_lock);
+            int err = huge_split(space, slot_find(space, va, 1, false));
+            pthread_mutex_unlock(&mmu_lock);
+            if (err < 0) {
+                return err;
+            }
+        }
+        pthread_mutex_lock(&mmu_lock);
+        uint64_t *slot = slot_find(space, va - from + to, 0, true);
+        pthread_mutex_unlock(&mmu_lock);
+        if (slot == NULL) {
+            return -ENOMEM;
+        }
+    }
+    return walk_run(&walk, from, from + len_bytes);
+}
+
+static void visit_copy(struct walk *walk, vaddr_t va, uint64_t *slot)
+{
+    unsigned level = (*slot & MMU_HUGE) != 0 ? 1 : 0;
+    uint64_t *to = slot_find(walk->dst, va, level, true);
+
+    if (to == NULL) {
+        walk->err = -ENOMEM;
+        return;
+    }
+    if (!walk->copy(walk->arg, va, *slot & ENTRY_ADDRESS, (unsigned)(*slot & ENTRY_FLAGS))) {
+        return;
+    }
+    if (walk->cow && (*slot & MMU_WRITE) != 0) {
+        *slot &= ~(uint64_t)MMU_WRITE;
+        flush_note(walk->flush, va, va + LEVEL_SIZE(level));
+    }
+    *to = *slot;
+}
+
+int mmu_copy(struct mmu_space *dst, struct mmu_space *src, vaddr_t start, vaddr_t end, bool cow,
+             struct mmu_flush *src_flush, mmu_copy_fn *fn, void *arg)
+{
+    struct walk walk = {.space = src,
+                        .flush = src_flush,
+                        .split = true,
+                        .visit = visit_copy,
+                        .dst = dst,
+                        .cow = cow,
+                        .copy = fn,
+                        .arg = arg};
+    return walk_run(&walk, start, end);
+}
+
+static void visit_clear_accessed(struct walk *walk, vaddr_t va, uint64_t *slot)
+{
+    if ((*slot & MMU_ACCESSED) != 0) {
+        *slot &= ~(uint64_t)MMU_ACCESSED;
+        walk->count++;
+        flush_note(walk->flush, va, va + PAGE_SIZE);
+    }
+}
+
+size_t mmu_clear_accessed(struct mmu_space *space, vaddr_t start, vaddr_t end,
+                          struct mmu_flush *flush)
+{
+    struct walk walk = {.space = space, .flush = flush, .visit = visit_clear_accessed};
+
+    (void)walk_run(&walk, start, end);
+    return walk.count;
+}
+
+void mmu_flush_finish(struct mmu_flush *flush)
+{
+    if (flush->start < flush->end) {
+        stats.flush_range++;
+    }
+    while (flush->tables != NULL) {
+        struct page *page = flush->tables;
+        flush->tables = page->next_table;
+        frame_free(page);
+    }
+    flush->start = UINT64_MAX;
+    flush->end = 0;
+    flush->tables_freed = false;
+}
+
+/* ---- the kernel's space ---- */
+
+int mmu_kernel_map(vaddr_t va, paddr_t pa, uint64_t len_bytes, unsigned flags)
+{
+    for (uint64_t done = 0; done < len_bytes; done += PAGE_SIZE) {
+        int err = mmu_map(&mmu_kernel, va + done, pa + done, flags);
+        if (err < 0) {
+            mmu_kernel_unmap(va, done);
+            return err;
+        }
+    }
+    host_memory_show(va, pa, len_bytes);
+    return 0;
+}
+
+void mmu_kernel_unmap(vaddr_t va, uint64_t len_bytes)
+{
+    for (uint64_t done = 0; done < len_bytes; done += PAGE_SIZE) {
+        uint64_t *slot = slot_find(&mmu_kernel, va + done, 0, false);
+        if (slot != NULL) {
+            *slot = 0;
+        }
+    }
+    if (len_bytes > 0) {
+        host_memory_hide(va, len_bytes);
+    }
+}
+
+void mmu_stats(struct mmu_stats *ret_stats)
+{
+    *ret_stats = stats;
+}

@@ -1,0 +1,82 @@
+/*
+ * The inside of an object cache, for the fast paths of slab.c and kmalloc.c. Private to kernel/mm.
+ */
+#pragma once
+
+#include "kernel/base/string.h"
+#include "kernel/core/percpu.h"
+#include "kernel/mm/poison.h"
+#include "kernel/mm/slab.h"
+#include "kernel/sync/spinlock.h"
+
+#define SLAB_MAX_CACHES 160
+#define SLAB_MAX_OBJECT 4096
+
+/* One CPU's stack of free objects of one cache. */
+struct slab_magazine {
+    uint32_t count;    /* [p] */
+    uint32_t capacity; /* [I] */
+    void *objects[];   /* [p] */
+};
+
+struct slab_cache {
+    uint32_t id;                /* [I] index of its magazines */
+    uint32_t size;              /* [I] bytes the user asked for */
+    uint32_t stride;            /* [I] from object to object */
+    uint32_t link_offset;       /* [I] of the chain word in a free object */
+    uint32_t per_slab;          /* [I] objects in a slab */
+    uint32_t order;             /* [I] pages of a slab: 1 << order */
+    uint32_t magazine_kind;     /* [I] index of magazine_caches; past it: no magazines */
+    bool external;              /* [I] slab headers are objects of their own */
+    const char *name;           /* [I] */
+    void (*ctor)(void *object); /* [I] */
+    struct spinlock lock;
+    struct list_node partial; /* [c] slabs with free and used objects */
+    struct list_node empty;   /* [c] slabs with free objects alone */
+    uint32_t nempty;          /* [c] */
+    uint64_t nslabs;          /* [c] */
+    uint64_t nused;           /* [c] objects handed out or in magazines */
+};
+
+DECLARE_PER_CPU(struct slab_magazine *, slab_magazines)[SLAB_MAX_CACHES];
+
+void *slab_alloc_slow(struct slab_cache *cache, unsigned flags);
+void slab_free_slow(struct slab_cache *cache, void *object);
+/* A cache in static memory, without a constructor. Boot. */
+void slab_cache_setup(struct slab_cache *cache, const char *name, size_t size_bytes);
+void kmalloc_init(void);
+
+static __always_inline void *slab_alloc_inline(struct slab_cache *cache, unsigned flags)
+{
+    uint64_t irq = irq_save();
+    struct slab_magazine *magazine = (*this_cpu_ptr(slab_magazines))[cache->id];
+
+    if (unlikely(magazine == NULL || magazine->count == 0)) {
+        irq_restore(irq);
+        return slab_alloc_slow(cache, flags);
+    }
+    uint32_t count = magazine->count - 1;
+    void *object = magazine->objects[count];
+    magazine->count = count;
+    irq_restore(irq);
+    memory_unpoison(object, cache->size);
+    if ((flags & ALLOC_ZERO) != 0) {
+        memset(object, 0, cache->size);
+    }
+    return object;
+}
+
+static __always_inline void slab_free_inline(struct slab_cache *cache, void *object)
+{
+    memory_poison(object, cache->stride);
+    uint64_t irq = irq_save();
+    struct slab_magazine *magazine = (*this_cpu_ptr(slab_magazines))[cache->id];
+
+    if (unlikely(magazine == NULL || magazine->count == magazine->capacity)) {
+        irq_restore(irq);
+        slab_free_slow(cache, object);
+        return;
+    }
+    magazine->objects[magazine->count++] = object;
+    irq_restore(irq);
+}

@@ -1,0 +1,159 @@
+/*
+ * General kernel memory: a table turns the size into one of the object caches; sizes of a page and more are page blocks.
+ *
+ * kfree() finds the cache through the struct page of the object's frame.
+ */
+#include "kernel/mm/kmalloc.h"
+
+#include "kernel/base/bitmap.h"
+#include "kernel/base/string.h"
+#include "kernel/core/panic.h"
+#include "kernel/mm/cache.h"
+#include "kernel/mm/frame.h"
+
+#define SMALL_MAX   1024u /* the table has a step of 8 bytes up to here, of 128 beyond */
+#define CLASSES_MAX 3072u
+
+static const struct {
+    uint16_t size;
+    const char *name;
+} classes[] = {
+    {8, "kmalloc-8"},       {16, "kmalloc-16"},     {32, "kmalloc-32"},     {48, "kmalloc-48"},
+    {64, "kmalloc-64"},     {96, "kmalloc-96"},     {128, "kmalloc-128"},   {192, "kmalloc-192"},
+    {256, "kmalloc-256"},   {384, "kmalloc-384"},   {512, "kmalloc-512"},   {768, "kmalloc-768"},
+    {1024, "kmalloc-1024"}, {1536, "kmalloc-1536"}, {2048, "kmalloc-2048"}, {3072, "kmalloc-3072"},
+};
+
+static struct slab_cache kmalloc_caches[ARRAY_SIZE(classes)];
+static uint8_t small_class[SMALL_MAX / 8 + 1];     /* [I] (size + 7) / 8 -> class */
+static uint8_t large_class[CLASSES_MAX / 128 + 1]; /* [I] (size + 127) / 128 -> class */
+
+void kmalloc_init(void)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(classes); i++) {
+        slab_cache_setup(&kmalloc_caches[i], classes[i].name, classes[i].size);
+    }
+    for (unsigned i = 0, class = 0; i < ARRAY_SIZE(small_class); i++) {
+        class += i * 8 > classes[class].size;
+        small_class[i] = (uint8_t) class;
+    }
+    for (unsigned i = 0, class = 0; i < ARRAY_SIZE(large_class); i++) {
+        while (i * 128 > classes[class].size) {
+            class ++;
+        }
+        large_class[i] = (uint8_t) class;
+    }
+}
+
+static __noinline void *kmalloc_pages(size_t size, unsigned flags)
+{
+    if (size > PAGE_SIZE << FRAME_MAX_ORDER) {
+        return NULL;
+    }
+    unsigned order = log2_ceil(DIV_ROUND_UP(size, PAGE_SIZE));
+    struct page *page = frame_alloc(order, (flags & ALLOC_ZERO) != 0 ? FRAME_ZERO : 0, PAGE_KERNEL);
+    return page == NULL ? NULL : page_to_virt(page);
+}
+
+void *kmalloc(size_t size_bytes)
+{
+    if (likely(size_bytes <= SMALL_MAX)) {
+        return slab_alloc_inline(&kmalloc_caches[small_class[(size_bytes + 7) / 8]], 0);
+    }
+    if (size_bytes <= CLASSES_MAX) {
+        return slab_alloc_inline(&kmalloc_caches[large_class[(size_bytes + 127) / 128]], 0);
+    }
+    return kmalloc_pages(size_bytes, 0);
+}
+
+void *kzalloc(size_t size_bytes)
+{
+    if (size_bytes > CLASSES_MAX) {
+        return kmalloc_pages(size_bytes, ALLOC_ZERO);
+    }
+    void *ptr = kmalloc(size_bytes);
+    if (ptr != NULL) {
+        memset(ptr, 0, size_bytes);
+    }
+    return ptr;
+}
+
+void *kcalloc(size_t n, size_t size_bytes)
+{
+    size_t total;
+
+    if (__builtin_mul_overflow(n, size_bytes, &total)) {
+        return NULL;
+    }
+    return kzalloc(total);
+}
+
+size_t kmalloc_size(const void *ptr)
+{
+    const struct page *page = virt_to_page(ptr);
+
+    if (page->kind == PAGE_SLAB) {
+        return ((const struct slab_cache *)page->owner)->size;
+    }
+    return PAGE_SIZE << page->order;
+}
+
+void *krealloc(void *ptr, size_t size_bytes)
+{
+    if (ptr == NULL) {
+        return kmalloc(size_bytes);
+    }
+    size_t old = kmalloc_size(ptr);
+    if (size_bytes <= old) {
+        return ptr;
+    }
+    void *fresh = kmalloc(size_bytes);
+    if (fresh != NULL) {
+        memcpy(fresh, ptr, old);
+        kfree(ptr);
+    }
+    return fresh;
+}
+
+void kfree(void *ptr)
+{
+    if (unlikely(ptr == NULL)) {
+        return;
+    }
+    struct page *page = virt_to_page(ptr);
+    if (likely(page->kind == PAGE_SLAB)) {
+        slab_free_inline(page->owner, ptr);
+        return;
+    }
+    if (unlikely(page->kind != PAGE_KERNEL || ((uintptr_t)ptr & (PAGE_SIZE - 1)) != 0)) {
+        panic("mm: kfree(%p): not memory of kmalloc", ptr);
+    }
+    frame_free(page);
+}
+
+char *kstrndup(const char *s, size_t max)
+{
+    size_t len = strnlen(s, max);
+    char *copy = kmalloc(len + 1);
+
+    if (copy != NULL) {
+        memcpy(copy, s, len);
+        copy[len] = '\0';
+    }
+    return copy;
+}
+
+char *kstrdup(const char *s)
+{
+    return kmemdup(s, strlen(s) + 1);
+}
+
+void *kmemdup(const void *src, size_t len_bytes)
+{
+    void *copy = kmalloc(len_bytes);
+
+    if (copy != NULL) {
+        memcpy(copy, src, len_bytes);
+    }
+    return copy;
+}

@@ -1,0 +1,147 @@
+/*
+ * vmalloc: virtually contiguous memory from single frames, mapped into the arena with a guard page on both sides.
+ *
+ * Each area is described by a struct vmalloc_area in a tree by address, with the list of its frames.
+ * Locks: the tree under areas_lock (spin); an area belongs to its owner otherwise.
+ */
+#include "kernel/base/rbtree.h"
+#include "kernel/base/string.h"
+#include "kernel/core/panic.h"
+#include "kernel/machine/mmu.h"
+#include "kernel/mm/cache.h"
+#include "kernel/mm/frame.h"
+#include "kernel/mm/kmalloc.h"
+#include "kernel/mm/vmap.h"
+
+struct vmalloc_area {
+    struct rb_node node;
+    vaddr_t start;
+    uint64_t npages;
+    struct page *pages[];
+};
+
+static struct rb_root areas;
+static struct spinlock areas_lock = SPINLOCK_INIT("vmalloc areas");
+
+static bool in_arena(const void *ptr)
+{
+    return (vaddr_t)ptr - ARENA_BASE < ARENA_SIZE;
+}
+
+static void area_insert(struct vmalloc_area *area)
+{
+    struct rb_node **link = &areas.node;
+    struct rb_node *parent = NULL;
+    uint64_t irq = spin_lock_irqsave(&areas_lock);
+
+    while (*link != NULL) {
+        parent = *link;
+        link = area->start < rb_entry(parent, struct vmalloc_area, node)->start ? &parent->left
+                                                                                : &parent->right;
+    }
+    rb_insert(&areas, &area->node, parent, link);
+    spin_unlock_irqrestore(&areas_lock, irq);
+}
+
+/* Take the area that starts at `start` out of the tree; NULL: there is none. */
+static struct vmalloc_area *area_remove(vaddr_t start)
+{
+    struct vmalloc_area *found = NULL;
+    uint64_t irq = spin_lock_irqsave(&areas_lock);
+    struct rb_node *node = areas.node;
+
+    while (node != NULL && found == NULL) {
+        struct vmalloc_area *area = rb_entry(node, struct vmalloc_area, node);
+        if (area->start == start) {
+            found = area;
+            rb_remove(&areas, node);
+        } else {
+            node = start < area->start ? node->left : node->right;
+        }
+    }
+    spin_unlock_irqrestore(&areas_lock, irq);
+    return found;
+}
+
+static int area_map(const struct vmalloc_area *area)
+{
+    for (uint64_t i = 0; i < area->npages; i++) {
+        int err = mmu_kernel_map(area->start + i * PAGE_SIZE, page_to_phys(area->pages[i]),
+                                 PAGE_SIZE, MMU_READ | MMU_WRITE | MMU_GLOBAL);
+        if (err < 0) {
+            mmu_kernel_unmap(area->start, i * PAGE_SIZE);
+            return err;
+        }
+    }
+    return 0;
+}
+
+void *vmalloc(size_t size_bytes)
+{
+    uint64_t npages = DIV_ROUND_UP(size_bytes, PAGE_SIZE);
+
+    if (size_bytes == 0 || npages > UINT32_MAX) {
+        return NULL;
+    }
+    struct vmalloc_area *area = kmalloc(sizeof(*area) + npages * sizeof(area->pages[0]));
+    if (area == NULL) {
+        return NULL;
+    }
+    area->npages = frame_alloc_bulk((unsigned)npages, FRAME_ZERO, PAGE_KERNEL, area->pages);
+    if (area->npages < npages) {
+        goto free_pages;
+    }
+    area->start = arena_alloc(npages * PAGE_SIZE);
+    if (area->start == 0) {
+        goto free_pages;
+    }
+    if (area_map(area) < 0) {
+        goto free_range;
+    }
+    area_insert(area);
+    return (void *)area->start;
+
+free_range:
+    arena_free(area->start, npages * PAGE_SIZE);
+free_pages:
+    pages_put(area->pages, (unsigned)area->npages);
+    kfree(area);
+    return NULL;
+}
+
+void vfree(void *ptr)
+{
+    if (ptr == NULL) {
+        return;
+    }
+    struct vmalloc_area *area = area_remove((vaddr_t)ptr);
+    if (area == NULL) {
+        panic("mm: vfree(%p): not memory of vmalloc", ptr);
+    }
+    mmu_kernel_unmap(area->start, area->npages * PAGE_SIZE);
+    arena_free(area->start, area->npages * PAGE_SIZE);
+    pages_put(area->pages, (unsigned)area->npages);
+    kfree(area);
+}
+
+void *kvmalloc(size_t size_bytes)
+{
+    if (size_bytes <= 2 * PAGE_SIZE) {
+        return kmalloc(size_bytes);
+    }
+    return vmalloc(size_bytes);
+}
+
+void kvfree(void *ptr)
+{
+    if (in_arena(ptr)) {
+        vfree(ptr);
+    } else {
+        kfree(ptr);
+    }
+}
+
+void vmalloc_init(void)
+{
+    areas.node = NULL;
+}
