@@ -186,7 +186,10 @@ static unsigned e1_byte(struct scancode_decoder *decoder, uint8_t byte,
     if (release) {
         return 0;
     }
-    events[0] = (struct scancode_event){.code = KEY_PAUSE, .value = 1};
+    /* With Ctrl it is an ordinary key (E0 code), which may be held just now. */
+    uint8_t press = bitmap_test(decoder->down, KEY_PAUSE) ? 2 : 1;
+    bitmap_clear(decoder->down, KEY_PAUSE);
+    events[0] = (struct scancode_event){.code = KEY_PAUSE, .value = press};
     events[1] = (struct scancode_event){.code = KEY_PAUSE, .value = 0};
     return 2;
 }

@@ -1,0 +1,60 @@
+/*
+ * Rates as multiplication and shift: the error over a year of counting.
+ */
+#define TEST_SUITE "hal"
+#include "hal/pc/scale.h"
+#include "test/unit/test.h"
+
+#define NS_PER_SECOND 1000000000ull
+
+static uint64_t difference(uint64_t a, uint64_t b)
+{
+    return a > b ? a - b : b - a;
+}
+
+/* One year of ticks must be a year of nanoseconds, to 2^-31 and a bit. */
+static void check_rate(uint64_t hz)
+{
+    const uint64_t year_s = 31536000;
+    struct rate_scale scale = rate_scale_compute(hz, NS_PER_SECOND);
+    uint64_t ns = rate_scale_apply(hz * year_s, scale.mult, scale.shift);
+
+    EXPECT(scale.shift < 64);
+    EXPECT_LE(difference(ns, year_s * NS_PER_SECOND), year_s * NS_PER_SECOND >> 30);
+}
+
+TEST(clock_scale, common_rates_lose_nothing_to_speak_of)
+{
+    static const uint64_t rates[] = {1193182,    3579545,    10000000,   14318180,
+                                     24000000,   62500000,   999999937,  1000000000,
+                                     1000000007, 2400000000, 3899999999, 4294967295};
+
+    for (size_t i = 0; i < ARRAY_SIZE(rates); i++) {
+        check_rate(rates[i]);
+    }
+}
+
+TEST(clock_scale, rates_above_32_bits_work)
+{
+    check_rate(4294967296);
+    check_rate(5700000001);
+}
+
+TEST(clock_scale, the_reverse_direction_works)
+{
+    struct rate_scale scale = rate_scale_compute(NS_PER_SECOND, 62500000);
+
+    EXPECT_EQ(rate_scale_apply(1600, scale.mult, scale.shift), 100);
+    EXPECT_EQ(rate_scale_apply(68000000000ull, scale.mult, scale.shift), 4250000000ull);
+    scale = rate_scale_compute(NS_PER_SECOND, 4000000000ull);
+    EXPECT_LE(difference(rate_scale_apply(NS_PER_SECOND, scale.mult, scale.shift), 4000000000ull),
+              4);
+}
+
+TEST(clock_scale, nothing_comes_of_a_rate_of_zero)
+{
+    struct rate_scale scale = rate_scale_compute(0, NS_PER_SECOND);
+
+    EXPECT_EQ(scale.mult, 0);
+    EXPECT_EQ(rate_scale_apply(12345, scale.mult, scale.shift), 0);
+}
