@@ -71,7 +71,6 @@ struct file {
     int owner_signal;        /* [a] F_SETSIG */
     uint32_t seals;          /* memfd */
     bool flock_held;         /* [a] flock or OFD locks may be there: release looks */
-    bool posix_held;         /* [a] POSIX locks may have been set through it: close looks */
 };
 
 static inline struct file *file_get(struct file *file)
@@ -113,7 +112,7 @@ ssize_t file_read_kernel(struct file *file, void *buf, size_t len_bytes, loff_t 
 /*
  * poll(2) and select(2) over kernel copies of the arguments. deadline: absolute, monotonic; 0: do not wait, KTIME_MAX: no limit.
  * Number of ready descriptors (poll) or bits (select), 0 on timeout, -ERESTARTNOHAND when a signal came first, -EBADF (select),
- * -ENOMEM. select: sets of BITMAP_WORDS(n) words, NULL where the caller gave none; ret_* get the answers (may be the same words).
+ * -ENOMEM. select: sets of BITMAP_WORDS(n) words, NULL where the caller gave none; ret_* get the answers and are other words than the questions.
  */
 struct pollfd;
 struct __kernel_timespec;
@@ -192,6 +191,8 @@ extern uint64_t (*file_size_limit_hook)(void);
 ssize_t file_limit_write(loff_t pos, size_t count);
 /* SIGPIPE, SIGXFSZ and the like to the current thread's process. */
 void file_signal_current(int signo);
+/* Who gets SIGIO (F_SETOWN), referenced or NULL; *ret_type is F_OWNER_*. Any context. */
+struct pid *file_get_owner(struct file *file, int *ret_type);
 /* FIFOs: kernel/ipc sets this at boot; special inodes get it as their operations. */
 extern const struct file_ops *fifo_fops_hook;
 

@@ -35,5 +35,3 @@ static inline uint32_t mode_masked(uint32_t mode)
 }
 
 void anon_init(void);
-void locks_init(void);
-void splice_init(void);

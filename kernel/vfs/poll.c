@@ -1,0 +1,311 @@
+/*
+ * poll(2) and select(2).
+ *
+ * The first scan only asks. When something is ready, or the caller does not want to wait, nothing is registered anywhere and
+ * nothing is allocated. Otherwise a second scan registers a waiter on every queue that a file names, asking again; then
+ * the thread sleeps until a callback says that an event of interest came, and scans without registering.
+ *
+ * A registered waiter holds a reference to its file, so that the queue it hangs on lives as long as it does.
+ */
+#include <linux/poll.h>
+
+#include "kernel/base/bitmap.h"
+#include "kernel/mm/kmalloc.h"
+#include "kernel/vfs/fdtable.h"
+#include "kernel/vfs/private.h"
+
+#define POLL_ALWAYS (POLLERR | POLLHUP)
+#define POLL_PLAIN  (POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM)
+
+/* select(2), "Correspondence between select() and poll() notifications". */
+#define SELECT_IN  (POLLRDNORM | POLLRDBAND | POLLIN | POLLHUP | POLLERR)
+#define SELECT_OUT (POLLWRBAND | POLLWRNORM | POLLOUT | POLLERR)
+#define SELECT_EX  (POLLPRI)
+
+#define POLL_INLINE 8
+
+struct poll_entry {
+    struct waiter waiter;
+    struct poll_wait *wait;
+    struct wait_queue *queue;
+    struct file *file; /* referenced */
+    uint32_t events;
+};
+
+struct poll_block {
+    struct poll_block *next;
+    unsigned used;
+    struct poll_entry entries[];
+};
+#define POLL_BLOCK_ENTRIES ((PAGE_SIZE - sizeof(struct poll_block)) / sizeof(struct poll_entry))
+
+struct poll_wait {
+    struct poll_table table;
+    struct thread *thread;
+    struct file *file; /* being asked */
+    bool triggered;    /* [a] a callback ran since the last scan began */
+    int error;
+    unsigned used;
+    struct poll_block *blocks;
+    struct poll_entry entries[POLL_INLINE];
+};
+
+static bool poll_wake(struct waiter *waiter, uint32_t key)
+{
+    struct poll_entry *entry = container_of(waiter, struct poll_entry, waiter);
+
+    if (key != 0 && (key & entry->events) == 0) {
+        return false;
+    }
+    atomic_store_release(&entry->wait->triggered, true);
+    (void)thread_wake(entry->wait->thread);
+    return true;
+}
+
+static struct poll_entry *poll_entry_alloc(struct poll_wait *wait)
+{
+    if (wait->used < POLL_INLINE) {
+        return &wait->entries[wait->used++];
+    }
+    struct poll_block *block = wait->blocks;
+    if (block == NULL || block->used == POLL_BLOCK_ENTRIES) {
+        block = kmalloc(PAGE_SIZE);
+        if (block == NULL) {
+            wait->error = -ENOMEM;
+            return NULL;
+        }
+        block->used = 0;
+        block->next = wait->blocks;
+        wait->blocks = block;
+    }
+    return &block->entries[block->used++];
+}
+
+static void poll_enqueue(struct poll_table *table, struct wait_queue *queue)
+{
+    struct poll_wait *wait = container_of(table, struct poll_wait, table);
+    struct poll_entry *entry = poll_entry_alloc(wait);
+
+    if (entry == NULL) {
+        return;
+    }
+    entry->wait = wait;
+    entry->queue = queue;
+    entry->file = file_get(wait->file);
+    entry->events = table->events;
+    waiter_init_fn(&entry->waiter, poll_wake);
+    wait_add(queue, &entry->waiter);
+}
+
+static void poll_entries_release(struct poll_entry *entries, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        wait_remove(entries[i].queue, &entries[i].waiter);
+        file_put(entries[i].file);
+    }
+}
+
+static void poll_wait_end(struct poll_wait *wait)
+{
+    poll_entries_release(wait->entries, wait->used);
+    while (wait->blocks != NULL) {
+        struct poll_block *block = wait->blocks;
+        poll_entries_release(block->entries, block->used);
+        wait->blocks = block->next;
+        kfree(block);
+    }
+}
+
+static void poll_wait_begin(struct poll_wait *wait)
+{
+    wait->thread = current_thread();
+    wait->triggered = false;
+    wait->error = 0;
+    wait->used = 0;
+    wait->blocks = NULL;
+    wait->table.enqueue = NULL;
+}
+
+/* What is asked: one of the two scans below with its arguments. Returns the number of ready ones or an error. */
+struct poll_request {
+    int (*scan)(struct poll_request *request, struct poll_wait *wait);
+};
+
+/* Readiness of one file; the table registers when its enqueue is set. */
+static inline uint32_t poll_file(struct file *file, struct poll_wait *wait, uint32_t events)
+{
+    if (unlikely(file->fops->poll == NULL)) {
+        return POLL_PLAIN;
+    }
+    wait->file = file;
+    wait->table.events = events;
+    return file->fops->poll(file, &wait->table);
+}
+
+/* Sleep until a callback, a signal or the deadline. True: the deadline passed. */
+static bool poll_sleep(struct poll_wait *wait, ktime_t deadline)
+{
+    bool expired = false;
+
+    thread_prepare_sleep(THREAD_SLEEPING);
+    if (!atomic_load_acquire(&wait->triggered) && !thread_signal_pending(wait->thread)) {
+        expired = schedule_until(deadline);
+    }
+    thread_finish_sleep();
+    return expired;
+}
+
+static int poll_run(struct poll_request *request, ktime_t deadline)
+{
+    struct poll_wait wait;
+
+    poll_wait_begin(&wait);
+    int ready = request->scan(request, &wait);
+    if (likely(ready != 0 || deadline == 0)) {
+        return ready;
+    }
+    wait.table.enqueue = poll_enqueue;
+    ready = request->scan(request, &wait);
+    wait.table.enqueue = NULL;
+    bool expired = false;
+    while (ready == 0 && wait.error == 0 && !expired) {
+        if (thread_signal_pending(wait.thread)) {
+            ready = -ERESTARTNOHAND;
+            break;
+        }
+        expired = poll_sleep(&wait, deadline);
+        atomic_store_relaxed(&wait.triggered, false);
+        atomic_fence(); /* pairs with the waker, who changes the condition before it calls poll_wake */
+        ready = request->scan(request, &wait);
+    }
+    poll_wait_end(&wait);
+    return ready == 0 ? wait.error : ready;
+}
+
+struct poll_fds {
+    struct poll_request request;
+    struct pollfd *fds;
+    unsigned n;
+};
+
+static int poll_scan(struct poll_request *request, struct poll_wait *wait)
+{
+    const struct poll_fds *poll = container_of(request, struct poll_fds, request);
+    int ready = 0;
+
+    for (struct pollfd *p = poll->fds, *end = p + poll->n; p < end; p++) {
+        p->revents = 0;
+        if (p->fd < 0) {
+            continue;
+        }
+        struct fd_ref ref = fd_borrow(p->fd);
+        struct file *file = fd_ref_file(ref);
+        uint32_t mask = POLLNVAL;
+        if (likely(file != NULL)) {
+            uint32_t events = (uint16_t)p->events | POLL_ALWAYS;
+            mask = poll_file(file, wait, events) & events;
+            fd_return(ref);
+        }
+        if (mask != 0) {
+            p->revents = (short)mask;
+            ready++;
+            wait->table.enqueue = NULL; /* there will be no waiting */
+        }
+    }
+    return ready;
+}
+
+int vfs_do_poll(struct pollfd *fds, unsigned n, ktime_t deadline)
+{
+    struct poll_fds poll = {.request = {.scan = poll_scan}, .fds = fds, .n = n};
+
+    return poll_run(&poll.request, deadline);
+}
+
+struct select_fds {
+    struct poll_request request;
+    const struct select_sets *sets;
+    unsigned words;
+    uint64_t last_mask; /* bits of the last word that count */
+};
+
+/* One word of descriptors. Ready bits come back in ret[0..2]; their number or -EBADF. */
+static int select_scan_word(struct poll_wait *wait, unsigned base, const uint64_t want[3],
+                            uint64_t ret[3])
+{
+    int ready = 0;
+
+    for (uint64_t bits = want[0] | want[1] | want[2]; bits != 0; bits &= bits - 1) {
+        unsigned bit = bit_ffs(bits);
+        uint64_t one = BIT(bit);
+        struct fd_ref ref = fd_borrow((int)(base + bit));
+        struct file *file = fd_ref_file(ref);
+        if (unlikely(file == NULL)) {
+            return -EBADF;
+        }
+        uint32_t events = ((want[0] & one) != 0 ? SELECT_IN : 0) |
+                          ((want[1] & one) != 0 ? SELECT_OUT : 0) |
+                          ((want[2] & one) != 0 ? SELECT_EX : 0);
+        uint32_t mask = poll_file(file, wait, events | POLL_ALWAYS) & events;
+        fd_return(ref);
+        if (mask == 0) {
+            continue;
+        }
+        if ((mask & SELECT_IN) != 0 && (want[0] & one) != 0) {
+            ret[0] |= one;
+            ready++;
+        }
+        if ((mask & SELECT_OUT) != 0 && (want[1] & one) != 0) {
+            ret[1] |= one;
+            ready++;
+        }
+        if ((mask & SELECT_EX) != 0 && (want[2] & one) != 0) {
+            ret[2] |= one;
+            ready++;
+        }
+        wait->table.enqueue = NULL;
+    }
+    return ready;
+}
+
+static int select_scan(struct poll_request *request, struct poll_wait *wait)
+{
+    const struct select_fds *select = container_of(request, struct select_fds, request);
+    const struct select_sets *sets = select->sets;
+    int ready = 0;
+
+    for (unsigned word = 0; word < select->words; word++) {
+        uint64_t mask = word + 1 == select->words ? select->last_mask : ~0ull;
+        uint64_t want[3] = {sets->in == NULL ? 0 : sets->in[word] & mask,
+                            sets->out == NULL ? 0 : sets->out[word] & mask,
+                            sets->ex == NULL ? 0 : sets->ex[word] & mask};
+        uint64_t ret[3] = {0, 0, 0};
+        if ((want[0] | want[1] | want[2]) != 0) {
+            int n = select_scan_word(wait, word * 64, want, ret);
+            if (n < 0) {
+                return n;
+            }
+            ready += n;
+        }
+        if (sets->ret_in != NULL) {
+            sets->ret_in[word] = ret[0];
+        }
+        if (sets->ret_out != NULL) {
+            sets->ret_out[word] = ret[1];
+        }
+        if (sets->ret_ex != NULL) {
+            sets->ret_ex[word] = ret[2];
+        }
+    }
+    return ready;
+}
+
+int vfs_do_select(int n, const struct select_sets *sets, ktime_t deadline)
+{
+    struct select_fds select = {.request = {.scan = select_scan},
+                                .sets = sets,
+                                .words = BITMAP_WORDS((unsigned)n),
+                                .last_mask = n % 64 == 0 ? ~0ull : BIT(n % 64) - 1};
+
+    return poll_run(&select.request, deadline);
+}
