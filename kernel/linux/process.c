@@ -117,7 +117,7 @@ SYSCALL1(exit_group, int, code)
 
 SYSCALL4(wait4, int, pid, int __user *, ustatus, int, options, struct rusage __user *, uusage)
 {
-    struct wait_request request = {.options = options | WEXITED};
+    struct wait_request request = {.options = options | WEXITED, .want_usage = uusage != NULL};
 
     if ((options & ~(int)(WNOHANG | WUNTRACED | WCONTINUED | __WNOTHREAD | __WCLONE | __WALL)) !=
         0) {
@@ -141,7 +141,8 @@ SYSCALL4(wait4, int, pid, int __user *, ustatus, int, options, struct rusage __u
 SYSCALL5(waitid, int, which, int, id, siginfo_t __user *, uinfo, int, options,
          struct rusage __user *, uusage)
 {
-    struct wait_request request = {.which = which, .id = id, .options = options};
+    struct wait_request request = {
+        .which = which, .id = id, .options = options, .want_usage = uusage != NULL};
 
     if ((options & ~(int)(WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | __WNOTHREAD |
                           __WCLONE | __WALL)) != 0 ||

@@ -33,6 +33,8 @@ void cpu_enter_user(void) __noreturn;
 
 /* arch_prctl(2): FS and GS base of the current thread. -EPERM: not a user address. */
 int cpu_set_user_tls(vaddr_t fs_base);
+/* The same for a thread that cpu_thread_init_user() has prepared and that has not run yet (CLONE_SETTLS). */
+int cpu_thread_set_tls(struct thread *thread, vaddr_t fs_base);
 int cpu_arch_prctl(int code, vaddr_t addr);
 
 /*

@@ -61,6 +61,8 @@ void machine_dump_frame(const struct trapframe *frame);
  *   void      trapframe_set_result(struct trapframe *, int64_t)
  *   int64_t   trapframe_result(const struct trapframe *)
  *   void      trapframe_restart_syscall(struct trapframe *)            step back over the system call instruction
+ *   void      trapframe_restart_block(struct trapframe *)              the same, to call restart_syscall(2) there
+ *   void      trapframe_set_sp(struct trapframe *, vaddr_t sp)
  *   void      trapframe_init_user(struct trapframe *, vaddr_t pc, vaddr_t sp)   all other registers zero
  *   struct trapframe *thread_trapframe(struct thread *)                the user frame at the top of its kernel stack
  */

@@ -10,12 +10,12 @@ struct vmspace *process_vm_get(struct process *process)
 {
     struct vmspace *vm;
 
-    spin_lock(&process_tree_lock);
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
     vm = process->leader->vm;
     if (vm != NULL && !refcount_get_unless_zero(&vm->refs)) {
         vm = NULL;
     }
-    spin_unlock(&process_tree_lock);
+    spin_unlock_irqrestore(&process_tree_lock, flags);
     return vm;
 }
 
@@ -23,12 +23,12 @@ struct fdtable *process_files_get(struct process *process)
 {
     struct fdtable *files;
 
-    spin_lock(&process_tree_lock);
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
     files = process->leader->files;
     if (files != NULL && !refcount_get_unless_zero(&files->refs)) {
         files = NULL;
     }
-    spin_unlock(&process_tree_lock);
+    spin_unlock_irqrestore(&process_tree_lock, flags);
     return files;
 }
 
@@ -36,11 +36,11 @@ struct fs_context *process_fs_get(struct process *process)
 {
     struct fs_context *fs;
 
-    spin_lock(&process_tree_lock);
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
     fs = process->leader->fs;
     if (fs != NULL && !refcount_get_unless_zero(&fs->refs)) {
         fs = NULL;
     }
-    spin_unlock(&process_tree_lock);
+    spin_unlock_irqrestore(&process_tree_lock, flags);
     return fs;
 }

@@ -1,9 +1,10 @@
 /*
- * Processes: what threads share: identity, family, signals, limits, times.
+ * Processes: what threads share: identity, family, signals, limits, times. One thread each, so far.
  *
- * Locks:  T the process tree lock (rwsem-like spinlock `process_tree_lock`): family, groups, sessions
- *         S process->siglock (spin, irqsave): signal state      I immutable      a atomic
- * Order: tree lock -> siglock -> run queue lock.
+ * Locks:  T process_tree_lock (spin, irqsave: signals to groups come from interrupts): family, groups, sessions, and what /proc reads
+ *           of the main thread (vm, files, fs)
+ *         S process->siglock (spin, irqsave): signal state      I immutable      a atomic      o the process' own thread
+ * Order: tree lock -> siglock of the child -> siglock of its parent -> wait queue -> run queue lock.
  */
 #pragma once
 
@@ -27,66 +28,97 @@ struct signal_action {
     uint64_t mask;
 };
 
+/*
+ * What a process does on each signal. fork shares the table until one side changes it (copy on write), so that it costs a
+ * reference; with CLONE_SIGHAND both mean the same table for good.
+ */
+struct signal_actions {
+    struct refcount refs;
+    bool together;        /* [I once shared] CLONE_SIGHAND: changes are for all */
+    struct spinlock lock; /* changes, when together */
+    struct signal_action action[SIGNAL_COUNT]; /* [S] of the only process, or lock */
+};
+
 struct signal_queued {
     struct list_node node;
+    struct user *accounted; /* RLIMIT_SIGPENDING */
     siginfo_t info;
-    struct cred *accounted; /* RLIMIT_SIGPENDING */
 };
 
 /* Pending signals of a process or a thread. */
 struct signal_pending {
-    uint64_t set;            /* [S] bit signo-1 */
-    struct list_node queue;  /* [S] struct signal_queued; a set bit without an entry has no info (memory was short) */
+    uint64_t set; /* [S] bit signo-1 */
+    struct list_node
+        queue; /* [S] struct signal_queued; a set bit without an entry has no info (memory was short) */
 };
 
 enum process_state { PROCESS_LIVE, PROCESS_ZOMBIE, PROCESS_DEAD };
 
+/* RLIMIT_CPU, ITIMER_VIRTUAL and ITIMER_PROF are looked at by the tick only when one of them is set. */
+struct cpu_timers {
+    bool active;                       /* [a] */
+    ktime_t prof_value, prof_interval; /* [S] ns left */
+    ktime_t virt_value, virt_interval; /* [S] */
+    ktime_t next_xcpu;                 /* [S] CPU time of the next SIGXCPU */
+};
+
 struct process {
     struct refcount refs;
-    struct pid *pid;               /* [I] */
-    struct thread *leader;         /* [I] main thread */
-    struct list_node threads;      /* [T] */
-    unsigned nthreads;             /* [T] live */
-    enum process_state state;      /* [T] */
+    struct pid *pid;          /* [I] referenced */
+    struct thread *leader;    /* [I] main thread, referenced */
+    unsigned nthreads;        /* [T] live */
+    enum process_state state; /* [T] */
 
-    struct process *parent;        /* [T] reaper once orphaned */
-    struct list_node children;     /* [T] */
-    struct list_node sibling;      /* [T] */
-    struct pid *group, *session;   /* [T] referenced */
+    struct process *parent;                    /* [T] reaper once orphaned; NULL: process 1 */
+    int parent_nr;                             /* [a] its number, for getppid(2) */
+    struct list_node children;                 /* [T] */
+    struct list_node sibling;                  /* [T] */
+    struct pid *group, *session;               /* [T] referenced */
     struct list_node group_node, session_node; /* [T] */
-    bool session_leader;           /* [T] */
-    void *tty;                     /* [T] controlling terminal of the session (struct tty), referenced by the session leader */
-    struct wait_queue child_wait;  /* wait4: a child changed state */
-    struct wait_queue exit_wait;   /* vfork parent, pidfd */
-    bool vfork_done;               /* [a] */
-    bool did_exec;                 /* [T] setpgid's -EACCES */
-    bool child_subreaper;          /* [T] */
-    int pdeath_signal;             /* [T] */
+    void *
+        tty; /* [T] controlling terminal of the session (struct tty), referenced by the session leader */
+    struct wait_queue child_wait; /* wait4: a child changed state */
+    struct wait_queue exit_wait;  /* vfork parent, pidfd */
+    bool vfork_done;              /* [a] */
+    bool did_exec;                /* [T] setpgid's -EACCES */
+    bool child_subreaper;         /* [T] */
+    int pdeath_signal;            /* [T] */
+    int exit_code;                /* [T] wait status: code << 8, or signal | 0x80 for core */
+    int exit_signal;              /* [T] to the parent: SIGCHLD */
 
     struct spinlock siglock;
-    struct signal_action actions[SIGNAL_COUNT]; /* [S] */
-    struct signal_pending shared;  /* [S] */
-    struct signal_pending private; /* [S] main thread's own */
+    struct signal_actions *actions;        /* [S] referenced */
+    struct signal_pending shared;          /* [S] */
+    struct signal_pending private;         /* [S] main thread's own */
     uint64_t altstack_base, altstack_size; /* [o] sigaltstack of the thread */
-    uint32_t altstack_flags;
-    int stop_signal;               /* [S] group stop in effect */
-    bool stopped;                  /* [S] */
-    bool stop_reported, continued, continue_reported; /* [S] what wait4 has yet to tell */
-    int exit_code;                 /* [T] wait status: code << 8, or signal | 0x80 for core */
-    int exit_signal;               /* [I] to the parent: SIGCHLD */
-    bool group_exiting;            /* [S] */
+    uint32_t altstack_flags;               /* [o] */
+    int stop_signal;                       /* [S] of the stop in effect */
+    bool stopped;                          /* [S] */
+    bool stop_reported, continued;         /* [S] what wait4 has yet to tell, or told */
+    bool continue_untold;                  /* [S] the parent has not been signalled yet */
+    bool stop_dequeued; /* [S] a stop signal is being acted on; SIGCONT takes it back */
+    bool group_exiting; /* [S] */
+    bool unkillable;    /* [S] process 1: default actions do not touch it */
+    struct {
+        int trapno;
+        uint64_t error_code;
+        vaddr_t addr;
+    } fault; /* [o] of the last exception, for sigcontext */
 
-    struct rlimit64 limits[RLIM_NLIMITS]; /* [S] */
-    ktime_t start_time;            /* [I] monotonic */
+    struct rlimit64 limits[RLIM_NLIMITS];   /* [S] soft limits are read without it */
+    struct user *user;                      /* [o] whom the process is counted for */
+    ktime_t start_time;                     /* [I] monotonic */
     ktime_t child_user_ns, child_system_ns; /* [T] reaped children */
-    uint64_t child_minflt, child_majflt, child_maxrss;
-    struct timer real_timer;       /* ITIMER_REAL, alarm */
-    ktime_t real_interval;         /* [S] */
-    ktime_t prof_value, prof_interval, virt_value, virt_interval; /* [S] ns left */
-    uint32_t nsigqueued;           /* [a] */
-    uint32_t personality;
-    bool no_new_privs, keep_caps, dumpable;
-    int oom_score_adj;
+    uint64_t child_minflt, child_majflt, child_maxrss, child_nvcsw, child_nivcsw; /* [T] */
+    uint64_t maxrss;         /* [o] pages, of former images and at exit */
+    struct timer real_timer; /* ITIMER_REAL, alarm */
+    ktime_t real_interval;   /* [S] */
+    struct cpu_timers cpu_timers;
+    uint32_t __user
+        *set_child_tid;   /* [o] CLONE_CHILD_SETTID: written by the child itself before it starts */
+    uint32_t personality; /* [o] */
+    bool no_new_privs, dumpable;                          /* [o] */
+    int oom_score_adj;                                    /* [a] */
     uint64_t io_read_bytes, io_write_bytes, syscr, syscw; /* [a] /proc/PID/io */
 };
 
@@ -102,7 +134,7 @@ static inline struct process *process_get(struct process *process)
     return process;
 }
 void process_put(struct process *process);
-/* The live process with this number, referenced, or NULL. */
+/* The process with this number, alive or a zombie, referenced, or NULL. */
 struct process *process_find(int pid);
 void process_init(void);
 /*
@@ -115,9 +147,9 @@ extern struct process *process_init_task;
 
 /* clone(2), clone3(2) in process form; thread flags are -EINVAL for now and logged by name. Returns the child's pid. */
 struct clone_request {
-    uint64_t flags;        /* CLONE_* without the exit signal */
+    uint64_t flags; /* CLONE_* without the exit signal */
     int exit_signal;
-    uint64_t stack;        /* 0: the parent's stack pointer */
+    uint64_t stack; /* 0: the parent's stack pointer */
     uint64_t tls;
     int __user *parent_tid;
     uint32_t __user *child_tid;
@@ -128,15 +160,16 @@ int64_t process_clone(const struct clone_request *request);
 int process_exec(int dirfd, const char *path, const char __user *const __user *argv,
                  const char __user *const __user *envp, int flags);
 int process_exec_kernel(const char *path, const char *const *argv, const char *const *envp);
-void process_exit(int wait_status) __noreturn;      /* this thread and, as the last one, the process */
+void process_exit(int wait_status) __noreturn; /* this thread and, as the last one, the process */
 void process_exit_group(int wait_status) __noreturn;
 
 /* wait4(2) and waitid(2). which: as waitid's idtype. */
 struct wait_request {
-    int which;          /* P_ALL P_PID P_PGID P_PIDFD */
+    int which; /* P_ALL P_PID P_PGID P_PIDFD */
     int id;
-    int options;        /* WNOHANG WEXITED WSTOPPED WCONTINUED WNOWAIT __WALL ... */
-    int ret_status;     /* wait4's status word */
+    int options;     /* WNOHANG WEXITED WSTOPPED WCONTINUED WNOWAIT __WALL ... */
+    bool want_usage; /* fill ret_usage */
+    int ret_status;  /* wait4's status word */
     siginfo_t ret_info;
     struct rusage ret_usage;
 };
@@ -149,8 +182,9 @@ int process_getpgid(int pid);
 int process_getsid(int pid);
 int process_setsid(void);
 
-uint64_t process_limit(unsigned resource);           /* soft limit of the current process */
-int process_prlimit(int pid, unsigned resource, const struct rlimit64 *new, struct rlimit64 *ret_old);
+uint64_t process_limit(unsigned resource); /* soft limit of the current process */
+int process_prlimit(int pid, unsigned resource, const struct rlimit64 *new,
+                    struct rlimit64 *ret_old);
 
 /* Interval timers (setitimer(2)) of the current process: `which` is ITIMER_*. NULL new: only read. -EINVAL. */
 struct itimer {
@@ -169,5 +203,5 @@ struct fdtable *process_files_get(struct process *process);
 struct fs_context *process_fs_get(struct process *process);
 /* May the current thread inspect `target` (ptrace(2), "access mode checking")? */
 bool process_may_access(struct process *target);
-/* Walk for /proc and kill(-1): first live process with pid >= nr, referenced. */
+/* Walk for /proc and kill(-1): first process with pid >= nr, alive or a zombie, referenced. */
 struct process *process_next(int nr);

@@ -32,6 +32,7 @@ static int pid_last;                            /* [pid_lock] last number handed
 static struct slab_cache *pid_cache;
 
 const struct jobctl_ops *jobctl;
+void (*jobctl_session_exit_hook)(void);
 
 static void pid_construct(void *object)
 {

@@ -67,3 +67,5 @@ struct jobctl_ops {
         void); /* the controlling terminal of the current session, not referenced; or NULL */
 };
 extern const struct jobctl_ops *jobctl;
+/* The way back: set by terminals, called by kernel/proc when the current process, a session leader, exits. Thread context. */
+extern void (*jobctl_session_exit_hook)(void);

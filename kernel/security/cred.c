@@ -19,12 +19,14 @@ struct cred cred_init_user = {
     .cap_permitted = CAP_ALL,
     .cap_effective = CAP_ALL,
     .cap_bounding = CAP_ALL,
+    .user = &user_root,
 };
 
 void cred_put(struct cred *cred)
 {
     if (cred != NULL && refcount_put(&cred->refs)) {
         group_list_put(cred->groups);
+        user_put(cred->user);
         kfree(cred);
     }
 }
@@ -38,6 +40,7 @@ struct cred *cred_clone(const struct cred *cred)
     }
     memcpy(copy, cred, sizeof(*copy));
     refcount_init(&copy->refs, 1);
+    (void)user_get(copy->user);
     if (copy->groups != NULL) {
         refcount_get(&copy->groups->refs);
     }
@@ -48,6 +51,14 @@ void cred_commit(struct cred *cred)
 {
     struct cred *old = current_thread()->cred;
 
+    if (cred->user->uid != cred->uid) {
+        /* Without memory for it the account stays the old one's: limits are then a little off, nothing else. */
+        struct user *user = user_find(cred->uid);
+        if (user != NULL) {
+            user_put(cred->user);
+            cred->user = user;
+        }
+    }
     atomic_store_release(&current_thread()->cred, cred);
     cred_put(old);
 }

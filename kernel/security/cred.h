@@ -12,6 +12,24 @@ struct group_list {
     uint32_t gids[]; /* sorted */
 };
 
+/* What a real user ID uses, over all its processes: RLIMIT_NPROC and RLIMIT_SIGPENDING are about it. */
+struct user {
+    struct refcount refs;
+    uint32_t uid;         /* [I] */
+    struct user *next;    /* [table lock] */
+    uint32_t nprocesses;  /* [a] */
+    uint32_t nsigpending; /* [a] */
+};
+extern struct user user_root;
+/* The one of `uid`, referenced; NULL: no memory. Any context. */
+struct user *user_find(uint32_t uid);
+static inline struct user *user_get(struct user *user)
+{
+    refcount_get(&user->refs);
+    return user;
+}
+void user_put(struct user *user);
+
 struct cred {
     struct refcount refs;
     uint32_t uid, euid, suid, fsuid;
@@ -19,6 +37,7 @@ struct cred {
     uint64_t cap_permitted, cap_effective, cap_inheritable, cap_bounding, cap_ambient;
     uint32_t securebits;
     struct group_list *groups; /* NULL: none */
+    struct user *user;         /* of uid, referenced; cred_commit() sees to it */
 };
 
 extern struct cred cred_init_user; /* root with everything: init's */

@@ -91,14 +91,14 @@ static void signals_read(const struct proc_target *target, struct signals *ret)
     ret->ignored = 0;
     ret->caught = 0;
     for (unsigned i = 0; i < SIGNAL_COUNT; i++) {
-        uint64_t handler = process->actions[i].handler;
+        uint64_t handler = process->actions->action[i].handler;
         if (handler == (uint64_t)SIG_IGN) {
             ret->ignored |= BIT(i);
         } else if (handler != (uint64_t)SIG_DFL) {
             ret->caught |= BIT(i);
         }
     }
-    ret->nqueued = process->nsigqueued;
+    ret->nqueued = atomic_load_relaxed(&process->user->nsigpending);
     ret->limit = process->limits[RLIMIT_SIGPENDING].rlim_cur;
     spin_unlock_irqrestore(&process->siglock, flags);
 }

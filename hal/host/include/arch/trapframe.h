@@ -70,6 +70,18 @@ static inline void trapframe_restart_syscall(struct trapframe *frame)
     frame->rip -= 2;
 }
 
+/* Make it call restart_syscall(2) instead: for calls that have saved what is left to do. */
+static inline void trapframe_restart_block(struct trapframe *frame)
+{
+    frame->rax = 219; /* __NR_restart_syscall */
+    frame->rip -= 2;
+}
+
+static inline void trapframe_set_sp(struct trapframe *frame, vaddr_t sp)
+{
+    frame->rsp = sp;
+}
+
 #define USER_CS 0x33ull
 #define USER_SS 0x2bull
 
