@@ -14,8 +14,8 @@ struct inflate_sink {
     void *arg;
 };
 
-struct
-    inflate_state; /* about 40 KiB: window and tables; caller's memory of inflate_state_size() bytes */
+/* About 70 KiB, window and tables: the caller's memory, of inflate_state_size() bytes. */
+struct inflate_state;
 size_t inflate_state_size(void);
 
 /*

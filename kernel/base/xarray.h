@@ -17,9 +17,11 @@ struct xarray_memory {
 };
 
 struct xarray {
-    struct xarray_node *root;
+    struct xarray_node
+        *root; /* a node with its low bit set, or the entry at index 0 when there is no other */
     const struct xarray_memory *memory;
-    uint64_t nentries;
+    uint64_t nentries : 61;
+    uint64_t root_marks : 3; /* marks of an entry that hangs on the root */
 };
 
 enum xarray_mark { XARRAY_MARK_0, XARRAY_MARK_1, XARRAY_MARK_2, XARRAY_NMARKS };
@@ -42,6 +44,7 @@ void *xarray_find_marked(const struct xarray *xa, uint64_t *index, uint64_t last
 /* First index at or after `from`, at most `last`, that holds nothing. Returns false when there is none. */
 bool xarray_find_free(const struct xarray *xa, uint64_t from, uint64_t last, uint64_t *ret_index);
 
+/* Marks are set on entries only: nothing happens where there is none. Storing over an entry keeps its marks. */
 void xarray_set_mark(struct xarray *xa, uint64_t index, enum xarray_mark mark);
 void xarray_clear_mark(struct xarray *xa, uint64_t index, enum xarray_mark mark);
 bool xarray_get_mark(const struct xarray *xa, uint64_t index, enum xarray_mark mark);
