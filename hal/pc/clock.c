@@ -15,6 +15,7 @@
 #include "kernel/base/string.h"
 #include "kernel/core/log.h"
 #include "kernel/core/param.h"
+#include "kernel/core/timer.h"
 #include "kernel/machine/init.h"
 #include "kernel/machine/io.h"
 #include "kernel/machine/preempt.h"
@@ -93,10 +94,34 @@ static void clock_publish(const struct clock_source *source)
     irq_restore(flags);
 }
 
+/* ---- a clock that wraps has to be read in time, even when nobody asks what time it is ---- */
+
+static struct {
+    struct timer timer;
+    ktime_t period_ns; /* 0: the clock does not wrap */
+    bool timers_work;
+} keeper;
+
+static void keeper_arm(void)
+{
+    if (keeper.timers_work && keeper.period_ns != 0) {
+        timer_arm(&keeper.timer, clock_monotonic_ns() + keeper.period_ns);
+    }
+}
+
+static void keeper_fire(struct timer *timer)
+{
+    (void)timer;
+    keeper_arm(); /* which reads the clock */
+}
+
 void clock_switch(const struct counter *counter)
 {
+    uint64_t wrap_ns = counter_wrap_ns(counter);
+
     clock_publish(&counter->source);
-    event_set_clock(counter);
+    keeper.period_ns = wrap_ns == UINT64_MAX ? 0 : (ktime_t)(wrap_ns / 2);
+    keeper_arm();
 }
 
 void clock_set_rate(struct counter *counter, uint64_t frequency_hz)
@@ -208,5 +233,8 @@ void machine_init_clocks(void)
 
 void machine_init_late(void)
 {
+    timer_init(&keeper.timer, keeper_fire);
+    keeper.timers_work = true;
+    keeper_arm();
     watchdog_start();
 }

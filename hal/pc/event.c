@@ -17,8 +17,6 @@
 static struct event_device *event; /* NULL: none yet */
 static struct rate_scale event_scale;
 static uint64_t event_max_ns; /* as far as it can be programmed at once */
-static bool event_endless;    /* it may be stopped: the clock does not wrap */
-static uint64_t clock_limit_ns = UINT64_MAX;
 
 static void lapic_program(uint64_t ticks)
 {
@@ -76,7 +74,7 @@ void clock_event_program(ktime_t deadline)
 {
     struct event_device *device = event;
 
-    if (deadline == KTIME_MAX && event_endless) {
+    if (deadline == KTIME_MAX) {
         device->stop();
         return;
     }
@@ -100,19 +98,7 @@ static void event_update(void)
     event_scale = rate_scale_compute(NS_PER_SECOND, event->frequency_hz);
     uint64_t device_max_ns =
         (uint64_t)((unsigned __int128)(event->max_ticks - 1) * NS_PER_SECOND / event->frequency_hz);
-    device_max_ns = MIN(device_max_ns, (uint64_t)INT64_MAX);
-    event_max_ns = MIN(device_max_ns, clock_limit_ns);
-    event_endless = clock_limit_ns == UINT64_MAX;
-}
-
-void event_set_clock(const struct counter *clock)
-{
-    uint64_t wrap_ns = counter_wrap_ns(clock);
-
-    clock_limit_ns = wrap_ns == UINT64_MAX ? UINT64_MAX : wrap_ns / 2;
-    if (event != NULL) {
-        event_update();
-    }
+    event_max_ns = MIN(device_max_ns, (uint64_t)INT64_MAX);
 }
 
 void event_tsc_rate_changed(uint64_t tsc_hz)

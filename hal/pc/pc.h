@@ -158,8 +158,6 @@ struct event_device {
 };
 /* Choose the event timer, once the clock runs. */
 void event_init(uint64_t lapic_hz);
-/* The clock counter must be read at least twice per wrap, so events come that often. */
-void event_set_clock(const struct counter *clock);
 void event_tsc_rate_changed(uint64_t tsc_hz);
 struct event_device *hpet_event(void); /* NULL: none */
 struct event_device *pit_event(void);
