@@ -63,7 +63,6 @@ void uart_console_register(struct uart *uart, bool replay)
     uart->log_console = (struct log_console){.name = uart->tty->name,
                                              .write = console_write,
                                              .replay = replay,
-                                             .replaces_early = !replay,
                                              .replaces_early = !replay};
     log_console_register(&uart->log_console);
 }
