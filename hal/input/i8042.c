@@ -351,6 +351,8 @@ static int i8042_probe(const struct boot_handoff *handoff)
     if (err < 0) {
         return err;
     }
+    while (keyboard_service()) { /* what came before interrupts were on raises none */
+    }
     input_set_leds = keyboard_set_leds;
     log_info("i8042: keyboard on irq %u, scan code set %u", KBD_IRQ, translates ? 1 : 2);
     return 0;

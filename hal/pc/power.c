@@ -19,10 +19,28 @@
 #define RESET_CONTROL_HARD 0x02u
 #define RESET_CONTROL_GO   0x04u
 
-void machine_power_off(void)
+static struct machine_shutdown *shutdowns; /* [a] pushed by registration, never removed */
+
+void machine_shutdown_register(struct machine_shutdown *shutdown)
+{
+    shutdown->next = atomic_load_relaxed(&shutdowns);
+    while (!atomic_cas(&shutdowns, &shutdown->next, shutdown)) {
+    }
+}
+
+static void shutdown_begin(void)
 {
     irq_disable();
     smp_stop_others();
+    for (struct machine_shutdown *each = atomic_load_acquire(&shutdowns); each != NULL;
+         each = each->next) {
+        each->fn(each);
+    }
+}
+
+void machine_power_off(void)
+{
+    shutdown_begin();
     acpi_power_off();
     log_write(LOG_EMERG, "power: the machine does not turn itself off: it is safe to do so now");
     cpu_halt_forever();
@@ -60,11 +78,16 @@ static void reset_by_triple_fault(void)
 
 void machine_reset(void)
 {
-    irq_disable();
-    smp_stop_others();
+    shutdown_begin();
     acpi_reset();
     reset_by_keyboard_controller();
     reset_by_chipset();
     reset_by_triple_fault();
+    cpu_halt_forever();
+}
+
+void machine_halt(void)
+{
+    shutdown_begin();
     cpu_halt_forever();
 }

@@ -58,8 +58,18 @@ static void console_write(struct log_console *console, const char *text, size_t 
     irq_restore(flags);
 }
 
+static void console_shutdown(struct machine_shutdown *shutdown)
+{
+    struct uart *uart = container_of(shutdown, struct uart, shutdown);
+
+    uart_send_polled(uart, NULL, 0);
+    uart_wait_sent(uart);
+}
+
 void uart_console_register(struct uart *uart, bool replay)
 {
+    uart->shutdown.fn = console_shutdown;
+    machine_shutdown_register(&uart->shutdown);
     uart->log_console = (struct log_console){.name = uart->tty->name,
                                              .write = console_write,
                                              .replay = replay,

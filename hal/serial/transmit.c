@@ -85,11 +85,16 @@ size_t uart_send_locked(struct uart *uart, const uint8_t *data, size_t len_bytes
     return done;
 }
 
-static void poll_empty(struct uart *uart)
+static void poll_status(struct uart *uart, uint8_t bit)
 {
-    for (unsigned i = 0; i < POLL_TRIES && !(uart_read(uart, UART_LSR) & UART_LSR_THRE); i++) {
+    for (unsigned i = 0; i < POLL_TRIES && !(uart_read(uart, UART_LSR) & bit); i++) {
         cpu_relax();
     }
+}
+
+void uart_wait_sent(struct uart *uart)
+{
+    poll_status(uart, UART_LSR_TEMT);
 }
 
 void uart_send_polled(struct uart *uart, const uint8_t *data, size_t len_bytes)
@@ -98,12 +103,12 @@ void uart_send_polled(struct uart *uart, const uint8_t *data, size_t len_bytes)
     uint32_t n;
 
     while ((n = ring_read(&uart->tx, chunk, uart->fifo_bytes)) > 0) {
-        poll_empty(uart);
+        poll_status(uart, UART_LSR_THRE);
         tx_load_locked(uart, chunk, n);
     }
     for (size_t done = 0; done < len_bytes; done += n) {
         n = (uint32_t)MIN(len_bytes - done, (size_t)uart->fifo_bytes);
-        poll_empty(uart);
+        poll_status(uart, UART_LSR_THRE);
         tx_load_locked(uart, data + done, n);
     }
 }

@@ -14,6 +14,7 @@
 #include "kernel/dev/tty.h"
 #include "kernel/machine/io.h"
 #include "kernel/machine/irq.h"
+#include "kernel/machine/power.h"
 #include "kernel/sync/spinlock.h"
 
 #define UART_CLOCK_HZ   115200u /* divisor 1 */
@@ -42,6 +43,7 @@ struct uart {
     struct tty *tty; /* [I] */
     struct irq_handler irq_handler;
     struct log_console log_console;
+    struct machine_shutdown shutdown;
 };
 
 static inline uint8_t uart_read(const struct uart *uart, unsigned reg)
@@ -71,6 +73,8 @@ void uart_pump_locked(struct uart *uart, size_t limit_bytes);
 size_t uart_send_locked(struct uart *uart, const uint8_t *data, size_t len_bytes, bool use_reserve);
 /* Send everything the ring holds by polling, then these bytes. Works with the lock held by somebody who will not run again. */
 void uart_send_polled(struct uart *uart, const uint8_t *data, size_t len_bytes);
+/* Wait until the last bit has left the chip. Bounded. */
+void uart_wait_sent(struct uart *uart);
 
 /* ---- receive.c ---- */
 void uart_input_init(struct uart *uart);
