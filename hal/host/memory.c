@@ -33,7 +33,8 @@ static void die(const char *what)
 /* Address space that nothing else uses and that traps until something is shown there. */
 static void *reserve(uint64_t len, uint64_t align)
 {
-    uint8_t *at = mmap(NULL, len + align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uint8_t *at =
+        mmap(NULL, len + align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (at == MAP_FAILED) {
         die("host: mmap");
@@ -43,16 +44,16 @@ static void *reserve(uint64_t len, uint64_t align)
 
 void host_memory_show(vaddr_t va, paddr_t pa, uint64_t len)
 {
-    if (mmap((void *)va, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, memory_fd, (off_t)pa) ==
-        MAP_FAILED) {
+    if (mmap((void *)va, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, memory_fd,
+             (off_t)pa) == MAP_FAILED) {
         die("host: mmap");
     }
 }
 
 void host_memory_hide(vaddr_t va, uint64_t len)
 {
-    if (mmap((void *)va, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) ==
-        MAP_FAILED) {
+    if (mmap((void *)va, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
+             -1, 0) == MAP_FAILED) {
         die("host: mmap");
     }
 }

@@ -172,12 +172,14 @@ int mmu_map_huge(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags
     return err;
 }
 
-int mmu_map_pages(struct mmu_space *space, vaddr_t va, struct page **pages, unsigned n, unsigned flags)
+int mmu_map_pages(struct mmu_space *space, vaddr_t va, struct page **pages, unsigned n,
+                  unsigned flags)
 {
     int mapped = 0;
 
     for (unsigned i = 0; i < n; i++) {
-        if (pages[i] != NULL && mmu_map(space, va + i * PAGE_SIZE, page_to_phys(pages[i]), flags) == 0) {
+        if (pages[i] != NULL &&
+            mmu_map(space, va + i * PAGE_SIZE, page_to_phys(pages[i]), flags) == 0) {
             mapped++;
         } else {
             pages[i] = NULL;
@@ -269,8 +271,8 @@ struct walk {
     size_t count;
 };
 
-static void walk_table(struct walk *walk, uint64_t *table, unsigned level, vaddr_t base, vaddr_t start,
-                       vaddr_t end)
+static void walk_table(struct walk *walk, uint64_t *table, unsigned level, vaddr_t base,
+                       vaddr_t start, vaddr_t end)
 {
     for (unsigned i = 0; i < ENTRIES && walk->err == 0; i++) {
         vaddr_t va = base + i * LEVEL_SIZE(level);

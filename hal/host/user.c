@@ -140,8 +140,8 @@ int user_cmpxchg_u32(uint32_t __user *addr, uint32_t expected, uint32_t desired,
         return -EFAULT;
     }
     *ret_old = expected;
-    (void)__atomic_compare_exchange_n((uint32_t *)(void *)at, ret_old, desired, false, __ATOMIC_SEQ_CST,
-                                      __ATOMIC_SEQ_CST);
+    (void)__atomic_compare_exchange_n((uint32_t *)(void *)at, ret_old, desired, false,
+                                      __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     return 0;
 }
 

@@ -4,7 +4,7 @@
  *     DEFINE_PER_CPU(struct foo_cache, foo_cache);
  *     preempt_disable();  struct foo_cache *c = this_cpu_ptr(foo_cache);  ...  preempt_enable();
  *
- * The linked copy is CPU 0's own. machine_init_cpu() allocates the others.
+ * The linked copy is CPU 0's own, in use long before the others exist; theirs start as zeros.
  */
 #pragma once
 
@@ -12,8 +12,13 @@
 
 #include "kernel/machine/smp.h"
 
+#ifdef HOST_BUILD
+#define PER_CPU_SECTION "percpu" /* a name for which the linker defines start and end */
+#else
+#define PER_CPU_SECTION ".percpu"
+#endif
 #define DEFINE_PER_CPU(type, name)                                                                 \
-    __attribute__((section(".percpu"))) __typeof__(type) percpu_##name
+    __attribute__((section(PER_CPU_SECTION))) __typeof__(type) percpu_##name
 #define DECLARE_PER_CPU(type, name) extern __typeof__(type) percpu_##name
 
 /* Preemption is off, or the caller does not mind which CPU's copy it gets. */

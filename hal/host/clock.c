@@ -1,0 +1,119 @@
+/*
+ * Time on the host: CLOCK_MONOTONIC, or a clock that the test moves. The event timer fires when the test polls or advances.
+ */
+#include <time.h>
+
+#include "hal/host/host.h"
+#include "hal/host/private.h"
+#include "kernel/machine/clock.h"
+
+static bool manual;
+static int64_t manual_ns;
+static ktime_t event = KTIME_MAX;
+static uint64_t rtc_offset;
+
+static uint64_t host_now(void)
+{
+    struct timespec now;
+
+    if (manual) {
+        return (uint64_t)manual_ns;
+    }
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+}
+
+const struct clock_source *clock_source(void)
+{
+    static const struct clock_source source = {
+        .name = "host", .frequency_hz = 1000000000, .mult = 1, .shift = 0, .read = host_now};
+    return &source;
+}
+
+void clock_conversion_read(struct clock_conversion *ret_conversion)
+{
+    *ret_conversion = (struct clock_conversion){.mult = 1};
+}
+
+ktime_t clock_monotonic_ns(void)
+{
+    return (ktime_t)host_now();
+}
+
+uint64_t clock_rtc_read(void)
+{
+    return (uint64_t)time(NULL) + rtc_offset;
+}
+
+int clock_rtc_write(uint64_t unix_time_s)
+{
+    rtc_offset = unix_time_s - (uint64_t)time(NULL);
+    return 0;
+}
+
+void clock_event_program(ktime_t deadline)
+{
+    event = deadline;
+}
+
+const char *clock_event_name(void)
+{
+    return "host";
+}
+
+void clock_delay_us(unsigned us)
+{
+    if (manual) {
+        manual_ns += (int64_t)us * 1000;
+    } else {
+        struct timespec wait = {.tv_nsec = (long)us * 1000};
+        (void)nanosleep(&wait, NULL);
+    }
+}
+
+static void fire(void *arg)
+{
+    (void)arg;
+    machine_timer_interrupt();
+}
+
+bool host_clock_poll(void)
+{
+    if (event == KTIME_MAX || (ktime_t)host_now() < event) {
+        return false;
+    }
+    ktime_t due = event;
+    event = KTIME_MAX;
+    if (!host_run_interrupt(fire, NULL)) {
+        event = due;
+        return false;
+    }
+    return true;
+}
+
+void host_clock_set_manual(int64_t now_ns)
+{
+    manual = true;
+    manual_ns = now_ns;
+    event = KTIME_MAX;
+}
+
+bool host_clock_run_event(void)
+{
+    if (!manual || event == KTIME_MAX) {
+        return false;
+    }
+    if (event > manual_ns) {
+        manual_ns = event;
+    }
+    return host_clock_poll();
+}
+
+void host_clock_advance(int64_t ns)
+{
+    int64_t target = manual_ns + ns;
+
+    while (event <= target && host_clock_run_event()) {
+    }
+    manual_ns = target;
+}

@@ -1,0 +1,379 @@
+/*
+ * CPUs and threads of the host machine.
+ *
+ * A CPU is a host thread; CPU 0 is the main one. A kernel thread is a ucontext on a stack of the host's own, larger than KSTACK_SIZE
+ * because code under the sanitizers needs more. The address sanitizer is told about each switch.
+ */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "hal/host/host.h"
+#include "hal/host/private.h"
+#include "kernel/core/percpu.h"
+#include "kernel/core/timer.h"
+#include "kernel/machine/cpu.h"
+#include "kernel/machine/entry.h"
+#include "kernel/machine/irq.h"
+#include "kernel/machine/smp.h"
+#include "kernel/mm/arena.h"
+#include "kernel/sched/sched.h"
+
+#define STACK_BYTES (512u << 10)
+
+void __sanitizer_start_switch_fiber(void **fake_stack_save, const void *bottom, size_t size);
+void __sanitizer_finish_switch_fiber(void *fake_stack_save, const void **bottom_old,
+                                     size_t *size_old);
+
+extern char __start_percpu[] __attribute__((weak));
+extern char __stop_percpu[] __attribute__((weak));
+
+struct cpu host_cpus[HOST_MAX_CPUS] = {
+    [0] = {.self = &host_cpus[0],
+           .current = &boot_thread,
+           .idle = &boot_thread,
+           .preempt_count = PREEMPT_NO_RESCHED},
+};
+_Thread_local struct cpu *host_cpu = &host_cpus[0];
+_Thread_local bool host_irq_enabled = true;
+
+static unsigned ncpus = 1;
+
+/* ---- several CPUs ---- */
+
+unsigned cpu_count(void)
+{
+    return ncpus;
+}
+
+unsigned cpu_count_possible(void)
+{
+    return HOST_MAX_CPUS;
+}
+
+struct cpu *cpu_by_id(unsigned id)
+{
+    return &host_cpus[id];
+}
+
+static void cpu_create(unsigned id)
+{
+    struct cpu *cpu = &host_cpus[id];
+    size_t size = (size_t)(__stop_percpu - __start_percpu);
+    struct thread *idle = calloc(1, sizeof(*idle));
+    char *copy = aligned_alloc(64, (size + 63) & ~(size_t)63);
+
+    if (idle == NULL || copy == NULL) {
+        abort();
+    }
+    memset(copy, 0, size);
+    *cpu = (struct cpu){
+        .self = cpu, .id = id, .current = idle, .idle = idle, .preempt_count = PREEMPT_NO_RESCHED};
+    cpu->percpu_offset = (uintptr_t)copy - (uintptr_t)__start_percpu;
+    idle->state = THREAD_RUNNABLE;
+    idle->cpu = id;
+    idle->prio = PRIO_IDLE;
+}
+
+void host_set_cpu_count(unsigned n)
+{
+    for (unsigned id = ncpus; id < n && id < HOST_MAX_CPUS; id++) {
+        if (host_cpus[id].self == NULL) {
+            cpu_create(id);
+        }
+    }
+    ncpus = n < HOST_MAX_CPUS ? n : HOST_MAX_CPUS;
+}
+
+void host_cpu_enter(unsigned id)
+{
+    host_cpu = &host_cpus[id];
+    host_irq_enabled = true;
+}
+
+struct cpu_job {
+    void (*fn)(void *arg, unsigned cpu);
+    void *arg;
+    unsigned cpu;
+};
+
+static void *cpu_job_main(void *arg)
+{
+    struct cpu_job *job = arg;
+
+    host_cpu_enter(job->cpu);
+    job->fn(job->arg, job->cpu);
+    return NULL;
+}
+
+void host_run_on_cpus(unsigned n, void (*fn)(void *arg, unsigned cpu), void *arg)
+{
+    pthread_t threads[HOST_MAX_CPUS];
+    struct cpu_job jobs[HOST_MAX_CPUS];
+
+    if (n > ncpus) {
+        host_set_cpu_count(n);
+    }
+    for (unsigned cpu = 1; cpu < n; cpu++) {
+        jobs[cpu] = (struct cpu_job){fn, arg, cpu};
+        if (pthread_create(&threads[cpu], NULL, cpu_job_main, &jobs[cpu]) != 0) {
+            abort();
+        }
+    }
+    fn(arg, 0);
+    for (unsigned cpu = 1; cpu < n; cpu++) {
+        (void)pthread_join(threads[cpu], NULL);
+    }
+}
+
+void smp_send_reschedule(unsigned id)
+{
+    (void)id; /* host CPUs other than 0 run no scheduler */
+}
+
+void smp_stop_others(void)
+{
+}
+
+/* ---- threads ---- */
+
+struct host_context {
+    ucontext_t context;
+    void *stack; /* NULL: the main stack */
+    size_t stack_size;
+    void *fake_stack; /* the address sanitizer's */
+    void (*entry)(void *arg);
+    void *arg;
+};
+
+static _Thread_local struct thread *switched_from;
+static struct host_context main_context;
+
+static struct host_context *context_of(struct thread *thread)
+{
+    if (thread->arch.context == NULL) { /* the boot thread, on the main stack */
+        pthread_attr_t attr;
+        if (pthread_getattr_np(pthread_self(), &attr) != 0 ||
+            pthread_attr_getstack(&attr, &main_context.stack, &main_context.stack_size) != 0) {
+            abort();
+        }
+        (void)pthread_attr_destroy(&attr);
+        thread->arch.context = &main_context;
+    }
+    return thread->arch.context;
+}
+
+static void context_main(void)
+{
+    struct host_context *context = context_of(current_thread());
+
+    __sanitizer_finish_switch_fiber(NULL, NULL, NULL);
+    context->entry(context->arg);
+    abort(); /* entry never returns */
+}
+
+void cpu_thread_init_kernel(struct thread *thread, void (*entry)(void *arg), void *arg)
+{
+    struct host_context *context = calloc(1, sizeof(*context));
+
+    if (context == NULL) {
+        abort();
+    }
+    context->stack =
+        mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (context->stack == MAP_FAILED || getcontext(&context->context) < 0 ||
+        mprotect(context->stack, PAGE_SIZE, PROT_NONE) < 0) {
+        abort();
+    }
+    context->stack_size = STACK_BYTES;
+    context->entry = entry;
+    context->arg = arg;
+    context->context.uc_stack.ss_sp = context->stack;
+    context->context.uc_stack.ss_size = STACK_BYTES;
+    makecontext(&context->context, context_main, 0);
+    thread->arch.context = context;
+}
+
+static void user_thread_main(void *arg)
+{
+    (void)arg;
+    machine_thread_started();
+    fputs("host: there is no user mode to return to\n", stderr);
+    abort();
+}
+
+int cpu_thread_init_user(struct thread *thread, const struct trapframe *frame)
+{
+    cpu_thread_init_kernel(thread, user_thread_main, NULL);
+    *thread_trapframe(thread) = *frame;
+    thread_trapframe(thread)->rax = 0;
+    return 0;
+}
+
+void cpu_thread_fini(struct thread *thread)
+{
+    struct host_context *context = thread->arch.context;
+
+    if (context != NULL && context != &main_context) {
+        (void)munmap(context->stack, context->stack_size);
+        free(context);
+    }
+    thread->arch.context = NULL;
+}
+
+struct trapframe *thread_trapframe(struct thread *thread)
+{
+    static struct trapframe boot_frame;
+
+    if (thread->stack == NULL) {
+        return &boot_frame;
+    }
+    return (struct trapframe *)(void *)((uint8_t *)thread->stack + KSTACK_SIZE -
+                                        sizeof(struct trapframe));
+}
+
+struct thread *cpu_switch(struct thread *prev, struct thread *next)
+{
+    struct host_context *from = context_of(prev);
+    struct host_context *to = context_of(next);
+
+    switched_from = prev;
+    host_cpu->current = next;
+    __sanitizer_start_switch_fiber(prev->state == THREAD_DEAD ? NULL : &from->fake_stack, to->stack,
+                                   to->stack_size);
+    (void)swapcontext(&from->context, &to->context);
+    __sanitizer_finish_switch_fiber(from->fake_stack, NULL, NULL);
+    return switched_from;
+}
+
+void cpu_thread_reset_user(void)
+{
+}
+
+void cpu_enter_user(void)
+{
+    fputs("host: there is no user mode to enter\n", stderr);
+    abort();
+}
+
+void cpu_idle(void)
+{
+    irq_enable();
+    (void)host_clock_poll();
+}
+
+void cpu_halt_forever(void)
+{
+    fflush(NULL);
+    abort();
+}
+
+void host_sched_init(void)
+{
+    static bool done;
+
+    if (!done) {
+        done = true;
+        timers_init();
+        sched_init();
+    }
+}
+
+void host_run_threads(void)
+{
+    do {
+        while (sched_nr_running() > 0) {
+            schedule();
+            (void)host_clock_poll();
+        }
+    } while (host_clock_run_event());
+}
+
+/* ---- interrupts ---- */
+
+static struct list_node lines[32];
+static bool lines_ready;
+
+bool host_run_interrupt(void (*fn)(void *arg), void *arg)
+{
+    if (!host_irq_enabled) {
+        return false;
+    }
+    host_irq_enabled = false;
+    preempt_count_add(PREEMPT_HARDIRQ_ONE);
+    host_cpu->irq_count++;
+    fn(arg);
+    preempt_count_sub(PREEMPT_HARDIRQ_ONE);
+    if (preempt_count() == 0) {
+        preempt_schedule_irq();
+    }
+    host_irq_enabled = true;
+    return true;
+}
+
+static struct list_node *line_list(unsigned line)
+{
+    if (!lines_ready) {
+        for (unsigned i = 0; i < ARRAY_SIZE(lines); i++) {
+            list_init(&lines[i]);
+        }
+        lines_ready = true;
+    }
+    return line < ARRAY_SIZE(lines) ? &lines[line] : NULL;
+}
+
+int irq_attach(unsigned line, unsigned flags, struct irq_handler *handler)
+{
+    struct list_node *list = line_list(line);
+
+    (void)flags;
+    if (list == NULL) {
+        return -22; /* EINVAL */
+    }
+    handler->count = 0;
+    list_push_back(list, &handler->node);
+    return 0;
+}
+
+void irq_detach(unsigned line, struct irq_handler *handler)
+{
+    (void)line;
+    list_remove(&handler->node);
+}
+
+static void line_raise(void *arg)
+{
+    struct irq_handler *handler, *next;
+
+    list_for_each_safe (handler, next, (struct list_node *)arg, node) {
+        handler->count += handler->fn(handler) == IRQ_HANDLED;
+    }
+}
+
+bool host_irq_raise(unsigned line)
+{
+    struct list_node *list = line_list(line);
+
+    return list != NULL && !list_empty(list) && host_run_interrupt(line_raise, list);
+}
+
+bool irq_describe(unsigned index, struct irq_info *ret_info)
+{
+    struct list_node *list = line_list(index);
+
+    if (list == NULL) {
+        return false;
+    }
+    memset(ret_info, 0, sizeof(*ret_info));
+    (void)snprintf(ret_info->label, sizeof(ret_info->label), "%u", index);
+    (void)snprintf(ret_info->chip, sizeof(ret_info->chip), "host");
+    struct irq_handler *handler;
+    list_for_each (handler, list, node) {
+        ret_info->count += handler->count;
+    }
+    return true;
+}
