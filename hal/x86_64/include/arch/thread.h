@@ -4,8 +4,9 @@
 #include "kernel/base/types.h"
 
 struct arch_thread {
-    uintptr_t sp;       /* kernel stack pointer while switched out */
-    uint64_t fs_base;   /* user segment bases while switched out */
+    uintptr_t sp;     /* kernel stack pointer while switched out */
+    uint64_t fs_base; /* user segment bases while switched out */
     uint64_t gs_base;
-    void *fpu;          /* XSAVE area, NULL for kernel threads */
+    void *fpu;        /* save area (XSAVE or FXSAVE format), NULL for kernel threads */
+    uint32_t fpu_cpu; /* CPU whose registers held the state last; ~0: none */
 };

@@ -1,0 +1,343 @@
+/*
+ * FPU state (Intel SDM volume 1, chapter 13; volume 3, chapter 13).
+ *
+ * Save areas have the standard XSAVE format (x87 and SSE in the first 512 bytes, header of 64, then AVX and what else XCR0 holds), or
+ * the 512 bytes of FXSAVE on CPUs without XSAVE. A thread's area is only written by the CPU that runs it.
+ *
+ * Signal frames hold the same format with Linux's marks (asm/sigcontext.h): struct _fpx_sw_bytes in the reserved bytes at 464, and
+ * FP_XSTATE_MAGIC2 behind the end.
+ */
+#include "hal/x86_64/fpu.h"
+
+#include <asm/sigcontext.h>
+
+#include "hal/x86_64/features.h"
+#include "hal/x86_64/percpu.h"
+#include "hal/x86_64/regs.h"
+#include "kernel/base/string.h"
+#include "kernel/core/panic.h"
+#include "kernel/machine/preempt.h"
+#include "kernel/machine/user.h"
+#include "kernel/mm/slab.h"
+#include "kernel/sched/thread.h"
+
+#define XSTATE_X87 0x1ull
+#define XSTATE_SSE 0x2ull
+#define XSTATE_AVX 0x4ull
+#define XSTATE_512 0xe0ull /* AVX-512: opmask, ZMM halves, upper ZMM */
+
+#define LEGACY_BYTES 512u
+#define HEADER_BYTES 64u
+#define CONTIGUOUS_BYTES                                                                           \
+    832u /* up to AVX there are no gaps, which could leak what the memory held before */
+#define SW_BYTES_AT     464u
+#define MXCSR_INITIAL   0x1f80u
+#define CONTROL_INITIAL 0x037fu
+
+struct fpu_area {
+    uint16_t control, status;
+    uint8_t tag, reserved0;
+    uint16_t opcode;
+    uint64_t ip, dp;
+    uint32_t mxcsr, mxcsr_mask;
+    uint8_t registers[384];
+    uint8_t reserved1[96];
+    uint64_t xstate_bv; /* header: XSAVE only */
+    uint64_t xcomp_bv;
+    uint64_t header_reserved[6];
+};
+_Static_assert(offsetof(struct fpu_area, xstate_bv) == LEGACY_BYTES, "SDM volume 1, 13.4.2");
+_Static_assert(offsetof(struct fpu_area, mxcsr) == 24, "SDM volume 1, table 10-2");
+
+static size_t area_size __ro_after_init = LEGACY_BYTES;
+static uint64_t xstate_mask __ro_after_init;
+static uint32_t mxcsr_mask __ro_after_init = 0xffbf;
+static struct slab_cache *area_cache __ro_after_init;
+
+size_t fpu_area_size(void)
+{
+    return area_size;
+}
+
+static void fxsave(void *area)
+{
+    __asm__ volatile("fxsaveq (%0)" : : "r"(area) : "memory");
+}
+
+static void save(void *area)
+{
+    if (likely(cpu_features.xsaveopt)) {
+        __asm__ volatile("xsaveopt64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u) : "memory");
+    } else if (cpu_features.xsave) {
+        __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u) : "memory");
+    } else {
+        fxsave(area);
+    }
+}
+
+/* Without the optimisation that leaves components in their initial state unwritten. */
+static void save_whole(void *area)
+{
+    if (likely(cpu_features.xsave)) {
+        __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u) : "memory");
+    } else {
+        fxsave(area);
+    }
+}
+
+/* The area is one that save() wrote or fpu_signal_restore() checked: this cannot fault. */
+static void restore(const void *area)
+{
+    if (likely(cpu_features.xsave)) {
+        __asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u) : "memory");
+    } else {
+        __asm__ volatile("fxrstorq (%0)" : : "r"(area) : "memory");
+    }
+}
+
+static void area_reset(struct fpu_area *area)
+{
+    if (!cpu_features.xsave) {
+        memset(area, 0, LEGACY_BYTES);
+    } else {
+        /* Components whose bit is clear are initialised by XRSTOR, whatever the area holds; MXCSR is always read. */
+        memset(&area->xstate_bv, 0, HEADER_BYTES);
+        area->mxcsr_mask = mxcsr_mask;
+    }
+    area->control = CONTROL_INITIAL;
+    area->mxcsr = MXCSR_INITIAL;
+}
+
+void __init fpu_init_cpu(void)
+{
+    if (cpu_features.xsave) {
+        xcr0_write(xstate_mask);
+    }
+    __asm__ volatile("fninit");
+}
+
+void __init fpu_init(void)
+{
+    struct fpu_area *probe;
+
+    if (cpu_features.xsave) {
+        struct cpuid_regs r = cpuid_read(13, 0);
+        uint64_t offered = ((uint64_t)r.edx << 32) | r.eax;
+
+        xstate_mask = offered & (XSTATE_X87 | XSTATE_SSE | XSTATE_AVX);
+        if ((offered & XSTATE_512) == XSTATE_512 && (xstate_mask & XSTATE_AVX) != 0) {
+            xstate_mask |= XSTATE_512;
+        }
+        xcr0_write(xstate_mask);
+        area_size = cpuid_read(13, 0).ebx; /* for what XCR0 holds now */
+    }
+    area_cache = slab_cache_create("fpu", area_size, 64, 0, NULL);
+    BUG_ON(area_cache == NULL);
+    probe = fpu_area_create();
+    BUG_ON(probe == NULL);
+    fxsave(probe);
+    if (probe->mxcsr_mask != 0) {
+        mxcsr_mask = probe->mxcsr_mask;
+    }
+    fpu_area_destroy(probe);
+}
+
+void *fpu_area_create(void)
+{
+    struct fpu_area *area = slab_alloc(area_cache, area_size > CONTIGUOUS_BYTES ? ALLOC_ZERO : 0);
+
+    if (area != NULL) {
+        area_reset(area);
+    }
+    return area;
+}
+
+void fpu_area_destroy(void *area)
+{
+    slab_free(area_cache, area);
+}
+
+static bool is_live(const struct thread *thread)
+{
+    return (atomic_load_relaxed(&thread->work) & THREAD_WORK_FPU) == 0;
+}
+
+static void set_not_live(struct thread *thread)
+{
+    (void)__atomic_fetch_or(&thread->work, THREAD_WORK_FPU, __ATOMIC_RELAXED);
+}
+
+void fpu_reset_current(void)
+{
+    struct thread *thread = current_thread();
+
+    area_reset(thread->arch.fpu);
+    thread->arch.fpu_cpu = ~0u;
+    set_not_live(thread);
+}
+
+void fpu_copy_current(struct thread *child)
+{
+    struct thread *thread = current_thread();
+
+    child->arch.fpu_cpu = ~0u;
+    if (thread->arch.fpu == NULL) {
+        return; /* a kernel thread's child starts with the initial state */
+    }
+    preempt_disable();
+    if (is_live(thread)) {
+        save_whole(child->arch.fpu);
+    } else {
+        memcpy(child->arch.fpu, thread->arch.fpu, area_size);
+    }
+    preempt_enable();
+}
+
+void fpu_restore_current(void)
+{
+    struct thread *thread = current_thread();
+
+    restore(thread->arch.fpu);
+    this_cpu->fpu_owner = thread;
+    thread->arch.fpu_cpu = cpu_id();
+    thread_clear_work(thread, THREAD_WORK_FPU);
+}
+
+void fpu_switch_out(struct thread *prev)
+{
+    if (is_live(prev)) {
+        if (prev->state != THREAD_DEAD) {
+            save(prev->arch.fpu);
+        }
+        set_not_live(prev);
+    }
+}
+
+void fpu_switch_in(struct thread *next)
+{
+    /* The registers still hold what was saved when it left, if nobody loaded anything since, here. */
+    if (this_cpu->fpu_owner == next && next->arch.fpu_cpu == cpu_id()) {
+        thread_clear_work(next, THREAD_WORK_FPU);
+    }
+}
+
+uint32_t fpu_raised_exceptions(bool simd)
+{
+    uint32_t mxcsr;
+    uint16_t control, status;
+
+    if (simd) {
+        __asm__ volatile("stmxcsr %0" : "=m"(mxcsr));
+        return mxcsr & ~(mxcsr >> 7) & 0x3f;
+    }
+    __asm__ volatile("fnstcw %0; fnstsw %1" : "=m"(control), "=m"(status));
+    return status & ~control & 0x3f;
+}
+
+/* ---- signal frames ---- */
+
+size_t fpu_signal_size(void)
+{
+    return cpu_features.xsave ? area_size + FP_XSTATE_MAGIC2_SIZE : LEGACY_BYTES;
+}
+
+/* The state of the current thread in its own area, every component written out. */
+static struct fpu_area *area_current(void)
+{
+    struct thread *thread = current_thread();
+    uint64_t flags = irq_save();
+
+    if (!is_live(thread)) {
+        fpu_restore_current();
+    }
+    save_whole(thread->arch.fpu);
+    irq_restore(flags);
+    return thread->arch.fpu;
+}
+
+int fpu_signal_save(void __user *user_area)
+{
+    struct fpu_area *area = area_current();
+    uint32_t magic2 = FP_XSTATE_MAGIC2;
+    struct _fpx_sw_bytes sw = {
+        .magic1 = FP_XSTATE_MAGIC1,
+        .extended_size = (uint32_t)(area_size + FP_XSTATE_MAGIC2_SIZE),
+        .xfeatures = xstate_mask,
+        .xstate_size = (uint32_t)area_size,
+    };
+
+    if (!cpu_features.xsave) {
+        memset(&sw, 0, sizeof(sw));
+        magic2 = 0;
+    }
+    memset((uint8_t *)area + 416, 0, 96); /* not part of any register */
+    memcpy((uint8_t *)area + SW_BYTES_AT, &sw, sizeof(sw));
+    if (copy_to_user(user_area, area, area_size) != 0) {
+        return -EFAULT;
+    }
+    if (cpu_features.xsave) {
+        return put_user(magic2, (uint32_t __user *)((uint8_t *)user_area + area_size));
+    }
+    return 0;
+}
+
+/* Make a save area that came from user memory harmless to XRSTOR (SDM volume 1, 13.8.1). */
+static void area_sanitise(struct fpu_area *area, bool extended)
+{
+    area->mxcsr &= mxcsr_mask;
+    if (!cpu_features.xsave) {
+        return;
+    }
+    area->xstate_bv = extended ? area->xstate_bv & xstate_mask : XSTATE_X87 | XSTATE_SSE;
+    area->xcomp_bv = 0;
+    memset(area->header_reserved, 0, sizeof(area->header_reserved));
+}
+
+/* True: the frame carries the whole extended state, as its marks say. */
+static int frame_is_extended(const uint8_t __user *user_area, bool *ret_extended)
+{
+    struct _fpx_sw_bytes sw;
+    uint32_t magic2;
+
+    *ret_extended = false;
+    if (!cpu_features.xsave) {
+        return 0;
+    }
+    if (copy_from_user(&sw, user_area + SW_BYTES_AT, sizeof(sw)) != 0) {
+        return -EFAULT;
+    }
+    if (sw.magic1 != FP_XSTATE_MAGIC1 || sw.xstate_size != area_size) {
+        return 0;
+    }
+    if (get_user(magic2, (const uint32_t __user *)(user_area + area_size)) != 0) {
+        return -EFAULT;
+    }
+    *ret_extended = magic2 == FP_XSTATE_MAGIC2;
+    return 0;
+}
+
+int fpu_signal_restore(const void __user *user_area)
+{
+    struct thread *thread = current_thread();
+    struct fpu_area *area = thread->arch.fpu;
+    bool extended;
+    int err;
+
+    /* From here on the area is the truth: a switch must not save registers over it. */
+    preempt_disable();
+    fpu_reset_current();
+    preempt_enable();
+    if (user_area == NULL) {
+        return 0;
+    }
+    err = frame_is_extended(user_area, &extended);
+    if (err == 0 && copy_from_user(area, user_area, extended ? area_size : LEGACY_BYTES) != 0) {
+        err = -EFAULT;
+    }
+    if (err < 0) {
+        area_reset(area);
+        return err;
+    }
+    area_sanitise(area, extended);
+    return 0;
+}
