@@ -180,9 +180,8 @@ int mmu_map_pages(struct mmu_space *space, vaddr_t va, struct page **pages, unsi
     for (unsigned i = 0; i < n; i++) {
         if (pages[i] != NULL &&
             mmu_map(space, va + i * PAGE_SIZE, page_to_phys(pages[i]), flags) == 0) {
-            mapped++;
-        } else {
             pages[i] = NULL;
+            mapped++;
         }
     }
     return mapped;

@@ -50,7 +50,11 @@ extern struct mmu_space mmu_kernel; /* the kernel half alone */
 int mmu_map(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags);
 /* Map one 2 MiB leaf; -EEXIST when the slot is in use, even by an empty table that is not wholly empty. */
 int mmu_map_huge(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags);
-/* Map n pages at once, pages[i] to va + i * PAGE_SIZE, skipping slots in use; returns how many were mapped. For fault-around. */
+/*
+ * Map n pages at once, pages[i] to va + i * PAGE_SIZE, for fault-around; returns how many were mapped. NULL entries and slots in use
+ * are skipped; each pages[i] that was mapped becomes NULL, so that what remains is the caller's to put. The run lies inside one
+ * HUGE_PAGE_SIZE-aligned block.
+ */
 struct page;
 int mmu_map_pages(struct mmu_space *space, vaddr_t va, struct page **pages, unsigned n, unsigned flags);
 /* What is mapped at va. False: nothing. *ret_flags gets MMU_*. */
