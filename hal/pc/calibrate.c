@@ -55,7 +55,7 @@ static void wait_ns(const struct counter *reference, uint64_t ns)
 
 static uint64_t rate_of(uint64_t count, uint64_t reference_count, uint64_t reference_hz)
 {
-    return (uint64_t)((unsigned __int128)count * reference_hz / reference_count);
+    return mul_div(count, reference_hz, reference_count);
 }
 
 static bool rates_agree(uint64_t a, uint64_t b)

@@ -11,7 +11,6 @@
  * Locks: `params` is written at boot and by the watchdog alone (hard interrupt, boot CPU); readers load it once.
  */
 #include "hal/pc/pc.h"
-#include "hal/pc/scale.h"
 #include "kernel/base/string.h"
 #include "kernel/core/log.h"
 #include "kernel/core/param.h"

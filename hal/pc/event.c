@@ -5,7 +5,6 @@
  * Locks: chosen at boot; each CPU programs with its interrupts off. HPET and PIT serve the boot CPU alone.
  */
 #include "hal/pc/pc.h"
-#include "hal/pc/scale.h"
 #include "kernel/base/errno.h"
 #include "kernel/base/string.h"
 #include "kernel/core/log.h"
@@ -96,9 +95,8 @@ const char *clock_event_name(void)
 static void event_update(void)
 {
     event_scale = rate_scale_compute(NS_PER_SECOND, event->frequency_hz);
-    uint64_t device_max_ns =
-        (uint64_t)((unsigned __int128)(event->max_ticks - 1) * NS_PER_SECOND / event->frequency_hz);
-    event_max_ns = MIN(device_max_ns, (uint64_t)INT64_MAX);
+    uint64_t max_ns = mul_div(event->max_ticks - 1, NS_PER_SECOND, event->frequency_hz);
+    event_max_ns = MIN(max_ns, (uint64_t)INT64_MAX);
 }
 
 void event_tsc_rate_changed(uint64_t tsc_hz)

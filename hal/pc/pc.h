@@ -4,6 +4,7 @@
 #pragma once
 
 #include "hal/acpi/acpi.h"
+#include "hal/pc/scale.h"
 #include "kernel/base/atomic.h"
 #include "kernel/machine/clock.h"
 
@@ -103,8 +104,7 @@ static inline uint64_t counter_wrap_ns(const struct counter *counter)
     if (counter->wrap.mask == UINT64_MAX || counter->source.frequency_hz == 0) {
         return UINT64_MAX;
     }
-    return (uint64_t)((unsigned __int128)counter->wrap.mask * 1000000000 /
-                      counter->source.frequency_hz);
+    return mul_div(counter->wrap.mask, 1000000000, counter->source.frequency_hz);
 }
 
 /* ---- the counters; init returns NULL when the machine has no such thing ---- */

@@ -26,3 +26,16 @@ static inline uint64_t rate_scale_apply(uint64_t count, uint32_t mult, uint32_t 
     __asm__("shrdq %b2, %1, %0" : "+r"(low) : "r"((uint64_t)(product >> 64)), "c"(shift) : "cc");
     return low;
 }
+
+/* a * b / c with a product of 128 bits; UINT64_MAX when the result does not fit, or c is 0. */
+static inline uint64_t mul_div(uint64_t a, uint64_t b, uint64_t c)
+{
+    unsigned __int128 product = (unsigned __int128)a * b;
+    uint64_t high = (uint64_t)(product >> 64), quotient = (uint64_t)product;
+
+    if (high >= c) {
+        return UINT64_MAX; /* the instruction would fault */
+    }
+    __asm__("divq %2" : "+a"(quotient), "+d"(high) : "r"(c) : "cc");
+    return quotient;
+}

@@ -53,8 +53,7 @@ static bool tsc_check(const struct clock_sample *now)
     if (ticks == 0) {
         return false; /* the reference stands still: no reason to believe either */
     }
-    uint64_t hz =
-        (uint64_t)((unsigned __int128)cycles * watchdog.reference->source.frequency_hz / ticks);
+    uint64_t hz = mul_div(cycles, watchdog.reference->source.frequency_hz, ticks);
     uint64_t off_hz = hz > expected_hz ? hz - expected_hz : expected_hz - hz;
     if (off_hz > expected_hz / DRIFT_FRACTION) {
         log_warn("clock: tsc ran at %llu kHz instead of %llu kHz by %s",

@@ -58,3 +58,12 @@ TEST(clock_scale, nothing_comes_of_a_rate_of_zero)
     EXPECT_EQ(scale.mult, 0);
     EXPECT_EQ(rate_scale_apply(12345, scale.mult, scale.shift), 0);
 }
+
+TEST(clock_scale, mul_div_uses_the_whole_product_and_saturates)
+{
+    EXPECT_EQ(mul_div(10000000000ull, 10000000000ull, 50000000000ull), 2000000000);
+    EXPECT_EQ(mul_div(UINT64_MAX, UINT64_MAX, UINT64_MAX), UINT64_MAX);
+    EXPECT_EQ(mul_div(UINT64_MAX, 3, 2), UINT64_MAX);
+    EXPECT_EQ(mul_div(5, 5, 0), UINT64_MAX);
+    EXPECT_EQ(mul_div(0, 5, 7), 0);
+}
