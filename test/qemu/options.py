@@ -45,6 +45,7 @@ class Options:
     reboot: bool = False            # False: a reset ends QEMU
     stopped: bool = False           # start with the CPUs stopped, gdb stub on gdb_port
     gdb_port: int | None = None
+    gdb_fd: int | None = None       # connected socket for the gdb stub
     extra: list = dataclasses.field(default_factory=list)    # raw QEMU arguments
 
 
@@ -187,6 +188,8 @@ def command_line(options):
     args += serial_arguments(options)
     if options.qmp_fd is not None:
         args += ['-chardev', chardev('qmp', f'fd:{options.qmp_fd}'), '-mon', 'chardev=qmp,mode=control']
+    if options.gdb_fd is not None:
+        args += ['-chardev', chardev('gdb', f'fd:{options.gdb_fd}'), '-gdb', 'chardev:gdb']
     if options.gdb_port is not None:
         args += ['-gdb', f'tcp:127.0.0.1:{options.gdb_port}']
     if options.stopped:

@@ -10,6 +10,7 @@ QEMU is a direct child that dies with this process, whatever ends it. A serial p
 time by a thread of its own, so that the guest never stalls; any other word is a backend of options.chardev(). Nothing listens on a
 network or in the file system: the ends are socket pairs.
 """
+import contextlib
 import ctypes
 import json
 import os
@@ -22,18 +23,12 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from errors import MachineError, Timeout  # noqa: E402
+from gdbstub import GdbStub  # noqa: E402
 from options import Options, OptionError, command_line  # noqa: E402,F401
 
 UEFI_TIMEOUT_S = 300  # firmware on a busy machine: slow, but good
 PR_SET_PDEATHSIG = 1
-
-
-class MachineError(Exception):
-    """QEMU did not do what was asked, told in one sentence."""
-
-
-class Timeout(MachineError):
-    """A wait came to its end."""
 
 
 class Port:
@@ -188,10 +183,11 @@ class Machine:
       port_logs files (paths) that get a copy of what each 'port' sends, by index; None: no copy
       stdin, stdout, stderr   for QEMU itself; its complaints are kept in `errors` by default
       monitor   False: no QMP
+      debugger  True: stopped_by_debugger() works
     """
 
     def __init__(self, qemu='qemu-system-x86_64', port_logs=(), stdin=subprocess.DEVNULL, stdout=None,
-                 stderr=subprocess.PIPE, monitor=True, **fields):
+                 stderr=subprocess.PIPE, monitor=True, debugger=False, **fields):
         self.options = Options(**fields)
         self.qemu = qemu
         self.ports = []
@@ -203,6 +199,8 @@ class Machine:
         self._monitor = monitor
         self._qmp = None
         self._qmp_socket = None
+        self._debugger = debugger
+        self._gdb_socket = None
 
     def argv(self):
         return [self.qemu] + command_line(self.options)
@@ -222,6 +220,10 @@ class Machine:
             self._qmp_socket, other = socket.socketpair()
             theirs.append(other)
             self.options.qmp_fd = other.fileno()
+        if self._debugger:
+            self._gdb_socket, other = socket.socketpair()
+            theirs.append(other)
+            self.options.gdb_fd = other.fileno()
         return theirs, ours
 
     def start(self):
@@ -230,6 +232,10 @@ class Machine:
             self.process = subprocess.Popen(self.argv(), pass_fds=[end.fileno() for end in theirs],
                                             preexec_fn=_die_with_parent, **self._streams)
         except FileNotFoundError as error:
+            for sock in ours + [self._qmp_socket, self._gdb_socket]:
+                if sock is not None:
+                    sock.close()
+            self._qmp_socket = self._gdb_socket = None
             raise MachineError(f'{self.qemu} is not installed') from error
         finally:
             for end in theirs:
@@ -242,7 +248,17 @@ class Machine:
             self.ports.append(Port(sock, f'serial {index}', log))
         if self.process.stderr is not None:
             threading.Thread(target=self._read_errors, daemon=True).start()
+        if self._gdb_socket is not None and not self.options.stopped:
+            GdbStub(self._gdb_socket).greet()
         return self
+
+    @contextlib.contextmanager
+    def stopped_by_debugger(self):
+        """The machine stands still inside the block; gives a GdbStub."""
+        stub = GdbStub(self._gdb_socket)
+        stub.stop()
+        yield stub
+        stub.go()
 
     def _read_errors(self):
         for line in self.process.stderr:
@@ -298,7 +314,9 @@ class Machine:
             self._qmp.close()
         elif self._qmp_socket is not None:
             self._qmp_socket.close()
-        self._qmp = self._qmp_socket = None
+        if self._gdb_socket is not None:
+            self._gdb_socket.close()
+        self._qmp = self._qmp_socket = self._gdb_socket = None
         for log in self._open_logs:
             log.close()
         self._open_logs = []
