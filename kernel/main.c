@@ -13,6 +13,7 @@
 #include "kernel/dev/driver.h"
 #include "kernel/dev/tty.h"
 #include "kernel/fs/initramfs.h"
+#include "kernel/ipc/pipe.h"
 #include "kernel/machine/entry.h"
 #include "kernel/machine/init.h"
 #include "kernel/mm/arena.h"
@@ -34,6 +35,7 @@ static void boot_thread_main(void *arg)
     machine_init_late();              /* the watch over the clock */
     vfs_init();                       /* dentry and inode caches, the anonymous superblock */
     mounts_init();                    /* the mount table */
+    pipes_init();                     /* pipes and FIFOs */
     vm_init();                        /* region caches, zero page, vDSO */
     process_init();                   /* process and signal caches, job control, pid 1's identity */
     tty_init();                       /* terminals, the console device, virtual terminals */

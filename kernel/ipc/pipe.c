@@ -1,0 +1,645 @@
+/*
+ * Pipes and FIFOs (pipe(7), fifo(7), POSIX.1-2017 read, write, open).
+ *
+ * A pipe is a ring of slots, each a page with a range of bytes in it. A write fills pages of its own, and adds to the last one when
+ * everything that does not fill a page fits there; so what is at most PIPE_BUF bytes long goes into one slot, whole or not at all.
+ * A read takes bytes from the oldest slots.
+ *
+ * Readers and writers sleep exclusively: one event wakes one of them, and who leaves something for another behind wakes the next.
+ * Wakes happen when the pipe stops being empty or full, after the lock is released, so that the woken do not run into it.
+ *
+ * Locking: pipe->lock (mutex) for the ring and the counts of openers; what the sleepers' conditions read is re-checked under it.
+ */
+#include "kernel/ipc/pipe.h"
+
+#include <asm/ioctls.h>
+#include <asm/signal.h>
+#include <linux/capability.h>
+
+#include "kernel/base/bitmap.h"
+#include "kernel/base/printf.h"
+#include "kernel/base/string.h"
+#include "kernel/core/panic.h"
+#include "kernel/mm/frame.h"
+#include "kernel/mm/kmalloc.h"
+#include "kernel/mm/slab.h"
+
+#define PIPE_SLOTS (PIPE_DEFAULT_BYTES / PAGE_SIZE)
+#define PIPE_MAX_BYTES                                                                             \
+    (1u << 20) /* proc(5), /proc/sys/fs/pipe-max-size: beyond it CAP_SYS_RESOURCE */
+#define PIPE_SPARES 2
+
+struct pipe_slot {
+    struct page *page;
+    uint32_t offset, len;
+    bool packet; /* O_DIRECT: a read takes all of it or drops the rest */
+};
+
+struct pipe {
+    struct mutex lock;
+    struct wait_queue read_wait;  /* bytes came, or the last writer went */
+    struct wait_queue write_wait; /* room came, or the last reader went */
+    struct wait_queue open_wait;  /* FIFOs: the other side opened */
+    struct pipe_slot *slots;      /* [lock] inline_slots or kmalloc'd */
+    uint32_t mask;                /* [lock] slots - 1 */
+    uint32_t head, tail;          /* [lock] free-running: next slot to fill, oldest filled one */
+    uint32_t readers, writers;    /* [lock] open ends */
+    uint32_t reads_opened, writes_opened; /* [lock] openings ever, for the rendezvous of FIFOs */
+    uint32_t files;   /* [inode->attr_lock] open files; the last one frees the pipe */
+    uint32_t nspares; /* [lock] */
+    struct page *spares[PIPE_SPARES]; /* [lock] drained pages, for the next writes */
+    struct pipe_slot inline_slots[PIPE_SLOTS];
+};
+
+static struct slab_cache *pipe_slab __ro_after_init;
+
+static void pipe_construct(void *object)
+{
+    struct pipe *pipe = object;
+
+    mutex_init(&pipe->lock, "pipe");
+    wait_queue_init(&pipe->read_wait);
+    wait_queue_init(&pipe->write_wait);
+    wait_queue_init(&pipe->open_wait);
+}
+
+static struct pipe *pipe_alloc(void)
+{
+    struct pipe *pipe = slab_alloc(pipe_slab, 0);
+
+    if (pipe != NULL) {
+        pipe->slots = pipe->inline_slots;
+        pipe->mask = PIPE_SLOTS - 1;
+        pipe->head = pipe->tail = 0;
+        pipe->readers = pipe->writers = 0;
+        pipe->reads_opened = pipe->writes_opened = 0;
+        pipe->files = 1;
+        pipe->nspares = 0;
+    }
+    return pipe;
+}
+
+static inline struct pipe_slot *pipe_slot(const struct pipe *pipe, uint32_t index)
+{
+    return &pipe->slots[index & pipe->mask];
+}
+
+static inline bool pipe_empty(const struct pipe *pipe)
+{
+    return READ_ONCE(pipe->head) == READ_ONCE(pipe->tail);
+}
+
+static inline bool pipe_full(const struct pipe *pipe)
+{
+    return READ_ONCE(pipe->head) - READ_ONCE(pipe->tail) > READ_ONCE(pipe->mask);
+}
+
+static void pipe_free(struct pipe *pipe)
+{
+    while (pipe->tail != pipe->head) {
+        page_put(pipe_slot(pipe, pipe->tail++)->page);
+    }
+    while (pipe->nspares > 0) {
+        page_put(pipe->spares[--pipe->nspares]);
+    }
+    if (pipe->slots != pipe->inline_slots) {
+        kfree(pipe->slots);
+    }
+    slab_free(pipe_slab, pipe);
+}
+
+static struct page *pipe_page_get(struct pipe *pipe)
+{
+    if (pipe->nspares > 0) {
+        return pipe->spares[--pipe->nspares];
+    }
+    return frame_alloc(0, 0, PAGE_KERNEL);
+}
+
+static void pipe_page_drop(struct pipe *pipe, struct page *page)
+{
+    if (pipe->nspares < PIPE_SPARES) {
+        pipe->spares[pipe->nspares++] = page;
+    } else {
+        page_put(page);
+    }
+}
+
+static inline void pipe_wake_readers(struct pipe *pipe)
+{
+    if (wait_queue_active(&pipe->read_wait)) {
+        wait_wake_n(&pipe->read_wait, 1, POLLIN | POLLRDNORM);
+    }
+}
+
+static inline void pipe_wake_writers(struct pipe *pipe)
+{
+    if (wait_queue_active(&pipe->write_wait)) {
+        wait_wake_n(&pipe->write_wait, 1, POLLOUT | POLLWRNORM);
+    }
+}
+
+/* ---- reading ---- */
+
+/* Move bytes of the oldest slot to `to`: their number, or -EFAULT. An emptied slot is freed. Lock held. */
+static ssize_t pipe_take(struct pipe *pipe, struct iov_iter *to)
+{
+    struct pipe_slot *slot = pipe_slot(pipe, pipe->tail);
+    uint32_t want = (uint32_t)MIN((size_t)slot->len, to->count);
+    size_t got = iov_copy_to(to, (uint8_t *)page_to_virt(slot->page) + slot->offset, want);
+
+    if (unlikely(got == 0)) {
+        return -EFAULT;
+    }
+    slot->offset += (uint32_t)got;
+    slot->len -= (uint32_t)got;
+    if (slot->len == 0 || slot->packet) {
+        pipe_page_drop(pipe, slot->page);
+        WRITE_ONCE(pipe->tail, pipe->tail + 1);
+    }
+    return (ssize_t)got;
+}
+
+/* Sleep until there is something to read or nobody to write it. The lock is released meanwhile. */
+static int pipe_wait_readable(struct pipe *pipe)
+{
+    mutex_unlock(&pipe->lock);
+    int err = wait_event_interruptible_exclusive(
+        &pipe->read_wait, !pipe_empty(pipe) || READ_ONCE(pipe->writers) == 0);
+    mutex_lock(&pipe->lock);
+    return err;
+}
+
+static ssize_t pipe_read(struct file *file, struct iov_iter *to, loff_t *pos)
+{
+    struct pipe *pipe = file->private;
+    ssize_t done = 0;
+    bool was_full = false, slept = false;
+
+    (void)pos;
+    if (unlikely(to->count == 0)) {
+        return 0;
+    }
+    mutex_lock(&pipe->lock);
+    for (;;) {
+        if (!pipe_empty(pipe)) {
+            bool packet = pipe_slot(pipe, pipe->tail)->packet;
+            was_full = was_full || pipe_full(pipe);
+            ssize_t got = pipe_take(pipe, to);
+            if (unlikely(got < 0)) {
+                done = done > 0 ? done : got;
+                break;
+            }
+            done += got;
+            if (to->count == 0 || packet) {
+                break;
+            }
+            continue;
+        }
+        if (done > 0 || pipe->writers == 0) {
+            break;
+        }
+        if ((file->flags & O_NONBLOCK) != 0) {
+            done = -EAGAIN;
+            break;
+        }
+        int err = pipe_wait_readable(pipe);
+        slept = true;
+        if (unlikely(err < 0) && pipe_empty(pipe)) {
+            done = err;
+            break;
+        }
+    }
+    bool wake_writer = was_full && !pipe_full(pipe);
+    bool wake_next = slept && !pipe_empty(pipe);
+    mutex_unlock(&pipe->lock);
+    if (wake_writer) {
+        pipe_wake_writers(pipe);
+    }
+    if (wake_next) {
+        pipe_wake_readers(pipe);
+    }
+    if (done > 0) {
+        file_accessed(file);
+    }
+    return done;
+}
+
+/* ---- writing ---- */
+
+/* Add what does not fill a page to the newest slot, if all of it fits there. Bytes added, 0 or -EFAULT. Lock held. */
+static ssize_t pipe_merge(struct pipe *pipe, struct iov_iter *from)
+{
+    struct pipe_slot *slot = pipe_slot(pipe, pipe->head - 1);
+    uint32_t tail_bytes = (uint32_t)(from->count & (PAGE_SIZE - 1));
+    uint32_t end = slot->offset + slot->len;
+
+    if (tail_bytes == 0 || slot->packet || end + tail_bytes > PAGE_SIZE) {
+        return 0;
+    }
+    size_t got = iov_copy_from(from, (uint8_t *)page_to_virt(slot->page) + end, tail_bytes);
+    if (unlikely(got < tail_bytes)) {
+        iov_revert(from, got);
+        return -EFAULT;
+    }
+    slot->len += tail_bytes;
+    return tail_bytes;
+}
+
+/* Fill a new slot. Bytes, -EFAULT or -ENOMEM. Lock held; the pipe is not full. */
+static ssize_t pipe_put(struct pipe *pipe, struct iov_iter *from, bool packet)
+{
+    struct page *page = pipe_page_get(pipe);
+    size_t want = MIN(from->count, (size_t)PAGE_SIZE);
+
+    if (unlikely(page == NULL)) {
+        return -ENOMEM;
+    }
+    size_t got = iov_copy_from(from, page_to_virt(page), want);
+    if (unlikely(got < want)) {
+        iov_revert(from, got);
+        pipe_page_drop(pipe, page);
+        return -EFAULT;
+    }
+    *pipe_slot(pipe, pipe->head) =
+        (struct pipe_slot){.page = page, .len = (uint32_t)want, .packet = packet};
+    WRITE_ONCE(pipe->head, pipe->head + 1);
+    return (ssize_t)want;
+}
+
+/* Full: let the readers know, and sleep until there is room or nobody to make any. */
+static int pipe_wait_writable(struct pipe *pipe, bool wake_reader)
+{
+    mutex_unlock(&pipe->lock);
+    if (wake_reader) {
+        pipe_wake_readers(pipe);
+    }
+    int err = wait_event_interruptible_exclusive(&pipe->write_wait,
+                                                 !pipe_full(pipe) || READ_ONCE(pipe->readers) == 0);
+    mutex_lock(&pipe->lock);
+    return err;
+}
+
+/* What a writer owes others when it is done. */
+struct pipe_wakes {
+    bool reader; /* bytes went into a pipe that readers may have found empty */
+    bool writer; /* we slept, so we may have taken the wake of another */
+};
+
+/* The body of pipe_write. Lock held. */
+static ssize_t pipe_write_locked(struct file *file, struct pipe *pipe, struct iov_iter *from,
+                                 struct pipe_wakes *wakes)
+{
+    bool packet = (file->flags & O_DIRECT) != 0;
+    bool broken = pipe->readers == 0;
+    ssize_t done = 0, got = 0;
+
+    if (!broken && !pipe_empty(pipe) && !packet) {
+        done = got = pipe_merge(pipe, from);
+    }
+    while (!broken && got >= 0 && from->count > 0) {
+        if (!pipe_full(pipe)) {
+            wakes->reader = wakes->reader || pipe_empty(pipe);
+            got = pipe_put(pipe, from, packet);
+            done += got > 0 ? got : 0;
+            continue;
+        }
+        got = -EAGAIN;
+        if ((file->flags & O_NONBLOCK) == 0) {
+            got = pipe_wait_writable(pipe, wakes->reader);
+            *wakes = (struct pipe_wakes){.writer = true};
+        }
+        broken = pipe->readers == 0;
+    }
+    if (broken) {
+        file_signal_current(SIGPIPE);
+        got = -EPIPE;
+    }
+    return done > 0 ? done : got;
+}
+
+static ssize_t pipe_write(struct file *file, struct iov_iter *from, loff_t *pos)
+{
+    struct pipe *pipe = file->private;
+    struct pipe_wakes wakes = {0};
+
+    (void)pos;
+    if (unlikely(from->count == 0)) {
+        return 0;
+    }
+    mutex_lock(&pipe->lock);
+    ssize_t result = pipe_write_locked(file, pipe, from, &wakes);
+    bool wake_next = wakes.writer && !pipe_full(pipe);
+    mutex_unlock(&pipe->lock);
+    if (wakes.reader) {
+        pipe_wake_readers(pipe);
+    }
+    if (wake_next) {
+        pipe_wake_writers(pipe);
+    }
+    if (result > 0) {
+        inode_touch(file->inode, ATTR_MTIME | ATTR_CTIME);
+    }
+    return result;
+}
+
+/* ---- the rest ---- */
+
+static uint32_t pipe_poll(struct file *file, struct poll_table *table)
+{
+    struct pipe *pipe = file->private;
+    uint32_t mask = 0;
+
+    if ((file->mode & FMODE_READ) != 0) {
+        poll_wait(table, &pipe->read_wait);
+        if (!pipe_empty(pipe)) {
+            mask |= POLLIN | POLLRDNORM;
+        }
+        /* A FIFO that no writer has opened since this reader came is not hung up: it has not begun. */
+        if (READ_ONCE(pipe->writers) == 0 && (uint64_t)file->pos != pipe->writes_opened) {
+            mask |= POLLHUP;
+        }
+    }
+    if ((file->mode & FMODE_WRITE) != 0) {
+        poll_wait(table, &pipe->write_wait);
+        if (!pipe_full(pipe)) {
+            mask |= POLLOUT | POLLWRNORM;
+        }
+        if (READ_ONCE(pipe->readers) == 0) {
+            mask |= POLLERR;
+        }
+    }
+    return mask;
+}
+
+static int64_t pipe_ioctl(struct file *file, unsigned cmd, uint64_t arg)
+{
+    struct pipe *pipe = file->private;
+    int bytes = 0;
+
+    if (cmd != FIONREAD) {
+        return -ENOTTY;
+    }
+    mutex_lock(&pipe->lock);
+    for (uint32_t i = pipe->tail; i != pipe->head; i++) {
+        bytes += (int)pipe_slot(pipe, i)->len;
+    }
+    mutex_unlock(&pipe->lock);
+    return put_user(bytes, (int __user *)arg);
+}
+
+/* Wake everybody: one side has closed for good. */
+static void pipe_wake_all(struct pipe *pipe)
+{
+    wait_wake_all(&pipe->read_wait, POLLIN | POLLRDNORM | POLLHUP | POLLERR);
+    wait_wake_all(&pipe->write_wait, POLLOUT | POLLWRNORM | POLLHUP | POLLERR);
+}
+
+/* An end goes. The last file takes the pipe along. */
+static void pipe_close_end(struct inode *inode, struct pipe *pipe, unsigned mode)
+{
+    mutex_lock(&pipe->lock);
+    pipe->readers -= (mode & FMODE_READ) != 0 ? 1 : 0;
+    pipe->writers -= (mode & FMODE_WRITE) != 0 ? 1 : 0;
+    bool alone = (pipe->readers == 0) != (pipe->writers == 0);
+    mutex_unlock(&pipe->lock);
+    if (alone) {
+        pipe_wake_all(pipe);
+    }
+    spin_lock(&inode->attr_lock);
+    bool last = --pipe->files == 0;
+    if (last) {
+        inode->private = NULL;
+    }
+    spin_unlock(&inode->attr_lock);
+    if (last) {
+        pipe_free(pipe);
+    }
+}
+
+static void pipe_release(struct file *file)
+{
+    pipe_close_end(file->inode, file->private, file->mode);
+}
+
+static int64_t pipe_resize(struct pipe *pipe, uint32_t slots)
+{
+    struct pipe_slot *fresh = kcalloc(slots, sizeof(*fresh));
+
+    if (fresh == NULL) {
+        return -ENOMEM;
+    }
+    mutex_lock(&pipe->lock);
+    uint32_t used = pipe->head - pipe->tail;
+    if (used > slots) {
+        mutex_unlock(&pipe->lock);
+        kfree(fresh);
+        return -EBUSY;
+    }
+    for (uint32_t i = 0; i < used; i++) {
+        fresh[i] = *pipe_slot(pipe, pipe->tail + i);
+    }
+    struct pipe_slot *old = pipe->slots == pipe->inline_slots ? NULL : pipe->slots;
+    pipe->slots = fresh;
+    pipe->mask = slots - 1;
+    pipe->tail = 0;
+    pipe->head = used;
+    mutex_unlock(&pipe->lock);
+    kfree(old);
+    pipe_wake_writers(pipe);
+    return (int64_t)slots * (int64_t)PAGE_SIZE;
+}
+
+int64_t pipe_get_size(struct file *file)
+{
+    if (!file_is_pipe(file)) {
+        return -EBADF;
+    }
+    const struct pipe *pipe = file->private;
+    return ((int64_t)READ_ONCE(pipe->mask) + 1) * (int64_t)PAGE_SIZE;
+}
+
+int64_t pipe_set_size(struct file *file, uint64_t size_bytes)
+{
+    if (!file_is_pipe(file)) {
+        return -EBADF;
+    }
+    if (size_bytes > BIT(31)) {
+        return -EINVAL;
+    }
+    uint64_t slots = BIT(log2_ceil(MAX(DIV_ROUND_UP(size_bytes, PAGE_SIZE), 1ull)));
+    if (slots * PAGE_SIZE > PIPE_MAX_BYTES && !current_has_cap(CAP_SYS_RESOURCE)) {
+        return -EPERM;
+    }
+    return pipe_resize(file->private, (uint32_t)slots);
+}
+
+static int64_t pipe_fcntl(struct file *file, unsigned cmd, uint64_t arg)
+{
+    switch (cmd) {
+    case F_GETPIPE_SZ:
+        return pipe_get_size(file);
+    case F_SETPIPE_SZ:
+        return pipe_set_size(file, (uint32_t)arg);
+    default:
+        return -EINVAL;
+    }
+}
+
+static const struct file_ops pipe_fops = {.release = pipe_release,
+                                          .read = pipe_read,
+                                          .write = pipe_write,
+                                          .poll = pipe_poll,
+                                          .ioctl = pipe_ioctl,
+                                          .fcntl = pipe_fcntl};
+
+static const struct file_ops no_pipe_fops;
+
+bool file_is_pipe(const struct file *file)
+{
+    return file->fops == &pipe_fops || file->fops == &fifo_fops;
+}
+
+int pipe_create(int flags, struct file **ret_read, struct file **ret_write)
+{
+    struct inode *inode = anon_inode_create(S_IFIFO | 0600);
+    struct pipe *pipe = pipe_alloc();
+    char name[32];
+    int err = -ENOMEM;
+
+    if (inode == NULL || pipe == NULL) {
+        goto free_both;
+    }
+    (void)ksnprintf(name, sizeof(name), "pipe:[%llu]", (unsigned long long)inode->ino);
+    flags &= O_NONBLOCK | O_DIRECT;
+    err = file_create_anonymous(inode_get(inode), name, &pipe_fops, flags & O_NONBLOCK, FMODE_READ,
+                                ret_read);
+    if (err < 0) {
+        goto free_both;
+    }
+    err = file_create_anonymous(inode_get(inode), name, &pipe_fops, flags | O_WRONLY, FMODE_WRITE,
+                                ret_write);
+    if (err < 0) {
+        goto put_read;
+    }
+    pipe->readers = pipe->writers = 1;
+    pipe->writes_opened = 1; /* differs from the read end's pos: hung up once the writer has gone */
+    pipe->files = 2;
+    inode->private = pipe;
+    (*ret_read)->private = pipe;
+    (*ret_write)->private = pipe;
+    inode_put(inode);
+    return 0;
+
+put_read:
+    (*ret_read)->fops = &no_pipe_fops; /* there is no pipe to release */
+    file_put(*ret_read);
+free_both:
+    if (pipe != NULL) {
+        pipe_free(pipe);
+    }
+    inode_put(inode);
+    return err;
+}
+
+/* ---- FIFOs ---- */
+
+/* The pipe behind a FIFO, counted for one more file; made by the first. NULL: no memory. */
+static struct pipe *fifo_attach(struct inode *inode)
+{
+    struct pipe *fresh = pipe_alloc();
+
+    spin_lock(&inode->attr_lock);
+    struct pipe *pipe = inode->private;
+    if (pipe != NULL) {
+        pipe->files++;
+    } else if (fresh != NULL) {
+        pipe = inode->private = fresh;
+        fresh = NULL;
+    }
+    spin_unlock(&inode->attr_lock);
+    if (fresh != NULL) {
+        pipe_free(fresh);
+    }
+    return pipe;
+}
+
+/* open(2) waits for the other side, unless it was asked not to, or opens both. Counts are made already. */
+static int fifo_rendezvous(struct file *file, struct pipe *pipe, uint32_t seen_reads,
+                           uint32_t seen_writes)
+{
+    wait_wake_all(&pipe->open_wait, 0);
+    switch (file->mode & (FMODE_READ | FMODE_WRITE)) {
+    case FMODE_READ:
+        if (READ_ONCE(pipe->writers) != 0) {
+            return 0;
+        }
+        if ((file->flags & O_NONBLOCK) != 0) {
+            file->pos = (loff_t)seen_writes; /* pipe_poll: no hang-up before a writer came */
+            return 0;
+        }
+        return wait_event_interruptible(&pipe->open_wait,
+                                        READ_ONCE(pipe->writes_opened) != seen_writes);
+    case FMODE_WRITE:
+        if (READ_ONCE(pipe->readers) != 0) {
+            return 0;
+        }
+        return wait_event_interruptible(&pipe->open_wait,
+                                        READ_ONCE(pipe->reads_opened) != seen_reads);
+    default:
+        return 0;
+    }
+}
+
+static int fifo_open(struct inode *inode, struct file *file)
+{
+    unsigned mode = file->mode & (FMODE_READ | FMODE_WRITE);
+
+    if (mode == 0) {
+        return -EINVAL;
+    }
+    struct pipe *pipe = fifo_attach(inode);
+    if (pipe == NULL) {
+        return -ENOMEM;
+    }
+    file->private = pipe;
+    file->pos = -1; /* no count of openings: see pipe_poll */
+    mutex_lock(&pipe->lock);
+    if (mode == FMODE_WRITE && (file->flags & O_NONBLOCK) != 0 && pipe->readers == 0) {
+        mutex_unlock(&pipe->lock);
+        pipe_close_end(inode, pipe, 0);
+        return -ENXIO;
+    }
+    uint32_t seen_reads = pipe->reads_opened, seen_writes = pipe->writes_opened;
+    if ((mode & FMODE_READ) != 0) {
+        pipe->readers++;
+        pipe->reads_opened++;
+    }
+    if ((mode & FMODE_WRITE) != 0) {
+        pipe->writers++;
+        pipe->writes_opened++;
+    }
+    mutex_unlock(&pipe->lock);
+    int err = fifo_rendezvous(file, pipe, seen_reads, seen_writes);
+    if (err < 0) {
+        pipe_close_end(inode, pipe, mode);
+    }
+    return err;
+}
+
+const struct file_ops fifo_fops = {.open = fifo_open,
+                                   .release = pipe_release,
+                                   .read = pipe_read,
+                                   .write = pipe_write,
+                                   .poll = pipe_poll,
+                                   .ioctl = pipe_ioctl,
+                                   .fcntl = pipe_fcntl};
+
+void pipes_init(void)
+{
+    pipe_slab = slab_cache_create("pipe", sizeof(struct pipe), 0, 0, pipe_construct);
+    if (pipe_slab == NULL) {
+        panic("ipc: no memory for the pipe cache");
+    }
+    fifo_fops_hook = &fifo_fops;
+}
