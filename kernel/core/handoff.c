@@ -1,5 +1,6 @@
 /*
- * The boot handoff: checked, and told to the log. The loader's side of the seal is loader/core/handoff.c.
+ * The boot handoff: checked, and told to the log. The loader's side of the seal is
+ * loader/core/handoff.c.
  */
 #include "kernel/core/handoff.h"
 
