@@ -64,11 +64,12 @@ void mmu_replace(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags
                  struct mmu_flush *flush);
 
 /*
- * Visit each present leaf in [start, end), skipping empty tables quickly. The callback may ask for the leaf to be cleared.
- * `old_flags` carries ACCESSED and DIRTY. A HUGE leaf that the range covers in part is split first (-ENOMEM: not split,
- * walk stops). Tables that become empty inside the range are taken out and noted in `flush`.
+ * Clear each present leaf in [start, end), skipping empty tables quickly, and call `fn` (may be NULL) with what it was: `old_flags`
+ * carries ACCESSED and DIRTY. When fn returns false the walk stops after that leaf and mmu_unmap returns -EAGAIN: the
+ * caller's batch is full, it flushes and calls again. A HUGE leaf that the range covers in part is split first (-ENOMEM: not
+ * split, walk stops). Tables that are empty and lie wholly inside the range are taken out and noted in `flush`.
  */
-typedef void mmu_unmap_fn(void *arg, vaddr_t va, paddr_t pa, unsigned old_flags);
+typedef bool mmu_unmap_fn(void *arg, vaddr_t va, paddr_t pa, unsigned old_flags);
 int mmu_unmap(struct mmu_space *space, vaddr_t start, vaddr_t end, struct mmu_flush *flush,
               mmu_unmap_fn *fn, void *arg);
 /* Set rights of the present leaves in the range: new = (old & ~clear) | set over READ, WRITE, EXEC. */
