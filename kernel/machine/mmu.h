@@ -36,6 +36,8 @@ struct mmu_flush {
     struct mmu_space *space;
     vaddr_t start, end;    /* range that needs flushing; start >= end: nothing */
     bool tables_freed;     /* intermediate tables went away: paging-structure caches too */
+    bool keep_tables;      /* set by a caller of mmu_unmap that does not exclude faults and changes elsewhere in the space (it does not
+                              hold vmspace->lock for writing): tables that become empty stay until a later unmap */
     struct page *tables;   /* table pages to free after the flush, linked by page->next_table */
 };
 
@@ -95,6 +97,7 @@ static inline void mmu_flush_init(struct mmu_flush *flush, struct mmu_space *spa
     flush->start = UINT64_MAX;
     flush->end = 0;
     flush->tables_freed = false;
+    flush->keep_tables = false;
     flush->tables = NULL;
 }
 
@@ -104,16 +107,8 @@ void mmu_flush_finish(struct mmu_flush *flush);
 /* Kernel mappings (arenas, device memory). [va, va+len) belongs to the caller. Global, never MMU_USER. */
 int mmu_kernel_map(vaddr_t va, paddr_t pa, uint64_t len_bytes, unsigned flags);
 void mmu_kernel_unmap(vaddr_t va, uint64_t len_bytes); /* flushes everywhere; tables stay */
-/*
- * Boot: where mmu_kernel_map() takes tables from while this is set, that is until frame_alloc() works: the physical address of
- * a page of RAM, cleared or not, 0 when there is none. Set and cleared by frames_init(), which has to map the page array.
- */
-extern paddr_t (*mmu_boot_table_alloc)(void);
-/*
- * Boot, once .init has been left for good: take away the image's mapping of [__init_start, __init_end), so that its frames
- * may be freed, and make .data.ro_after_init read-only. *ret_pa and *ret_len_bytes: the frames.
- */
-void mmu_kernel_seal_image(paddr_t *ret_init_pa, uint64_t *ret_init_len_bytes);
+/* Boot, when it is over: .data.ro_after_init becomes read-only. */
+void mmu_kernel_seal(void);
 /* Counters since boot for /proc/vmstat. */
 struct mmu_stats {
     uint64_t flush_page, flush_range, flush_all;
