@@ -74,12 +74,13 @@ static int unmap_large(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t e
 
     atomic_store_relaxed(pde, 0);
     flush_note(op->flush, start, end);
-    op->unmap(op->arg, start, pte_phys(pte), pte_flags(pte) | MMU_HUGE);
     struct page *page = pte_table_page(pde);
     if (atomic_fetch_sub_relaxed(&page->private, 1) == 1 && !op->flush->keep_tables) {
         tables_prune(op->space, start, op->flush);
     }
-    return 0;
+    bool more =
+        op->unmap == NULL || op->unmap(op->arg, start, pte_phys(pte), pte_flags(pte) | MMU_HUGE);
+    return more ? 0 : -EAGAIN;
 }
 
 static int unmap_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
@@ -96,6 +97,7 @@ static int unmap_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t en
     unsigned used = atomic_load_relaxed(&pte_table_page(pte)->private);
     unsigned left = used;
     vaddr_t first = 0, va = start;
+    int err = 0;
 
     for (; va < end && left > 0; va += PAGE_SIZE, pte++) {
         pte_t old = *pte;
@@ -107,13 +109,17 @@ static int unmap_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t en
         if (left-- == used) {
             first = va;
         }
-        op->unmap(op->arg, va, pte_phys(old), pte_flags(old));
+        if (op->unmap != NULL && unlikely(!op->unmap(op->arg, va, pte_phys(old), pte_flags(old)))) {
+            va += PAGE_SIZE;
+            err = -EAGAIN;
+            break;
+        }
     }
     if (left != used) {
         flush_note(op->flush, first, va);
     }
     entries_removed(op, pde, used - left, start);
-    return 0;
+    return err;
 }
 
 int mmu_unmap(struct mmu_space *space, vaddr_t start, vaddr_t end, struct mmu_flush *flush,

@@ -69,7 +69,7 @@ void mmu_replace(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags
  * Clear each present leaf in [start, end), skipping empty tables quickly, and call `fn` (may be NULL) with what it was: `old_flags`
  * carries ACCESSED and DIRTY. When fn returns false the walk stops after that leaf and mmu_unmap returns -EAGAIN: the
  * caller's batch is full, it flushes and calls again. A HUGE leaf that the range covers in part is split first (-ENOMEM: not
- * split, walk stops). Tables that are empty and lie wholly inside the range are taken out and noted in `flush`.
+ * split, walk stops). Tables under the range that are empty now are taken out and noted in `flush`, but for flush->keep_tables.
  */
 typedef bool mmu_unmap_fn(void *arg, vaddr_t va, paddr_t pa, unsigned old_flags);
 int mmu_unmap(struct mmu_space *space, vaddr_t start, vaddr_t end, struct mmu_flush *flush,
