@@ -8,9 +8,8 @@
  */
 #pragma once
 
-#include <asm/siginfo.h>
-#include <asm/signal.h>
 #include <linux/resource.h>
+#include <linux/signal.h>
 
 #include "kernel/sched/pid.h"
 #include "kernel/sched/wait.h"

@@ -11,8 +11,9 @@
 #define SIGMASK_UNBLOCKABLE (SIGMASK(SIGKILL) | SIGMASK(SIGSTOP))
 
 /* Fill the common cases. */
-void siginfo_kernel(siginfo_t *info, int signo);                  /* SI_KERNEL */
-void siginfo_user(siginfo_t *info, int signo, int code);          /* from the current process: SI_USER, SI_TKILL, SI_QUEUE */
+void siginfo_kernel(siginfo_t *info, int signo); /* SI_KERNEL */
+void siginfo_user(siginfo_t *info, int signo,
+                  int code); /* from the current process: SI_USER, SI_TKILL, SI_QUEUE */
 
 /* Send without a permission check. Any context. 0, or -EAGAIN when a real-time signal's queue limit is reached. */
 int signal_send_process(struct process *target, const siginfo_t *info);
@@ -31,8 +32,6 @@ void signal_mask_set(uint64_t mask);
 uint64_t signal_pending_set(void); /* sigpending(2) */
 /* sigtimedwait(2): dequeues one of `set`; its number, -EAGAIN on timeout, -EINTR. */
 int signal_wait(uint64_t set, siginfo_t *ret_info, ktime_t deadline);
-/* exec: handlers to default, alternate stack gone. fork: nothing pending in the child. */
-void signal_reset_for_exec(struct process *process);
 /* All queued entries of a dying process. */
 void signal_pending_flush(struct signal_pending *pending);
 /* Recompute THREAD_WORK_SIGNAL after the mask or the pending set changed. siglock held. */
@@ -45,3 +44,5 @@ int64_t signal_suspend(uint64_t mask);
 int signal_altstack(const stack_t *new, stack_t *ret_old, uint64_t sp);
 /* reboot(2) CAD_ON and CAD_OFF: whether Ctrl-Alt-Del resets at once or sends SIGINT to process 1. */
 void signal_ctrl_alt_del_reboots(bool on);
+/* The keys were pressed: true when process 1 was told, false: the caller resets the machine. Any context. */
+bool signal_ctrl_alt_del(void);

@@ -87,6 +87,7 @@ struct thread {
     /* Signals (kernel/proc owns the meaning). */
     uint64_t
         sig_blocked; /* [o] written only by the thread; read by senders under the process' signal lock */
+    uint64_t sig_waited;     /* [o] likewise: what sigtimedwait has unblocked for its length */
     uint64_t saved_sigmask; /* [o] for THREAD_WORK_SIGMASK */
     struct thread_restart { /* [o] ERESTART_RESTARTBLOCK */
         int64_t (*fn)(struct thread_restart *restart);

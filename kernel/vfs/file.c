@@ -119,6 +119,9 @@ static void file_destroy(struct file *file)
         inode_put_write(file->inode);
         (void)atomic_fetch_sub_relaxed(&path.mount->writers, 1);
     }
+    if ((file->mode & FMODE_EXEC) != 0) {
+        inode_allow_write(file->inode);
+    }
     pid_put(file->owner);
     file_discard(file);
     path_put(&path);

@@ -87,6 +87,11 @@ void file_put(struct file *file); /* NULL is fine; the last put releases; may sl
 int vfs_open(int dirfd, const char *name, int flags, uint32_t mode, unsigned resolve,
              struct file **ret_file);
 int vfs_open_path(const struct path *path, int flags, struct file **ret_file);
+/*
+ * A program for execve: a regular file that may be executed (-EACCES), and that nobody writes until its last reference goes
+ * (-ETXTBSY). `lookup` are LOOKUP_*. It may be read here whatever its read permission says.
+ */
+int vfs_open_exec(int dirfd, const char *name, unsigned lookup, struct file **ret_file);
 /* A file without a name: pipes, memfd, eventfd. `name` is what /proc/PID/fd shows ("pipe:[123]"); takes over the inode reference. */
 int file_create_anonymous(struct inode *inode, const char *name, const struct file_ops *fops,
                           int flags, unsigned mode, struct file **ret_file);

@@ -1,6 +1,5 @@
 /*
- * Calendar dates. Days are counted with the year starting in March, so that the leap day comes
- * last.
+ * Calendar dates. Days are counted with the year starting in March, so that the leap day comes last.
  */
 #include "loader/core/civil.h"
 

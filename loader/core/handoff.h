@@ -1,6 +1,5 @@
 /*
- * The seal of the boot handoff (kernel/abi/boot.h): magic, version, size and checksum, set last by
- * every loader.
+ * The seal of the boot handoff (kernel/abi/boot.h): magic, version, size and checksum, set last by every loader.
  */
 #pragma once
 

@@ -1,0 +1,344 @@
+/*
+ * The way back to user mode: delivering signals, acting on their defaults, stopping, and restarting interrupted system calls.
+ *
+ * Interface: machine_user_return (called by the machine while work flags are set), machine_user_exception.
+ *
+ * A system call that a signal interrupts returns one of the ERESTART numbers, which never reach user space: if no handler runs the
+ * call is made again; if one runs, the number and SA_RESTART decide between that and -EINTR (signal(7), "Interruption of system
+ * calls").
+ */
+#include "kernel/base/string.h"
+#include "kernel/core/log.h"
+#include "kernel/core/panic.h"
+#include "kernel/machine/cpu.h"
+#include "kernel/machine/user.h"
+#include "kernel/proc/internal.h"
+
+/* The bits that this file deals with; the others are the machine's. */
+#define WORK_HERE                                                                                  \
+    (THREAD_WORK_RESCHED | THREAD_WORK_SIGNAL | THREAD_WORK_STOP | THREAD_WORK_NOTIFY |            \
+     THREAD_WORK_SIGMASK)
+
+/* ---- stopping ---- */
+
+/*
+ * Stop until SIGCONT or SIGKILL. Called with the siglock held (`flags`), returns without it. The parent hears of the stop, and of the
+ * going on, from here.
+ */
+static void stop_here(struct process *process, int signo, uint64_t flags)
+{
+    process->stop_signal = signo;
+    process->stop_dequeued = false;
+    process->stop_reported = false;
+    process->continued = false;
+    process->stopped = true;
+    spin_unlock_irqrestore(&process->siglock, flags);
+
+    flags = spin_lock_irqsave(&process_tree_lock);
+    process_tell_parent_locked(process, CLD_STOPPED, signo);
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+
+    for (;;) {
+        thread_prepare_sleep(THREAD_STOPPED);
+        if (!atomic_load_acquire(&process->stopped)) {
+            break;
+        }
+        schedule();
+    }
+    thread_finish_sleep();
+}
+
+/* After a stop, or when SIGCONT came before the stop was entered. */
+static void tell_continued(struct process *process)
+{
+    if (likely(!atomic_load_relaxed(&process->continue_untold))) {
+        return;
+    }
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+    spin_lock(&process->siglock);
+    bool tell = process->continue_untold;
+    process->continue_untold = false;
+    spin_unlock(&process->siglock);
+    if (tell) {
+        process_tell_parent_locked(process, CLD_CONTINUED, SIGCONT);
+    }
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+}
+
+/*
+ * SIGTSTP, SIGTTIN and SIGTTOU do not stop an orphaned group (POSIX.1-2017, 2.4.3). The tree lock comes before the siglock, so
+ * that must be let go; a SIGCONT that comes meanwhile has taken the stop back. siglock held, returns without it.
+ */
+static void act_stop(struct process *process, int signo, uint64_t flags)
+{
+    process->stop_dequeued = true;
+    if (signo != SIGSTOP) {
+        spin_unlock_irqrestore(&process->siglock, flags);
+        flags = spin_lock_irqsave(&process_tree_lock);
+        bool orphaned = group_is_orphaned_locked(process->group, NULL);
+        spin_unlock_irqrestore(&process_tree_lock, flags);
+        flags = spin_lock_irqsave(&process->siglock);
+        if (orphaned) {
+            process->stop_dequeued = false;
+        }
+    }
+    if (!process->stop_dequeued) {
+        spin_unlock_irqrestore(&process->siglock, flags);
+        return;
+    }
+    stop_here(process, signo, flags);
+}
+
+static void __noreturn act_fatal(struct process *process, int signo)
+{
+    bool core = (SIGMASK(signo) & SIGMASK_CORE) != 0;
+
+    /* WCOREDUMP says that a core was written (wait(2)); none is, so the flag follows what the limit would have allowed. */
+    if (core && process->limits[RLIMIT_CORE].rlim_cur == 0) {
+        core = false;
+    }
+    process_exit_group(signo | (core ? 0x80 : 0));
+}
+
+/* ---- choosing ---- */
+
+struct chosen {
+    int signo; /* 0: none has a handler */
+    struct signal_queued *queued;
+    struct signal_action action;
+};
+
+/* Act on default actions until a signal with a handler turns up, or nothing is left. */
+static void signal_choose(struct process *process, struct thread *thread, struct chosen *ret)
+{
+    for (;;) {
+        tell_continued(process);
+        uint64_t flags = spin_lock_irqsave(&process->siglock);
+        struct signal_queued *queued = NULL;
+        int signo = signal_dequeue_locked(process, thread->sig_blocked, &queued);
+        if (signo == 0) {
+            signal_recalc_locked(thread);
+            spin_unlock_irqrestore(&process->siglock, flags);
+            ret->signo = 0;
+            return;
+        }
+        const struct signal_action *action = &process->actions->action[signo - 1];
+        if (action->handler > ACTION_IGNORE) {
+            *ret = (struct chosen){.signo = signo, .queued = queued, .action = *action};
+            if ((action->flags & SA_RESETHAND) != 0) {
+                (void)signal_action_reset_locked(process, signo);
+            }
+            spin_unlock_irqrestore(&process->siglock, flags);
+            return;
+        }
+        bool ignore = action->handler == ACTION_IGNORE ||
+                      (SIGMASK(signo) & SIGMASK_DEFAULT_IGNORE) != 0 || process->unkillable;
+        if (!ignore && (SIGMASK(signo) & SIGMASK_STOP) != 0) {
+            act_stop(process, signo, flags);
+            signal_queued_free(queued);
+            continue;
+        }
+        spin_unlock_irqrestore(&process->siglock, flags);
+        signal_queued_free(queued);
+        if (!ignore) {
+            act_fatal(process, signo);
+        }
+    }
+}
+
+/* ---- restarting system calls ---- */
+
+/* Before a handler runs. */
+static void restart_with_handler(struct trapframe *frame, uint64_t action_flags)
+{
+    switch (trapframe_result(frame)) {
+    case -ERESTARTSYS:
+        if ((action_flags & SA_RESTART) == 0) {
+            trapframe_set_result(frame, -EINTR);
+            break;
+        }
+        trapframe_restart_syscall(frame);
+        break;
+    case -ERESTARTNOINTR:
+        trapframe_restart_syscall(frame);
+        break;
+    case -ERESTARTNOHAND:
+    case -ERESTART_RESTARTBLOCK:
+        trapframe_set_result(frame, -EINTR);
+        break;
+    default:
+        break;
+    }
+}
+
+static void restart_without_handler(struct trapframe *frame)
+{
+    switch (trapframe_result(frame)) {
+    case -ERESTARTSYS:
+    case -ERESTARTNOINTR:
+    case -ERESTARTNOHAND:
+        trapframe_restart_syscall(frame);
+        break;
+    case -ERESTART_RESTARTBLOCK:
+        trapframe_restart_block(frame);
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- delivering ---- */
+
+static bool on_altstack(const struct process *process, uint64_t sp)
+{
+    return (process->altstack_flags & SS_AUTODISARM) == 0 && sp > process->altstack_base &&
+           sp - process->altstack_base <= process->altstack_size;
+}
+
+/* Put the handler's frame on the user stack and aim the thread at it. The signal mask follows sigaction(2). */
+static void signal_deliver(struct process *process, struct thread *thread, struct trapframe *frame,
+                           struct chosen *chosen)
+{
+    const struct signal_action *action = &chosen->action;
+    siginfo_t bare;
+    const siginfo_t *info = &bare;
+    uint64_t old_mask = thread->sig_blocked;
+
+    if (chosen->queued != NULL) {
+        info = &chosen->queued->info;
+    } else {
+        signal_take_info(chosen->signo, NULL, &bare);
+    }
+    if ((atomic_load_relaxed(&thread->work) & THREAD_WORK_SIGMASK) != 0) {
+        thread_clear_work(thread, THREAD_WORK_SIGMASK);
+        old_mask = thread->saved_sigmask;
+    }
+    struct signal_delivery delivery = {
+        .signo = chosen->signo,
+        .handler = action->handler,
+        .restorer = action->restorer,
+        .siginfo = (action->flags & SA_SIGINFO) != 0,
+        .old_mask = old_mask,
+        .info = info,
+        .altstack_base = process->altstack_base,
+        .altstack_size = process->altstack_size,
+        .altstack_flags = process->altstack_size != 0 ? process->altstack_flags : SS_DISABLE,
+        .trapno = process->fault.trapno,
+        .error_code = process->fault.error_code,
+        .fault_addr = process->fault.addr,
+    };
+    if ((action->flags & SA_ONSTACK) != 0 && process->altstack_size != 0 &&
+        !on_altstack(process, trapframe_sp(frame))) {
+        delivery.stack = process->altstack_base + process->altstack_size;
+    }
+    int err = cpu_signal_setup(frame, &delivery);
+    signal_queued_free(chosen->queued);
+    if (err < 0) {
+        signal_force_fatal(SIGSEGV);
+        return;
+    }
+    if ((process->altstack_flags & SS_AUTODISARM) != 0) {
+        process->altstack_base = process->altstack_size = 0;
+        process->altstack_flags = SS_DISABLE;
+    }
+    uint64_t mask = thread->sig_blocked | action->mask;
+    if ((action->flags & SA_NODEFER) == 0) {
+        mask |= SIGMASK(chosen->signo);
+    }
+    signal_mask_set(mask);
+}
+
+/* `syscall`: a system call's result is in the frame and may ask for a restart. */
+static void signal_work(struct process *process, struct thread *thread, struct trapframe *frame,
+                        bool syscall)
+{
+    struct chosen chosen;
+
+    signal_choose(process, thread, &chosen);
+    if (chosen.signo != 0) {
+        if (syscall) {
+            restart_with_handler(frame, chosen.action.flags);
+        }
+        signal_deliver(process, thread, frame, &chosen);
+        return;
+    }
+    if (syscall) {
+        restart_without_handler(frame);
+    }
+    if ((atomic_load_relaxed(&thread->work) & THREAD_WORK_SIGMASK) != 0) {
+        thread_clear_work(thread, THREAD_WORK_SIGMASK);
+        signal_mask_set(thread->saved_sigmask);
+    }
+}
+
+/* What a new process does before its first instruction (clone(2), CLONE_CHILD_SETTID). */
+static void notify_work(struct process *process, struct thread *thread)
+{
+    thread_clear_work(thread, THREAD_WORK_NOTIFY);
+    if (process->set_child_tid != NULL) {
+        (void)put_user((uint32_t)process->pid->nr, process->set_child_tid);
+        process->set_child_tid = NULL;
+    }
+}
+
+void machine_user_return(struct trapframe *frame, bool syscall)
+{
+    struct thread *thread = current_thread();
+    uint32_t work = atomic_load_relaxed(&thread->work);
+
+    /* A frame without a number is not a call's any more: rt_sigreturn has replaced it. */
+    syscall = syscall && (int64_t)trapframe_syscall_nr(frame) >= 0;
+    for (;;) {
+        if ((work & THREAD_WORK_RESCHED) != 0) {
+            schedule();
+        }
+        if ((work & THREAD_WORK_NOTIFY) != 0) {
+            notify_work(thread->process, thread);
+        }
+        if ((work & (THREAD_WORK_SIGNAL | THREAD_WORK_STOP | THREAD_WORK_SIGMASK)) != 0) {
+            thread_clear_work(thread, THREAD_WORK_STOP);
+            signal_work(thread->process, thread, frame, syscall);
+            syscall = false;
+        }
+        irq_disable();
+        work = atomic_load_relaxed(&thread->work);
+        if ((work & WORK_HERE) == 0) {
+            return;
+        }
+        irq_enable();
+    }
+}
+
+/* ---- exceptions ---- */
+
+/* A crash that nobody catches is worth a line, but a program that crashes for ever is not worth the log. */
+static void log_crash(const struct process *process, const struct trapframe *frame, int signo,
+                      vaddr_t addr, uint64_t error_code)
+{
+    static uint32_t lines; /* [a] */
+
+    if (process->actions->action[signo - 1].handler <= ACTION_IGNORE &&
+        atomic_fetch_add_relaxed(&lines, 1) < 50) {
+        log_info("%s[%d]: signal %d at ip %llx sp %llx, address %llx, error %llx",
+                 current_thread()->comm, process->pid->nr, signo,
+                 (unsigned long long)trapframe_pc(frame), (unsigned long long)trapframe_sp(frame),
+                 (unsigned long long)addr, (unsigned long long)error_code);
+    }
+}
+
+void machine_user_exception(struct trapframe *frame, int signo, int code, vaddr_t addr, int trapno,
+                            uint64_t error_code)
+{
+    struct process *process = process_current();
+    siginfo_t info;
+
+    memset(&info, 0, sizeof(info));
+    info.si_signo = signo;
+    info.si_code = code;
+    info.si_addr = (void __user *)addr;
+    process->fault.trapno = trapno;
+    process->fault.error_code = error_code;
+    process->fault.addr = addr;
+    log_crash(process, frame, signo, addr, error_code);
+    signal_force(&info);
+}

@@ -1,0 +1,376 @@
+/*
+ * execve(2): replace the image of the current process.
+ *
+ * In order: find the file; follow "#!" lines to the program at their end; read the ELF headers of it and its interpreter; collect the
+ * arguments; build the whole new address space beside the old one. All that may fail, and then nothing has happened. The point of no
+ * return is commit(): from there on nothing can fail but the closing of descriptors of a shared table, and a process to
+ * which that happens is killed.
+ */
+#include <linux/fcntl.h>
+#include <linux/personality.h>
+
+#include "kernel/base/printf.h"
+#include "kernel/base/string.h"
+#include "kernel/machine/cpu.h"
+#include "kernel/machine/mmu.h"
+#include "kernel/mm/kmalloc.h"
+#include "kernel/proc/exec.h"
+
+#define SCRIPT_DEPTH_MAX 5    /* execve(2), ELOOP */
+#define HEAD_BYTES       1024 /* of the file: ELF header and nearly always the program headers */
+
+struct exec {
+    struct file
+        *file; /* the program: at first what was named, then what its "#!" line names, and so on */
+    struct file *interp_file; /* PT_INTERP; NULL: none */
+    const char *filename;     /* what was named: AT_EXECFN and comm */
+    struct exec_args args;
+    struct exec_image image;
+    struct exec_identity identity;
+    bool randomize;
+    uint64_t sp;
+    size_t head_bytes;
+    union {
+        Elf64_Ehdr header;
+        uint8_t head[HEAD_BYTES];
+    };
+    struct elf_program program, interp;
+    char line[2]
+             [SCRIPT_LINE_MAX + 1]; /* first lines of this script and the one before, taken apart */
+    char fd_name[64];
+};
+
+static int read_head(struct exec *exec, struct file *file)
+{
+    ssize_t n = file_read_kernel(file, exec->head, HEAD_BYTES, 0);
+
+    if (n < 0) {
+        return (int)n;
+    }
+    exec->head_bytes = (size_t)n;
+    return 0;
+}
+
+/* ---- scripts ---- */
+
+/* exec->file is a script: open its interpreter in its place. -ENOEXEC: it is none. */
+static int follow_script(struct exec *exec, char *line, const char **name)
+{
+    const char *interpreter, *arg;
+    struct file *file;
+
+    int err = script_parse(exec->head, exec->head_bytes, line, &interpreter, &arg);
+    if (err < 0) {
+        return err;
+    }
+    err = exec_args_prepend_script(&exec->args, interpreter, arg, *name);
+    if (err < 0) {
+        return err;
+    }
+    err = vfs_open_exec(AT_FDCWD, interpreter, LOOKUP_FOLLOW, &file);
+    if (err < 0) {
+        return err;
+    }
+    file_put(exec->file);
+    exec->file = file;
+    *name = interpreter;
+    return read_head(exec, file);
+}
+
+static int follow_scripts(struct exec *exec)
+{
+    const char *name = exec->filename;
+    int err = read_head(exec, exec->file);
+
+    for (unsigned depth = 0;
+         err == 0 && exec->head_bytes >= 2 && exec->head[0] == '#' && exec->head[1] == '!';
+         depth++) {
+        if (depth == SCRIPT_DEPTH_MAX) {
+            return -ELOOP;
+        }
+        err = follow_script(exec, exec->line[depth % 2], &name);
+    }
+    return err;
+}
+
+/* ---- ELF ---- */
+
+/* Parse the file whose first bytes are in exec->head. */
+static int parse_elf(struct exec *exec, struct file *file, struct elf_program *ret_program)
+{
+    uint64_t offset;
+    size_t size;
+    int err = elf_check_header(exec->head, exec->head_bytes, &offset, &size);
+
+    if (err < 0) {
+        return err;
+    }
+    if (offset % 8 == 0 && offset <= exec->head_bytes && size <= exec->head_bytes - offset) {
+        return elf_parse(&exec->header, exec->head + offset, size, USER_TOP, ret_program);
+    }
+    void *phdrs = kmalloc(size);
+    if (phdrs == NULL) {
+        return -ENOMEM;
+    }
+    ssize_t n = file_read_kernel(file, phdrs, size, (loff_t)offset);
+    err = n < 0 ? (int)n : (size_t)n < size ? -ENOEXEC : 0;
+    if (err == 0) {
+        err = elf_parse(&exec->header, phdrs, size, USER_TOP, ret_program);
+    }
+    kfree(phdrs);
+    return err;
+}
+
+/* Open and parse what PT_INTERP names. */
+static int open_interpreter(struct exec *exec)
+{
+    const struct elf_program *program = &exec->program;
+    size_t len = program->interp_bytes;
+    struct file *file;
+    int err;
+
+    if (len == 0) {
+        return 0;
+    }
+    char *path = kmalloc(len);
+    if (path == NULL) {
+        return -ENOMEM;
+    }
+    ssize_t n = file_read_kernel(exec->file, path, len, (loff_t)program->interp_offset);
+    if (n != (ssize_t)len || path[len - 1] != '\0') {
+        err = n < 0 ? (int)n : -ENOEXEC;
+        goto free_path;
+    }
+    err = vfs_open_exec(AT_FDCWD, path, LOOKUP_FOLLOW, &file);
+    if (err < 0) {
+        goto free_path;
+    }
+    exec->interp_file = file;
+    err = read_head(exec, file);
+    if (err == 0) {
+        err = parse_elf(exec, file, &exec->interp);
+    }
+    if (err == -ENOEXEC) {
+        err = -ELIBBAD;
+    }
+
+free_path:
+    kfree(path);
+    return err;
+}
+
+/* ---- the new image ---- */
+
+static int build_image(struct exec *exec)
+{
+    struct process *process = process_current();
+    struct vmspace *vm;
+    int err = exec_identity_make(exec->file, &exec->identity);
+
+    if (err < 0) {
+        return err;
+    }
+    exec->randomize = (process->personality & ADDR_NO_RANDOMIZE) == 0;
+    exec->image.vm = vm = vmspace_create(exec->randomize);
+    if (vm == NULL) {
+        err = -ENOMEM;
+        goto put_cred;
+    }
+    limits_apply_to_vm(process, vm);
+    err = exec_load(&exec->image, exec->file, &exec->program, exec->interp_file, &exec->interp,
+                    exec->randomize);
+    if (err == 0) {
+        err = exec_stack_build(&exec->image, &exec->program, &exec->args, exec->filename,
+                               &exec->identity, exec->randomize, &exec->sp);
+    }
+    if (err < 0) {
+        goto put_vm;
+    }
+    vm->exe = &exec->file->source;
+    vm->exe->ops->get(vm->exe);
+    return 0;
+
+put_vm:
+    vmspace_put(vm);
+put_cred:
+    cred_put(exec->identity.cred);
+    return err;
+}
+
+static void replace_memory(struct thread *thread, struct vmspace *vm)
+{
+    struct vmspace *old = thread->vm;
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+
+    thread->vm = vm;
+    thread->mmu = &vm->mmu;
+    mmu_switch(thread->mmu);
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+    if (old != NULL) {
+        thread->process->maxrss = MAX(thread->process->maxrss, old->rss_peak);
+        vmspace_put(old);
+    }
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash == NULL ? path : slash + 1;
+}
+
+/* The point of no return. */
+static void commit(struct exec *exec, struct signal_actions *actions)
+{
+    struct thread *thread = current_thread();
+    struct process *process = thread->process;
+
+    if (fdtable_exec(&thread->files) < 0) {
+        signal_force_fatal(SIGKILL);
+    }
+    (void)str_copy(thread->comm, base_name(exec->filename), sizeof(thread->comm));
+    process->dumpable = !exec->identity.secure;
+    if (exec->identity.secure || exec->identity.cred != thread->cred) {
+        process->pdeath_signal = 0;
+    }
+    cred_commit(exec->identity.cred);
+    if (actions != NULL) {
+        uint64_t flags = spin_lock_irqsave(&process->siglock);
+        struct signal_actions *old = process->actions;
+        process->actions = actions;
+        spin_unlock_irqrestore(&process->siglock, flags);
+        signal_actions_put(old);
+    }
+    process->altstack_base = process->altstack_size = 0;
+    process->altstack_flags = 0;
+    process->did_exec = true;
+    process->set_child_tid = NULL;
+    thread->clear_child_tid = NULL;
+    thread->restart.fn = NULL;
+    replace_memory(thread, exec->image.vm);
+    process_vfork_finish(process);
+    cpu_thread_reset_user();
+    trapframe_init_user(thread_trapframe(thread), exec->image.entry, exec->sp);
+}
+
+static int exec_run(struct exec *exec)
+{
+    struct signal_actions *actions;
+    int err = follow_scripts(exec);
+
+    exec->interp_file = NULL;
+    if (err == 0) {
+        err = parse_elf(exec, exec->file, &exec->program);
+    }
+    if (err < 0) {
+        return err;
+    }
+    err = open_interpreter(exec);
+    if (err == 0) {
+        err = build_image(exec);
+    }
+    if (err < 0) {
+        goto close_interp;
+    }
+    err = signal_prepare_exec(process_current(), &actions);
+    if (err < 0) {
+        vmspace_put(exec->image.vm);
+        cred_put(exec->identity.cred);
+        goto close_interp;
+    }
+    commit(exec, actions);
+
+close_interp:
+    file_put(exec->interp_file);
+    return err;
+}
+
+/* ---- entry points ---- */
+
+/* execveat(2): what the program is told it is called, when it was named by a descriptor. */
+static const char *name_by_descriptor(struct exec *exec, int dirfd, const char *path)
+{
+    if (dirfd == AT_FDCWD || path[0] == '/') {
+        return path;
+    }
+    if (path[0] == '\0') {
+        (void)ksnprintf(exec->fd_name, sizeof(exec->fd_name), "/dev/fd/%d", dirfd);
+        return exec->fd_name;
+    }
+    return path;
+}
+
+static int exec_open(struct exec *exec, int dirfd, const char *path, int flags)
+{
+    unsigned lookup = ((flags & AT_SYMLINK_NOFOLLOW) != 0 ? 0 : LOOKUP_FOLLOW) |
+                      ((flags & AT_EMPTY_PATH) != 0 ? LOOKUP_EMPTY : 0);
+
+    exec->filename = name_by_descriptor(exec, dirfd, path);
+    return vfs_open_exec(dirfd, path, lookup, &exec->file);
+}
+
+int process_exec(int dirfd, const char *path, const char __user *const __user *argv,
+                 const char __user *const __user *envp, int flags)
+{
+    static const char *const no_name[] = {"", NULL};
+    struct exec *exec = kmalloc(sizeof(*exec));
+
+    if (exec == NULL) {
+        return -ENOMEM;
+    }
+    int err = exec_open(exec, dirfd, path, flags);
+    if (err < 0) {
+        goto free_exec;
+    }
+    err = exec_args_init(&exec->args);
+    if (err < 0) {
+        goto close_file;
+    }
+    err = exec_args_add_user(&exec->args, argv, false);
+    if (err == 0 && exec->args.argc == 0) {
+        err =
+            exec_args_add_kernel(&exec->args, no_name, false); /* as Linux: never without argv[0] */
+    }
+    if (err == 0) {
+        err = exec_args_add_user(&exec->args, envp, true);
+    }
+    if (err == 0) {
+        err = exec_run(exec);
+    }
+    exec_args_fini(&exec->args);
+close_file:
+    file_put(exec->file);
+free_exec:
+    kfree(exec);
+    return err;
+}
+
+int process_exec_kernel(const char *path, const char *const *argv, const char *const *envp)
+{
+    struct exec *exec = kmalloc(sizeof(*exec));
+
+    if (exec == NULL) {
+        return -ENOMEM;
+    }
+    int err = exec_open(exec, AT_FDCWD, path, 0);
+    if (err < 0) {
+        goto free_exec;
+    }
+    err = exec_args_init(&exec->args);
+    if (err < 0) {
+        goto close_file;
+    }
+    err = exec_args_add_kernel(&exec->args, argv, false);
+    if (err == 0) {
+        err = exec_args_add_kernel(&exec->args, envp, true);
+    }
+    if (err == 0) {
+        err = exec_run(exec);
+    }
+    exec_args_fini(&exec->args);
+close_file:
+    file_put(exec->file);
+free_exec:
+    kfree(exec);
+    return err;
+}

@@ -1,0 +1,278 @@
+/*
+ * The end of a process: it lets go of everything, hands its children on, and stays as a zombie until its parent asks.
+ *
+ * Order: first what may sleep (address space, files, terminal), then, under the tree lock, what others see. The thread itself ends
+ * last; its structure lives on in the zombie, because its times are wanted.
+ */
+#include <linux/wait.h>
+
+#include "kernel/base/string.h"
+#include "kernel/core/panic.h"
+#include "kernel/machine/cpu.h"
+#include "kernel/machine/mmu.h"
+#include "kernel/machine/user.h"
+#include "kernel/proc/internal.h"
+
+/* ---- telling the parent ---- */
+
+static void child_info(siginfo_t *info, struct process *child, int why, int status)
+{
+    ktime_t user, system;
+
+    memset(info, 0, sizeof(*info));
+    thread_times(child->leader, &user, &system);
+    info->si_signo = SIGCHLD;
+    info->si_code = why;
+    info->si_pid = child->pid->nr;
+    info->si_uid = child->leader->cred->uid;
+    info->si_status = status;
+    info->si_utime = user / (NS_PER_S / 100); /* in USER_HZ (sigaction(2)) */
+    info->si_stime = system / (NS_PER_S / 100);
+}
+
+/* Does the parent's SIGCHLD want a handler or a record of it? The usual shell-less parent has the default: nothing to do. */
+static bool sigchld_wanted_locked(struct process *parent)
+{
+    return !signal_ignored_locked(parent, SIGCHLD, false);
+}
+
+void process_tell_parent_locked(struct process *process, int why, int status)
+{
+    struct process *parent = process->parent;
+    siginfo_t info;
+
+    if (parent == NULL) {
+        return;
+    }
+    spin_lock(&parent->siglock);
+    const struct signal_action *action = &parent->actions->action[SIGCHLD - 1];
+    bool quiet =
+        (why == CLD_STOPPED || why == CLD_CONTINUED) && (action->flags & SA_NOCLDSTOP) != 0;
+    bool send = !quiet && sigchld_wanted_locked(parent);
+    spin_unlock(&parent->siglock);
+    if (send) {
+        child_info(&info, process, why, status);
+        spin_lock(&parent->siglock);
+        (void)signal_send_locked(parent, &parent->shared, &info, false);
+        spin_unlock(&parent->siglock);
+    }
+    wait_wake_all(&parent->child_wait, 0);
+}
+
+/*
+ * A process has ended: tell the parent by its exit signal. True when nobody will wait for it: the parent ignores SIGCHLD or
+ * has SA_NOCLDWAIT (wait(2), "Notes").
+ */
+static bool tell_parent_of_exit_locked(struct process *process)
+{
+    struct process *parent = process->parent;
+    int signal = process->exit_code & 0x7f;
+    int why = signal == 0 ? CLD_EXITED : (process->exit_code & 0x80) != 0 ? CLD_DUMPED : CLD_KILLED;
+    bool unwanted = false, send = process->exit_signal != 0;
+    siginfo_t info;
+
+    spin_lock(&parent->siglock);
+    if (process->exit_signal == SIGCHLD) {
+        const struct signal_action *action = &parent->actions->action[SIGCHLD - 1];
+        unwanted = action->handler == ACTION_IGNORE || (action->flags & SA_NOCLDWAIT) != 0;
+        send = action->handler != ACTION_IGNORE && sigchld_wanted_locked(parent);
+    }
+    spin_unlock(&parent->siglock);
+    if (send) {
+        child_info(&info, process, why, signal != 0 ? signal : (process->exit_code >> 8) & 0xff);
+        info.si_signo = process->exit_signal;
+        spin_lock(&parent->siglock);
+        (void)signal_send_locked(parent, &parent->shared, &info, false);
+        spin_unlock(&parent->siglock);
+    }
+    return unwanted;
+}
+
+/* ---- orphaned process groups ---- */
+
+bool group_is_orphaned_locked(struct pid *group, const struct process *except)
+{
+    struct process *member;
+
+    list_for_each (member, &group->group_members, group_node) {
+        if (member == except || member->state != PROCESS_LIVE || member->parent == NULL ||
+            member->parent == process_init_task) {
+            continue;
+        }
+        if (member->parent->group != group && member->parent->session == member->session) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool group_has_stopped_locked(struct pid *group)
+{
+    struct process *member;
+
+    list_for_each (member, &group->group_members, group_node) {
+        if (atomic_load_relaxed(&member->stopped)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* POSIX.1-2017, _exit(): a group that becomes orphaned with stopped members gets SIGHUP, then SIGCONT. */
+static void group_check_orphaned_locked(struct pid *group, const struct process *except)
+{
+    siginfo_t info;
+
+    if (group_is_orphaned_locked(group, except) && group_has_stopped_locked(group)) {
+        siginfo_kernel(&info, SIGHUP);
+        (void)signal_send_group_locked(group, &info);
+        siginfo_kernel(&info, SIGCONT);
+        (void)signal_send_group_locked(group, &info);
+    }
+}
+
+/* ---- handing the children on ---- */
+
+/* prctl(2), PR_SET_CHILD_SUBREAPER: the nearest ancestor that asked for it, else process 1. */
+static struct process *find_reaper_locked(struct process *process)
+{
+    for (struct process *ancestor = process->parent; ancestor != NULL;
+         ancestor = ancestor->parent) {
+        if (ancestor->child_subreaper && ancestor->state == PROCESS_LIVE) {
+            return ancestor;
+        }
+    }
+    return process_init_task;
+}
+
+/* Zombies that their new parent does not want are collected on `dead` by their sibling node. */
+static void reparent_children_locked(struct process *process, struct list_node *dead)
+{
+    struct process *child, *next, *reaper;
+    siginfo_t info;
+
+    if (list_empty(&process->children)) {
+        return;
+    }
+    reaper = find_reaper_locked(process);
+    list_for_each_safe (child, next, &process->children, sibling) {
+        list_remove(&child->sibling);
+        list_push_back(&reaper->children, &child->sibling);
+        child->parent = reaper;
+        atomic_store_relaxed(&child->parent_nr, reaper->pid->nr);
+        child->exit_signal = SIGCHLD;
+        if (child->pdeath_signal != 0) {
+            siginfo_kernel(&info, child->pdeath_signal);
+            info.si_code = SI_USER;
+            (void)signal_send_process(child, &info);
+        }
+        if (child->state == PROCESS_ZOMBIE) {
+            if (tell_parent_of_exit_locked(child)) {
+                process_unlink_locked(child);
+                list_push_back(dead, &child->sibling);
+            } else {
+                wait_wake_all(&reaper->child_wait, 0);
+            }
+        } else if (child->group != process->group && child->session == process->session) {
+            group_check_orphaned_locked(child->group, process);
+        }
+    }
+}
+
+/* ---- letting go ---- */
+
+void process_vfork_finish(struct process *process)
+{
+    if (!atomic_load_relaxed(&process->vfork_done)) {
+        atomic_store_release(&process->vfork_done, true);
+        wait_wake_all(&process->exit_wait, 0);
+    }
+}
+
+/* The address space. A word that clone(2) asked for is cleared for those who still share the memory. */
+static void let_go_of_memory(struct process *process, struct thread *thread)
+{
+    struct vmspace *vm = thread->vm;
+
+    if (thread->clear_child_tid != NULL && refcount_read(&vm->refs) > 1) {
+        (void)put_user(0u, thread->clear_child_tid);
+    }
+    thread->clear_child_tid = NULL;
+    process->maxrss = MAX(process->maxrss, vm->rss_peak);
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+    thread->vm = NULL;
+    thread->mmu = NULL;
+    mmu_switch(NULL);
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+    process_vfork_finish(process);
+    vmspace_put(vm);
+}
+
+static void let_go_of_files(struct thread *thread)
+{
+    struct fdtable *files = thread->files;
+    struct fs_context *fs = thread->fs;
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+
+    thread->files = NULL;
+    thread->fs = NULL;
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+    fdtable_put(files);
+    fs_context_put(fs);
+}
+
+/* Become a zombie. *dead: what nobody will wait for, this process perhaps among it. */
+static void become_zombie(struct process *process, struct list_node *dead)
+{
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+
+    reparent_children_locked(process, dead);
+    if (process->parent->group != process->group && process->parent->session == process->session) {
+        group_check_orphaned_locked(process->group, process);
+    }
+    process->state = PROCESS_ZOMBIE;
+    process->nthreads = 0;
+    bool unwanted = tell_parent_of_exit_locked(process);
+    struct process *parent = process->parent;
+    if (unwanted) {
+        process_unlink_locked(process);
+        list_push_back(dead, &process->sibling);
+    }
+    /* A parent that waits is woken even then: it may have no children any more (-ECHILD). */
+    wait_wake_all(&parent->child_wait, 0);
+    current_thread()->process = NULL;
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+}
+
+void process_exit(int wait_status)
+{
+    struct thread *thread = current_thread();
+    struct process *process = thread->process;
+    struct list_node dead = LIST_INIT(dead), *node;
+
+    if (unlikely(process == process_init_task)) {
+        panic("init: process 1 (%s) ended with wait status 0x%x", thread->comm, wait_status);
+    }
+    uint64_t flags = spin_lock_irqsave(&process->siglock);
+    process->group_exiting = true;
+    process->exit_code = wait_status;
+    thread_clear_work(thread, THREAD_WORK_SIGNAL | THREAD_WORK_SIGMASK);
+    spin_unlock_irqrestore(&process->siglock, flags);
+    (void)timer_cancel_sync(&process->real_timer);
+
+    if (process->session == process->pid && jobctl_session_exit_hook != NULL) {
+        jobctl_session_exit_hook();
+    }
+    let_go_of_files(thread);
+    let_go_of_memory(process, thread);
+    become_zombie(process, &dead);
+    while ((node = list_pop_front(&dead)) != NULL) {
+        process_release(list_entry(node, struct process, sibling));
+    }
+    thread_exit();
+}
+
+void process_exit_group(int wait_status)
+{
+    process_exit(wait_status); /* one thread each */
+}

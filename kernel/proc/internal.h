@@ -1,0 +1,84 @@
+/*
+ * What the files of kernel/proc share among themselves.
+ */
+#pragma once
+
+#include "kernel/proc/signal.h"
+
+/* Action words that are not addresses (asm/signal-defs.h has them as pointers to functions). */
+#define ACTION_DEFAULT 0ull
+#define ACTION_IGNORE  1ull
+
+/* ---- process.c ---- */
+/* A constructed process with one reference; nothing of it is set but locks and empty lists. NULL: no memory. */
+struct process *process_alloc(void);
+/* Make the process findable: number, parent (NULL: none), group and session (references taken over). Tree lock held. */
+void process_link_locked(struct process *process, struct process *parent, struct pid *group,
+                         struct pid *session);
+/* Take a zombie out of the tree: nobody finds it any more. Tree lock held. process_release() must follow without it. */
+void process_unlink_locked(struct process *process);
+void process_release(struct process *process);
+
+/* ---- actions.c ---- */
+extern struct signal_actions signal_actions_default;
+struct signal_actions *signal_actions_get(struct signal_actions *actions);
+void signal_actions_put(struct signal_actions *actions);
+struct signal_actions *
+signal_actions_copy(const struct signal_actions *actions); /* NULL: no memory */
+void signal_actions_init(void);
+/* Would the signal do nothing when it came now? siglock held. */
+bool signal_ignored_locked(struct process *process, int signo, bool forced);
+
+/* Back to the default action. False: no memory for a table of one's own. siglock held. */
+bool signal_action_reset_locked(struct process *process, int signo);
+/* The table after exec; NULL: the present one will do. -ENOMEM. */
+int signal_prepare_exec(struct process *process, struct signal_actions **ret_actions);
+
+/* ---- signal.c ---- */
+/* Kill the current process with `signo`, whatever it has set for it. */
+void signal_force_fatal(int signo);
+#define SIGMASK_STOP (SIGMASK(SIGSTOP) | SIGMASK(SIGTSTP) | SIGMASK(SIGTTIN) | SIGMASK(SIGTTOU))
+/* Default action: nothing. SIGCONT's effect comes when it is sent. */
+#define SIGMASK_DEFAULT_IGNORE                                                                     \
+    (SIGMASK(SIGCONT) | SIGMASK(SIGCHLD) | SIGMASK(SIGWINCH) | SIGMASK(SIGURG))
+#define SIGMASK_CORE                                                                               \
+    (SIGMASK(SIGQUIT) | SIGMASK(SIGILL) | SIGMASK(SIGTRAP) | SIGMASK(SIGABRT) | SIGMASK(SIGFPE) |  \
+     SIGMASK(SIGSEGV) | SIGMASK(SIGBUS) | SIGMASK(SIGSYS) | SIGMASK(SIGXCPU) | SIGMASK(SIGXFSZ))
+/* Caused by the thread's own instruction: delivered before others. */
+#define SIGMASK_SYNCHRONOUS                                                                        \
+    (SIGMASK(SIGSEGV) | SIGMASK(SIGBUS) | SIGMASK(SIGILL) | SIGMASK(SIGTRAP) | SIGMASK(SIGFPE) |   \
+     SIGMASK(SIGSYS))
+
+int signal_send_locked(struct process *process, struct signal_pending *pending,
+                       const siginfo_t *info, bool forced);
+/* To every member of the group, tree lock held. -ESRCH: nobody there. */
+int signal_send_group_locked(struct pid *group, const siginfo_t *info);
+/*
+ * Take the next signal outside `blocked` off the queues; 0: none. *ret_queued: its entry, the caller's to free, or NULL when it
+ * came without one. siglock held.
+ */
+int signal_dequeue_locked(struct process *process, uint64_t blocked,
+                          struct signal_queued **ret_queued);
+/* The information of a dequeued signal, and the end of its entry. */
+void signal_take_info(int signo, struct signal_queued *queued, siginfo_t *ret_info);
+void signal_queued_free(struct signal_queued *queued);
+/* Forget pending signals of `mask`. siglock held. */
+void signal_flush_mask_locked(struct process *process, uint64_t mask);
+void signal_queue_init(void);
+
+/* ---- exit.c ---- */
+/* The process has given its image up: a vfork parent goes on. */
+void process_vfork_finish(struct process *process);
+/* Tell the parent with SIGCHLD and wake its wait: why is CLD_*. Tree lock held; no siglock. */
+void process_tell_parent_locked(struct process *process, int why, int status);
+/* Does anybody but `except` tie the group to its session from outside (POSIX.1-2017, 3.264)? Tree lock held. */
+bool group_is_orphaned_locked(struct pid *group, const struct process *except);
+
+/* ---- jobs.c, limits.c, itimer.c, exec ---- */
+void jobctl_init(void);
+void limits_init_default(struct rlimit64 limits[RLIM_NLIMITS]);
+void limits_apply_to_vm(const struct process *process, struct vmspace *vm);
+void process_add_child_usage_locked(struct process *parent, struct process *child);
+void itimer_real_expired(struct timer *timer);
+void cpu_timers_tick(struct thread *thread, bool user_mode);
+void cpu_timers_recalc_locked(struct process *process);

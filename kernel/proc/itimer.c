@@ -1,0 +1,155 @@
+/*
+ * Interval timers (setitimer(2)) and the CPU time limit.
+ *
+ * ITIMER_REAL is a timer of the kernel. The two that count CPU time, and RLIMIT_CPU, are counted by the tick, 10 ms at a time, and only
+ * while one of them is set.
+ */
+#include <linux/time.h>
+
+#include "kernel/core/time.h"
+#include "kernel/proc/internal.h"
+
+/* An interval timer may not take the CPU for itself, however short its interval. */
+#define REAL_SPACING_NS (50 * NS_PER_US)
+#define TICK_NS         (NS_PER_S / SCHED_TICK_HZ)
+
+static void send_kernel_locked(struct process *process, int signo)
+{
+    siginfo_t info;
+
+    siginfo_kernel(&info, signo);
+    (void)signal_send_locked(process, &process->shared, &info, true);
+}
+
+void itimer_real_expired(struct timer *timer)
+{
+    struct process *process = container_of(timer, struct process, real_timer);
+
+    spin_lock(&process->siglock);
+    send_kernel_locked(process, SIGALRM);
+    if (process->real_interval > 0 && !process->group_exiting) {
+        ktime_t now = ktime_now();
+        ktime_t next = timer->deadline + process->real_interval;
+        if (next <= now) {
+            next += (now - next) / process->real_interval * process->real_interval +
+                    process->real_interval;
+        }
+        timer_arm(timer, MAX(next, now + REAL_SPACING_NS));
+    }
+    spin_unlock(&process->siglock);
+}
+
+static void itimer_real(struct process *process, const struct itimer *new, struct itimer *ret_old)
+{
+    struct timer *timer = &process->real_timer;
+
+    ret_old->interval_ns = process->real_interval;
+    ret_old->value_ns = timer_is_armed(timer) ? MAX(timer->deadline - ktime_now(), 1) : 0;
+    if (new != NULL) {
+        (void)timer_cancel(timer);
+        process->real_interval = new->interval_ns;
+        if (new->value_ns != 0) {
+            ktime_t now = ktime_now();
+            timer_arm(timer,
+                      new->value_ns > KTIME_MAX - now - 1 ? KTIME_MAX - 1 : now + new->value_ns);
+        }
+    }
+}
+
+static void itimer_cpu(ktime_t *value, ktime_t *interval, const struct itimer *new,
+                       struct itimer *ret_old)
+{
+    ret_old->value_ns = *value;
+    ret_old->interval_ns = *interval;
+    if (new != NULL) {
+        /* A tick more than asked for: the first one may come at once. */
+        *value = new->value_ns == 0 ? 0 : new->value_ns + TICK_NS;
+        *interval = new->interval_ns;
+    }
+}
+
+int process_itimer(int which, const struct itimer *new, struct itimer *ret_old)
+{
+    struct process *process = process_current();
+    struct cpu_timers *timers = &process->cpu_timers;
+    int err = 0;
+    uint64_t flags = spin_lock_irqsave(&process->siglock);
+
+    switch (which) {
+    case ITIMER_REAL:
+        itimer_real(process, new, ret_old);
+        break;
+    case ITIMER_VIRTUAL:
+        itimer_cpu(&timers->virt_value, &timers->virt_interval, new, ret_old);
+        break;
+    case ITIMER_PROF:
+        itimer_cpu(&timers->prof_value, &timers->prof_interval, new, ret_old);
+        break;
+    default:
+        err = -EINVAL;
+        break;
+    }
+    cpu_timers_recalc_locked(process);
+    spin_unlock_irqrestore(&process->siglock, flags);
+    return err;
+}
+
+void cpu_timers_recalc_locked(struct process *process)
+{
+    const struct cpu_timers *timers = &process->cpu_timers;
+
+    atomic_store_relaxed(&process->cpu_timers.active,
+                         timers->virt_value != 0 || timers->prof_value != 0 ||
+                             process->limits[RLIMIT_CPU].rlim_cur != RLIM64_INFINITY);
+}
+
+/* Count a tick; true when the timer expired (and was set again, if it has an interval). */
+static bool count_tick(ktime_t *value, ktime_t interval)
+{
+    if (*value == 0) {
+        return false;
+    }
+    *value -= TICK_NS;
+    if (*value > 0) {
+        return false;
+    }
+    *value = interval == 0 ? 0 : MAX(*value + interval, 1);
+    return true;
+}
+
+/* getrlimit(2), RLIMIT_CPU: SIGXCPU at the soft limit and once per second from there; SIGKILL at the hard one. */
+static void check_cpu_limit_locked(struct process *process, const struct thread *thread)
+{
+    const struct rlimit64 *limit = &process->limits[RLIMIT_CPU];
+    uint64_t seconds = (uint64_t)(thread->runtime_ns / NS_PER_S);
+
+    if (limit->rlim_cur == RLIM64_INFINITY || seconds < limit->rlim_cur) {
+        return;
+    }
+    if (limit->rlim_max != RLIM64_INFINITY && seconds >= limit->rlim_max) {
+        send_kernel_locked(process, SIGKILL);
+    } else if (thread->runtime_ns >= process->cpu_timers.next_xcpu) {
+        process->cpu_timers.next_xcpu = thread->runtime_ns + NS_PER_S;
+        send_kernel_locked(process, SIGXCPU);
+    }
+}
+
+void cpu_timers_tick(struct thread *thread, bool user_mode)
+{
+    struct process *process = thread->process;
+
+    if (process == NULL || likely(!atomic_load_relaxed(&process->cpu_timers.active))) {
+        return;
+    }
+    struct cpu_timers *timers = &process->cpu_timers;
+    spin_lock(&process->siglock);
+    if (user_mode && count_tick(&timers->virt_value, timers->virt_interval)) {
+        send_kernel_locked(process, SIGVTALRM);
+    }
+    if (count_tick(&timers->prof_value, timers->prof_interval)) {
+        send_kernel_locked(process, SIGPROF);
+    }
+    check_cpu_limit_locked(process, thread);
+    cpu_timers_recalc_locked(process);
+    spin_unlock(&process->siglock);
+}

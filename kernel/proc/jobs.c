@@ -1,0 +1,254 @@
+/*
+ * Process groups and sessions, and the contract of job control that terminals use (kernel/sched/pid.h).
+ *
+ * A group or session is a struct pid with members; it keeps the number in use as long as one member or one terminal refers to it.
+ */
+#include "kernel/proc/internal.h"
+
+static void move_to_group_locked(struct process *process, struct pid *group)
+{
+    list_remove(&process->group_node);
+    process->group = group;
+    list_push_back(&group->group_members, &process->group_node);
+}
+
+/* Is there a group of this number in the session? */
+static bool group_exists_in(struct pid *group, struct pid *session)
+{
+    return !list_empty(&group->group_members) &&
+           list_first_entry(&group->group_members, struct process, group_node)->session == session;
+}
+
+/* The rules of setpgid(2). Tree lock held. */
+static int setpgid_check_locked(struct process *me, struct process *target, struct pid *group)
+{
+    if (target != me) {
+        if (target->parent != me) {
+            return -ESRCH;
+        }
+        if (target->session != me->session) {
+            return -EPERM;
+        }
+        if (target->did_exec) {
+            return -EACCES;
+        }
+    }
+    if (target->session == target->pid) {
+        return -EPERM; /* a session leader */
+    }
+    if (group != target->pid && !group_exists_in(group, me->session)) {
+        return -EPERM;
+    }
+    return 0;
+}
+
+int process_setpgid(int pid, int pgid)
+{
+    struct process *me = process_current();
+    struct pid *old = NULL;
+
+    if (pgid < 0) {
+        return -EINVAL;
+    }
+    struct pid *target_pid = pid == 0 ? pid_get(me->pid) : pid_find(pid);
+    if (target_pid == NULL) {
+        return -ESRCH;
+    }
+    struct pid *group = pgid == 0 ? pid_get(target_pid) : pid_find(pgid);
+    int err = group == NULL ? -EPERM : 0;
+    if (err == 0) {
+        uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+        struct process *target = target_pid->process;
+        err = target == NULL ? -ESRCH : setpgid_check_locked(me, target, group);
+        if (err == 0 && target->group != group) {
+            old = target->group;
+            move_to_group_locked(target, group);
+            group = NULL; /* the reference is the process' now */
+        }
+        spin_unlock_irqrestore(&process_tree_lock, flags);
+    }
+    pid_put(old);
+    pid_put(group);
+    pid_put(target_pid);
+    return err;
+}
+
+static int group_or_session_of(int pid, bool session)
+{
+    struct process *me = process_current();
+    int nr = -ESRCH;
+
+    if (pid == 0 || pid == me->pid->nr) {
+        return session ? me->session->nr
+                       : me->group->nr; /* only the process itself leaves its session */
+    }
+    struct pid *target = pid_find(pid);
+    if (target == NULL) {
+        return -ESRCH;
+    }
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+    if (target->process != NULL) {
+        nr = session ? target->process->session->nr : target->process->group->nr;
+    }
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+    pid_put(target);
+    return nr;
+}
+
+int process_getpgid(int pid)
+{
+    return group_or_session_of(pid, false);
+}
+
+int process_getsid(int pid)
+{
+    return group_or_session_of(pid, true);
+}
+
+int process_setsid(void)
+{
+    struct process *me = process_current();
+    struct pid *old_group, *old_session;
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+
+    if (!list_empty(&me->pid->group_members) || !list_empty(&me->pid->session_members)) {
+        spin_unlock_irqrestore(&process_tree_lock, flags);
+        return -EPERM; /* a group of this number exists (setsid(2)) */
+    }
+    old_group = me->group;
+    old_session = me->session;
+    move_to_group_locked(me, pid_get(me->pid));
+    list_remove(&me->session_node);
+    me->session = pid_get(me->pid);
+    list_push_back(&me->session->session_members, &me->session_node);
+    me->tty = NULL;
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+    pid_put(old_group);
+    pid_put(old_session);
+    return me->pid->nr;
+}
+
+/* ---- job control for terminals ---- */
+
+static int jobctl_signal_group(struct pid *group, int signo)
+{
+    siginfo_t info;
+
+    siginfo_kernel(&info, signo);
+    return signal_send_group(group, &info);
+}
+
+static int jobctl_signal_process(struct pid *pid, int signo)
+{
+    siginfo_t info;
+    int err = -ESRCH;
+
+    siginfo_kernel(&info, signo);
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+    if (pid->process != NULL) {
+        err = signal_send_process(pid->process, &info);
+    }
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+    return err;
+}
+
+static struct pid *jobctl_current_group(void)
+{
+    struct process *process = process_current();
+
+    return process == NULL ? NULL : process->group;
+}
+
+static struct pid *jobctl_current_session(void)
+{
+    struct process *process = process_current();
+
+    return process == NULL ? NULL : process->session;
+}
+
+static bool jobctl_current_is_session_leader(void)
+{
+    struct process *process = process_current();
+
+    return process != NULL && process->session == process->pid;
+}
+
+static bool jobctl_current_ignores(int signo)
+{
+    struct process *process = process_current();
+
+    if (process == NULL) {
+        return true;
+    }
+    uint64_t flags = spin_lock_irqsave(&process->siglock);
+    bool ignores = (current_thread()->sig_blocked & SIGMASK(signo)) != 0 ||
+                   process->actions->action[signo - 1].handler == ACTION_IGNORE;
+    spin_unlock_irqrestore(&process->siglock, flags);
+    return ignores;
+}
+
+static bool jobctl_group_is_orphaned(struct pid *group)
+{
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+    bool orphaned = group_is_orphaned_locked(group, NULL);
+
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+    return orphaned;
+}
+
+static bool jobctl_group_in_session(struct pid *group, struct pid *session)
+{
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+    bool found = group_exists_in(group, session);
+
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+    return found;
+}
+
+static void jobctl_session_set_tty(struct pid *session, void *tty)
+{
+    struct process *process;
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+
+    list_for_each (process, &session->session_members, session_node) {
+        process->tty = tty;
+    }
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+}
+
+static void *jobctl_current_tty(void)
+{
+    struct process *process = process_current();
+
+    return process == NULL ? NULL : process->tty;
+}
+
+static const struct jobctl_ops jobctl_implementation = {
+    .signal_group = jobctl_signal_group,
+    .signal_process = jobctl_signal_process,
+    .current_group = jobctl_current_group,
+    .current_session = jobctl_current_session,
+    .current_is_session_leader = jobctl_current_is_session_leader,
+    .current_ignores = jobctl_current_ignores,
+    .group_is_orphaned = jobctl_group_is_orphaned,
+    .group_in_session = jobctl_group_in_session,
+    .session_set_tty = jobctl_session_set_tty,
+    .current_tty = jobctl_current_tty,
+};
+
+static uint64_t fd_limit(void)
+{
+    return process_current() == NULL ? RLIM64_INFINITY : process_limit(RLIMIT_NOFILE);
+}
+
+static uint64_t file_size_limit(void)
+{
+    return process_current() == NULL ? RLIM64_INFINITY : process_limit(RLIMIT_FSIZE);
+}
+
+void jobctl_init(void)
+{
+    jobctl = &jobctl_implementation;
+    fd_limit_hook = fd_limit;
+    file_size_limit_hook = file_size_limit;
+}

@@ -1,0 +1,184 @@
+/*
+ * Resource limits (getrlimit(2)) and usage (getrusage(2)).
+ *
+ * Limits are read where they matter: descriptors and file sizes by vfs through hooks, address-space sizes by vm in its own copy, the
+ * rest here and in the files around. Soft limits are single words, so readers need no lock.
+ */
+#include <linux/capability.h>
+
+#include "kernel/base/string.h"
+#include "kernel/core/time.h"
+#include "kernel/mm/frame.h"
+#include "kernel/proc/internal.h"
+
+#define NR_OPEN_MAX 1048576u /* proc(5), /proc/sys/fs/nr_open */
+
+#define LIMIT(soft, hard)                                                                          \
+    {                                                                                              \
+        .rlim_cur = (soft), .rlim_max = (hard)                                                     \
+    }
+
+/* What process 1 starts with: getrlimit(2) leaves it to the system; these are what programs on Linux expect. */
+void limits_init_default(struct rlimit64 limits[RLIM_NLIMITS])
+{
+    struct frame_stats frames;
+
+    frame_stats(&frames);
+    /* As many processes as would fill half of the memory with kernel stacks and page tables. */
+    uint64_t nproc = CLAMP(frames.total / 32, 64u, PID_MAX_DEFAULT / 2);
+    for (unsigned i = 0; i < RLIM_NLIMITS; i++) {
+        limits[i] = (struct rlimit64)LIMIT(RLIM64_INFINITY, RLIM64_INFINITY);
+    }
+    limits[RLIMIT_STACK].rlim_cur = MIB(8);
+    limits[RLIMIT_CORE].rlim_cur = 0;
+    limits[RLIMIT_NPROC] = (struct rlimit64)LIMIT(nproc, nproc);
+    limits[RLIMIT_SIGPENDING] = (struct rlimit64)LIMIT(nproc, nproc);
+    limits[RLIMIT_NOFILE] = (struct rlimit64)LIMIT(1024, 4096);
+    limits[RLIMIT_MEMLOCK] = (struct rlimit64)LIMIT(MIB(8), MIB(8));
+    limits[RLIMIT_MSGQUEUE] = (struct rlimit64)LIMIT(819200, 819200);
+    limits[RLIMIT_NICE] = (struct rlimit64)LIMIT(0, 0);
+    limits[RLIMIT_RTPRIO] = (struct rlimit64)LIMIT(0, 0);
+}
+
+uint64_t process_limit(unsigned resource)
+{
+    return atomic_load_relaxed(&process_current()->limits[resource].rlim_cur);
+}
+
+void limits_apply_to_vm(const struct process *process, struct vmspace *vm)
+{
+    const struct rlimit64 *limits = process->limits;
+
+    atomic_store_relaxed(&vm->limit_as, limits[RLIMIT_AS].rlim_cur);
+    atomic_store_relaxed(&vm->limit_data, limits[RLIMIT_DATA].rlim_cur);
+    atomic_store_relaxed(&vm->limit_stack, limits[RLIMIT_STACK].rlim_cur);
+    atomic_store_relaxed(&vm->limit_memlock, limits[RLIMIT_MEMLOCK].rlim_cur);
+}
+
+/* prlimit(2), "EPERM": all of the target's real, effective and saved IDs are the caller's real ones. */
+static bool may_limit(struct process *target)
+{
+    const struct cred *mine = cred_current();
+    struct cred *theirs = process_cred_get(target);
+    bool same = mine->uid == theirs->uid && mine->uid == theirs->euid &&
+                mine->uid == theirs->suid && mine->gid == theirs->gid &&
+                mine->gid == theirs->egid && mine->gid == theirs->sgid;
+
+    cred_put(theirs);
+    return same || cred_has_cap(mine, CAP_SYS_RESOURCE);
+}
+
+static int limit_set(struct process *target, unsigned resource, const struct rlimit64 *new,
+                     struct rlimit64 *ret_old)
+{
+    struct rlimit64 *limit = &target->limits[resource];
+    int err = 0;
+    uint64_t flags = spin_lock_irqsave(&target->siglock);
+    struct rlimit64 old = *limit;
+
+    if (new != NULL) {
+        if (new->rlim_max > old.rlim_max && !current_has_cap(CAP_SYS_RESOURCE)) {
+            err = -EPERM;
+        } else {
+            atomic_store_relaxed(&limit->rlim_cur, new->rlim_cur);
+            limit->rlim_max = new->rlim_max;
+            if (resource == RLIMIT_CPU) {
+                target->cpu_timers.next_xcpu = 0;
+                cpu_timers_recalc_locked(target);
+            }
+        }
+    }
+    spin_unlock_irqrestore(&target->siglock, flags);
+    if (err == 0 && ret_old != NULL) {
+        *ret_old = old;
+    }
+    return err;
+}
+
+int process_prlimit(int pid, unsigned resource, const struct rlimit64 *new,
+                    struct rlimit64 *ret_old)
+{
+    struct process *me = process_current(), *target;
+
+    if (resource >= RLIM_NLIMITS || (new != NULL &&new->rlim_cur > new->rlim_max)) {
+        return -EINVAL;
+    }
+    if (new != NULL && resource == RLIMIT_NOFILE &&new->rlim_max > NR_OPEN_MAX) {
+        return -EPERM;
+    }
+    target = pid == 0 ? process_get(me) : process_find(pid);
+    if (target == NULL) {
+        return -ESRCH;
+    }
+    int err = target != me && !may_limit(target) ? -EPERM : 0;
+    if (err == 0) {
+        err = limit_set(target, resource, new, ret_old);
+    }
+    if (err == 0 && new != NULL) {
+        struct vmspace *vm = process_vm_get(target);
+        if (vm != NULL) {
+            limits_apply_to_vm(target, vm);
+            vmspace_put(vm);
+        }
+    }
+    process_put(target);
+    return err;
+}
+
+/* ---- usage ---- */
+
+static void usage_times(struct rusage *usage, ktime_t user, ktime_t system)
+{
+    usage->ru_utime.tv_sec = user / NS_PER_S;
+    usage->ru_utime.tv_usec = user % NS_PER_S / NS_PER_US;
+    usage->ru_stime.tv_sec = system / NS_PER_S;
+    usage->ru_stime.tv_usec = system % NS_PER_S / NS_PER_US;
+}
+
+void process_rusage(struct process *process, int who, struct rusage *ret_usage)
+{
+    ktime_t user = 0, system = 0;
+    uint64_t maxrss = 0;
+
+    memset(ret_usage, 0, sizeof(*ret_usage));
+    if (who != RUSAGE_CHILDREN) {
+        const struct thread *thread = process->leader;
+        thread_times(process->leader, &user, &system);
+        ret_usage->ru_minflt = (long)thread->minflt;
+        ret_usage->ru_majflt = (long)thread->majflt;
+        ret_usage->ru_nvcsw = (long)thread->nvcsw;
+        ret_usage->ru_nivcsw = (long)thread->nivcsw;
+        maxrss = process->maxrss;
+        if (process == process_current()) {
+            maxrss = MAX(maxrss, thread->vm->rss_peak);
+        }
+    }
+    if (who == RUSAGE_CHILDREN || who == RUSAGE_BOTH) {
+        user += process->child_user_ns;
+        system += process->child_system_ns;
+        ret_usage->ru_minflt += (long)process->child_minflt;
+        ret_usage->ru_majflt += (long)process->child_majflt;
+        ret_usage->ru_nvcsw += (long)process->child_nvcsw;
+        ret_usage->ru_nivcsw += (long)process->child_nivcsw;
+        maxrss = MAX(maxrss, process->child_maxrss);
+    }
+    usage_times(ret_usage, user, system);
+    ret_usage->ru_maxrss = (long)(maxrss * (PAGE_SIZE / 1024));
+}
+
+/* A child is reaped: what it and its own children used counts for the parent from now on. Tree lock held. */
+void process_add_child_usage_locked(struct process *parent, struct process *child)
+{
+    const struct thread *thread = child->leader;
+    ktime_t user, system;
+
+    thread_times(child->leader, &user, &system);
+    parent->child_user_ns += user + child->child_user_ns;
+    parent->child_system_ns += system + child->child_system_ns;
+    parent->child_minflt += thread->minflt + child->child_minflt;
+    parent->child_majflt += thread->majflt + child->child_majflt;
+    parent->child_nvcsw += thread->nvcsw + child->child_nvcsw;
+    parent->child_nivcsw += thread->nivcsw + child->child_nivcsw;
+    uint64_t maxrss = MAX(child->maxrss, child->child_maxrss);
+    parent->child_maxrss = MAX(parent->child_maxrss, maxrss);
+}

@@ -1,0 +1,313 @@
+/*
+ * Sending signals, and the queues they wait in.
+ *
+ * A pending signal is a bit in a set and, memory and limits permitting, an entry in a queue that carries its siginfo. Signals
+ * below SIGRTMIN are pending once; the others queue up. With one thread per process the private and the shared queue
+ * differ only in who reads them in /proc.
+ *
+ * Locking: process->siglock (spin, irqsave): senders may be interrupts. The target's mask is written by the thread itself under the
+ * same lock, so a sender sees whether to wake it.
+ */
+#include "kernel/base/bitmap.h"
+#include "kernel/base/string.h"
+#include "kernel/core/panic.h"
+#include "kernel/mm/slab.h"
+#include "kernel/proc/internal.h"
+
+static struct slab_cache *queued_cache;
+
+void signal_queue_init(void)
+{
+    queued_cache = slab_cache_create("signal_queued", sizeof(struct signal_queued), 0, 0, NULL);
+    if (queued_cache == NULL) {
+        panic("signal: no memory for the first cache");
+    }
+}
+
+void siginfo_kernel(siginfo_t *info, int signo)
+{
+    memset(info, 0, sizeof(*info));
+    info->si_signo = signo;
+    info->si_code = SI_KERNEL;
+}
+
+void siginfo_user(siginfo_t *info, int signo, int code)
+{
+    memset(info, 0, sizeof(*info));
+    info->si_signo = signo;
+    info->si_code = code;
+    info->si_pid = process_current()->pid->nr;
+    info->si_uid = cred_current()->uid;
+}
+
+/* ---- queue entries ---- */
+
+/*
+ * The limit counts what a user has queued. Signals of the kernel, and those below SIGRTMIN that kill(2) sends, may exceed it: they
+ * do not pile up.
+ */
+static struct signal_queued *queued_alloc(struct process *target, const siginfo_t *info)
+{
+    struct user *user = target->user;
+    bool exempt = info->si_signo < SIGRTMIN && info->si_code >= 0;
+
+    if (!exempt && atomic_load_relaxed(&user->nsigpending) >=
+                       atomic_load_relaxed(&target->limits[RLIMIT_SIGPENDING].rlim_cur)) {
+        return NULL;
+    }
+    struct signal_queued *queued = slab_alloc(queued_cache, 0);
+    if (queued != NULL) {
+        (void)atomic_fetch_add_relaxed(&user->nsigpending, 1);
+        queued->accounted = user_get(user);
+        queued->info = *info;
+    }
+    return queued;
+}
+
+void signal_queued_free(struct signal_queued *queued)
+{
+    if (queued != NULL) {
+        (void)atomic_fetch_sub_relaxed(&queued->accounted->nsigpending, 1);
+        user_put(queued->accounted);
+        slab_free(queued_cache, queued);
+    }
+}
+
+static void pending_flush_mask(struct signal_pending *pending, uint64_t mask)
+{
+    struct signal_queued *queued, *next;
+
+    if ((pending->set & mask) == 0) {
+        return;
+    }
+    pending->set &= ~mask;
+    list_for_each_safe (queued, next, &pending->queue, node) {
+        if ((SIGMASK(queued->info.si_signo) & mask) != 0) {
+            list_remove(&queued->node);
+            signal_queued_free(queued);
+        }
+    }
+}
+
+void signal_pending_flush(struct signal_pending *pending)
+{
+    pending_flush_mask(pending, ~0ull);
+}
+
+void signal_flush_mask_locked(struct process *process, uint64_t mask)
+{
+    pending_flush_mask(&process->shared, mask);
+    pending_flush_mask(&process->private, mask);
+}
+
+/* Take one entry of `signo`; the bit stays while another is queued. */
+static struct signal_queued *pending_take(struct signal_pending *pending, int signo)
+{
+    struct signal_queued *queued, *found = NULL;
+
+    list_for_each (queued, &pending->queue, node) {
+        if (queued->info.si_signo == signo) {
+            if (found != NULL) {
+                list_remove(&found->node);
+                return found;
+            }
+            found = queued;
+        }
+    }
+    pending->set &= ~SIGMASK(signo);
+    if (found != NULL) {
+        list_remove(&found->node);
+    }
+    return found;
+}
+
+int signal_dequeue_locked(struct process *process, uint64_t blocked,
+                          struct signal_queued **ret_queued)
+{
+    struct signal_pending *pending = &process->private;
+    uint64_t set = pending->set & ~blocked;
+
+    if (set == 0) {
+        pending = &process->shared;
+        set = pending->set & ~blocked;
+    }
+    if (set == 0) {
+        return 0;
+    }
+    if ((set & SIGMASK_SYNCHRONOUS) != 0) {
+        set &= SIGMASK_SYNCHRONOUS;
+    }
+    int signo = (int)bit_ffs(set) + 1;
+    *ret_queued = pending_take(pending, signo);
+    return signo;
+}
+
+void signal_take_info(int signo, struct signal_queued *queued, siginfo_t *ret_info)
+{
+    if (queued != NULL) {
+        *ret_info = queued->info;
+        signal_queued_free(queued);
+        return;
+    }
+    memset(ret_info, 0, sizeof(*ret_info));
+    ret_info->si_signo = signo;
+    ret_info->si_code = SI_USER;
+}
+
+/* ---- sending ---- */
+
+void signal_recalc_locked(struct thread *thread)
+{
+    const struct process *process = thread->process;
+
+    if (((process->shared.set | process->private.set) & ~thread->sig_blocked) != 0) {
+        thread_set_work(thread, THREAD_WORK_SIGNAL);
+    } else if (thread_signal_pending(thread)) {
+        thread_clear_work(thread, THREAD_WORK_SIGNAL);
+    }
+}
+
+/* Stop signals and SIGCONT cancel each other; SIGCONT and SIGKILL end a stop, whatever becomes of the signal itself. */
+static void prepare_stop_continue_locked(struct process *process, int signo)
+{
+    if ((SIGMASK(signo) & SIGMASK_STOP) != 0) {
+        signal_flush_mask_locked(process, SIGMASK(SIGCONT));
+        return;
+    }
+    if (signo == SIGCONT) {
+        signal_flush_mask_locked(process, SIGMASK_STOP);
+        process->stop_dequeued = false;
+    }
+    if (process->stopped) {
+        process->stopped = false;
+        if (signo == SIGCONT) {
+            process->continued = true;
+            process->continue_untold = true;
+        }
+        (void)thread_wake_states(process->leader, BIT(THREAD_STOPPED));
+    }
+}
+
+static void signal_wake_locked(struct process *process, int signo)
+{
+    struct thread *thread = process->leader;
+
+    if ((thread->sig_blocked & SIGMASK(signo)) == 0) {
+        thread_set_work(thread, THREAD_WORK_SIGNAL);
+        if (thread != current_thread()) {
+            (void)thread_wake_states(thread, BIT(THREAD_SLEEPING));
+        }
+    }
+}
+
+int signal_send_locked(struct process *process, struct signal_pending *pending,
+                       const siginfo_t *info, bool forced)
+{
+    int signo = info->si_signo;
+
+    if (unlikely(process->group_exiting)) {
+        return 0;
+    }
+    if ((SIGMASK(signo) & (SIGMASK_STOP | SIGMASK(SIGCONT) | SIGMASK(SIGKILL))) != 0 &&
+        (!process->unkillable || forced)) {
+        prepare_stop_continue_locked(process, signo);
+    }
+    if (signal_ignored_locked(process, signo, forced) ||
+        (signo < SIGRTMIN && (pending->set & SIGMASK(signo)) != 0)) {
+        return 0;
+    }
+    struct signal_queued *queued = queued_alloc(process, info);
+    if (queued != NULL) {
+        list_push_back(&pending->queue, &queued->node);
+    } else if (signo >= SIGRTMIN && info->si_code != SI_USER) {
+        return -EAGAIN;
+    }
+    pending->set |= SIGMASK(signo);
+    signal_wake_locked(process, signo);
+    return 0;
+}
+
+int signal_send_process(struct process *target, const siginfo_t *info)
+{
+    uint64_t flags = spin_lock_irqsave(&target->siglock);
+    int err = signal_send_locked(target, &target->shared, info, info->si_code == SI_KERNEL);
+
+    spin_unlock_irqrestore(&target->siglock, flags);
+    return err;
+}
+
+int signal_send_thread(struct thread *target, const siginfo_t *info)
+{
+    struct process *process = target->process;
+    uint64_t flags = spin_lock_irqsave(&process->siglock);
+    int err = signal_send_locked(process, &process->private, info, info->si_code == SI_KERNEL);
+
+    spin_unlock_irqrestore(&process->siglock, flags);
+    return err;
+}
+
+int signal_send_group_locked(struct pid *group, const siginfo_t *info)
+{
+    struct process *process;
+    int result = -ESRCH;
+
+    list_for_each (process, &group->group_members, group_node) {
+        int err = signal_send_process(process, info);
+        if (result != 0) {
+            result = err;
+        }
+    }
+    return result;
+}
+
+int signal_send_group(struct pid *group, const siginfo_t *info)
+{
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+    int result = signal_send_group_locked(group, info);
+
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+    return result;
+}
+
+/*
+ * An exception cannot wait: a handler that is blocked would never run, and an ignored one would fault again for ever. So both give
+ * way to the default action, even in process 1.
+ */
+void signal_force(const siginfo_t *info)
+{
+    struct process *process = process_current();
+    struct thread *thread = current_thread();
+    int signo = info->si_signo;
+    uint64_t flags = spin_lock_irqsave(&process->siglock);
+    uint64_t handler = process->actions->action[signo - 1].handler;
+
+    if ((thread->sig_blocked & SIGMASK(signo)) != 0 || handler == ACTION_IGNORE) {
+        if (handler != ACTION_DEFAULT && !signal_action_reset_locked(process, signo)) {
+            signo = SIGKILL; /* no memory even for that */
+        }
+        thread->sig_blocked &= ~SIGMASK(signo);
+        handler = ACTION_DEFAULT;
+    }
+    if (handler == ACTION_DEFAULT) {
+        process->unkillable = false;
+    }
+    siginfo_t forced = *info;
+    forced.si_signo = signo;
+    (void)signal_send_locked(process, &process->private, &forced, true);
+    signal_recalc_locked(thread);
+    spin_unlock_irqrestore(&process->siglock, flags);
+}
+
+void signal_force_fatal(int signo)
+{
+    struct process *process = process_current();
+    siginfo_t info;
+    uint64_t flags = spin_lock_irqsave(&process->siglock);
+
+    if (!signal_action_reset_locked(process, signo)) {
+        signo = SIGKILL;
+    }
+    spin_unlock_irqrestore(&process->siglock, flags);
+    siginfo_kernel(&info, signo);
+    signal_force(&info);
+}
