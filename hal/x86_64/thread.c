@@ -49,7 +49,9 @@ static struct switch_frame *first_frame(struct thread *thread, uintptr_t below,
 
 void cpu_thread_init_kernel(struct thread *thread, void (*entry)(void *arg), void *arg)
 {
-    struct switch_frame *frame = first_frame(thread, stack_top(thread), thread_first_kernel);
+    /* Below the user frame, so that a kernel thread may execute a program and become a process. */
+    struct switch_frame *frame =
+        first_frame(thread, ALIGN_DOWN((uintptr_t)thread_trapframe(thread), 16), thread_first_kernel);
 
     frame->rbx = (uintptr_t)entry;
     frame->r12 = (uintptr_t)arg;
@@ -154,6 +156,15 @@ void cpu_enter_user(void)
 int cpu_set_user_tls(vaddr_t fs_base)
 {
     return cpu_arch_prctl(ARCH_SET_FS, fs_base);
+}
+
+int cpu_thread_set_tls(struct thread *thread, vaddr_t fs_base)
+{
+    if (fs_base >= USER_TOP) {
+        return -EPERM;
+    }
+    thread->arch.fs_base = fs_base;
+    return 0;
 }
 
 static int base_get(int code, uint64_t __user *addr)

@@ -152,7 +152,10 @@ void thread_times(struct thread *thread, ktime_t *ret_user, ktime_t *ret_system)
     irq_restore(flags);
 
     uint64_t user_ticks = thread->utime_ticks, ticks = user_ticks + thread->stime_ticks;
-    uint64_t user = ticks == 0 ? total : (uint64_t)((unsigned __int128)total * user_ticks / ticks);
+    uint64_t user = total;
+    if (ticks != 0) {
+        user = total / ticks * user_ticks + total % ticks * user_ticks / ticks;
+    }
     *ret_user = (ktime_t)user;
     *ret_system = (ktime_t)(total - user);
 }
