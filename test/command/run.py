@@ -43,6 +43,7 @@ def parser():
     p.add_argument('--exec', dest='command', metavar='COMMAND', help='run it under sh -c as root, then power off')
     p.add_argument('--timeout', type=float, default=None, metavar='SECONDS')
     p.add_argument('--screenshot', metavar='FILE.png', help='a picture of the screen when the command or the time is over')
+    p.add_argument('--no-build', action='store_true', help='boot what was built last')
     p.add_argument('--headless', action='store_true', help='no window: the terminal alone')
     return p
 
@@ -183,8 +184,9 @@ def main(args):
     args, qemu = split_qemu(args)
     options = parser().parse_args(args)
     options.qemu = qemu
-    deps.ensure()
-    build.build()
+    if not options.no_build:
+        deps.ensure()
+        build.build()
     parameters = []
     if options.command is not None:
         parameters = ['console=ttyS0', 'panic=off', 'linnet.exec=ttyS1']

@@ -1,0 +1,98 @@
+/*
+ * ABI tests: what a Linux program sees. Each test passes on Linux first, then on Linnet, so the test itself is proved right.
+ *
+ *     ABI_TEST(pipe, write_without_readers_gives_epipe) { ... CHECK_ERR(write(fd, "x", 1), EPIPE); ... }
+ *
+ * A test runs in a child of its own, in a fresh empty working directory, as root, and ends at the first check that fails.
+ */
+#pragma once
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+struct abi_test {
+    const char *noun;
+    const char *name;
+    void (*run)(void);
+};
+
+#define ABI_TEST(noun_, name_)                                                                     \
+    static void abi_##noun_##_##name_(void);                                                       \
+    static const struct abi_test abi_entry_##noun_##_##name_                                       \
+        __attribute__((section("abi_tests"), used, retain, aligned(8))) = {#noun_, #name_,         \
+                                                                           abi_##noun_##_##name_}; \
+    static void abi_##noun_##_##name_(void)
+
+void abi_fail(const char *file, int line, const char *fmt, ...)
+    __attribute__((noreturn, format(printf, 3, 4)));
+
+#define CHECK(cond)                                                                                \
+    do {                                                                                           \
+        if (!(cond)) {                                                                             \
+            abi_fail(__FILE__, __LINE__, "expected %s (errno %d)", #cond, errno);                  \
+        }                                                                                          \
+    } while (0)
+#define CHECK_EQ(a, b)                                                                             \
+    do {                                                                                           \
+        long long check_a_ = (long long)(a), check_b_ = (long long)(b);                            \
+        if (check_a_ != check_b_) {                                                                \
+            abi_fail(__FILE__, __LINE__, "expected %s == %s, got %lld and %lld (errno %d)", #a,    \
+                     #b, check_a_, check_b_, errno);                                               \
+        }                                                                                          \
+    } while (0)
+/* The call fails with this errno. */
+#define CHECK_ERR(call, error)                                                                     \
+    do {                                                                                           \
+        errno = 0;                                                                                 \
+        long long check_r_ = (long long)(call);                                                    \
+        if (check_r_ != -1 || errno != (error)) {                                                  \
+            abi_fail(__FILE__, __LINE__, "expected %s to fail with %d, got %lld, errno %d", #call, \
+                     (error), check_r_, errno);                                                    \
+        }                                                                                          \
+    } while (0)
+
+/* Run `code` in a child and give its wait status. */
+#define IN_CHILD(...)                                                                              \
+    ({                                                                                             \
+        int child_status_ = -1;                                                                    \
+        fflush(NULL);                                                                              \
+        pid_t child_ = fork();                                                                     \
+        CHECK(child_ >= 0);                                                                        \
+        if (child_ == 0) {                                                                         \
+            __VA_ARGS__;                                                                           \
+            _exit(0);                                                                              \
+        }                                                                                          \
+        CHECK_EQ(waitpid(child_, &child_status_, 0), child_);                                      \
+        child_status_;                                                                             \
+    })
+
+static inline void abi_sleep_ms(long ms)
+{
+    struct timespec ts = {ms / 1000, ms % 1000 * 1000000};
+
+    while (nanosleep(&ts, &ts) != 0 && errno == EINTR) {
+    }
+}
+
+/* A file with this content. */
+static inline void abi_write_file(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+
+    CHECK(fd >= 0);
+    CHECK_EQ(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    CHECK_EQ(close(fd), 0);
+}

@@ -1,0 +1,108 @@
+/*
+ * abi [NOUN]...     runs the tests of these nouns, or all, and prints TAP
+ */
+#include "abi.h"
+
+#include <stdarg.h>
+#include <sys/mount.h>
+
+extern const struct abi_test __start_abi_tests[], __stop_abi_tests[];
+
+#define TEST_SECONDS 60
+
+static char failure[512];
+static char *shared; /* the failure's text crosses from the child in a shared page */
+
+void abi_fail(const char *file, int line, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    int len = snprintf(failure, sizeof(failure), "%s:%d: ", file, line);
+    (void)vsnprintf(failure + len, sizeof(failure) - (size_t)len, fmt, args);
+    va_end(args);
+    memcpy(shared, failure, sizeof(failure));
+    _exit(1);
+}
+
+static void run_test(const struct abi_test *test, const char *dir)
+{
+    (void)alarm(TEST_SECONDS);
+    if (mkdir(dir, 0755) != 0 || chdir(dir) != 0) {
+        abi_fail(__FILE__, __LINE__, "no test folder %s (errno %d)", dir, errno);
+    }
+    (void)umask(022);
+    test->run();
+    _exit(0);
+}
+
+static int remove_tree(const char *dir)
+{
+    char command[256];
+
+    (void)snprintf(command, sizeof(command), "chmod -R u+rwx %s 2>/dev/null; rm -rf %s", dir, dir);
+    return system(command);
+}
+
+/* One line of TAP. Returns whether the test passed. */
+static bool report(const struct abi_test *test, unsigned number, int status)
+{
+    bool passed = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+
+    printf("%sok %u - %s: %s\n", passed ? "" : "not ", number, test->noun, test->name);
+    if (WIFSIGNALED(status)) {
+        printf("# killed by signal %d\n", WTERMSIG(status));
+    } else if (!passed) {
+        printf("# %s\n", shared);
+    }
+    fflush(stdout);
+    return passed;
+}
+
+static bool wanted(const struct abi_test *test, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], test->noun) == 0) {
+            return true;
+        }
+    }
+    return argc < 2;
+}
+
+int main(int argc, char **argv)
+{
+    unsigned number = 0, failed = 0, total = 0;
+    char base[64];
+
+    shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    (void)snprintf(base, sizeof(base), "/tmp/abi.%d", (int)getpid());
+    if (shared == MAP_FAILED || mkdir(base, 0755) != 0) {
+        printf("Bail out! no memory or no /tmp\n");
+        return 1;
+    }
+    for (const struct abi_test *test = __start_abi_tests; test < __stop_abi_tests; test++) {
+        total += wanted(test, argc, argv);
+    }
+    printf("1..%u\n", total);
+    for (const struct abi_test *test = __start_abi_tests; test < __stop_abi_tests; test++) {
+        char dir[128];
+        int status = -1;
+
+        if (!wanted(test, argc, argv)) {
+            continue;
+        }
+        shared[0] = '\0';
+        (void)snprintf(dir, sizeof(dir), "%s/%u", base, ++number);
+        fflush(stdout);
+        pid_t pid = fork();
+        if (pid == 0) {
+            run_test(test, dir);
+        }
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+        }
+        failed += !report(test, number, status);
+    }
+    (void)chdir("/");
+    (void)remove_tree(base);
+    return failed != 0;
+}
