@@ -141,7 +141,11 @@ static EFI_STATUS prepare(struct boot *boot)
     char value[32];
     EFI_STATUS status;
 
-    boot->la57 = parameter(boot, "la57", value, sizeof(value)) && cpu_has_la57();
+    boot->la57 = parameter(boot, "la57", value, sizeof(value));
+    if (boot->la57 && !cpu_has_la57()) {
+        console_print("linnet: la57: the CPU has no 5-level paging: ignored\n");
+        boot->la57 = false;
+    }
     (void)parameter(boot, "video", value, sizeof(value));
     display_setup(value, &boot->framebuffer);
     status = memory_alloc_code("jump to the kernel", (uint64_t)(jump_end - jump_start),
