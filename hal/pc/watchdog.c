@@ -59,6 +59,7 @@ static bool tsc_check(const struct clock_sample *now)
         log_warn("clock: tsc ran at %llu kHz instead of %llu kHz by %s",
                  (unsigned long long)hz / 1000, (unsigned long long)expected_hz / 1000,
                  watchdog.reference->source.name);
+        watchdog.pause_ns = FIRST_PAUSE_NS / 2; /* look again soon */
         return !watchdog.distrust || ++watchdog.strikes < MAX_STRIKES;
     }
     watchdog.strikes = 0;
