@@ -42,6 +42,9 @@ static void boot_thread_main(void *arg)
     drivers_probe(boot);              /* serial, keyboard, framebuffer */
     initramfs_mount_root(boot);       /* rootfs, unpacked from the initramfs */
     frames_release_boot_memory(boot); /* loader memory, initramfs, .init sections */
+    if (param_bool("linnet.panic", false)) {
+        panic("asked for by the parameter linnet.panic");
+    }
     process_start_init(param_string("init"), param_string("rdinit"));
 }
 

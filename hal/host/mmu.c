@@ -315,8 +315,9 @@ static void visit_unmap(struct walk *walk, vaddr_t va, uint64_t *slot)
 
     *slot = 0;
     flush_note(walk->flush, va, va + size);
-    if (walk->unmap != NULL) {
-        walk->unmap(walk->arg, va, old & ENTRY_ADDRESS, (unsigned)(old & ENTRY_FLAGS));
+    if (walk->unmap != NULL &&
+        !walk->unmap(walk->arg, va, old & ENTRY_ADDRESS, (unsigned)(old & ENTRY_FLAGS))) {
+        walk->err = -EAGAIN;
     }
 }
 

@@ -192,20 +192,16 @@ static struct counter *clock_choose(struct calibration *ret_calibration, uint64_
             clock_set_rate(all[i], all[i]->source.frequency_hz);
         }
     }
+    const char *by = known_hz != 0 ? "CPUID" : reference != NULL ? reference->source.name : "guess";
     if (reference == NULL) {
-        if (known_hz == 0) {
-            log_err("clock: nothing to calibrate the TSC against, taking it for 1 GHz");
-            known_hz = NS_PER_SECOND;
-        }
+        known_hz = known_hz != 0 ? known_hz : NS_PER_SECOND;
         clock_set_rate(tsc, known_hz);
         reference = tsc;
     }
     calibrate(reference, ret_calibration);
     uint64_t tsc_hz = known_hz != 0 ? known_hz : ret_calibration->tsc_hz;
     clock_set_rate(tsc, tsc_hz);
-    log_info("clock: tsc at %llu kHz, %s by %s", (unsigned long long)tsc_hz / 1000,
-             known_hz != 0 ? "known" : "calibrated",
-             known_hz != 0 ? "CPUID" : reference->source.name);
+    log_info("clock: tsc at %llu kHz by %s", (unsigned long long)tsc_hz / 1000, by);
     *ret_known_hz = known_hz;
     *ret_watch = watch;
     struct counter *wanted = counter_wanted(all, ARRAY_SIZE(all));

@@ -198,7 +198,7 @@ static struct irq_line *line_resolve(unsigned number, unsigned *flags)
                       (override->active_low ? IRQ_FLAG_ACTIVE_LOW : 0);
         }
     }
-    if (number >= nlines || (use_ioapic && !ioapic_has_gsi(number))) {
+    if (number >= nlines || (use_ioapic ? !ioapic_has_gsi(number) : number == PIC_CASCADE)) {
         return NULL;
     }
     *flags = trigger;

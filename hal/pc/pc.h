@@ -22,6 +22,7 @@ enum {
 #define ISA_IRQS 16u
 
 /* ---- pic.c: the 8259 pair ---- */
+#define PIC_CASCADE 2u /* where the second hangs on the first: no line */
 /* Move it to VECTOR_PIC, all lines masked. False: there is none. */
 bool pic_init(void);
 void pic_mask(unsigned irq);

@@ -20,7 +20,6 @@
 #define ICW4_8086      0x01
 #define OCW2_EOI       0x60 /* specific end of interrupt, + input */
 #define OCW3_READ_ISR  0x0b
-#define CASCADE        2
 
 static struct spinlock pic_lock = SPINLOCK_INIT("pic");
 static uint16_t pic_masked = 0xffff; /* [pic_lock] */
@@ -42,8 +41,8 @@ bool pic_init(void)
     port_write8(PIC2_COMMAND, ICW1_INIT_ICW4);
     port_write8(PIC1_DATA, VECTOR_PIC);
     port_write8(PIC2_DATA, VECTOR_PIC + 8);
-    port_write8(PIC1_DATA, 1u << CASCADE);
-    port_write8(PIC2_DATA, CASCADE);
+    port_write8(PIC1_DATA, 1u << PIC_CASCADE);
+    port_write8(PIC2_DATA, PIC_CASCADE);
     port_write8(PIC1_DATA, ICW4_8086);
     port_write8(PIC2_DATA, ICW4_8086);
     pic_masked = 0xffff;
@@ -73,7 +72,7 @@ void pic_unmask(unsigned irq, bool level)
     }
     pic_masked &= (uint16_t) ~(1u << irq);
     if (irq >= 8) {
-        pic_masked &= (uint16_t) ~(1u << CASCADE);
+        pic_masked &= (uint16_t) ~(1u << PIC_CASCADE);
     }
     pic_mask_write();
     spin_unlock_irqrestore(&pic_lock, flags);
@@ -83,7 +82,7 @@ void pic_eoi(unsigned irq)
 {
     if (irq >= 8) {
         port_write8(PIC2_COMMAND, (uint8_t)(OCW2_EOI + irq - 8));
-        irq = CASCADE;
+        irq = PIC_CASCADE;
     }
     port_write8(PIC1_COMMAND, (uint8_t)(OCW2_EOI + irq));
 }
@@ -97,7 +96,7 @@ bool pic_is_spurious(unsigned irq)
     port_write8(command, OCW3_READ_ISR);
     bool spurious = (port_read8(command) & 0x80) == 0;
     if (spurious && irq == 15) {
-        pic_eoi(CASCADE); /* the first chip did see a request from the second */
+        pic_eoi(PIC_CASCADE); /* the first chip did see a request from the second */
     }
     return spurious;
 }

@@ -50,6 +50,8 @@ static uint64_t pit_counter_read(void)
 
 struct counter *pit_init(void)
 {
+    /* Firmware leaves channel 0 ticking 18 times a second, on an input that the HPET may get. In mode 0 it waits for a count. */
+    port_write8(PIT_COMMAND, CHANNEL0_ONE_SHOT);
     port_write8(PORT_B, (uint8_t)((port_read8(PORT_B) & ~PORT_B_SPEAKER) | PORT_B_GATE));
     port_write8(PIT_COMMAND, CHANNEL2_RATE);
     port_write8(PIT_CHANNEL2, 0);
@@ -86,7 +88,6 @@ static void pit_event_program(uint64_t ticks)
     spin_unlock_irqrestore(&pit_lock, flags);
 }
 
-/* In mode 0 the channel waits for its count after the command. */
 static void pit_event_stop(void)
 {
     port_write8(PIT_COMMAND, CHANNEL0_ONE_SHOT);

@@ -39,8 +39,8 @@ static void tsc_refine(uint64_t tsc_hz)
     clock_set_rate(tsc, tsc_hz);
     event_tsc_rate_changed(tsc_hz);
     machine_clock_changed();
-    log_info("clock: tsc refined to %llu kHz (%lld ppm)", (unsigned long long)tsc_hz / 1000,
-             (long long)ppm);
+    log_debug("clock: tsc refined to %llu kHz (%lld ppm)", (unsigned long long)tsc_hz / 1000,
+              (long long)ppm);
 }
 
 /* What the TSC did since the last sample. False: give it up. */

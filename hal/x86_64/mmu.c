@@ -1,8 +1,178 @@
+/*
+ * User address spaces: single entries, and which space a CPU uses. Ranges: mmu_range.c; kernel mappings: mmu_kernel.c.
+ */
 #include "kernel/machine/mmu.h"
-#include "hal/x86_64/start.h"
-#include "kernel/abi/boot.h"
-struct mmu_space mmu_kernel;
-void mmu_init_early(const struct boot_handoff *h)
+
+#include "hal/x86_64/percpu.h"
+#include "hal/x86_64/pte.h"
+#include "hal/x86_64/regs.h"
+#include "hal/x86_64/tlb.h"
+#include "kernel/base/errno.h"
+#include "kernel/base/string.h"
+#include "kernel/core/panic.h"
+
+struct mmu_format mmu_format __ro_after_init;
+
+int mmu_space_init(struct mmu_space *space)
 {
-    mmu_kernel.root = h->page_table_root;
+    struct page *root = root_alloc();
+
+    if (root == NULL) {
+        return -ENOMEM;
+    }
+    *space = (struct mmu_space){.root = page_to_phys(root), .ntables = 1};
+    return 0;
+}
+
+/* Free the tables under the first entries of one of the given level. No leaf is left: somebody's page would be lost. */
+static void table_tree_free(pte_t *table, unsigned level, unsigned nentries)
+{
+    for (unsigned i = 0; i < nentries; i++) {
+        if (table[i] == 0) {
+            continue;
+        }
+        BUG_ON(level == 1 || (level == 2 && (table[i] & PTE_LARGE)));
+        struct page *page = phys_to_page(table[i] & PTE_ADDRESS);
+        if (page->private != 0) {
+            table_tree_free(page_to_virt(page), level - 1, PTES_PER_TABLE);
+            page->private = 0;
+        }
+        table[i] = 0;
+        table_free(page);
+    }
+}
+
+void mmu_space_fini(struct mmu_space *space)
+{
+    struct page *root = phys_to_page(space->root);
+
+    tlb_space_leave(space);
+    if (unlikely(root->private != 0)) {
+        /* Tables that were kept when their last entry went (keep_tables). */
+        table_tree_free(phys_to_virt(space->root), mmu_format.la57 ? 5 : 4, PTES_PER_TABLE / 2);
+        root->private = 0;
+    }
+    root_free(root);
+    space->root = 0;
+}
+
+int mmu_map(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags)
+{
+    pte_t *pde = pde_create(space, va);
+    pte_t old = 0;
+
+    if (unlikely(pde == NULL)) {
+        return -ENOMEM;
+    }
+    pte_t *table = table_below(space, pde);
+    if (unlikely(table == NULL)) {
+        return -ENOMEM;
+    }
+    if (unlikely(*pde & PTE_LARGE) ||
+        !atomic_cas(table + pte_index(va, PAGE_SHIFT), &old, pte_make(pa, flags))) {
+        return -EEXIST;
+    }
+    (void)atomic_fetch_add_relaxed(&pte_table_page(table)->private, 1);
+    return 0;
+}
+
+int mmu_map_huge(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags)
+{
+    pte_t *pde = pde_create(space, va);
+    pte_t old = 0;
+
+    if (pde == NULL) {
+        return -ENOMEM;
+    }
+    if (!atomic_cas(pde, &old, pte_to_large(pte_make(pa, flags)))) {
+        return -EEXIST;
+    }
+    (void)atomic_fetch_add_relaxed(&pte_table_page(pde)->private, 1);
+    return 0;
+}
+
+int mmu_map_pages(struct mmu_space *space, vaddr_t va, struct page **pages, unsigned n,
+                  unsigned flags)
+{
+    pte_t *pde = pde_create(space, va);
+    pte_t *table = pde == NULL ? NULL : table_below(space, pde);
+    pte_t bits = pte_make(0, flags);
+    unsigned mapped = 0;
+
+    if (unlikely(table == NULL || (*pde & PTE_LARGE))) {
+        return 0;
+    }
+    pte_t *pte = table + pte_index(va, PAGE_SHIFT);
+    for (unsigned i = 0; i < n; i++) {
+        pte_t old = 0;
+
+        if (pages[i] == NULL || atomic_load_relaxed(&pte[i]) != 0) {
+            continue;
+        }
+        if (atomic_cas(&pte[i], &old, bits | page_to_phys(pages[i]))) {
+            pages[i] = NULL;
+            mapped++;
+        }
+    }
+    (void)atomic_fetch_add_relaxed(&pte_table_page(table)->private, mapped);
+    return (int)mapped;
+}
+
+bool mmu_query(struct mmu_space *space, vaddr_t va, paddr_t *ret_pa, unsigned *ret_flags)
+{
+    vaddr_t skip;
+    pte_t *pde = pde_find(space, va, &skip);
+
+    if (pde == NULL) {
+        return false;
+    }
+    if (unlikely(*pde & PTE_LARGE)) {
+        pte_t pte = pte_from_large(*pde);
+        *ret_pa = pte_phys(pte) + (va & (HUGE_PAGE_SIZE - 1) & ~(PAGE_SIZE - 1));
+        *ret_flags = pte_flags(pte) | MMU_HUGE;
+        return true;
+    }
+    pte_t pte = atomic_load_relaxed(pte_table(*pde) + pte_index(va, PAGE_SHIFT));
+    if (pte == 0) {
+        return false;
+    }
+    *ret_pa = pte_phys(pte);
+    *ret_flags = pte_flags(pte);
+    return true;
+}
+
+void mmu_replace(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags,
+                 struct mmu_flush *flush)
+{
+    pte_t *pte = pte_find(space, va);
+
+    BUG_ON(pte == NULL);
+    pte_t old = atomic_load_relaxed(pte);
+    pte_t new = pte_make(pa, flags);
+    atomic_store_relaxed(pte, new);
+    /*
+     * The same page with more rights needs no flush: a CPU that still knows the old entry faults, forgets it by that, and finds the new
+     * one (Intel SDM volume 3, 4.10.4.3).
+     */
+    if (((old ^ new) & PTE_ADDRESS) != 0 || (old & ~new &PTE_WRITE) != 0 ||
+        (new & ~old &PTE_NX) != 0) {
+        flush_note(flush, va, va + PAGE_SIZE);
+    }
+}
+
+void mmu_switch(struct mmu_space *space)
+{
+    struct mmu_space *old = this_x86_cpu->active_space;
+    unsigned id = cpu_id();
+
+    if (space == NULL || space == old) {
+        return;
+    }
+    /* The bit is set before the tables are used, so whoever changes them finds it; and cleared after. */
+    (void)atomic_fetch_or(&space->cpus[id / 64], 1ull << id % 64);
+    this_x86_cpu->active_space = space;
+    cr3_write(space->root);
+    if (old != NULL) {
+        (void)atomic_fetch_and(&old->cpus[id / 64], ~(1ull << id % 64));
+    }
 }

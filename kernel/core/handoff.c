@@ -1,5 +1,6 @@
 /*
- * The boot handoff: checked, and told to the log. The loader's side of the seal is loader/core/handoff.c.
+ * The boot handoff: checked, and told to the log. The loader's side of the seal is
+ * loader/core/handoff.c.
  */
 #include "kernel/core/handoff.h"
 
@@ -65,7 +66,7 @@ __init static void log_memory(const struct boot_handoff *handoff)
     const struct boot_mem *mem = phys_to_virt(handoff->mem);
 
     for (uint64_t i = 0; i < handoff->nmem; i++) {
-        log_info("boot: memory %#018lx-%#018lx %9lu KiB %s", mem[i].base,
+        log_info("boot: memory 0x%016lx-0x%016lx %9lu KiB %s", mem[i].base,
                  mem[i].base + mem[i].length_bytes - 1, mem[i].length_bytes / 1024,
                  boot_mem_type_text(mem[i].type));
     }

@@ -21,6 +21,7 @@
 #include "kernel/core/param.h"
 #include "kernel/dev/pty.h"
 #include "kernel/dev/tty_impl.h"
+#include "kernel/dev/vt.h"
 #include "kernel/mm/kmalloc.h"
 
 /* The registry: terminals in order of creation. Short (a few, plus the open ptys), and looked at by opens alone. */
@@ -650,7 +651,6 @@ static void create_node(const char *name, uint32_t mode, uint64_t rdev)
 
 void tty_init(void)
 {
-    jobctl_session_exit_hook = tty_session_exit;
     register_devices(TTY_MAJOR, 0, 1, "/dev/vc/0");
     register_devices(TTY_MAJOR, 1, 63, "tty");
     register_devices(TTY_MAJOR, 64, 192, "ttyS");
@@ -663,4 +663,5 @@ void tty_init(void)
     create_node("ptmx", 0666, DEV_MAKE(TTYAUX_MAJOR, 2));
     create_node("tty0", 0620, DEV_MAKE(TTY_MAJOR, 0));
     (void)devfs_create("pts", S_IFDIR | 0755, 0);
+    vt_init();
 }

@@ -36,6 +36,8 @@ struct mmu_flush {
     struct mmu_space *space;
     vaddr_t start, end;    /* range that needs flushing; start >= end: nothing */
     bool tables_freed;     /* intermediate tables went away: paging-structure caches too */
+    bool keep_tables;      /* set by a caller of mmu_unmap that does not exclude faults and changes elsewhere in the space (it does not
+                              hold vmspace->lock for writing): tables that become empty stay until a later unmap */
     struct page *tables;   /* table pages to free after the flush, linked by page->next_table */
 };
 
@@ -64,11 +66,12 @@ void mmu_replace(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags
                  struct mmu_flush *flush);
 
 /*
- * Visit each present leaf in [start, end), skipping empty tables quickly. The callback may ask for the leaf to be cleared.
- * `old_flags` carries ACCESSED and DIRTY. A HUGE leaf that the range covers in part is split first (-ENOMEM: not split,
- * walk stops). Tables that become empty inside the range are taken out and noted in `flush`.
+ * Clear each present leaf in [start, end), skipping empty tables quickly, and call `fn` (may be NULL) with what it was: `old_flags`
+ * carries ACCESSED and DIRTY. When fn returns false the walk stops after that leaf and mmu_unmap returns -EAGAIN: the
+ * caller's batch is full, it flushes and calls again. A HUGE leaf that the range covers in part is split first (-ENOMEM: not
+ * split, walk stops). Tables under the range that are empty now are taken out and noted in `flush`, but for flush->keep_tables.
  */
-typedef void mmu_unmap_fn(void *arg, vaddr_t va, paddr_t pa, unsigned old_flags);
+typedef bool mmu_unmap_fn(void *arg, vaddr_t va, paddr_t pa, unsigned old_flags);
 int mmu_unmap(struct mmu_space *space, vaddr_t start, vaddr_t end, struct mmu_flush *flush,
               mmu_unmap_fn *fn, void *arg);
 /* Set rights of the present leaves in the range: new = (old & ~clear) | set over READ, WRITE, EXEC. */
@@ -94,6 +97,7 @@ static inline void mmu_flush_init(struct mmu_flush *flush, struct mmu_space *spa
     flush->start = UINT64_MAX;
     flush->end = 0;
     flush->tables_freed = false;
+    flush->keep_tables = false;
     flush->tables = NULL;
 }
 
@@ -103,16 +107,8 @@ void mmu_flush_finish(struct mmu_flush *flush);
 /* Kernel mappings (arenas, device memory). [va, va+len) belongs to the caller. Global, never MMU_USER. */
 int mmu_kernel_map(vaddr_t va, paddr_t pa, uint64_t len_bytes, unsigned flags);
 void mmu_kernel_unmap(vaddr_t va, uint64_t len_bytes); /* flushes everywhere; tables stay */
-/*
- * Boot: where mmu_kernel_map() takes tables from while this is set, that is until frame_alloc() works: the physical address of
- * a page of RAM, cleared or not, 0 when there is none. Set and cleared by frames_init(), which has to map the page array.
- */
-extern paddr_t (*mmu_boot_table_alloc)(void);
-/*
- * Boot, once .init has been left for good: take away the image's mapping of [__init_start, __init_end), so that its frames
- * may be freed, and make .data.ro_after_init read-only. *ret_pa and *ret_len_bytes: the frames.
- */
-void mmu_kernel_seal_image(paddr_t *ret_init_pa, uint64_t *ret_init_len_bytes);
+/* Boot, when it is over: .data.ro_after_init becomes read-only. */
+void mmu_kernel_seal(void);
 /* Counters since boot for /proc/vmstat. */
 struct mmu_stats {
     uint64_t flush_page, flush_range, flush_all;

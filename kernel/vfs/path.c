@@ -199,8 +199,10 @@ char *path_to_string(const struct path *path, const struct path *root, char *buf
         return fits ? pos : NULL;
     }
     const char *end = pos;
-    path_get(path);
-    fits = fits && prepend_path(*path, root, &pos, buf, &reached);
+    if (fits) {
+        path_get(path);
+        fits = prepend_path(*path, root, &pos, buf, &reached);
+    }
     if (fits && pos == end) {
         fits = prepend(&pos, buf, "/", 1);
     }

@@ -1,5 +1,6 @@
 /*
- * The parser of boot.conf, one line at a time. It never looks beyond the text it was given and keeps no state outside struct parser.
+ * The parser of boot.conf, one line at a time. It never looks beyond the text it was given and
+ * keeps no state outside struct parser.
  */
 #include "loader/core/bootconf.h"
 

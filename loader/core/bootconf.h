@@ -2,8 +2,8 @@
  * \linnet\boot.conf: what to boot.
  *
  *     # comment
- *     default = linnet               the entry to boot when nobody chooses (else the first)
- *     timeout = 3                    seconds to wait for a key when there are several entries (else 3)
+ *     default = linnet               what boots when nobody chooses (else the first)
+ *     timeout = 3                    wait for a key when there are several entries (else 3)
  *     kernel = \linnet\kernel.elf    keys before the first entry are what every entry starts from
  *
  *     [linnet]
@@ -13,8 +13,9 @@
  *     [linnet, safe]
  *     parameters = nokaslr
  *
- * Without a [name] line the file describes one entry called "linnet". Paths are absolute on the volume that the loader came from, with
- * either slash. A value reaches to the end of its line. `initramfs` and `parameters` may be missing.
+ * Without a [name] line the file describes one entry called "linnet". Paths are absolute on the
+ * volume that the loader came from, with either slash. A value reaches to the end of its line.
+ * `initramfs` and `parameters` may be missing.
  */
 #pragma once
 
@@ -42,8 +43,8 @@ struct bootconf {
 };
 
 /*
- * Parse `size_bytes` of hostile text. On failure -EINVAL, and `reason` says what and where: line 7: unknown key "kernl".
- * *ret_conf is scratch until success.
+ * Parse `size_bytes` of hostile text. On failure -EINVAL, and `reason` says what and where: line 7:
+ * unknown key "kernl". *ret_conf is scratch until success.
  */
 int bootconf_parse(const char *text, size_t size_bytes, struct bootconf *ret_conf, char *reason,
                    size_t reason_size);

@@ -1,11 +1,15 @@
 /*
- * Words are separated by blanks; double quotes protect blanks, around the whole word or the value alone, and are not part of it.
+ * Words are separated by blanks; double quotes protect blanks, around the whole word or the value
+ * alone, and are not part of it.
  */
 #include "loader/core/bootparam.h"
 
 #include "kernel/base/string.h"
 
-/* Copies the next word without its quotes, cut to size; returns where the one after it may start, NULL at the end. */
+/*
+ * Copies the next word without its quotes, cut to size; returns where the one after it may start,
+ * NULL at the end.
+ */
 static const char *next_word(const char *line, char *word, size_t size)
 {
     size_t len = 0;

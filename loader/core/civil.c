@@ -1,5 +1,6 @@
 /*
- * Calendar dates. Days are counted with the year starting in March, so that the leap day comes last.
+ * Calendar dates. Days are counted with the year starting in March, so that the leap day comes
+ * last.
  */
 #include "loader/core/civil.h"
 

@@ -10,8 +10,10 @@
 struct civil {
     unsigned year, month, day; /* 1970..., 1..12, 1..31 */
     unsigned hour, minute, second;
-    int timezone_minutes; /* what is added to local time to get UTC (EFI_TIME.TimeZone), or CIVIL_NO_TIMEZONE */
+    int timezone_minutes; /* added to local time to get UTC, or CIVIL_NO_TIMEZONE */
 };
 
-/* Seconds since 1970-01-01 UTC in the proleptic Gregorian calendar; 0: not a date, or before 1970. */
+/*
+ * Seconds since 1970-01-01 UTC in the proleptic Gregorian calendar; 0: not a date, or before 1970.
+ */
 uint64_t civil_to_unix(const struct civil *civil);

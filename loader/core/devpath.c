@@ -1,5 +1,6 @@
 /*
- * A device path is a row of nodes: type, subtype, length (16 bits, with this header), data. Type 0x7f ends a path or one of several.
+ * A device path is a row of nodes: type, subtype, length (16 bits, with this header), data. Type
+ * 0x7f ends a path or one of several.
  */
 #include "loader/core/devpath.h"
 

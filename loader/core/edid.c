@@ -1,6 +1,7 @@
 /*
- * EDID base block: header at 0, four 18-byte descriptors from 54 on, checksum so that all 128 bytes add up to 0 (VESA E-EDID A2, 3.1).
- * In a detailed timing (3.10.2) the pixel clock comes first and is not 0; the first descriptor is the preferred timing.
+ * EDID base block: header at 0, four 18-byte descriptors from 54 on, checksum so that all 128 bytes
+ * add up to 0 (VESA E-EDID A2, 3.1). In a detailed timing (3.10.2) the pixel clock comes first and
+ * is not 0; the first descriptor is the preferred timing.
  */
 #include "loader/core/edid.h"
 

@@ -1,6 +1,6 @@
 /*
- * The kernel's ELF file (System V ABI, chapters 4 and 5; AMD64 supplement 4.1). Headers are copied out before they are read, so the file
- * may lie at any alignment.
+ * The kernel's ELF file (System V ABI, chapters 4 and 5; AMD64 supplement 4.1). Headers are copied
+ * out before they are read, so the file may lie at any alignment.
  */
 #include "loader/core/elfplan.h"
 
@@ -105,7 +105,9 @@ static int judge_segment(struct judge *judge, unsigned number, const Elf64_Phdr 
     return 0;
 }
 
-/* One PT_LOAD against those before it; then it joins them, at its place in the order of addresses. */
+/*
+ * One PT_LOAD against those before it; then it joins them, at its place in the order of addresses.
+ */
 static int add_segment(struct judge *judge, unsigned number, const Elf64_Phdr *ph)
 {
     struct elfplan *plan = judge->plan;
@@ -142,7 +144,10 @@ static int add_segment(struct judge *judge, unsigned number, const Elf64_Phdr *p
     return 0;
 }
 
-/* The segment that holds [vaddr, vaddr + len) in its bytes from the file; NULL: none. Before make_relative(). */
+/*
+ * The segment that holds [vaddr, vaddr + len) in its bytes from the file; NULL: none. Before
+ * make_relative().
+ */
 static const struct elfplan_segment *segment_holding(const struct elfplan *plan, uint64_t vaddr,
                                                      uint64_t len)
 {

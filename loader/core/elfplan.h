@@ -1,8 +1,9 @@
 /*
  * How to load the kernel: its ELF file checked, and what goes where.
  *
- * Interface: elfplan_make() judges the file, elfplan_load() copies its segments into place. Nothing in the file is believed: after
- * elfplan_make() every offset of the plan lies inside the file and inside the image.
+ * Interface: elfplan_make() judges the file, elfplan_load() copies its segments into place. Nothing
+ * in the file is believed: after elfplan_make() every offset of the plan lies inside the file and
+ * inside the image.
  */
 #pragma once
 
@@ -35,9 +36,10 @@ struct elfplan {
 };
 
 /*
- * Judge an ELF file: x86-64, position independent, every segment inside the file and inside BOOT_IMAGE's range, none that overlaps
- * another or shares a page with it, none writable and executable, the entry point in an executable one. Segments are called
- * by their number in the program header table. -ENOEXEC: `reason` has the sentence: segment 2 overlaps segment 1.
+ * Judge an ELF file: x86-64, position independent, every segment inside the file and inside
+ * BOOT_IMAGE's range, none that overlaps another or shares a page with it, none writable and
+ * executable, the entry point in an executable one. Segments are called by their number in the
+ * program header table. -ENOEXEC: `reason` has the sentence: segment 2 overlaps segment 1.
  */
 int elfplan_make(const void *file, size_t size_bytes, struct elfplan *ret_plan, char *reason,
                  size_t reason_size);

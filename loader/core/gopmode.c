@@ -3,7 +3,8 @@
  */
 #include "loader/core/gopmode.h"
 
-#define MAX_PIXELS 16384u
+#define MAX_PIXELS    16384u
+#define UNASKED_WIDTH 1024u /* firmware starts with at most 1024x768 when it knows no better */
 
 static int find_size(const struct gopmode *modes, unsigned nmodes, uint32_t width, uint32_t height,
                      unsigned current)
@@ -24,9 +25,9 @@ static int find_size(const struct gopmode *modes, unsigned nmodes, uint32_t widt
 
 static bool is_sane(const struct gopmode *mode)
 {
-    return mode->usable && mode->width >= 640 && mode->height >= 480 && mode->width <= 3840 &&
-           mode->height <= 2160 && mode->width >= mode->height &&
-           (uint64_t)mode->width * 10 <= (uint64_t)mode->height * 36;
+    return mode->usable && mode->width >= 640 && mode->height >= 480 && mode->width <= 1920 &&
+           mode->height <= 1200 && mode->width * 4 >= mode->height * 5 &&
+           mode->width * 5 <= mode->height * 12;
 }
 
 static int find_largest(const struct gopmode *modes, unsigned nmodes, unsigned current)
@@ -50,6 +51,10 @@ int gopmode_choose(const struct gopmode *modes, unsigned nmodes, const struct go
 
     if (mode < 0) {
         mode = find_size(modes, nmodes, wish->edid_width, wish->edid_height, wish->current);
+    }
+    if (mode < 0 && wish->current < nmodes && is_sane(&modes[wish->current]) &&
+        modes[wish->current].width > UNASKED_WIDTH) {
+        mode = (int)wish->current;
     }
     if (mode < 0) {
         mode = find_largest(modes, nmodes, wish->current);

@@ -18,16 +18,26 @@ struct gopmode_wish {
 };
 
 /*
- * The index to set, -1: none is usable. In this order: the forced size; the display's preferred size; the largest sane one, which lies
- * between 640x480 and 3840x2160 and is at most 3.6 times as wide as high; the current one; the first usable one. Of several
- * modes of one size the current is kept, else the first is taken.
+ * The index to set, -1: none is usable. The first of these that there is:
+ *   the forced size
+ *   the size the display prefers
+ *   the current mode, if it is sane and wider than the 1024 pixels that firmware sets without having asked
+ *   the largest sane one
+ *   the current one, whatever it is; any usable one
+ * Sane is what every display of today shows and one can read: 640x480 to 1920x1200, between 5:4 and
+ * 12:5. Of several modes of one size the current is kept, else the first is taken.
  */
 int gopmode_choose(const struct gopmode *modes, unsigned nmodes, const struct gopmode_wish *wish);
 
 /* "1024x768", whatever follows the numbers (@60, -32) is ignored. False: not a size. */
 bool gopmode_parse(const char *text, uint32_t *ret_width, uint32_t *ret_height);
 
-/* Where a channel lies in a pixel. False: the mask is empty, has holes, or is wider than 16 bits. */
+/*
+ * Where a channel lies in a pixel. False: the mask is empty, has holes, or is wider than 16 bits.
+ */
 bool gopmode_channel(uint32_t mask, uint8_t *ret_shift, uint8_t *ret_size);
-/* Bits of a pixel whose highest mask bit is known (UEFI 2.10, 12.9.2.1): 16, 24 or 32; 0: none of them. */
+/*
+ * Bits of a pixel whose highest mask bit is known (UEFI 2.10, 12.9.2.1): 16, 24 or 32; 0: none of
+ * them.
+ */
 uint32_t gopmode_pixel_bits(uint32_t all_masks);

@@ -1,5 +1,6 @@
 /*
- * The seal of the boot handoff (kernel/abi/boot.h): magic, version, size and checksum, set last by every loader.
+ * The seal of the boot handoff (kernel/abi/boot.h): magic, version, size and checksum, set last by
+ * every loader.
  */
 #pragma once
 

@@ -24,7 +24,10 @@ struct lineedit {
 
 /* Edit what is in text[size]; the cursor starts at its end. */
 void lineedit_init(struct lineedit *line, char *text, size_t size);
-/* A printable character or an enum lineedit_key. False: nothing changed (line full, cursor at the edge, unknown key). */
+/*
+ * A printable character or an enum lineedit_key. False: nothing changed (line full, cursor at the
+ * edge, unknown key).
+ */
 bool lineedit_key(struct lineedit *line, unsigned key);
 /* First character to show so that the cursor is seen in a window of `width` columns. */
 size_t lineedit_window(const struct lineedit *line, size_t width);

@@ -1,9 +1,10 @@
 /*
- * The memory map: claims become events (a type starts, a type ends), events are sorted by address, and one sweep with a counter per type
- * says which type is the most careful one in force between two addresses. O(n log n), and no special case for any way in
- * which two claims can overlap.
+ * The memory map: claims become events (a type starts, a type ends), events are sorted by address,
+ * and one sweep with a counter per type says which type is the most careful one in force between
+ * two addresses. O(n log n), and no special case for any way in which two claims can overlap.
  *
- * EFI memory types (UEFI 2.10, table 7.6) and what the kernel may do with them after ExitBootServices (table 7.10):
+ * EFI memory types (UEFI 2.10, table 7.6) and what the kernel may do with them after
+ * ExitBootServices (table 7.10):
  *
  *    0 reserved            reserved          8 unusable          bad
  *    1 loader code         loader            9 ACPI reclaim      ACPI reclaim
@@ -22,7 +23,10 @@
 
 #define MAP_PAGE_SIZE 4096ull
 
-/* EFI_MEMORY_DESCRIPTOR (UEFI 2.10, 7.2.3). Firmware may append members: step by its descriptor size. */
+/*
+ * EFI_MEMORY_DESCRIPTOR (UEFI 2.10, 7.2.3). Firmware may append members: step by its descriptor
+ * size.
+ */
 struct efi_descriptor {
     uint32_t type;
     uint32_t pad;

@@ -1,5 +1,6 @@
 /*
- * The handoff block: struct, command line, memory map, the firmware's own map, stack; each part starts on a 16-byte boundary.
+ * The handoff block: struct, command line, memory map, the firmware's own map, stack; each part
+ * starts on a 16-byte boundary.
  */
 #include "loader/efi/block.h"
 

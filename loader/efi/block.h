@@ -1,5 +1,6 @@
 /*
- * The block that the kernel is handed: the handoff struct and everything it points at that is not a file, in one piece of memory.
+ * The block that the kernel is handed: the handoff struct and everything it points at that is not a
+ * file, in one piece of memory.
  */
 #pragma once
 
@@ -21,12 +22,16 @@ struct block {
     paddr_t stack_top;
 };
 
-/* Large enough for the firmware's memory map as it is now and some more. The handoff is all zero but for the command line. */
+/*
+ * Large enough for the firmware's memory map as it is now and some more. The handoff is all zero
+ * but for the command line.
+ */
 EFI_STATUS block_create(const char *cmdline, struct block *ret_block);
 
 /*
- * Turn block->raw into block->mem and the handoff's map, with the claims of the image and the initramfs (0 bytes: none). Silent; negative
- * errno when the firmware's map makes no sense. Calls no firmware.
+ * Turn block->raw into block->mem and the handoff's map, with the claims of the image and the
+ * initramfs (0 bytes: none). Silent; negative errno when the firmware's map makes no sense. Calls
+ * no firmware.
  */
 int block_map(struct block *block, const struct image *image, paddr_t initramfs,
               uint64_t initramfs_size_bytes);

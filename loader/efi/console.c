@@ -1,8 +1,9 @@
 /*
  * The loader's console (UEFI 2.10, chapter 12).
  *
- * The firmware mirrors its console to a serial port when its variable ConOut names one (3.3); then nothing is written to COM1 here, or every
- * line would come twice. Without such a port COM1 gets the same text, so that a machine without a screen is not mute.
+ * The firmware mirrors its console to a serial port when its variable ConOut names one (3.3); then
+ * nothing is written to COM1 here, or every line would come twice. Without such a port COM1 gets
+ * the same text, so that a machine without a screen is not mute.
  */
 #include "loader/efi/console.h"
 
@@ -126,7 +127,10 @@ bool console_key(uint32_t timeout_ms, EFI_INPUT_KEY *ret_key)
         nevents++;
         (void)firmware_boot->SetTimer(events[1], TimerRelative, (UINT64)timeout_ms * UNITS_PER_MS);
     }
-    /* WaitForKey may be signalled by a key that ReadKeyStroke does not deliver, such as a lone shift: wait on. */
+    /*
+     * WaitForKey may be signalled by a key that ReadKeyStroke does not deliver, such as a lone
+     * shift: wait on.
+     */
     do {
         if (EFI_ERROR(firmware_boot->WaitForEvent(nevents, events, &index))) {
             break;

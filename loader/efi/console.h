@@ -1,5 +1,6 @@
 /*
- * What the loader says and the keys it is told: the firmware's console, and COM1 when that console is not on a serial port itself.
+ * What the loader says and the keys it is told: the firmware's console, and COM1 when that console
+ * is not on a serial port itself.
  */
 #pragma once
 
@@ -9,7 +10,8 @@ void console_init(void);
 /* Formatted ASCII text (kernel/base/printf.h); "\n" ends a line. */
 void console_print(const char *fmt, ...) __printf(1, 2);
 /*
- * Say in one sentence what went wrong, "linnet: SENTENCE", and return `status`. The caller unwinds and returns it.
+ * Say in one sentence what went wrong, "linnet: SENTENCE", and return `status`. The caller unwinds
+ * and returns it.
  */
 EFI_STATUS console_fail(EFI_STATUS status, const char *fmt, ...) __printf(2, 3);
 

@@ -10,8 +10,8 @@
 #define CR4_LA57 BIT(12)
 
 /*
- * PAT (SDM 3A 11.12.2): the power-on value WB WT UC- UC twice, but entry 4 (PAT bit alone) write-combining. No table in use now sets the PAT
- * bit, so that nothing changes its meaning.
+ * PAT (SDM 3A 11.12.2): the power-on value WB WT UC- UC twice, but entry 4 (PAT bit alone)
+ * write-combining. No table in use now sets the PAT bit, so that nothing changes its meaning.
  */
 #define PAT_VALUE 0x0007040100070406ull
 

@@ -14,7 +14,8 @@ bool cpu_in_la57(void);
 uint64_t cpu_tsc(void);
 
 /*
- * The registers that the kernel's page tables need, all but CR3: PAT entry 4 write-combining, EFER.NXE. Interrupts off from here on.
+ * The registers that the kernel's page tables need, all but CR3: PAT entry 4 write-combining,
+ * EFER.NXE. Interrupts off from here on.
  */
 void cpu_prepare_paging(void);
 
@@ -28,7 +29,8 @@ struct jump_args {
 };
 
 /*
- * The code between the two address spaces, position independent, to be copied to a page that both map at its physical address, below 4 GiB:
+ * The code between the two address spaces, position independent, to be copied to a page that both
+ * map at its physical address, below 4 GiB:
  *     void jump(const struct jump_args *args)     does not return
  */
 extern const uint8_t jump_start[], jump_end[];

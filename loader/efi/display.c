@@ -1,8 +1,8 @@
 /*
  * Graphics Output Protocol and EDID (UEFI 2.10, 12.9 and 12.10).
  *
- * A machine may have several GOP instances: one per display and a virtual one that mirrors them. The one with an EDID is a real display and
- * wins; else the first that has a linear framebuffer.
+ * A machine may have several GOP instances: one per display and a virtual one that mirrors them.
+ * The one with an EDID is a real display and wins; else the first that has a linear framebuffer.
  */
 #include "loader/efi/display.h"
 
@@ -16,7 +16,10 @@
 typedef EFI_GRAPHICS_OUTPUT_PROTOCOL gop_t;
 typedef EFI_GRAPHICS_OUTPUT_MODE_INFORMATION gop_info_t;
 
-/* The EDID of a display, NULL: none. The active one may be what the user put in the place of the discovered one. */
+/*
+ * The EDID of a display, NULL: none. The active one may be what the user put in the place of the
+ * discovered one.
+ */
 static const uint8_t *handle_edid(EFI_HANDLE handle, size_t *ret_size_bytes)
 {
     static const EFI_GUID active_guid = EFI_EDID_ACTIVE_PROTOCOL_GUID;

@@ -1,9 +1,9 @@
 /*
- * What every file of loader/efi shares: the firmware's tables and a few conveniences over them. Only headers of gnu-efi are used, nothing
- * of its library.
+ * What every file of loader/efi shares: the firmware's tables and a few conveniences over them.
+ * Only headers of gnu-efi are used, nothing of its library.
  *
- * Functions here return EFI_STATUS, because the firmware is who gets it in the end; a function that fails has already said why with
- * console_fail(), unless its comment says that it is silent.
+ * Functions here return EFI_STATUS, because the firmware is who gets it in the end; a function that
+ * fails has already said why with console_fail(), unless its comment says that it is silent.
  */
 #pragma once
 

@@ -1,6 +1,7 @@
 /*
- * The kernel's image. The file is read whole, judged by loader/core/elfplan, copied to 2 MiB aligned memory, so that large pages can map it, and
- * relocated to the address where it will run; then the file's pages are given back.
+ * The kernel's image. The file is read whole, judged by loader/core/elfplan, copied to 2 MiB
+ * aligned memory, so that large pages can map it, and relocated to the address where it will run;
+ * then the file's pages are given back.
  */
 #include "loader/efi/image.h"
 

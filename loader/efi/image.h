@@ -14,6 +14,7 @@ struct image {
 };
 
 /*
- * Read, judge, load and relocate the kernel. `random` chooses the slide; `slide` false: as linked (parameter nokaslr).
+ * Read, judge, load and relocate the kernel. `random` chooses the slide; `slide` false: as linked
+ * (parameter nokaslr).
  */
 EFI_STATUS image_load(const char *path, bool slide, uint64_t random, struct image *ret_image);

@@ -3,12 +3,14 @@
  *
  * void jump(const struct jump_args *args)   Microsoft convention: args in %rcx. See cpu.h.
  *
- * Runs from a copy in one page below 4 GiB that the firmware's tables and the kernel's both map at its physical address. Changing the number of
- * paging levels is possible only with paging off (Intel SDM 3A 4.1.1), hence in 32-bit mode: that road has its own little
- * descriptor table and stack, at the end of this code.
+ * Runs from a copy in one page below 4 GiB that the firmware's tables and the kernel's both map at
+ * its physical address. Changing the number of paging levels is possible only with paging off
+ * (Intel SDM 3A 4.1.1), hence in 32-bit mode: that road has its own little descriptor table and
+ * stack, at the end of this code.
  *
  * Registers, on both roads:
- *     %rax CR3   %rbx stack   %rdi handoff   %rbp entry   %rsi new CR4   %rdx (5 levels only) where code64 is
+ *     %rax CR3   %rbx stack   %rdi handoff   %rbp entry   %rsi new CR4
+ *     %rdx where code64 is, on the long road
  */
 #define ARG_CR3     0
 #define ARG_STACK   8
@@ -40,7 +42,10 @@ jump_start:
     movq ARG_HANDOFF(%rcx), %rdi
     movq ARG_LA57(%rcx), %rdx
 
-    /* No global translation may outlive the switch, and no feature that the kernel has not asked for. */
+    /*
+     * No global translation may outlive the switch, and no feature that the kernel has not asked
+     * for.
+     */
     movq %cr4, %rsi
     andq $~(CR4_PGE | CR4_PCIDE | CR4_CET), %rsi
     movq %rsi, %cr4
@@ -81,11 +86,14 @@ code32:
     movl %eax, %cr3         /* the tables' root lies below 4 GiB */
     orl $CR0_PG, %ecx
     movl %ecx, %cr0         /* long mode again, still in a 32-bit segment */
-    ljmpl *(%edx)           /* the kernel's tables map this page read-only: nothing is pushed here */
+    ljmpl *(%edx)           /* this page is read-only now: push nothing */
 
     .code64
 code64:
-    /* The upper halves of %rbx, %rbp and %rdi are undefined after 32-bit mode (SDM 1, 3.4.1.1): load them again. */
+    /*
+     * The upper halves of %rbx, %rbp and %rdi are undefined after 32-bit mode (SDM 1, 3.4.1.1):
+     * load them again.
+     */
     movq saved_stack(%rip), %rbx
     movq saved_entry(%rip), %rbp
     movq saved_handoff(%rip), %rdi

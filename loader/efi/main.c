@@ -1,8 +1,9 @@
 /*
  * BOOTX64.EFI: from the firmware to the kernel, in plain sight.
  *
- * boot() does everything up to the jump; it comes back only with a failure, whose sentence has been said, or when the user left the menu. Then
- * memory is given back and the firmware goes on to its next boot option.
+ * boot() does everything up to the jump; it comes back only with a failure, whose sentence has been
+ * said, or when the user left the menu. Then memory is given back and the firmware goes on to its
+ * next boot option.
  */
 #include "kernel/base/string.h"
 #include "loader/core/bootparam.h"

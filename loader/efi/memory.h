@@ -11,8 +11,9 @@
 #define MEMORY_BELOW_4GIB GIB(4)
 
 /*
- * Whole pages of type EfiLoaderData for `what` (named in the sentence of a failure), aligned to `align_bytes` (a power of two), ending at
- * or below `below`. Kept in a list, so that a failed boot gives everything back.
+ * Whole pages of type EfiLoaderData for `what` (named in the sentence of a failure), aligned to
+ * `align_bytes` (a power of two), ending at or below `below`. Kept in a list, so that a failed boot
+ * gives everything back.
  */
 EFI_STATUS memory_alloc(const char *what, uint64_t size_bytes, uint64_t align_bytes, paddr_t below,
                         paddr_t *ret_addr);
@@ -37,7 +38,8 @@ EFI_STATUS memory_map_capacity(UINTN *ret_capacity_bytes, UINTN *ret_descriptor_
 EFI_STATUS memory_map_read(struct memory_raw_map *map);
 
 /*
- * Read the map a last time and leave boot services; afterwards only this loader's own memory and code exist. A map that went stale
- * between the two calls (UEFI 2.10, 7.4.6) is read again. On failure boot services may be half gone: silent.
+ * Read the map a last time and leave boot services; afterwards only this loader's own memory and
+ * code exist. A map that went stale between the two calls (UEFI 2.10, 7.4.6) is read again. On
+ * failure boot services may be half gone: silent.
  */
 EFI_STATUS memory_exit_boot_services(struct memory_raw_map *map);

@@ -28,7 +28,10 @@ struct menu {
     unsigned columns;
 };
 
-/* Text at the left, the rest of the row blank; the last column stays free, because writing there may scroll. */
+/*
+ * Text at the left, the rest of the row blank; the last column stays free, because writing there
+ * may scroll.
+ */
 static void put_row(const struct menu *menu, unsigned row, unsigned attribute, const char *text)
 {
     char line[MAX_COLUMNS + 1];

@@ -1,6 +1,7 @@
 /*
- * The kernel's address space. loader/core/ptplan knows the format; here are the memory for the tables, below 4 GiB because CR3 is loaded in 32-bit
- * mode on the way to 5 levels, and the list of what is mapped.
+ * The kernel's address space. loader/core/ptplan knows the format; here are the memory for the
+ * tables, below 4 GiB because CR3 is loaded in 32-bit mode on the way to 5 levels, and the list of
+ * what is mapped.
  */
 #include "loader/efi/paging.h"
 

@@ -1,6 +1,6 @@
 /*
- * EFI_RNG_PROTOCOL (UEFI 2.10, 37.5), else RDRAND (Intel SDM 7.3.17), else the jitter of the time stamp counter against the firmware's
- * clock, which is better than nothing and is not called good.
+ * EFI_RNG_PROTOCOL (UEFI 2.10, 37.5), else RDRAND (Intel SDM 7.3.17), else the jitter of the time
+ * stamp counter against the firmware's clock, which is better than nothing and is not called good.
  */
 #include "loader/efi/seed.h"
 

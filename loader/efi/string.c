@@ -1,6 +1,6 @@
 /*
- * The four memory functions that the compiler calls on its own and that every machine brings itself; the rest of kernel/base/string.h comes
- * from kernel/base/string.c.
+ * The four memory functions that the compiler calls on its own and that every machine brings
+ * itself; the rest of kernel/base/string.h comes from kernel/base/string.c.
  */
 #include "kernel/base/string.h"
 

@@ -26,15 +26,15 @@ def without_initramfs():
 
 
 def panics():
-    """The parameter crash=panic: message, symbolised backtrace, build id; then off, as panic=off says."""
-    with direct(append=f'{PARAMETERS} crash=panic') as vm:
+    """The parameter linnet.panic: message, symbolised backtrace, build id; then off, as panic=off says."""
+    with direct(append=f'{PARAMETERS} linnet.panic') as vm:
         try:
             status = vm.wait(DIRECT_TIMEOUT_S)
         except MachineError as error:
             raise Failed(f'{error}\n{tail(vm.ports[0].text())}') from error
         text = vm.ports[0].text()
     expect(status == 0, f'QEMU ended with {status}')
-    expect_lines(text, r'panic: ', r'[a-z_]+\+0x[0-9a-f]+', r'build [0-9a-f]{8}')
+    expect_lines(text, r'panic: asked for by the parameter', r' #0 .* [a-z_]+\+0x[0-9a-f]+', r'build [0-9a-f]{8}')
 
 
 if __name__ == '__main__':

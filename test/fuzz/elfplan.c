@@ -1,6 +1,7 @@
 /*
- * A hostile kernel file: judged, and when accepted loaded and relocated, as the loader does it. With an even first byte the rest is the file;
- * with an odd one it is a list of patches (offset low, offset high, value) to a small good file, which come past the first checks.
+ * A hostile kernel file: judged, and when accepted loaded and relocated, as the loader does it.
+ * With an even first byte the rest is the file; with an odd one it is a list of patches (offset
+ * low, offset high, value) to a small good file, which come past the first checks.
  */
 #include "loader/core/elfplan.h"
 

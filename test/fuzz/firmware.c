@@ -1,6 +1,6 @@
 /*
- * Any bytes as what firmware and displays hand the loader: EDID, device paths, the memory map, masks, and the command line. The first byte
- * chooses.
+ * Any bytes as what firmware and displays hand the loader: EDID, device paths, the memory map,
+ * masks, and the command line. The first byte chooses.
  */
 #include "kernel/base/string.h"
 #include "loader/core/bootparam.h"

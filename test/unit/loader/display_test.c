@@ -96,6 +96,21 @@ TEST(gopmode, without_a_wish_the_largest_sane_mode_is_taken)
     EXPECT_EQ(choose(0, 0, 0, 0, 0), 3);
 }
 
+TEST(gopmode, a_current_mode_that_firmware_must_have_asked_for_is_kept)
+{
+    EXPECT_EQ(choose(0, 0, 0, 0, 2), 2);
+    EXPECT_EQ(choose(0, 0, 0, 0, 1), 3);
+    EXPECT_EQ(choose(0, 0, 0, 0, 5), 3);
+}
+
+TEST(gopmode, a_square_or_huge_mode_is_not_sane)
+{
+    struct gopmode odd[] = {{1024, 768, true}, {2048, 2048, true}, {1200, 1200, true}};
+    struct gopmode_wish wish = {.current = ~0u};
+
+    EXPECT_EQ(gopmode_choose(odd, 3, &wish), 0);
+}
+
 TEST(gopmode, of_equal_modes_the_current_one_is_kept)
 {
     EXPECT_EQ(choose(0, 0, 0, 0, 4), 4);

@@ -12,7 +12,10 @@
 
 #define FILE_BYTES 0x4000
 
-/* Text at +0, read-only data at +0x1000, data with zeroes behind it at +0x2000, and the dynamic section inside the read-only data. */
+/*
+ * Text at +0, read-only data at +0x1000, data with zeroes behind it at +0x2000, and the dynamic
+ * section inside the read-only data.
+ */
 static struct {
     Elf64_Ehdr header;
     Elf64_Phdr ph[4];

@@ -24,3 +24,13 @@ static inline paddr_t virt_to_phys(const void *va)
 {
     return (paddr_t)((const uint8_t *)va - host_phys_base);
 }
+
+static inline void page_clear(void *page)
+{
+    __builtin_memset(page, 0, PAGE_SIZE);
+}
+
+static inline void page_copy(void *dst, const void *src)
+{
+    __builtin_memcpy(dst, src, PAGE_SIZE);
+}

@@ -25,3 +25,7 @@ static inline paddr_t virt_to_phys(const void *va)
 {
     return (paddr_t)(uintptr_t)va - BOOT_DIRECT_MAP;
 }
+
+/* Clear and copy whole, page-aligned pages. */
+void page_clear(void *page);
+void page_copy(void *dst, const void *src);

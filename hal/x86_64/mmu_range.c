@@ -1,0 +1,377 @@
+/*
+ * Operations on ranges of user pages: unmap, protect, move, copy (fork), age.
+ *
+ * All are one walk over the level-2 entries in use (slots_walk), which skips holes by whole tables, and a loop of their own over the entries of one
+ * last-level table. The loops end early when they have seen as many entries as the table has (page->private). These loops are
+ * what fork, exit and munmap spend their time in.
+ *
+ * The accessed and dirty bits of entries that this code rewrites are already set by mmu_map where the rights allow it, so a plain store
+ * does not lose an update by another CPU.
+ */
+#include "hal/x86_64/pte.h"
+#include "kernel/base/errno.h"
+
+/* What a slot function works on. */
+struct range_op {
+    struct mmu_space *space;
+    struct mmu_flush *flush;
+    void *arg;
+    union {
+        mmu_unmap_fn *unmap;
+        struct {
+            pte_t set, clear; /* protect: bits of a present entry */
+            unsigned flags_set, flags_clear;
+        };
+        struct {
+            struct mmu_space *dst;
+            mmu_copy_fn *copy;
+            bool cow;
+        };
+        uint64_t delta; /* move: to - from */
+        size_t count;   /* clear_accessed */
+    };
+};
+
+/* The part [start, end) of the range under one level-2 entry. Not 0 stops the walk. */
+typedef int slot_fn(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end);
+
+static __always_inline int slots_walk(struct range_op *op, vaddr_t start, vaddr_t end, slot_fn *fn)
+{
+    while (start < end) {
+        vaddr_t next = (start & ~(HUGE_PAGE_SIZE - 1)) + HUGE_PAGE_SIZE;
+        pte_t *pde = pde_find(op->space, start, &next);
+
+        if (pde != NULL) {
+            int err = fn(op, pde, start, MIN(next, end));
+            if (unlikely(err != 0)) {
+                return err;
+            }
+        }
+        start = next;
+    }
+    return 0;
+}
+
+static bool covers(vaddr_t start, vaddr_t end)
+{
+    return end - start == HUGE_PAGE_SIZE;
+}
+
+/* ---- unmap ---- */
+
+static void entries_removed(struct range_op *op, pte_t *pde, unsigned n, vaddr_t start)
+{
+    struct page *page = phys_to_page(*pde & PTE_ADDRESS);
+
+    if (atomic_fetch_sub_relaxed(&page->private, n) == n && !op->flush->keep_tables) {
+        tables_prune(op->space, start, op->flush);
+    }
+}
+
+static int unmap_large(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
+{
+    pte_t pte = pte_from_large(*pde);
+
+    atomic_store_relaxed(pde, 0);
+    flush_note(op->flush, start, end);
+    struct page *page = pte_table_page(pde);
+    if (atomic_fetch_sub_relaxed(&page->private, 1) == 1 && !op->flush->keep_tables) {
+        tables_prune(op->space, start, op->flush);
+    }
+    bool more =
+        op->unmap == NULL || op->unmap(op->arg, start, pte_phys(pte), pte_flags(pte) | MMU_HUGE);
+    return more ? 0 : -EAGAIN;
+}
+
+static int unmap_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
+{
+    if (unlikely(*pde & PTE_LARGE)) {
+        if (covers(start, end)) {
+            return unmap_large(op, pde, start, end);
+        }
+        if (large_split(op->space, pde) < 0) {
+            return -ENOMEM;
+        }
+    }
+    pte_t *pte = pte_table(*pde) + pte_index(start, PAGE_SHIFT);
+    unsigned used = atomic_load_relaxed(&pte_table_page(pte)->private);
+    unsigned left = used;
+    vaddr_t first = 0, va = start;
+    int err = 0;
+
+    for (; va < end && left > 0; va += PAGE_SIZE, pte++) {
+        pte_t old = *pte;
+
+        if (old == 0) {
+            continue;
+        }
+        *pte = 0;
+        if (left-- == used) {
+            first = va;
+        }
+        if (op->unmap != NULL && unlikely(!op->unmap(op->arg, va, pte_phys(old), pte_flags(old)))) {
+            va += PAGE_SIZE;
+            err = -EAGAIN;
+            break;
+        }
+    }
+    if (left != used) {
+        flush_note(op->flush, first, va);
+    }
+    entries_removed(op, pde, used - left, start);
+    return err;
+}
+
+int mmu_unmap(struct mmu_space *space, vaddr_t start, vaddr_t end, struct mmu_flush *flush,
+              mmu_unmap_fn *fn, void *arg)
+{
+    struct range_op op = {.space = space, .flush = flush, .arg = arg, .unmap = fn};
+
+    return slots_walk(&op, start, end, unmap_slot);
+}
+
+/* ---- protect ---- */
+
+static pte_t protect_entry(const struct range_op *op, pte_t old)
+{
+    if (likely((old & PTE_PRESENT) && (op->flags_clear & MMU_READ) == 0)) {
+        return (old & ~op->clear) | op->set;
+    }
+    /* To or from PROT_NONE. */
+    return pte_make(pte_phys(old), (pte_flags(old) & ~op->flags_clear) | op->flags_set);
+}
+
+/* True when a CPU that still knows `old` could do what `new` forbids. */
+static bool rights_shrink(pte_t old, pte_t new)
+{
+    return (old & PTE_PRESENT) != 0 &&
+           ((old & ~new &(PTE_PRESENT | PTE_WRITE)) != 0 || (new & ~old &PTE_NX) != 0);
+}
+
+static int protect_large(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
+{
+    pte_t old = pte_from_large(*pde);
+    pte_t new = protect_entry(op, old);
+
+    atomic_store_relaxed(pde, pte_to_large(new));
+    if (rights_shrink(old, new)) {
+        flush_note(op->flush, start, end);
+    }
+    return 0;
+}
+
+static int protect_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
+{
+    if (unlikely(*pde & PTE_LARGE)) {
+        if (covers(start, end)) {
+            return protect_large(op, pde, start, end);
+        }
+        if (large_split(op->space, pde) < 0) {
+            return -ENOMEM;
+        }
+    }
+    pte_t *pte = pte_table(*pde) + pte_index(start, PAGE_SHIFT);
+    unsigned left = atomic_load_relaxed(&pte_table_page(pte)->private);
+
+    for (vaddr_t va = start; va < end && left > 0; va += PAGE_SIZE, pte++) {
+        pte_t old = *pte;
+
+        if (old == 0) {
+            continue;
+        }
+        left--;
+        pte_t new = protect_entry(op, old);
+        if (new != old) {
+            atomic_store_relaxed(pte, new);
+            if (rights_shrink(old, new)) {
+                flush_note(op->flush, va, va + PAGE_SIZE);
+            }
+        }
+    }
+    return 0;
+}
+
+int mmu_protect(struct mmu_space *space, vaddr_t start, vaddr_t end, unsigned set, unsigned clear,
+                struct mmu_flush *flush)
+{
+    struct range_op op = {.space = space, .flush = flush};
+
+    op.flags_set = set;
+    op.flags_clear = clear & ~set;
+    op.set = (set & MMU_WRITE ? PTE_WRITE | PTE_DIRTY : 0) |
+             (op.flags_clear & MMU_EXEC ? mmu_format.nx : 0);
+    op.clear = (op.flags_clear & MMU_WRITE ? PTE_WRITE : 0) | (set & MMU_EXEC ? PTE_NX : 0);
+    return slots_walk(&op, start, end, protect_slot);
+}
+
+/* ---- move ---- */
+
+/* First pass: the tables that the entries will need, so that the second cannot fail. */
+static int move_prepare_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
+{
+    vaddr_t to = start + op->delta;
+
+    if (unlikely(*pde & PTE_LARGE) && large_split(op->space, pde) < 0) {
+        return -ENOMEM;
+    }
+    if (pte_table_page(pte_table(*pde))->private == 0) {
+        return 0;
+    }
+    /* The destination lies under one or two level-2 entries. */
+    for (vaddr_t va = to; va < to + (end - start);
+         va = ALIGN_DOWN(va, HUGE_PAGE_SIZE) + HUGE_PAGE_SIZE) {
+        pte_t *to_pde = pde_create(op->space, va);
+        if (to_pde == NULL || table_below(op->space, to_pde) == NULL) {
+            return -ENOMEM;
+        }
+    }
+    return 0;
+}
+
+static int move_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
+{
+    pte_t *pte = pte_table(*pde) + pte_index(start, PAGE_SHIFT);
+    unsigned used = pte_table_page(pte)->private;
+    unsigned left = used;
+
+    for (vaddr_t va = start; va < end && left > 0; va += PAGE_SIZE, pte++) {
+        vaddr_t skip;
+
+        if (*pte == 0) {
+            continue;
+        }
+        left--;
+        pte_t *to = pte_table(*pde_find(op->space, va + op->delta, &skip)) +
+                    pte_index(va + op->delta, PAGE_SHIFT);
+        *to = *pte;
+        *pte = 0;
+        (void)atomic_fetch_add_relaxed(&pte_table_page(to)->private, 1);
+        flush_note(op->flush, va, va + PAGE_SIZE);
+    }
+    entries_removed(op, pde, used - left, start);
+    return 0;
+}
+
+int mmu_move(struct mmu_space *space, vaddr_t from, vaddr_t to, uint64_t len_bytes,
+             struct mmu_flush *flush)
+{
+    struct range_op op = {.space = space, .flush = flush, .delta = to - from};
+    int err = slots_walk(&op, from, from + len_bytes, move_prepare_slot);
+
+    return err < 0 ? err : slots_walk(&op, from, from + len_bytes, move_slot);
+}
+
+/* ---- copy ---- */
+
+static int copy_large(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
+{
+    pte_t pte = pte_from_large(*pde);
+    pte_t *to = pde_create(op->dst, start);
+
+    if (to == NULL) {
+        return -ENOMEM;
+    }
+    if (!op->copy(op->arg, start, pte_phys(pte), pte_flags(pte) | MMU_HUGE)) {
+        return 0;
+    }
+    if (op->cow && (pte & PTE_WRITE)) {
+        pte &= ~PTE_WRITE;
+        atomic_store_relaxed(pde, pte_to_large(pte));
+        flush_note(op->flush, start, end);
+    }
+    *to = pte_to_large(pte);
+    pte_table_page(to)->private ++;
+    return 0;
+}
+
+static int copy_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
+{
+    if (unlikely(*pde & PTE_LARGE)) {
+        if (covers(start, end)) {
+            return copy_large(op, pde, start, end);
+        }
+        if (large_split(op->space, pde) < 0) {
+            return -ENOMEM;
+        }
+    }
+    pte_t *pte = pte_table(*pde) + pte_index(start, PAGE_SHIFT);
+    unsigned left = pte_table_page(pte)->private;
+    pte_t *to_pde = left == 0 ? NULL : pde_create(op->dst, start);
+    pte_t *to = to_pde == NULL ? NULL : table_below(op->dst, to_pde);
+    pte_t protect = op->cow ? PTE_WRITE : 0;
+    vaddr_t first = UINT64_MAX, last = 0;
+    unsigned copied = 0;
+
+    if (to == NULL) {
+        return left == 0 ? 0 : -ENOMEM;
+    }
+    to += pte_index(start, PAGE_SHIFT);
+    for (vaddr_t va = start; va < end && left > 0; va += PAGE_SIZE, pte++, to++) {
+        pte_t value = *pte;
+
+        if (value == 0) {
+            continue;
+        }
+        left--;
+        if (!op->copy(op->arg, va, pte_phys(value), pte_flags(value))) {
+            continue;
+        }
+        if (value & protect) {
+            value &= ~PTE_WRITE;
+            atomic_store_relaxed(pte, value);
+            first = MIN(first, va);
+            last = va + PAGE_SIZE;
+        }
+        *to = value;
+        copied++;
+    }
+    if (last != 0) {
+        flush_note(op->flush, first, last);
+    }
+    phys_to_page(*to_pde & PTE_ADDRESS)->private += copied;
+    return 0;
+}
+
+int mmu_copy(struct mmu_space *dst, struct mmu_space *src, vaddr_t start, vaddr_t end, bool cow,
+             struct mmu_flush *src_flush, mmu_copy_fn *fn, void *arg)
+{
+    struct range_op op = {.space = src, .flush = src_flush, .arg = arg};
+
+    op.dst = dst;
+    op.copy = fn;
+    op.cow = cow;
+    return slots_walk(&op, start, end, copy_slot);
+}
+
+/* ---- age ---- */
+
+static int age_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
+{
+    if (*pde & PTE_LARGE) {
+        if (__atomic_fetch_and(pde, ~PTE_ACCESSED, __ATOMIC_RELAXED) & PTE_ACCESSED) {
+            op->count++;
+            flush_note(op->flush, start, end);
+        }
+        return 0;
+    }
+    pte_t *pte = pte_table(*pde) + pte_index(start, PAGE_SHIFT);
+
+    for (vaddr_t va = start; va < end; va += PAGE_SIZE, pte++) {
+        if ((*pte & (PTE_PRESENT | PTE_ACCESSED)) != (PTE_PRESENT | PTE_ACCESSED)) {
+            continue;
+        }
+        (void)__atomic_fetch_and(pte, ~PTE_ACCESSED, __ATOMIC_RELAXED);
+        op->count++;
+        flush_note(op->flush, va, va + PAGE_SIZE);
+    }
+    return 0;
+}
+
+size_t mmu_clear_accessed(struct mmu_space *space, vaddr_t start, vaddr_t end,
+                          struct mmu_flush *flush)
+{
+    struct range_op op = {.space = space, .flush = flush};
+
+    (void)slots_walk(&op, start, end, age_slot);
+    return op.count;
+}

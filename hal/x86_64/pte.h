@@ -1,0 +1,199 @@
+/*
+ * Page-table entries (Intel SDM volume 3, 4.5; AMD APM volume 2, 5.3) and the walk down to them.
+ *
+ * An entry in the last level is in use when it is not 0. With MMU_READ it is present; without (PROT_NONE) its present bit is clear and
+ * its address is stored inverted, so that it names no memory (L1 terminal fault, CVE-2018-3620).
+ */
+#pragma once
+
+#include "kernel/machine/mmu.h"
+#include "kernel/mm/frame.h"
+
+typedef uint64_t pte_t;
+
+#define PTE_PRESENT  0x001ull
+#define PTE_WRITE    0x002ull
+#define PTE_USER     0x004ull
+#define PTE_PWT      0x008ull
+#define PTE_PCD      0x010ull
+#define PTE_ACCESSED 0x020ull
+#define PTE_DIRTY    0x040ull
+#define PTE_LARGE    0x080ull /* above the last level */
+#define PTE_PAT_4K   0x080ull /* in the last level */
+#define PTE_GLOBAL   0x100ull
+#define PTE_SPECIAL  0x200ull /* software: MMU_SPECIAL */
+#define PTE_PAT_BIG  0x1000ull
+#define PTE_NX       (1ull << 63)
+#define PTE_ADDRESS  0x000ffffffffff000ull
+
+#define PTES_PER_TABLE 512u
+#define PDE_SHIFT      21
+#define PDPTE_SHIFT    30
+#define PML4E_SHIFT    39
+#define PML5E_SHIFT    48
+
+/* Bits of a table above the last level: rights are decided at the leaf. */
+#define PTE_TABLE_USER   (PTE_PRESENT | PTE_WRITE | PTE_USER | PTE_ACCESSED)
+#define PTE_TABLE_KERNEL (PTE_PRESENT | PTE_WRITE | PTE_ACCESSED)
+
+struct mmu_format {
+    bool la57; /* 5 levels */
+    pte_t nx;  /* PTE_NX, or 0 on a CPU without it */
+};
+extern struct mmu_format mmu_format; /* [I] after mmu_init_early() */
+
+static inline unsigned pte_index(vaddr_t va, unsigned shift)
+{
+    return (unsigned)(va >> shift) & (PTES_PER_TABLE - 1);
+}
+
+static inline pte_t *pte_table(pte_t entry)
+{
+    return phys_to_virt(entry & PTE_ADDRESS);
+}
+
+/* Physical address of a leaf of the last level. */
+static inline paddr_t pte_phys(pte_t pte)
+{
+    return (likely(pte & PTE_PRESENT) ? pte : ~pte) & PTE_ADDRESS;
+}
+
+/* The page of a table that holds `entry`: its `private` counts entries in use. */
+static inline struct page *pte_table_page(const pte_t *entry)
+{
+    return virt_to_page(entry);
+}
+
+static inline pte_t pte_make(paddr_t pa, unsigned flags)
+{
+    pte_t pte = PTE_ACCESSED;
+
+    _Static_assert(MMU_WRITE == PTE_WRITE && MMU_USER == PTE_USER << 1 &&
+                       MMU_SPECIAL == PTE_SPECIAL << 1 && MMU_GLOBAL << 4 == PTE_GLOBAL &&
+                       PTE_WRITE << 5 == PTE_DIRTY && MMU_ACCESSED == PTE_ACCESSED << 2 &&
+                       MMU_DIRTY == PTE_DIRTY << 2,
+                   "bits that only move");
+    pte |= (flags & MMU_WRITE) | (flags & MMU_WRITE) << 5;
+    pte |= (flags & (MMU_USER | MMU_SPECIAL)) >> 1 | (flags & MMU_GLOBAL) << 4;
+    if ((flags & MMU_EXEC) == 0) {
+        pte |= mmu_format.nx;
+    }
+    if (unlikely(flags & (MMU_UNCACHED | MMU_WC))) {
+        pte |= flags & MMU_WC ? PTE_PAT_4K : PTE_PCD | PTE_PWT;
+    }
+    if (unlikely((flags & (MMU_READ | MMU_WRITE | MMU_EXEC)) == 0)) {
+        return pte | (~pa & PTE_ADDRESS);
+    }
+    return pte | pa | PTE_PRESENT;
+}
+
+static inline unsigned pte_flags(pte_t pte)
+{
+    unsigned flags = (unsigned)(pte & (PTE_PRESENT | PTE_WRITE));
+
+    flags |= (unsigned)(pte & (PTE_USER | PTE_SPECIAL)) << 1;
+    flags |= (unsigned)(pte & (PTE_ACCESSED | PTE_DIRTY)) << 2;
+    if ((pte & (PTE_NX | PTE_PRESENT)) == PTE_PRESENT) {
+        flags |= MMU_EXEC;
+    }
+    if (unlikely(pte & (PTE_PCD | PTE_PAT_4K | PTE_GLOBAL))) {
+        flags |= (pte & PTE_PCD ? MMU_UNCACHED : 0) | (pte & PTE_PAT_4K ? MMU_WC : 0) |
+                 (pte & PTE_GLOBAL ? MMU_GLOBAL : 0);
+    }
+    return flags;
+}
+
+/* A 2 MiB leaf <-> the entry of the last level that its first page would have. */
+static inline pte_t pte_to_large(pte_t pte)
+{
+    return (pte & ~PTE_PAT_4K) | PTE_LARGE | (pte & PTE_PAT_4K ? PTE_PAT_BIG : 0);
+}
+
+static inline pte_t pte_from_large(pte_t pde)
+{
+    return (pde & ~(PTE_LARGE | PTE_PAT_BIG)) | (pde & PTE_PAT_BIG ? PTE_PAT_4K : 0);
+}
+
+/* The same leaf for the page `index` further on. */
+static inline pte_t pte_advance(pte_t pte, uint64_t index)
+{
+    uint64_t delta = index << PAGE_SHIFT;
+
+    return pte & PTE_PRESENT ? pte + delta : pte - delta;
+}
+
+/* ---- tables (mmu_table.c) ---- */
+
+/* A cleared page for a table of user space; NULL: no memory. Preemptible or not. */
+struct page *table_alloc(void);
+/* A table without entries. Nobody's TLB knows it any more. */
+void table_free(struct page *page);
+/* A top table whose kernel half is filled; NULL. And back, with its user half empty. */
+struct page *root_alloc(void);
+void root_free(struct page *page);
+/*
+ * The level-2 entry of `va`, making the tables above it. NULL: no memory.
+ */
+pte_t *pde_create(struct mmu_space *space, vaddr_t va);
+/* The last-level table below a level-2 entry that is not a large leaf, making it. NULL: no memory. */
+pte_t *table_below(struct mmu_space *space, pte_t *pde);
+/* Take the tables over `va` out that have no entries, from the last level up, and note them in `flush`. */
+void tables_prune(struct mmu_space *space, vaddr_t va, struct mmu_flush *flush);
+/* Replace a 2 MiB leaf by a table of the same pages. -ENOMEM. */
+int large_split(struct mmu_space *space, pte_t *pde);
+
+/*
+ * The level-2 entry of `va` that is in use; NULL: none, then *ret_skip is the first address beyond the hole.
+ */
+static inline pte_t *pde_find(const struct mmu_space *space, vaddr_t va, vaddr_t *ret_skip)
+{
+    pte_t *entry = phys_to_virt(space->root);
+    unsigned shift = PML4E_SHIFT;
+
+    if (unlikely(mmu_format.la57)) {
+        entry += pte_index(va, PML5E_SHIFT);
+        if (*entry == 0) {
+            shift = PML5E_SHIFT;
+            goto hole;
+        }
+        entry = pte_table(*entry);
+    }
+    entry += pte_index(va, PML4E_SHIFT);
+    if (*entry == 0) {
+        goto hole;
+    }
+    entry = pte_table(*entry) + pte_index(va, PDPTE_SHIFT);
+    if (*entry == 0) {
+        shift = PDPTE_SHIFT;
+        goto hole;
+    }
+    entry = pte_table(*entry) + pte_index(va, PDE_SHIFT);
+    if (*entry == 0) {
+        shift = PDE_SHIFT;
+        goto hole;
+    }
+    return entry;
+
+hole:
+    *ret_skip = ((va >> shift) + 1) << shift;
+    return NULL;
+}
+
+/* The last-level entry of `va` if it is in use and not part of a 2 MiB leaf. */
+static inline pte_t *pte_find(const struct mmu_space *space, vaddr_t va)
+{
+    vaddr_t skip;
+    pte_t *pde = pde_find(space, va, &skip);
+
+    if (pde == NULL || (*pde & PTE_LARGE)) {
+        return NULL;
+    }
+    pte_t *pte = pte_table(*pde) + pte_index(va, PAGE_SHIFT);
+    return *pte == 0 ? NULL : pte;
+}
+
+static inline void flush_note(struct mmu_flush *flush, vaddr_t start, vaddr_t end)
+{
+    flush->start = MIN(flush->start, start);
+    flush->end = MAX(flush->end, end);
+}

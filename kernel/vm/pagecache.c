@@ -1,0 +1,302 @@
+/*
+ * Page cache: finding pages, adding them, reading them from the medium, letting them go. Reading and writing through it is in
+ * pagecache_rw.c, making files shorter in pagecache_trim.c.
+ *
+ * A page in the cache has owner = the cache and index = its place; taking it out clears owner, under cache->lock. Whoever found a page
+ * and slept, or installs it in a page table, looks at owner again.
+ *
+ * A page that is being read is in the cache, locked and not yet up to date; others wait for it in a queue picked by its address.
+ */
+#include "kernel/vm/pagecache.h"
+
+#include "kernel/base/errno.h"
+#include "kernel/base/hash.h"
+#include "kernel/base/string.h"
+#include "kernel/core/panic.h"
+#include "kernel/mm/frame.h"
+#include "kernel/mm/kmalloc.h"
+#include "kernel/mm/slab.h"
+#include "kernel/vm/private.h"
+
+/* ---- nodes of the tree ---- */
+
+static struct slab_cache *node_cache; /* [I] objects of node_size */
+static size_t node_size;
+
+/* All xarrays have nodes of one size; the first request tells it. */
+static void *xarray_node_alloc(size_t size_bytes)
+{
+    if (unlikely(size_bytes != node_size)) {
+        return kzalloc(size_bytes);
+    }
+    return slab_zalloc(node_cache);
+}
+
+static void xarray_node_free(void *node)
+{
+    kfree(node); /* finds its cache by the page */
+}
+
+const struct xarray_memory pagecache_xarray_memory = {.alloc = xarray_node_alloc,
+                                                      .free = xarray_node_free};
+
+/* ---- waiting for a page that is being read ---- */
+
+#define NQUEUES 16
+
+static struct wait_queue page_queues[NQUEUES];
+
+static struct wait_queue *page_queue(const struct page *page)
+{
+    return &page_queues[hash_u64((uintptr_t)page) >> 60];
+}
+
+static void page_wait(struct page *page)
+{
+    wait_event(page_queue(page), (atomic_load_acquire(&page->flags) & PAGE_FLAG_LOCKED) == 0);
+}
+
+static void page_unlock(struct page *page, uint16_t set)
+{
+    (void)__atomic_fetch_or(&page->flags, set, __ATOMIC_RELEASE);
+    (void)__atomic_fetch_and(&page->flags, (uint16_t)~PAGE_FLAG_LOCKED, __ATOMIC_RELEASE);
+    wait_wake_all(page_queue(page), 0);
+}
+
+/* ---- the cache ---- */
+
+void pagecache_init(struct pagecache *cache, const struct pagecache_ops *ops, void *owner)
+{
+    cache->ops = ops;
+    cache->owner = owner;
+    spin_init(&cache->lock, "pagecache");
+    xarray_init(&cache->pages, &pagecache_xarray_memory);
+    cache->size_bytes = 0;
+    mutex_init(&cache->rmap_lock, "rmap");
+    list_init(&cache->regions);
+    cache->writable_shared = 0;
+}
+
+void pagecache_fini(struct pagecache *cache)
+{
+    ASSERT(list_empty(&cache->regions));
+    if (cache->pages.nentries > 0) {
+        pagecache_drop(cache, 0, UINT64_MAX);
+    }
+    xarray_fini(&cache->pages);
+}
+
+int pagecache_charge(struct pagecache *cache)
+{
+    return cache->ops != NULL && cache->ops->charge != NULL ? cache->ops->charge(cache, 1) : 0;
+}
+
+void pagecache_uncharge(struct pagecache *cache, uint64_t npages)
+{
+    if (npages > 0 && cache->ops != NULL && cache->ops->uncharge != NULL) {
+        cache->ops->uncharge(cache, npages);
+    }
+}
+
+enum page_kind pagecache_kind(const struct pagecache *cache)
+{
+    return pagecache_is_backed(cache) ? PAGE_FILE : PAGE_SHARED;
+}
+
+/*
+ * Put a fresh page (whose reference becomes the cache's) at `index`. 0, or -EEXIST with the page that is there, referenced, in
+ * *ret_other; -ENOMEM, -ENOSPC.
+ */
+int pagecache_add(struct pagecache *cache, uint64_t index, struct page *page,
+                  struct page **ret_other)
+{
+    int err = pagecache_charge(cache);
+
+    if (err < 0) {
+        return err;
+    }
+    spin_lock(&cache->lock);
+    struct page *other = xarray_load(&cache->pages, index);
+    if (other != NULL) {
+        page_get(other);
+        *ret_other = other;
+        err = -EEXIST;
+    } else {
+        page->owner = cache;
+        page->index = index;
+        err = xarray_store(&cache->pages, index, page, NULL);
+    }
+    spin_unlock(&cache->lock);
+    if (err < 0) {
+        pagecache_uncharge(cache, 1);
+    }
+    return err;
+}
+
+/* A page read in vain leaves the cache again. */
+static void pagecache_remove(struct pagecache *cache, struct page *page)
+{
+    bool removed = false;
+
+    spin_lock(&cache->lock);
+    if (page->owner == cache) {
+        (void)xarray_erase(&cache->pages, page->index);
+        page->owner = NULL;
+        removed = true;
+    }
+    spin_unlock(&cache->lock);
+    if (removed) {
+        pagecache_uncharge(cache, 1);
+        page_put(page);
+    }
+}
+
+/* Fill a page that this thread added, locked. Gives up the caller's reference on failure. */
+static int page_read(struct pagecache *cache, struct page *page)
+{
+    int err = cache->ops->read_page(cache, page);
+
+    if (err < 0) {
+        pagecache_remove(cache, page);
+        page_unlock(page, PAGE_FLAG_ERROR);
+        page_put(page);
+        return err;
+    }
+    page_unlock(page, PAGE_FLAG_UPTODATE);
+    return 0;
+}
+
+/* Add a page that is not there: zeros, or what the medium holds. -EAGAIN: somebody else added one meanwhile. */
+static int pagecache_create(struct pagecache *cache, uint64_t index, struct page **ret_page)
+{
+    bool backed = pagecache_is_backed(cache);
+    struct page *page = frame_alloc(0, FRAME_ZERO, pagecache_kind(cache));
+    struct page *other;
+
+    if (page == NULL) {
+        return -ENOMEM;
+    }
+    page->flags = backed ? PAGE_FLAG_LOCKED : PAGE_FLAG_UPTODATE;
+    page_get(page); /* one for the cache, one for the caller */
+    int err = pagecache_add(cache, index, page, &other);
+    if (err < 0) {
+        if (err == -EEXIST) {
+            page_put(other);
+            err = -EAGAIN;
+        }
+        page_put(page);
+        page_put(page);
+        return err;
+    }
+    if (backed) {
+        err = page_read(cache, page);
+        if (err < 0) {
+            return err;
+        }
+    }
+    *ret_page = page;
+    return 0;
+}
+
+int pagecache_get(struct pagecache *cache, uint64_t index, unsigned flags, struct page **ret_page)
+{
+    for (;;) {
+        spin_lock(&cache->lock);
+        struct page *page = xarray_load(&cache->pages, index);
+        if (likely(page != NULL)) {
+            page_get(page);
+        }
+        spin_unlock(&cache->lock);
+        if (page == NULL) {
+            if ((flags & PAGECACHE_CREATE) == 0 && !pagecache_is_backed(cache)) {
+                *ret_page = NULL;
+                return 0;
+            }
+            int err = pagecache_create(cache, index, ret_page);
+            if (err != -EAGAIN) {
+                return err;
+            }
+            continue;
+        }
+        uint16_t state = atomic_load_acquire(&page->flags);
+        if (likely((state & PAGE_FLAG_UPTODATE) != 0)) {
+            *ret_page = page;
+            return 0;
+        }
+        page_wait(page);
+        state = atomic_load_acquire(&page->flags);
+        page_put(page);
+        if ((state & PAGE_FLAG_ERROR) != 0) {
+            return -EIO;
+        }
+    }
+}
+
+unsigned pagecache_get_present(struct pagecache *cache, uint64_t index, unsigned n,
+                               struct page **pages)
+{
+    unsigned found;
+
+    if (atomic_load_relaxed(&cache->pages.nentries) == 0) {
+        memset(pages, 0, n * sizeof(pages[0]));
+        return 0;
+    }
+    spin_lock(&cache->lock);
+    found = xarray_load_many(&cache->pages, index, n, (void **)pages);
+    if (found > 0) {
+        for (unsigned i = 0; i < n; i++) {
+            struct page *page = pages[i];
+            if (page == NULL) {
+                continue;
+            }
+            if (likely((atomic_load_acquire(&page->flags) & PAGE_FLAG_UPTODATE) != 0)) {
+                page_get(page);
+            } else {
+                pages[i] = NULL;
+                found--;
+            }
+        }
+    }
+    spin_unlock(&cache->lock);
+    return found;
+}
+
+uint64_t pagecache_drop(struct pagecache *cache, uint64_t first, uint64_t last)
+{
+    struct page *batch[32];
+    uint64_t dropped = 0;
+    unsigned n;
+
+    do {
+        n = 0;
+        spin_lock(&cache->lock);
+        while (n < ARRAY_SIZE(batch)) {
+            uint64_t index = first;
+            struct page *page = xarray_find(&cache->pages, &index, last);
+            if (page == NULL) {
+                break;
+            }
+            (void)xarray_erase(&cache->pages, index);
+            page->owner = NULL;
+            batch[n++] = page;
+            first = index;
+        }
+        spin_unlock(&cache->lock);
+        pages_put(batch, n);
+        dropped += n;
+    } while (n == ARRAY_SIZE(batch));
+    pagecache_uncharge(cache, dropped);
+    return dropped;
+}
+
+void pagecache_subsystem_init(void)
+{
+    for (unsigned i = 0; i < NQUEUES; i++) {
+        wait_queue_init(&page_queues[i]);
+    }
+    size_t size = xarray_node_size();
+    node_cache = slab_cache_create("xarray_node", size, 0, 0, NULL);
+    if (node_cache != NULL) {
+        node_size = size;
+    }
+}

@@ -1,0 +1,110 @@
+/*
+ * Making files shorter: truncation and holes, and finding data and holes.
+ *
+ * Order: the size sinks first, then the pages leave the cache, then they are unmapped wherever a region shows them. A fault that met the
+ * page before sees, under vm->table_lock, that it has left the cache, and starts again; so nothing maps it behind our back.
+ */
+#include "kernel/base/errno.h"
+#include "kernel/base/string.h"
+#include "kernel/vm/private.h"
+
+/* Clear [from, to) of the page at `index`, if there is one. */
+static int zero_part(struct pagecache *cache, uint64_t index, size_t from, size_t to)
+{
+    struct page *page;
+
+    if (from == to) {
+        return 0;
+    }
+    int err = pagecache_get(cache, index, 0, &page);
+    if (err < 0 || page == NULL) {
+        return err;
+    }
+    memset((uint8_t *)page_to_virt(page) + from, 0, to - from);
+    page_put(page);
+    return 0;
+}
+
+/* Drop the pages [first, last] and unmap them everywhere. */
+static void drop_and_unmap(struct pagecache *cache, uint64_t first, uint64_t last, bool even_private)
+{
+    if (cache->pages.nentries > 0) {
+        pagecache_drop(cache, first, last);
+    }
+    if (!list_empty(&cache->regions)) {
+        mutex_lock(&cache->rmap_lock);
+        struct vm_region *region;
+        list_for_each (region, &cache->regions, rmap_node) {
+            vm_zap_file_range(region, first, last, even_private);
+        }
+        mutex_unlock(&cache->rmap_lock);
+    }
+}
+
+int pagecache_truncate(struct pagecache *cache, uint64_t size_bytes)
+{
+    uint64_t old = cache->size_bytes;
+
+    if (size_bytes >= old) {
+        atomic_store_release(&cache->size_bytes, size_bytes);
+        return 0;
+    }
+    int err = zero_part(cache, size_bytes >> PAGE_SHIFT, size_bytes % PAGE_SIZE,
+                        size_bytes % PAGE_SIZE == 0 ? 0 : PAGE_SIZE);
+    if (err < 0) {
+        return err;
+    }
+    atomic_store_release(&cache->size_bytes, size_bytes);
+    drop_and_unmap(cache, DIV_ROUND_UP(size_bytes, PAGE_SIZE), UINT64_MAX >> PAGE_SHIFT, true);
+    return 0;
+}
+
+int pagecache_punch(struct pagecache *cache, uint64_t start, uint64_t end)
+{
+    uint64_t first = DIV_ROUND_UP(start, PAGE_SIZE);
+    uint64_t last = end >> PAGE_SHIFT; /* one past the whole pages */
+    int err;
+
+    if (start >= end) {
+        return 0;
+    }
+    if (first > last) { /* inside one page */
+        return zero_part(cache, start >> PAGE_SHIFT, start % PAGE_SIZE, end % PAGE_SIZE);
+    }
+    err = zero_part(cache, start >> PAGE_SHIFT, start % PAGE_SIZE,
+                    start % PAGE_SIZE == 0 ? 0 : PAGE_SIZE);
+    if (err == 0) {
+        err = zero_part(cache, last, 0, end % PAGE_SIZE);
+    }
+    if (err == 0 && first < last) {
+        drop_and_unmap(cache, first, last - 1, false);
+    }
+    return err;
+}
+
+loff_t pagecache_seek(struct pagecache *cache, loff_t pos, bool data)
+{
+    uint64_t size = atomic_load_acquire(&cache->size_bytes);
+    uint64_t at = (uint64_t)pos;
+
+    if (pos < 0 || at >= size) {
+        return -ENXIO;
+    }
+    if (pagecache_is_backed(cache)) {
+        return data ? pos : (loff_t)size; /* the medium knows; here it is all data */
+    }
+    uint64_t index = at >> PAGE_SHIFT;
+    uint64_t last = (size - 1) >> PAGE_SHIFT;
+    bool found;
+    spin_lock(&cache->lock);
+    if (data) {
+        found = xarray_find(&cache->pages, &index, last) != NULL;
+    } else {
+        found = xarray_find_free(&cache->pages, index, last, &index);
+    }
+    spin_unlock(&cache->lock);
+    if (!found) {
+        return data ? -ENXIO : (loff_t)size;
+    }
+    return (loff_t)MAX(index << PAGE_SHIFT, at);
+}

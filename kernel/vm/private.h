@@ -1,0 +1,125 @@
+/*
+ * What the files of kernel/vm share.
+ */
+#pragma once
+
+#include "kernel/base/errno.h"
+#include "kernel/core/percpu.h"
+#include "kernel/mm/page.h"
+#include "kernel/vm/pagecache.h"
+#include "kernel/vm/vmspace.h"
+
+/* ---- counters ---- */
+
+struct vm_counters {
+    uint64_t faults, major_faults, cow_copies, cow_reuses, zero_fills, file_maps;
+};
+DECLARE_PER_CPU(struct vm_counters, vm_counters);
+/* Preemption may move us between the two halves: a count on the wrong CPU does no harm, a lost one neither. */
+#define vm_count(member, n) (this_cpu_ptr(vm_counters)->member += (n))
+
+/* ---- page cache (pagecache.c) ---- */
+
+static inline bool pagecache_is_backed(const struct pagecache *cache)
+{
+    return cache->ops != NULL && cache->ops->read_page != NULL;
+}
+enum page_kind pagecache_kind(const struct pagecache *cache);
+int pagecache_charge(struct pagecache *cache);
+void pagecache_uncharge(struct pagecache *cache, uint64_t npages);
+/* Put a fresh page at `index`; its reference becomes the cache's. -EEXIST: *ret_other, referenced, is there already. */
+int pagecache_add(struct pagecache *cache, uint64_t index, struct page *page,
+                  struct page **ret_other);
+/* Take the pages [first, last] out of the cache; returns how many there were. Mappings are the caller's matter. */
+uint64_t pagecache_drop(struct pagecache *cache, uint64_t first, uint64_t last);
+void pagecache_subsystem_init(void);
+
+/* ---- regions (region.c); vm->lock held for writing unless said otherwise ---- */
+
+extern struct slab_cache *vm_region_cache;
+struct vm_region *region_alloc(void);
+void region_free(struct vm_region *region); /* not in a tree, source let go */
+void region_insert(struct vmspace *vm, struct vm_region *region);
+void region_remove(struct vmspace *vm, struct vm_region *region);
+/* Change the limits of a region in the tree; its neighbours stay clear of it. */
+void region_resize(struct vm_region *region, uint64_t start, uint64_t end);
+/* Cut `region` at `at`; the upper part is a new region. -ENOMEM. */
+int region_split(struct vm_region *region, uint64_t at);
+/* Cut at start and end where regions cross them. */
+int regions_split_at(struct vmspace *vm, uint64_t start, uint64_t end);
+/* Join `region` with its neighbours where nothing tells them apart; returns the region that now holds its start. */
+struct vm_region *region_merge(struct vm_region *region);
+/* Highest hole of len bytes inside [floor, limit), or 0. */
+uint64_t regions_find_gap(struct vmspace *vm, uint64_t len, uint64_t floor, uint64_t limit);
+/* The first region that ends above addr, without the cache of the last hit. */
+struct vm_region *region_lookup(struct vmspace *vm, uint64_t addr);
+/* Its place on the list of its file's mappings. */
+void region_rmap_add(struct vm_region *region);
+void region_rmap_remove(struct vm_region *region);
+
+static inline struct vm_region *vm_region_prev(struct vm_region *region)
+{
+    struct rb_node *prev = rb_prev(&region->node);
+    return prev == NULL ? NULL : rb_entry(prev, struct vm_region, node);
+}
+
+static inline uint64_t region_pages(const struct vm_region *region)
+{
+    return (region->end - region->start) >> PAGE_SHIFT;
+}
+
+/* The page index in the source of an address of the region. */
+static inline uint64_t region_index(const struct vm_region *region, uint64_t addr)
+{
+    return region->pgoff + ((addr - region->start) >> PAGE_SHIFT);
+}
+
+#define STACK_GUARD_BYTES (256 * PAGE_SIZE) /* between a stack and what lies below it */
+
+/* ---- accounting (account.c) ---- */
+
+/* May the space grow by npages with these flags? 0, -ENOMEM, -EAGAIN (RLIMIT_MEMLOCK). */
+int vm_may_grow(struct vmspace *vm, uint64_t npages, uint32_t flags);
+/* Count npages in (or, negative, out). */
+void vm_account(struct vmspace *vm, int64_t npages, uint32_t flags, bool has_source);
+static inline uint64_t *vm_rss_counter(struct vmspace *vm, const struct page *page)
+{
+    if (page->kind == PAGE_ANON) {
+        return &vm->rss_anon;
+    }
+    return page->kind == PAGE_SHARED ? &vm->rss_shared : &vm->rss_file;
+}
+static inline void vm_rss_add(struct vmspace *vm, uint64_t *counter, int64_t n)
+{
+    (void)vm;
+    (void)__atomic_fetch_add(counter, (uint64_t)n, __ATOMIC_RELAXED);
+}
+/* Before rss sinks: remember its peak. */
+void vm_note_peak(struct vmspace *vm);
+
+/* ---- page tables (zap.c) ---- */
+
+/* Unmap [start, end) and let the pages go. The range's regions are gone or will be; takes vm->table_lock. */
+void vm_zap(struct vmspace *vm, uint64_t start, uint64_t end);
+/* The same for what a region shows of pages [first, last] of its file, truncated or punched; with or without private copies. */
+void vm_zap_file_range(struct vm_region *region, uint64_t first, uint64_t last, bool even_private);
+/* Let the pages and all tables of a space that nobody runs in go. */
+void vm_zap_all(struct vmspace *vm);
+/* Page rights of a region; write only when the page may be written at once. */
+static inline unsigned region_mmu_flags(const struct vm_region *region, bool write)
+{
+    unsigned flags = MMU_USER;
+
+    flags |= (region->flags & VM_READ) != 0 ? MMU_READ : 0;
+    flags |= (region->flags & VM_EXEC) != 0 ? MMU_EXEC : 0;
+    flags |= write && (region->flags & VM_WRITE) != 0 ? MMU_READ | MMU_WRITE : 0;
+    return flags;
+}
+
+/* ---- mapping (map.c) ---- */
+
+int vm_unmap_locked(struct vmspace *vm, uint64_t start, uint64_t end);
+/* Fault in what is not there, as far as rights allow. No lock held. */
+int vm_populate(struct vmspace *vm, uint64_t start, uint64_t end);
+
+extern struct page *vm_zero_page; /* [I] */
