@@ -663,5 +663,6 @@ void tty_init(void)
     create_node("ptmx", 0666, DEV_MAKE(TTYAUX_MAJOR, 2));
     create_node("tty0", 0620, DEV_MAKE(TTY_MAJOR, 0));
     (void)devfs_create("pts", S_IFDIR | 0755, 0);
+    jobctl_session_exit_hook = tty_session_exit;
     vt_init();
 }

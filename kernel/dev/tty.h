@@ -155,9 +155,11 @@ void tty_acquire_on_open(struct tty *tty);
 int64_t tty_jobs_ioctl(struct tty *tty, struct file *file, unsigned cmd, uint64_t arg);
 /* Stop or refuse a background process that reads (SIGTTIN) or changes or writes (SIGTTOU): 0, -EIO or -ERESTARTSYS. */
 int tty_check_background(struct tty *tty, int signo);
+/* For /proc: number and foreground group (-1: none) of the terminal in `slot`, which jobctl->session_set_tty() sets. 0: none. */
+void tty_describe_slot(void *const *slot, uint64_t *ret_rdev, int *ret_group);
 /* A signal to the foreground group. Any context. */
 void tty_signal_foreground(struct tty *tty, int signo);
-/* The session leader exits: its terminal is hung up and freed from the session. Called by kernel/proc; thread context. */
+/* The session leader exits: its terminal is hung up and freed from the session. Thread context. */
 void tty_session_exit(void);
 /* Take the terminal from its session; SIGHUP and SIGCONT to the leader and the foreground group. Thread context. */
 void tty_leave_session(struct tty *tty, bool signal_leader);

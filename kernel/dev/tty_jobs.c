@@ -25,6 +25,16 @@ struct tty *tty_current(void)
     return tty;
 }
 
+void tty_describe_slot(void *const *slot, uint64_t *ret_rdev, int *ret_group)
+{
+    uint64_t flags = spin_lock_irqsave(&ctrl_lock);
+    const struct tty *tty = READ_ONCE(*slot);
+
+    *ret_rdev = tty == NULL ? 0 : tty->rdev;
+    *ret_group = tty == NULL ? -1 : pid_nr(tty->foreground);
+    spin_unlock_irqrestore(&ctrl_lock, flags);
+}
+
 static bool is_controlling_current_locked(const struct tty *tty)
 {
     return tty->session != NULL && tty->session == jobctl->current_session() &&

@@ -55,22 +55,21 @@ struct family {
 
 static void family_read(struct process *process, struct family *ret)
 {
-    struct tty *tty;
+    uint64_t rdev, flags;
 
-    spin_lock(&process_tree_lock);
+    tty_describe_slot(&process->tty, &rdev, &ret->tty_group);
+    ret->tty_nr = (int)rdev;
+    flags = spin_lock_irqsave(&process_tree_lock);
     ret->ppid = process->parent == NULL ? 0 : pid_nr(process->parent->pid);
     ret->group = pid_nr(process->group);
     ret->session = pid_nr(process->session);
     ret->nthreads = (int)process->nthreads;
-    tty = process->tty;
-    ret->tty_nr = tty == NULL ? 0 : (int)tty->rdev;
-    ret->tty_group = tty == NULL ? -1 : pid_nr(tty->foreground);
     ret->child_user = process->child_user_ns;
     ret->child_system = process->child_system_ns;
     ret->child_minflt = process->child_minflt;
     ret->child_majflt = process->child_majflt;
     ret->exit_code = process->exit_code;
-    spin_unlock(&process_tree_lock);
+    spin_unlock_irqrestore(&process_tree_lock, flags);
 }
 
 /* Signal masks, read in one go under the signal lock. */
