@@ -17,11 +17,6 @@ static struct event_device *event; /* NULL: none yet */
 static struct rate_scale event_scale;
 static uint64_t event_max_ns; /* as far as it can be programmed at once */
 
-static void lapic_program(uint64_t ticks)
-{
-    lapic_timer_start((uint32_t)ticks);
-}
-
 static void lapic_stop(void)
 {
     lapic_timer_start(0);
@@ -38,7 +33,7 @@ static struct event_device lapic_event = {
     .name = "lapic",
     .min_ticks = 1,
     .max_ticks = UINT32_MAX,
-    .program = lapic_program,
+    .program = lapic_timer_start,
     .stop = lapic_stop,
     .start = lapic_start,
 };

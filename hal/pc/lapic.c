@@ -181,9 +181,9 @@ bool lapic_init(const struct acpi_madt *madt, bool extint)
     return true;
 }
 
-void lapic_timer_start(uint32_t ticks)
+void lapic_timer_start(uint64_t ticks)
 {
-    lapic_write(LAPIC_TIMER_INITIAL, ticks);
+    lapic_write(LAPIC_TIMER_INITIAL, (uint32_t)ticks);
 }
 
 uint32_t lapic_timer_count(void)

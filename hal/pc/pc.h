@@ -36,9 +36,9 @@ bool pic_is_spurious(unsigned irq);
 bool lapic_init(const struct acpi_madt *madt, bool extint);
 uint32_t lapic_id(void);
 void lapic_eoi(void);
-/* One-shot timer: counts down from `ticks` at the rate that calibration found. 0 stops it. Interrupts off. */
 bool lapic_present(void);
-void lapic_timer_start(uint32_t ticks);
+/* One-shot timer: counts down from `ticks` (32 bits) at the rate that calibration found. 0 stops it. Interrupts off. */
+void lapic_timer_start(uint64_t ticks);
 uint32_t lapic_timer_count(void);
 /* Let the timer interrupt: one-shot, or at the TSC value written to the deadline register. */
 void lapic_timer_enable(bool tsc_deadline);
