@@ -19,7 +19,19 @@
     .text
     .section .text.entry, "ax", @progbits
 
-/* Registers below orig_rax and rdi, which the stubs have pushed. */
+/*
+ * After the stubs have pushed orig_rax and rdi: known flags for C code, and the other registers. What was interrupted may have had user
+ * memory open, or be a user program that sets AC: CLAC on CPUs with SMAP (user.c).
+ */
+    .macro PUSH_INTERRUPTED
+    cld
+771: .byte 0x0f, 0x1f, 0x00
+    .pushsection .clac_sites, "a"
+    .long 771b - .
+    .popsection
+    PUSH_REGISTERS
+    .endm
+
     .macro PUSH_REGISTERS
     pushq %rsi
     pushq %rdx
@@ -178,8 +190,7 @@ entry_page_fault:
     testb $3, 24(%rsp)
     jz 1f
     swapgs
-1:  cld
-    PUSH_REGISTERS
+1:  PUSH_INTERRUPTED
     movq %rsp, %rdi
     call x86_page_fault
     jmp exception_return
@@ -218,8 +229,7 @@ exception_common:
     testb $3, 24(%rsp)
     jz 2f
     swapgs
-1:  cld
-    PUSH_REGISTERS
+1:  PUSH_INTERRUPTED
     movl %edi, %esi
     movq %rsp, %rdi
     call x86_exception
@@ -231,8 +241,7 @@ exception_common:
     popq %rax
     jne 1b
     swapgs
-    cld
-    PUSH_REGISTERS
+    PUSH_INTERRUPTED
     movl %edi, %esi
     movq %rsp, %rdi
     call x86_iret_fault
@@ -259,8 +268,7 @@ exception_common:
 
     .type paranoid_common, @function
 paranoid_common:
-    cld
-    PUSH_REGISTERS
+    PUSH_INTERRUPTED
     movl %edi, %ebx
     movl $MSR_GS_BASE, %ecx
     rdmsr
@@ -307,8 +315,7 @@ interrupt_common:
     testb $3, 24(%rsp)
     jz 1f
     swapgs
-1:  cld
-    PUSH_REGISTERS
+1:  PUSH_INTERRUPTED
     movl %edi, %esi
     movq %rsp, %rdi
     leaq x86_vector_handlers(%rip), %rax

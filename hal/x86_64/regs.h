@@ -60,6 +60,12 @@ static inline struct cpuid_regs cpuid_read(uint32_t leaf, uint32_t subleaf)
     return regs;
 }
 
+/* Forget instructions fetched ahead (SDM volume 3, 8.3). */
+static inline void cpu_serialize(void)
+{
+    (void)cpuid_read(0, 0);
+}
+
 static inline uint64_t msr_read(uint32_t msr)
 {
     uint32_t lo, hi;

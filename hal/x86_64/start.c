@@ -37,6 +37,7 @@ void __init machine_init_early(const struct boot_handoff *handoff)
     console_early_init();
     features_init();
     features_enable();
+    user_init_early(handoff);
     boot_thread.stack = boot_stack;
     mmu_init_early(handoff);
 }

@@ -20,35 +20,31 @@
     jb memcpy_below_16
     cmpq $64, %rdx
     ja memcpy_words
-memcpy_16_to_64:
     movq (%rsi), %r8
     movq 8(%rsi), %r9
-    movq -16(%rsi,%rdx), %r10
-    movq -8(%rsi,%rdx), %r11
     cmpl $32, %edx
     ja 1f
+    movq -16(%rsi,%rdx), %r10
+    movq -8(%rsi,%rdx), %r11
     movq %r8, (%rdi)
     movq %r9, 8(%rdi)
     movq %r10, -16(%rdi,%rdx)
     movq %r11, -8(%rdi,%rdx)
     ret
-1:  /* The middle 32 bytes: everything is read before anything is written, so this serves memmove too. */
-    pushq %rbx
-    pushq %r12
-    movq 16(%rsi), %rbx
-    movq 24(%rsi), %r12
-    movq -32(%rsi,%rdx), %rcx
-    movq -24(%rsi,%rdx), %rsi
+1:  movq 16(%rsi), %r10
+    movq 24(%rsi), %r11
     movq %r8, (%rdi)
     movq %r9, 8(%rdi)
-    movq %rbx, 16(%rdi)
-    movq %r12, 24(%rdi)
-    movq %rcx, -32(%rdi,%rdx)
-    movq %rsi, -24(%rdi,%rdx)
+    movq %r10, 16(%rdi)
+    movq %r11, 24(%rdi)
+    movq -32(%rsi,%rdx), %r8
+    movq -24(%rsi,%rdx), %r9
+    movq -16(%rsi,%rdx), %r10
+    movq -8(%rsi,%rdx), %r11
+    movq %r8, -32(%rdi,%rdx)
+    movq %r9, -24(%rdi,%rdx)
     movq %r10, -16(%rdi,%rdx)
     movq %r11, -8(%rdi,%rdx)
-    popq %r12
-    popq %rbx
     ret
 memcpy_words:
     movq -8(%rsi,%rdx), %r8
@@ -91,10 +87,19 @@ memcpy_below_16:
     FUNCTION memmove
     movq %rdi, %rax
     cmpq $16, %rdx
-    jb memcpy_below_16
-    cmpq $64, %rdx
-    jbe memcpy_16_to_64
-    movq %rdi, %rcx
+    jb memcpy_below_16 /* it reads everything before it writes anything */
+    cmpq $32, %rdx
+    ja 3f
+    movq (%rsi), %r8
+    movq 8(%rsi), %r9
+    movq -16(%rsi,%rdx), %r10
+    movq -8(%rsi,%rdx), %r11
+    movq %r8, (%rdi)
+    movq %r9, 8(%rdi)
+    movq %r10, -16(%rdi,%rdx)
+    movq %r11, -8(%rdi,%rdx)
+    ret
+3:  movq %rdi, %rcx
     subq %rsi, %rcx
     cmpq %rdx, %rcx
     jb 1f

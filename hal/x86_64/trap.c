@@ -99,7 +99,7 @@ uintptr_t extable_find(uintptr_t insn)
     return 0;
 }
 
-/* Kernel code faulted and says itself how to go on. */
+/* Kernel code faulted and says itself how to go on. User memory is closed then (arch/user.h). */
 static bool fixup(struct trapframe *frame)
 {
     uintptr_t target = extable_find(frame->rip);
@@ -108,6 +108,7 @@ static bool fixup(struct trapframe *frame)
         return false;
     }
     frame->rip = target;
+    frame->rflags &= ~RFLAGS_AC;
     return true;
 }
 
@@ -159,12 +160,20 @@ static void __cold user_fault_signal(struct trapframe *frame, vaddr_t addr, int 
     machine_user_exception(frame, signo, code, addr, VECTOR_PAGE_FAULT, frame->orig_rax);
 }
 
+/* True when the instruction meant to touch user memory: it is in the exception table, which an open SMAP says quicker. */
+static bool meant_user_memory(const struct trapframe *frame)
+{
+    return (frame->rflags & RFLAGS_AC) != 0 || extable_find(frame->rip) != 0;
+}
+
 /* In kernel code: at a user address from a user-copy function, or a bug. */
 static void kernel_mode_fault(struct trapframe *frame, vaddr_t addr)
 {
+    if (addr >= BOOT_DIRECT_MAP || !meant_user_memory(frame)) {
+        kernel_page_fault(frame, addr);
+    }
     if (addr < USER_TOP && (frame->rflags & RFLAGS_IF) != 0 &&
-        (preempt_count() & PREEMPT_ATOMIC_MASK) == 0 && current_thread()->fault_disabled == 0 &&
-        extable_find(frame->rip) != 0) {
+        (preempt_count() & PREEMPT_ATOMIC_MASK) == 0 && current_thread()->fault_disabled == 0) {
         irq_enable();
         if (machine_page_fault(addr, fault_flags(frame->orig_rax)) == 0) {
             return;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <arch/page.h>
+#include <arch/user.h>
 
 #include "kernel/base/errno.h"
 
@@ -29,9 +30,18 @@ static inline bool user_range_ok(const void __user *ptr, size_t len_bytes)
     return len_bytes <= USER_TOP && start <= USER_TOP - len_bytes;
 }
 
-#define get_user(dst, ptr) copy_from_user(&(dst), (ptr), sizeof(dst))
+/* Sizes for which <arch/user.h> has inline code: user_get_word() and user_put_word(), with these functions' results. */
+#define USER_IS_WORD_(size)                                                                        \
+    (ARCH_USER_WORDS && ((size) == 1 || (size) == 2 || (size) == 4 || (size) == 8 || (size) == 16))
+
+/* dst, an object of any type of the size wanted, from the user pointer ptr. */
+#define get_user(dst, ptr)                                                                         \
+    (USER_IS_WORD_(sizeof(dst)) ? user_get_word(&(dst), (ptr), sizeof(dst))                        \
+                                : copy_from_user(&(dst), (ptr), sizeof(dst)))
 #define put_user(value, ptr)                                                                       \
     ({                                                                                             \
         __typeof__(*(ptr)) put_value_ = (__typeof__(*(ptr)))(value);                               \
-        copy_to_user((ptr), &put_value_, sizeof(put_value_));                                      \
+        USER_IS_WORD_(sizeof(put_value_))                                                          \
+        ? user_put_word((ptr), &put_value_, sizeof(put_value_))                                    \
+        : copy_to_user((ptr), &put_value_, sizeof(put_value_));                                    \
     })
