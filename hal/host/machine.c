@@ -116,6 +116,12 @@ int cpu_set_user_tls(vaddr_t fs_base)
     return fs_base < USER_TOP ? 0 : -EPERM;
 }
 
+int cpu_thread_set_tls(struct thread *thread, vaddr_t fs_base)
+{
+    (void)thread;
+    return cpu_set_user_tls(fs_base);
+}
+
 int cpu_arch_prctl(int code, vaddr_t addr)
 {
     (void)code, (void)addr;

@@ -1,0 +1,61 @@
+/* Timekeeping (kernel/core/time.h), on a clock that the test moves. */
+#define TEST_SUITE "core"
+#include "kernel/core/time.h"
+
+#include "hal/host/host.h"
+#include "test/unit/test.h"
+
+TEST(time, real_time_runs_with_monotonic_time)
+{
+    host_clock_set_manual(1000);
+    time_init(1700000000);
+    EXPECT_EQ(ktime_realtime(), 1700000000 * NS_PER_S);
+    host_clock_advance(12345);
+    EXPECT_EQ(ktime_realtime(), 1700000000 * NS_PER_S + 12345);
+    EXPECT_EQ(ktime_now(), 1000 + 12345);
+}
+
+TEST(time, setting_it_steps_real_time_and_leaves_monotonic_time)
+{
+    host_clock_set_manual(5000);
+    ktime_set_realtime(42 * NS_PER_S);
+    EXPECT_EQ(ktime_realtime(), 42 * NS_PER_S);
+    EXPECT_EQ(ktime_realtime_coarse(), 42 * NS_PER_S);
+    EXPECT_EQ(ktime_now(), 5000);
+}
+
+TEST(time, coarse_times_are_those_of_the_last_update)
+{
+    host_clock_set_manual(0);
+    ktime_set_realtime(NS_PER_S);
+    time_update_coarse(100);
+    host_clock_advance(500);
+    EXPECT_EQ(ktime_coarse(), 100);
+    EXPECT_EQ(ktime_realtime_coarse(), NS_PER_S + 100);
+    EXPECT_EQ(ktime_realtime(), NS_PER_S + 500);
+}
+
+TEST(time, the_vdso_page_tells_the_same_time)
+{
+    const struct vdso_data *data = vdso_data();
+
+    host_clock_set_manual(777);
+    time_init(1000);
+    host_clock_advance(223);
+    EXPECT_EQ((uintptr_t)data % 4096, 0);
+    EXPECT_EQ(data->sequence % 2, 0);
+    uint64_t counter = clock_source()->read();
+    ktime_t monotonic =
+        data->monotonic_base_ns +
+        (int64_t)(((unsigned __int128)(counter - data->counter_base) * data->mult) >> data->shift);
+    EXPECT_EQ(monotonic, ktime_now());
+    EXPECT_EQ(monotonic + data->realtime_offset_ns, ktime_realtime());
+}
+
+TEST(time, each_change_moves_the_sequence_by_two)
+{
+    uint32_t before = vdso_data()->sequence;
+
+    ktime_set_realtime(5);
+    EXPECT_EQ(vdso_data()->sequence, before + 2);
+}

@@ -1,0 +1,142 @@
+/* One-shot timers (kernel/core/timer.h), on a clock that the test moves. */
+#define TEST_SUITE "core"
+#include "kernel/core/timer.h"
+
+#include "hal/host/host.h"
+#include "kernel/core/time.h"
+#include "test/unit/test.h"
+
+struct probe {
+    struct timer timer;
+    unsigned fired;
+    ktime_t at;
+    unsigned order;
+    ktime_t rearm_ns; /* 0: once */
+};
+
+static unsigned fire_order;
+
+static void probe_fired(struct timer *timer)
+{
+    struct probe *probe = container_of(timer, struct probe, timer);
+
+    probe->fired++;
+    probe->at = ktime_now();
+    probe->order = ++fire_order;
+    if (probe->rearm_ns != 0) {
+        timer_arm(timer, timer->deadline + probe->rearm_ns);
+    }
+}
+
+static void setup(struct probe *probes, unsigned n)
+{
+    host_sched_init();
+    host_clock_set_manual(1000000);
+    timers_init();
+    fire_order = 0;
+    for (unsigned i = 0; i < n; i++) {
+        probes[i] = (struct probe){0};
+        timer_init(&probes[i].timer, probe_fired);
+    }
+}
+
+TEST(timer, fires_once_at_its_deadline)
+{
+    struct probe p;
+
+    setup(&p, 1);
+    timer_arm(&p.timer, ktime_now() + 500);
+    host_clock_advance(499);
+    EXPECT_EQ(p.fired, 0);
+    EXPECT(timer_is_armed(&p.timer));
+    host_clock_advance(1);
+    EXPECT_EQ(p.fired, 1);
+    EXPECT(!timer_is_armed(&p.timer));
+    host_clock_advance(100000);
+    EXPECT_EQ(p.fired, 1);
+}
+
+TEST(timer, many_fire_in_order_of_deadline_and_of_arming)
+{
+    struct probe p[50];
+
+    setup(p, 50);
+    for (unsigned i = 0; i < 50; i++) {
+        timer_arm(&p[i].timer, ktime_now() + 10 + (i * 7) % 10);
+    }
+    host_clock_advance(100);
+    for (unsigned i = 0; i < 50; i++) {
+        EXPECT_EQ(p[i].fired, 1);
+        for (unsigned k = 0; k < 50; k++) {
+            ktime_t a = p[i].timer.deadline, b = p[k].timer.deadline;
+            if (a < b || (a == b && i < k)) {
+                EXPECT_LT(p[i].order, p[k].order);
+            }
+        }
+    }
+}
+
+TEST(timer, cancel_says_whether_it_was_armed)
+{
+    struct probe p;
+
+    setup(&p, 1);
+    EXPECT(!timer_cancel(&p.timer));
+    timer_arm(&p.timer, ktime_now() + 10);
+    EXPECT(timer_cancel(&p.timer));
+    EXPECT(!timer_cancel_sync(&p.timer));
+    host_clock_advance(100);
+    EXPECT_EQ(p.fired, 0);
+}
+
+TEST(timer, arming_again_moves_the_deadline_both_ways)
+{
+    struct probe p[2];
+
+    setup(p, 2);
+    timer_arm(&p[1].timer, ktime_now() + 60);
+    timer_arm(&p[0].timer, ktime_now() + 50);
+    timer_arm(&p[0].timer, ktime_now() + 70);
+    host_clock_advance(65);
+    EXPECT_EQ(p[0].fired, 0);
+    EXPECT_EQ(p[1].fired, 1);
+    timer_arm(&p[0].timer, ktime_now() + 1);
+    host_clock_advance(1);
+    EXPECT_EQ(p[0].fired, 1);
+}
+
+TEST(timer, a_passed_deadline_fires_at_once)
+{
+    struct probe p;
+
+    setup(&p, 1);
+    timer_arm(&p.timer, ktime_now() - 1000);
+    host_clock_advance(0);
+    EXPECT_EQ(p.fired, 1);
+}
+
+TEST(timer, a_callback_may_arm_its_own_timer)
+{
+    struct probe p;
+
+    setup(&p, 1);
+    p.rearm_ns = 10;
+    timer_arm(&p.timer, ktime_now() + 10);
+    host_clock_advance(105);
+    EXPECT_EQ(p.fired, 10);
+    EXPECT(timer_cancel(&p.timer));
+}
+
+TEST(timer, next_deadline_is_the_earliest_armed)
+{
+    struct probe p[2];
+
+    setup(p, 2);
+    EXPECT_EQ(timer_next_deadline(), KTIME_MAX);
+    timer_arm(&p[0].timer, 5000000);
+    timer_arm(&p[1].timer, 4000000);
+    EXPECT_EQ(timer_next_deadline(), 4000000);
+    EXPECT(timer_cancel(&p[1].timer));
+    EXPECT_EQ(timer_next_deadline(), 5000000);
+    EXPECT(timer_cancel(&p[0].timer));
+}
