@@ -115,5 +115,8 @@ void host_clock_advance(int64_t ns)
 
     while (event <= target && host_clock_run_event()) {
     }
-    manual_ns = target;
+    /* The event may have switched threads, and others may have moved the clock further before this one came back. */
+    if (manual_ns < target) {
+        manual_ns = target;
+    }
 }

@@ -1,8 +1,8 @@
 /*
  * Many readers or one writer, sleeping.
  *
- * Writers are not starved: while one waits, newcomers that want to read queue up. Readers are not starved either: one that has
- * queued once no longer gives way to waiting writers.
+ * Phases alternate when both wait: the last reader wakes a writer, and a writer that leaves wakes the readers. While a writer waits,
+ * newcomers that want to read queue up; one that has queued no longer gives way to writers, so neither side is starved.
  *
  * Taking it free is one compare-and-swap. As in mutex.c the queue is joined before the last try, and left for others to be
  * woken after the count has changed.
@@ -49,6 +49,30 @@ static inline bool rwsem_try_write(struct rwsem *sem)
     }
     atomic_store_relaxed(&sem->writer, current_thread());
     return true;
+}
+
+/* Wake the first writer; with `readers_first` only when no reader waits, else all of those. Readers stand before writers. */
+static __noinline void rwsem_wake(struct rwsem *sem, bool readers_first)
+{
+    struct waiter *waiter;
+    bool readers = false, woken = false;
+    uint64_t flags = spin_lock_irqsave(&sem->queue.lock);
+
+    list_for_each (waiter, &sem->queue.waiters, node) {
+        if (waiter->exclusive) {
+            woken = !readers && thread_wake(waiter->thread);
+            if (woken || readers) {
+                break;
+            }
+        } else if (readers_first) {
+            (void)thread_wake(waiter->thread);
+            readers = true;
+        }
+    }
+    spin_unlock_irqrestore(&sem->queue.lock, flags);
+    if (!readers_first && !woken) {
+        rwsem_wake(sem, true); /* no writer after all */
+    }
 }
 
 static __noinline void rwsem_lock_read_slow(struct rwsem *sem)
@@ -114,7 +138,7 @@ void rwsem_unlock_read(struct rwsem *sem)
     int64_t before = __atomic_fetch_sub(&sem->count, 1, __ATOMIC_SEQ_CST);
     ASSERT(before > 0);
     if (unlikely(before == 1 && !list_empty(&sem->queue.waiters))) {
-        wait_wake_one(&sem->queue);
+        rwsem_wake(sem, false);
     }
 }
 
@@ -154,6 +178,6 @@ void rwsem_downgrade(struct rwsem *sem)
     atomic_store_relaxed(&sem->writer, NULL);
     (void)__atomic_exchange_n(&sem->count, 1, __ATOMIC_SEQ_CST);
     if (unlikely(!list_empty(&sem->queue.waiters))) {
-        wait_wake_n(&sem->queue, 1, 0);
+        rwsem_wake(sem, true);
     }
 }
