@@ -5,7 +5,7 @@
  * it is full: echoes are not data.
  */
 #include "kernel/base/string.h"
-#include "kernel/dev/ldisc_echo.h"
+#include "kernel/dev/ldisc_impl.h"
 
 enum echo_kind { ECHO_RAW, ECHO_CARET, ECHO_RUBOUT, ECHO_TAB, ECHO_TAB_AFTER_TAB, ECHO_START };
 

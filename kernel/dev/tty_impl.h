@@ -4,7 +4,7 @@
 #pragma once
 
 #include "kernel/dev/ldisc.h"
-#include "kernel/dev/ldisc_echo.h"
+#include "kernel/dev/ldisc_impl.h"
 #include "kernel/dev/tty.h"
 
 /* One open of a terminal: file->private of files with tty_fops. */
@@ -31,3 +31,5 @@ void tty_echo_flush(struct tty *tty);
 void tty_echo_kick(struct tty *tty);
 /* A reader has made room. Thread context. */
 void tty_unthrottle(struct tty *tty);
+/* Of tty->echo_work. */
+void tty_echo_work(struct work *work);

@@ -6,5 +6,3 @@
 #include "kernel/base/types.h"
 
 void vt_init(void);
-/* Ctrl-Alt-Del was pressed. Set by kernel/proc; called in interrupt context; NULL: nothing happens. */
-extern void (*vt_ctrl_alt_del_hook)(void);

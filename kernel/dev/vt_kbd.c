@@ -10,9 +10,9 @@
 #include "kernel/core/param.h"
 #include "kernel/dev/input.h"
 #include "kernel/dev/vt_impl.h"
+#include "kernel/machine/power.h"
 
 struct keyboard vt_keyboard;
-void (*vt_ctrl_alt_del_hook)(void);
 
 static struct work switch_work;
 static unsigned wanted; /* [a] number of the terminal to switch to */
@@ -77,8 +77,8 @@ static void act(struct vt *vt, const struct key_action *action)
         send_leds();
         break;
     case KEY_ACTION_REBOOT:
-        if (vt_ctrl_alt_del_hook != NULL) {
-            vt_ctrl_alt_del_hook();
+        if (!jobctl->ctrl_alt_del()) {
+            machine_reset();
         }
         break;
     case KEY_ACTION_NONE:

@@ -234,6 +234,7 @@ static const struct jobctl_ops jobctl_implementation = {
     .group_in_session = jobctl_group_in_session,
     .session_set_tty = jobctl_session_set_tty,
     .current_tty = jobctl_current_tty,
+    .ctrl_alt_del = signal_ctrl_alt_del,
 };
 
 static uint64_t fd_limit(void)

@@ -65,6 +65,8 @@ struct jobctl_ops {
     void (*session_set_tty)(struct pid *session, void *tty);
     void *(*current_tty)(
         void); /* the controlling terminal of the current session, not referenced; or NULL */
+    /* Ctrl-Alt-Del: true when process 1 was told, false: the caller resets the machine. Any context. */
+    bool (*ctrl_alt_del)(void);
 };
 extern const struct jobctl_ops *jobctl;
 /* The way back: set by terminals, called by kernel/proc when the current process, a session leader, exits. Thread context. */
