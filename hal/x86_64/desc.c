@@ -9,6 +9,7 @@
 #include "hal/x86_64/offsets.h"
 #include "hal/x86_64/regs.h"
 #include "hal/x86_64/trap.h"
+#include "hal/x86_64/vdso/cpunode.h"
 #include "kernel/sched/thread.h"
 
 _Static_assert(offsetof(struct cpu, current) == CPU_CURRENT, "offsets.h");
@@ -100,6 +101,8 @@ static void gdt_fill(struct x86_cpu *cpu)
     cpu->gdt[TSS_SELECTOR / 8] = (sizeof(struct tss) - 1) | (tss & 0xffffff) << 16 | 0x89ull << 40 |
                                  (tss >> 24 & 0xff) << 56;
     cpu->gdt[TSS_SELECTOR / 8 + 1] = tss >> 32;
+    /* Read-only data, DPL 3, limit in bytes: the number of the CPU, node 0. */
+    cpu->gdt[CPUNODE_SELECTOR / 8] = 0x0040f10000000000ull | (cpu->cpu.id & CPUNODE_CPU_MASK);
 }
 
 static void segments_load(struct x86_cpu *cpu)

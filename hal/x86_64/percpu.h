@@ -22,7 +22,7 @@ struct tss {
 } __packed;
 _Static_assert(sizeof(struct tss) == 104, "SDM volume 3, figure 8-11");
 
-#define GDT_ENTRIES 10
+#define GDT_ENTRIES 16
 
 /* A stack for exceptions that must not trust the current one. The slot above it tells them their CPU (entry.S). */
 struct ist_stack {

@@ -50,8 +50,8 @@ static struct switch_frame *first_frame(struct thread *thread, uintptr_t below,
 void cpu_thread_init_kernel(struct thread *thread, void (*entry)(void *arg), void *arg)
 {
     /* Below the user frame, so that a kernel thread may execute a program and become a process. */
-    struct switch_frame *frame =
-        first_frame(thread, ALIGN_DOWN((uintptr_t)thread_trapframe(thread), 16), thread_first_kernel);
+    struct switch_frame *frame = first_frame(
+        thread, ALIGN_DOWN((uintptr_t)thread_trapframe(thread), 16), thread_first_kernel);
 
     frame->rbx = (uintptr_t)entry;
     frame->r12 = (uintptr_t)arg;
