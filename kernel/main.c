@@ -14,6 +14,7 @@
 #include "kernel/dev/tty.h"
 #include "kernel/fs/initramfs.h"
 #include "kernel/ipc/pipe.h"
+#include "kernel/linux/syscall.h"
 #include "kernel/machine/entry.h"
 #include "kernel/machine/init.h"
 #include "kernel/mm/arena.h"
@@ -54,6 +55,7 @@ void kernel_main(const struct boot_handoff *handoff)
     machine_init_early(handoff);      /* descriptor tables, traps, early serial */
     handoff_check(handoff);           /* nothing in it is believed before */
     param_init(handoff->cmdline == 0 ? "" : phys_to_virt(handoff->cmdline));
+    syscall_trace_init();             /* linnet.trace= */
     symbols_init();                   /* names in backtraces */
     panic_init();                     /* reports of misused locks */
     log_info("linnet: %s", kernel_banner());
@@ -66,6 +68,7 @@ void kernel_main(const struct boot_handoff *handoff)
     machine_init_platform(handoff);   /* ACPI tables, interrupt controllers */
     machine_init_clocks();            /* clock source, event timer */
     time_init(handoff->unix_time_s);
+    log_clock_hook = ktime_now;       /* times in the log from here on */
     timers_init();
     sched_init();                     /* run queue; this context becomes the idle thread */
     thread_start(thread_create_kernel("init", boot_thread_main, NULL));
