@@ -1,0 +1,134 @@
+/*
+ * Descriptor tables: lowest free number, growth, cloning, exec, dup, close_range, fcntl.
+ */
+#include <linux/close_range.h>
+
+#define TEST_SUITE "vfs"
+#include "test/unit/test.h"
+#include "test/unit/vfs/fixture.h"
+
+static void open_many(int n)
+{
+    for (int i = 0; i < n; i++) {
+        EXPECT_EQ(tree_open("f", O_RDWR | O_CREAT, 0644), i);
+    }
+}
+
+TEST(fdtable, gives_the_lowest_free_number)
+{
+    tree_begin(NULL);
+    open_many(5);
+    EXPECT_EQ(fd_close(1), 0);
+    EXPECT_EQ(fd_close(3), 0);
+    EXPECT_EQ(fd_close(3), -EBADF);
+    EXPECT_EQ(fd_close(-1), -EBADF);
+    EXPECT_EQ(fd_close(100000), -EBADF);
+    EXPECT_EQ(tree_open("f", O_RDONLY, 0), 1);
+    EXPECT_EQ(fd_dup(0, 4, false), 5);
+    EXPECT_EQ(tree_open("f", O_RDONLY, 0), 3);
+    EXPECT_EQ(tree_open("f", O_RDONLY, 0), 6);
+    tree_end();
+}
+
+TEST(fdtable, grows_and_keeps_what_it_holds)
+{
+    tree_begin(NULL);
+    open_many(300);
+    for (int i = 0; i < 300; i++) {
+        struct file *file = fd_file(i);
+        EXPECT(file != NULL);
+        file_put(file);
+    }
+    EXPECT_EQ(fd_dup_to(0, 1000, true), 1000);
+    EXPECT_EQ(fd_get_cloexec(1000), 1);
+    EXPECT_EQ(fd_get_cloexec(999), -EBADF);
+    tree_end();
+}
+
+TEST(fdtable, clone_shares_files_and_exec_drops_cloexec)
+{
+    tree_begin(NULL);
+    open_many(70);
+    EXPECT_EQ(fd_set_cloexec(69, true), 0);
+    EXPECT_EQ(fd_set_cloexec(3, true), 0);
+    struct fdtable *old = current_thread()->files;
+    struct fdtable *copy = fdtable_clone(old);
+    EXPECT(copy != NULL);
+    EXPECT_PTR_EQ(copy->files[69], old->files[69]);
+    EXPECT_EQ(refcount_read(&old->files[69]->refs), 2);
+    EXPECT_EQ(fdtable_exec(&copy), 0);
+    EXPECT(copy->files[69] == NULL);
+    EXPECT(copy->files[3] == NULL);
+    EXPECT(copy->files[4] != NULL);
+    EXPECT_EQ(refcount_read(&old->files[69]->refs), 1);
+    fdtable_put(copy);
+    EXPECT_EQ(refcount_read(&old->files[4]->refs), 1);
+    tree_end();
+}
+
+TEST(fdtable, dup_to_replaces_and_checks)
+{
+    tree_begin(NULL);
+    open_many(3);
+    struct file *first = fd_file(0);
+    EXPECT_EQ(fd_dup_to(0, 2, false), 2);
+    EXPECT_EQ(refcount_read(&first->refs), 3);
+    EXPECT_EQ(fd_dup_to(9, 2, false), -EBADF);
+    EXPECT_EQ(fd_dup_to(0, -1, false), -EBADF);
+    file_put(first);
+    tree_end();
+}
+
+TEST(fdtable, close_range_closes_or_marks)
+{
+    tree_begin(NULL);
+    open_many(10);
+    EXPECT_EQ(fd_close_range(3, 5, 0), 0);
+    EXPECT_EQ(fd_get_cloexec(2), 0);
+    EXPECT_EQ(fd_get_cloexec(4), -EBADF);
+    EXPECT_EQ(fd_close_range(6, ~0u, CLOSE_RANGE_CLOEXEC), 0);
+    EXPECT_EQ(fd_get_cloexec(9), 1);
+    EXPECT_EQ(fd_close_range(5, 4, 0), -EINVAL);
+    EXPECT_EQ(fd_close_range(0, ~0u, 0), 0);
+    EXPECT_EQ(fd_get_cloexec(0), -EBADF);
+    tree_end();
+}
+
+TEST(fdtable, borrowed_files_cost_no_reference_while_the_table_is_ones_own)
+{
+    tree_begin(NULL);
+    open_many(1);
+    struct fd_ref ref = fd_borrow(0);
+    EXPECT_EQ(refcount_read(&fd_ref_file(ref)->refs), 1);
+    fd_return(ref);
+    struct fdtable *shared = fdtable_get(current_thread()->files);
+    ref = fd_borrow(0);
+    EXPECT_EQ(refcount_read(&fd_ref_file(ref)->refs), 2);
+    fd_return(ref);
+    EXPECT(fd_ref_file(fd_borrow(77)) == NULL);
+    fdtable_put(shared);
+    EXPECT(fd_ref_file(fd_borrow(77)) == NULL);
+    tree_end();
+}
+
+TEST(fdtable, fcntl_flags)
+{
+    tree_begin(NULL);
+    int fd = tree_open("f", O_RDWR | O_CREAT | O_TRUNC | O_EXCL | O_APPEND, 0644);
+    EXPECT_EQ(file_fcntl(fd, F_GETFL, 0), O_RDWR | O_APPEND | O_LARGEFILE);
+    EXPECT_EQ(file_fcntl(fd, F_SETFL, O_NONBLOCK | O_WRONLY | O_CREAT), 0);
+    EXPECT_EQ(file_fcntl(fd, F_GETFL, 0), O_RDWR | O_NONBLOCK | O_LARGEFILE);
+    EXPECT_EQ(file_fcntl(fd, F_SETFL, O_DIRECT), -EINVAL);
+    EXPECT_EQ(file_fcntl(fd, F_GETFD, 0), 0);
+    EXPECT_EQ(file_fcntl(fd, F_SETFD, FD_CLOEXEC), 0);
+    EXPECT_EQ(file_fcntl(fd, F_GETFD, 0), FD_CLOEXEC);
+    EXPECT_EQ(file_fcntl(fd, F_DUPFD_CLOEXEC, 10), 10);
+    EXPECT_EQ(file_fcntl(10, F_GETFD, 0), FD_CLOEXEC);
+    EXPECT_EQ(file_fcntl(fd, F_DUPFD, 1u << 31), -EINVAL);
+    EXPECT_EQ(file_fcntl(77, F_GETFD, 0), -EBADF);
+    EXPECT_EQ(file_fcntl(fd, F_GETPIPE_SZ, 0), -EINVAL);
+    int place = tree_open("f", O_PATH, 0);
+    EXPECT_EQ(file_fcntl(place, F_GETFL, 0), O_PATH);
+    EXPECT_EQ(file_fcntl(place, F_SETFL, 0), -EBADF);
+    tree_end();
+}
