@@ -193,7 +193,8 @@ static int poll_scan(struct poll_request *request, struct poll_wait *wait)
     const struct poll_fds *poll = container_of(request, struct poll_fds, request);
     int ready = 0;
 
-    for (struct pollfd *p = poll->fds, *end = p + poll->n; p < end; p++) {
+    for (unsigned i = 0; i < poll->n; i++) {
+        struct pollfd *p = &poll->fds[i];
         p->revents = 0;
         if (p->fd < 0) {
             continue;

@@ -4,7 +4,9 @@
 #include "test/unit/vfs/fixture.h"
 
 #define TEST_SUITE "vfs"
+#include "hal/host/host.h"
 #include "kernel/ipc/pipe.h"
+#include "kernel/mm/kmalloc.h"
 #include "test/unit/test.h"
 
 static bool started;
@@ -204,4 +206,44 @@ const char *tree_list(const char *name)
     EXPECT_EQ(file->fops->iterate(file, &lister.ctx), 0);
     file_put(file);
     return lister.text;
+}
+
+struct spawned {
+    void (*fn)(void *arg);
+    void *arg;
+};
+
+static void spawned_main(void *arg)
+{
+    struct spawned spawned = *(struct spawned *)arg;
+    struct thread *thread = current_thread();
+
+    kfree(arg);
+    spawned.fn(spawned.arg);
+    fdtable_put(thread->files);
+    fs_context_put(thread->fs);
+    cred_put(thread->cred);
+    thread->files = NULL;
+    thread->fs = NULL;
+    thread->cred = NULL;
+}
+
+void tree_spawn(void (*fn)(void *arg), void *arg)
+{
+    struct spawned *spawned = kmalloc(sizeof(*spawned));
+
+    host_sched_init();
+    EXPECT(spawned != NULL);
+    *spawned = (struct spawned){.fn = fn, .arg = arg};
+    struct thread *thread = thread_create_kernel("test", spawned_main, spawned);
+    EXPECT(thread != NULL);
+    thread->files = fdtable_get(current_thread()->files);
+    thread->fs = fs_context_get(current_thread()->fs);
+    thread->cred = current_thread()->cred == NULL ? NULL : cred_get(current_thread()->cred);
+    thread_start(thread);
+}
+
+void tree_run(void)
+{
+    host_run_threads();
 }

@@ -26,3 +26,7 @@ struct inode_stat
 tree_stat(const char *name); /* of the link itself; all zero when it is not there */
 /* Entries of a directory without "." and "..", joined by spaces, in static memory. */
 const char *tree_list(const char *name);
+
+/* Another thread in the same tree with the same descriptors and credentials; it runs in tree_run(), until all sleep or are done. */
+void tree_spawn(void (*fn)(void *arg), void *arg);
+void tree_run(void);
