@@ -4,6 +4,7 @@
 #include <linux/stat.h>
 
 #define TEST_SUITE "fs"
+#include "kernel/base/errno.h"
 #include "kernel/base/printf.h"
 #include "kernel/fs/initramfs/cpio.h"
 #include "test/unit/test.h"
