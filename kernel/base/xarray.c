@@ -65,6 +65,11 @@ void xarray_init(struct xarray *xa, const struct xarray_memory *memory)
     *xa = (struct xarray){.memory = memory};
 }
 
+size_t xarray_node_size(void)
+{
+    return sizeof(struct xarray_node);
+}
+
 void xarray_fini(struct xarray *xa)
 {
     struct xarray_node *node = root_node(xa);
@@ -106,6 +111,29 @@ void *xarray_load(const struct xarray *xa, uint64_t index)
         return leaf->slots[slot_of(leaf, index)];
     }
     return index == 0 ? root_entry(xa) : NULL;
+}
+
+unsigned xarray_load_many(const struct xarray *xa, uint64_t index, unsigned n, void **entries)
+{
+    unsigned found = 0;
+
+    for (unsigned done = 0; done < n;) {
+        const struct xarray_node *leaf = find_leaf(xa, index);
+        unsigned slot = (unsigned)index % NSLOTS;
+        unsigned run = n - done < NSLOTS - slot ? n - done : NSLOTS - slot;
+        for (unsigned i = 0; i < run; i++) {
+            entries[i] = leaf != NULL ? leaf->slots[slot + i] : NULL;
+            found += entries[i] != NULL;
+        }
+        if (leaf == NULL && index == 0 && root_entry(xa) != NULL) {
+            entries[0] = root_entry(xa);
+            found++;
+        }
+        entries += run;
+        index += run;
+        done += run;
+    }
+    return found;
 }
 
 /* ---- facts ---- */

@@ -27,11 +27,15 @@ struct xarray {
 enum xarray_mark { XARRAY_MARK_0, XARRAY_MARK_1, XARRAY_MARK_2, XARRAY_NMARKS };
 
 void xarray_init(struct xarray *xa, const struct xarray_memory *memory);
+/* The one size that memory->alloc is asked for. */
+size_t xarray_node_size(void);
 /* Free the nodes. The entries themselves are the caller's. */
 void xarray_fini(struct xarray *xa);
 
 /* The entry at `index`, or NULL. */
 void *xarray_load(const struct xarray *xa, uint64_t index);
+/* The entries at [index, index + n), NULL where there is none; returns how many there are. Cheaper than n look-ups. */
+unsigned xarray_load_many(const struct xarray *xa, uint64_t index, unsigned n, void **entries);
 /* Store `entry` (NULL erases) at `index`; *ret_old, when not NULL, receives what was there. -ENOMEM changes nothing. */
 int xarray_store(struct xarray *xa, uint64_t index, void *entry, void **ret_old);
 /* Remove and return the entry at `index`; emptied nodes are freed. */

@@ -58,7 +58,8 @@ static inline size_t iov_move(const struct iov_iter *iter, void *at, void *buf, 
     return iov_clear_user(at, n);
 }
 
-static inline size_t iov_run(struct iov_iter *iter, void *buf, size_t len, enum iov_direction direction)
+static inline size_t iov_run(struct iov_iter *iter, void *buf, size_t len,
+                             enum iov_direction direction)
 {
     size_t done = 0;
 

@@ -237,10 +237,6 @@ unsigned pagecache_get_present(struct pagecache *cache, uint64_t index, unsigned
 {
     unsigned found;
 
-    if (atomic_load_relaxed(&cache->pages.nentries) == 0) {
-        memset(pages, 0, n * sizeof(pages[0]));
-        return 0;
-    }
     spin_lock(&cache->lock);
     found = xarray_load_many(&cache->pages, index, n, (void **)pages);
     if (found > 0) {

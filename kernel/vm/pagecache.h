@@ -25,18 +25,19 @@ struct pagecache {
     const struct pagecache_ops *ops; /* [I] */
     void *owner;                     /* [I] the inode */
     struct spinlock lock;
-    struct xarray pages;             /* [lock] index -> struct page, each slot holds a reference */
-    uint64_t size_bytes;             /* [a] end of file: faults beyond its last page are -EIO */
+    struct xarray pages; /* [lock] index -> struct page, each slot holds a reference */
+    uint64_t size_bytes; /* [a] end of file: faults beyond its last page are -EIO */
     struct mutex rmap_lock;
-    struct list_node regions;        /* [rmap_lock] struct vm_region.rmap_node */
-    uint32_t writable_shared;        /* [rmap_lock] shared writable mappings */
+    struct list_node regions; /* [rmap_lock] struct vm_region.rmap_node */
+    uint32_t writable_shared; /* [rmap_lock] shared writable mappings */
 };
 
 void pagecache_init(struct pagecache *cache, const struct pagecache_ops *ops, void *owner);
 /* Last reference to the inode is gone: frees all pages. */
 void pagecache_fini(struct pagecache *cache);
 
-#define PAGECACHE_CREATE 0x1u /* add a page when it is missing (a write, or a read that fills a hole) */
+#define PAGECACHE_CREATE                                                                           \
+    0x1u /* add a page when it is missing (a write, or a read that fills a hole) */
 /*
  * The page at `index`, referenced and up to date. Without CREATE a hole in a file without read_page gives *ret_page = NULL and 0.
  * May sleep. -EIO, -ENOMEM, -ENOSPC.
@@ -58,4 +59,5 @@ int pagecache_truncate(struct pagecache *cache, uint64_t size_bytes);
 int pagecache_punch(struct pagecache *cache, uint64_t start, uint64_t end);
 /* First offset at or after pos that holds data, or a hole (SEEK_DATA, SEEK_HOLE). -ENXIO. */
 loff_t pagecache_seek(struct pagecache *cache, loff_t pos, bool data);
-extern const struct xarray_memory pagecache_xarray_memory; /* slab-backed nodes, for other xarrays too */
+extern const struct xarray_memory
+    pagecache_xarray_memory; /* slab-backed nodes, for other xarrays too */

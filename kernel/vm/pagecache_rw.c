@@ -82,7 +82,8 @@ ssize_t pagecache_read(struct pagecache *cache, loff_t *pos, struct iov_iter *to
         }
         uint64_t index = at >> PAGE_SHIFT;
         size_t offset = at % PAGE_SIZE;
-        size_t len = MIN(MIN((uint64_t)to->count, size - at), BATCH * PAGE_SIZE - offset);
+        size_t len = MIN((uint64_t)to->count, size - at);
+        len = MIN(len, (size_t)(BATCH * PAGE_SIZE - offset));
         unsigned n = (unsigned)DIV_ROUND_UP(offset + len, PAGE_SIZE);
         unsigned found = pagecache_get_present(cache, index, n, pages);
         if (unlikely(found < n) && pagecache_is_backed(cache)) {
@@ -142,8 +143,7 @@ static ssize_t write_fresh(struct pagecache *cache, uint64_t index, size_t offse
 
 static void page_mark_dirty(struct pagecache *cache, struct page *page)
 {
-    if (pagecache_is_backed(cache) &&
-        (atomic_load_relaxed(&page->flags) & PAGE_FLAG_DIRTY) == 0) {
+    if (pagecache_is_backed(cache) && (atomic_load_relaxed(&page->flags) & PAGE_FLAG_DIRTY) == 0) {
         (void)__atomic_fetch_or(&page->flags, PAGE_FLAG_DIRTY, __ATOMIC_RELAXED);
     }
 }

@@ -26,7 +26,8 @@ static int zero_part(struct pagecache *cache, uint64_t index, size_t from, size_
 }
 
 /* Drop the pages [first, last] and unmap them everywhere. */
-static void drop_and_unmap(struct pagecache *cache, uint64_t first, uint64_t last, bool even_private)
+static void drop_and_unmap(struct pagecache *cache, uint64_t first, uint64_t last,
+                           bool even_private)
 {
     if (cache->pages.nentries > 0) {
         pagecache_drop(cache, first, last);

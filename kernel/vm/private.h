@@ -13,6 +13,7 @@
 
 struct vm_counters {
     uint64_t faults, major_faults, cow_copies, cow_reuses, zero_fills, file_maps;
+    int64_t mapped; /* page table entries that show pages of files and shared memory */
 };
 DECLARE_PER_CPU(struct vm_counters, vm_counters);
 /* Preemption may move us between the two halves: a count on the wrong CPU does no harm, a lost one neither. */
@@ -43,12 +44,18 @@ void region_insert(struct vmspace *vm, struct vm_region *region);
 void region_remove(struct vmspace *vm, struct vm_region *region);
 /* Change the limits of a region in the tree; its neighbours stay clear of it. */
 void region_resize(struct vm_region *region, uint64_t start, uint64_t end);
+/* Let a region end later; a file's too. */
+void region_extend(struct vm_region *region, uint64_t end);
 /* Cut `region` at `at`; the upper part is a new region. -ENOMEM. */
 int region_split(struct vm_region *region, uint64_t at);
 /* Cut at start and end where regions cross them. */
 int regions_split_at(struct vmspace *vm, uint64_t start, uint64_t end);
 /* Join `region` with its neighbours where nothing tells them apart; returns the region that now holds its start. */
 struct vm_region *region_merge(struct vm_region *region);
+/* The same with the one below alone. */
+struct vm_region *region_merge_down(struct vm_region *region);
+/* Put `region` behind all others: for fork, which walks them in order. */
+void region_append(struct vmspace *vm, struct vm_region *region);
 /* Highest hole of len bytes inside [floor, limit), or 0. */
 uint64_t regions_find_gap(struct vmspace *vm, uint64_t len, uint64_t floor, uint64_t limit);
 /* The first region that ends above addr, without the cache of the last hit. */
@@ -81,7 +88,8 @@ static inline uint64_t region_index(const struct vm_region *region, uint64_t add
 /* May the space grow by npages with these flags? 0, -ENOMEM, -EAGAIN (RLIMIT_MEMLOCK). */
 int vm_may_grow(struct vmspace *vm, uint64_t npages, uint32_t flags);
 /* Count npages in (or, negative, out). */
-void vm_account(struct vmspace *vm, int64_t npages, uint32_t flags, bool has_source);
+void vm_account(struct vmspace *vm, int64_t npages, uint32_t flags);
+void vm_account_init(void);
 static inline uint64_t *vm_rss_counter(struct vmspace *vm, const struct page *page)
 {
     if (page->kind == PAGE_ANON) {
@@ -89,9 +97,8 @@ static inline uint64_t *vm_rss_counter(struct vmspace *vm, const struct page *pa
     }
     return page->kind == PAGE_SHARED ? &vm->rss_shared : &vm->rss_file;
 }
-static inline void vm_rss_add(struct vmspace *vm, uint64_t *counter, int64_t n)
+static inline void vm_rss_add(uint64_t *counter, int64_t n)
 {
-    (void)vm;
     (void)__atomic_fetch_add(counter, (uint64_t)n, __ATOMIC_RELAXED);
 }
 /* Before rss sinks: remember its peak. */
@@ -116,10 +123,34 @@ static inline unsigned region_mmu_flags(const struct vm_region *region, bool wri
     return flags;
 }
 
+/* ---- changing (protect.c); vm->lock held for writing ---- */
+
+bool regions_cover(struct vmspace *vm, uint64_t start, uint64_t end);
+/*
+ * New flags for what lies in [start, end), holes are skipped: cut, change, call `changed` (may be NULL), join. -ENOMEM changes nothing.
+ */
+typedef void region_changed_fn(struct vm_region *region, uint32_t old_flags);
+int regions_change(struct vmspace *vm, uint64_t start, uint64_t end, uint32_t set, uint32_t clear,
+                   region_changed_fn *changed);
+
+/* ---- spaces (vmspace.c) ---- */
+
+/* An empty space with refs 1, nothing laid out. NULL: no memory. */
+struct vmspace *vmspace_alloc(void);
+/* fork: everything that is not regions, figures or locks. */
+void vmspace_copy_layout(struct vmspace *child, const struct vmspace *parent);
+void vdso_init(void);
+
 /* ---- mapping (map.c) ---- */
 
+/* A hole for len bytes, or a negative errno. `how` is VMMAP_*. vm->lock held for writing, as for the next two. */
+int64_t vm_choose_address(struct vmspace *vm, uint64_t hint, uint64_t len, unsigned how);
+/* A region over a hole, counted; may grow a neighbour instead. */
+int vm_add_region(struct vmspace *vm, uint64_t addr, uint64_t len, uint32_t flags,
+                  struct vm_source *source, uint64_t pgoff, const char *name);
 int vm_unmap_locked(struct vmspace *vm, uint64_t start, uint64_t end);
-/* Fault in what is not there, as far as rights allow. No lock held. */
+/* Fault in what is not there, as far as rights allow. No lock held. want_write: 1, 0, or -1 for what the region suggests. */
 int vm_populate(struct vmspace *vm, uint64_t start, uint64_t end);
+int vm_populate_for(struct vmspace *vm, uint64_t start, uint64_t end, int want_write);
 
 extern struct page *vm_zero_page; /* [I] */

@@ -98,6 +98,18 @@ void region_insert(struct vmspace *vm, struct vm_region *region)
     vm->nregions++;
 }
 
+void region_append(struct vmspace *vm, struct vm_region *region)
+{
+    struct rb_node *last = rb_last(&vm->regions);
+    struct rb_node **link = last == NULL ? &vm->regions.node : &last->right;
+
+    region->vm = vm;
+    region->gap = gap_below(region, last == NULL ? USER_MIN : region_of(last)->end);
+    region->max_gap = region->gap;
+    rb_insert_augmented(&vm->regions, &region->node, last, link, region_update);
+    vm->nregions++;
+}
+
 void region_remove(struct vmspace *vm, struct vm_region *region)
 {
     struct vm_region *next = vm_region_next(region);
@@ -131,6 +143,41 @@ void region_resize(struct vm_region *region, uint64_t start, uint64_t end)
 
 /* ---- cutting and joining ---- */
 
+/* A file region's limits change under the lock by which truncation finds them. */
+static struct pagecache *rmap_enter(const struct vm_region *region)
+{
+    struct pagecache *cache = region->source != NULL ? region->source->cache : NULL;
+
+    if (cache != NULL) {
+        mutex_lock(&cache->rmap_lock);
+    }
+    return cache;
+}
+
+static void rmap_leave(struct pagecache *cache)
+{
+    if (cache != NULL) {
+        mutex_unlock(&cache->rmap_lock);
+    }
+}
+
+static inline bool is_writable_shared(const struct vm_region *region)
+{
+    return (region->flags & (VM_SHARED | VM_MAYWRITE)) == (VM_SHARED | VM_MAYWRITE);
+}
+
+static void rmap_add_locked(struct pagecache *cache, struct vm_region *region)
+{
+    list_push_back(&cache->regions, &region->rmap_node);
+    cache->writable_shared += is_writable_shared(region);
+}
+
+static void rmap_remove_locked(struct pagecache *cache, struct vm_region *region)
+{
+    list_remove(&region->rmap_node);
+    cache->writable_shared -= is_writable_shared(region);
+}
+
 int region_split(struct vm_region *region, uint64_t at)
 {
     struct vm_region *upper = region_alloc();
@@ -144,11 +191,13 @@ int region_split(struct vm_region *region, uint64_t at)
         upper->pgoff = region_index(region, at);
         region->source->ops->get(region->source);
     }
+    struct pagecache *cache = rmap_enter(region);
     region->end = at;
-    region_insert(region->vm, upper);
-    if (region->source != NULL) {
-        region_rmap_add(upper);
+    if (cache != NULL) {
+        rmap_add_locked(cache, upper);
     }
+    rmap_leave(cache);
+    region_insert(region->vm, upper);
     return 0;
 }
 
@@ -183,30 +232,48 @@ static bool regions_alike(const struct vm_region *lower, const struct vm_region 
 static void region_absorb(struct vm_region *lower, struct vm_region *upper)
 {
     uint64_t end = upper->end;
+    struct pagecache *cache = rmap_enter(upper);
 
     lower->has_anon |= upper->has_anon;
+    region_remove(lower->vm, upper);
+    region_resize(lower, lower->start, end);
+    if (cache != NULL) {
+        rmap_remove_locked(cache, upper);
+    }
+    rmap_leave(cache);
     if (upper->source != NULL) {
-        region_rmap_remove(upper);
         upper->source->ops->put(upper->source);
     }
-    region_remove(lower->vm, upper);
     region_free(upper);
-    region_resize(lower, lower->start, end);
 }
 
-struct vm_region *region_merge(struct vm_region *region)
+void region_extend(struct vm_region *region, uint64_t end)
+{
+    struct pagecache *cache = rmap_enter(region);
+
+    region_resize(region, region->start, end);
+    rmap_leave(cache);
+}
+
+struct vm_region *region_merge_down(struct vm_region *region)
 {
     struct vm_region *prev = vm_region_prev(region);
-    struct vm_region *next = vm_region_next(region);
 
-    if (next != NULL && regions_alike(region, next)) {
-        region_absorb(region, next);
-    }
     if (prev != NULL && regions_alike(prev, region)) {
         region_absorb(prev, region);
         region = prev;
     }
     return region;
+}
+
+struct vm_region *region_merge(struct vm_region *region)
+{
+    struct vm_region *next = vm_region_next(region);
+
+    if (next != NULL && regions_alike(region, next)) {
+        region_absorb(region, next);
+    }
+    return region_merge_down(region);
 }
 
 /* ---- looking ---- */
@@ -302,8 +369,7 @@ static uint64_t gap_at_limit(struct vmspace *vm, uint64_t limit, uint64_t *ret_s
     }
     *ret_start = below == NULL ? USER_MIN : below->end;
     if (above != NULL && (above->flags & VM_GROWSDOWN) != 0) {
-        uint64_t guarded =
-            above->start > STACK_GUARD_BYTES ? above->start - STACK_GUARD_BYTES : 0;
+        uint64_t guarded = above->start > STACK_GUARD_BYTES ? above->start - STACK_GUARD_BYTES : 0;
         return MIN(limit, guarded);
     }
     return limit;
@@ -331,30 +397,20 @@ uint64_t regions_find_gap(struct vmspace *vm, uint64_t len, uint64_t floor, uint
 
 void region_rmap_add(struct vm_region *region)
 {
-    struct pagecache *cache = region->source->cache;
+    struct pagecache *cache = rmap_enter(region);
 
-    if (cache == NULL) {
-        return;
+    if (cache != NULL) {
+        rmap_add_locked(cache, region);
     }
-    mutex_lock(&cache->rmap_lock);
-    list_push_back(&cache->regions, &region->rmap_node);
-    if ((region->flags & (VM_SHARED | VM_MAYWRITE)) == (VM_SHARED | VM_MAYWRITE)) {
-        cache->writable_shared++;
-    }
-    mutex_unlock(&cache->rmap_lock);
+    rmap_leave(cache);
 }
 
 void region_rmap_remove(struct vm_region *region)
 {
-    struct pagecache *cache = region->source->cache;
+    struct pagecache *cache = rmap_enter(region);
 
-    if (cache == NULL) {
-        return;
+    if (cache != NULL) {
+        rmap_remove_locked(cache, region);
     }
-    mutex_lock(&cache->rmap_lock);
-    list_remove(&region->rmap_node);
-    if ((region->flags & (VM_SHARED | VM_MAYWRITE)) == (VM_SHARED | VM_MAYWRITE)) {
-        cache->writable_shared--;
-    }
-    mutex_unlock(&cache->rmap_lock);
+    rmap_leave(cache);
 }

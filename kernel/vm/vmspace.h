@@ -2,8 +2,10 @@
  * Address spaces: regions in an augmented tree (by start, with the largest gap per subtree), page tables behind machine/mmu.h,
  * demand faults, copy-on-write.
  *
- * Locking: vm->lock (rwsem): read for faults and look-ups, write for changes of the tree. Order: vm->lock -> pagecache rmap_lock ->
- * pagecache lock. User-copy functions may fault and take vm->lock for reading: never call them with it held.
+ * Locking: vm->lock (rwsem): read for faults and look-ups, write for changes of the tree. vm->table_lock (spin) orders changes of page
+ * table entries: faults of several threads, and truncation of a mapped file, which does not hold vm->lock. Order: vm->lock ->
+ * pagecache rmap_lock -> table_lock; pagecache lock and table_lock are never held together.
+ * User-copy functions may fault and take vm->lock for reading: never call them with it held.
  */
 #pragma once
 
@@ -48,7 +50,8 @@ struct vm_source_ops {
 #define VM_NORESERVE  0x1000u
 #define VM_STACK      0x2000u
 #define VM_HEAP       0x4000u
-#define VM_SPECIAL    0x8000u /* vDSO and the like: may not be split or remapped away by accident; name in `name` */
+#define VM_SPECIAL                                                                                 \
+    0x8000u /* vDSO and the like: may not be split or remapped away by accident; name in `name` */
 #define VM_NOHUGE     0x10000u
 #define VM_HUGE       0x20000u
 #define VM_SEQ_READ   0x40000u
@@ -66,32 +69,43 @@ struct vm_region {
     uint64_t pgoff;             /* [vm] page index in the source of `start` */
     const char *name;           /* [I] "[stack]" ..., static, or NULL */
     struct list_node rmap_node; /* [rmap_lock] on source->cache->regions */
+    uint64_t fault_next;   /* [a] where a sequential run of first touches would go on: a hint */
+    uint16_t fault_window; /* [a] pages the next fault of the run maps: a hint */
+    bool has_anon; /* [a] may hold anonymous pages; false: fork need not copy its page tables */
 };
 
 struct vmspace {
     struct mmu_space mmu;
     struct rwsem lock;
-    struct rb_root regions;     /* [lock] */
-    struct vm_region *cached;   /* [a] last hit of a look-up; validated under the lock */
-    uint32_t nregions;          /* [lock] */
-    struct refcount refs;       /* users: threads */
-    uint64_t mmap_base;         /* [I] top-down allocation starts below */
+    struct spinlock table_lock;
+    struct rb_root regions;      /* [lock] */
+    struct vm_region *cached;    /* [a] last hit of a look-up; validated under the lock */
+    uint32_t nregions;           /* [lock] */
+    struct refcount refs;        /* users: threads */
+    uint64_t mmap_base;          /* [I] top-down allocation starts below */
     uint64_t brk_start, brk_end; /* [lock] */
-    uint64_t stack_top;         /* [I] */
-    uint64_t code_start, code_end, data_start, data_end;   /* [I] for /proc/PID/stat */
-    uint64_t arg_start, arg_end, env_start, env_end;       /* [I] */
-    uint64_t vdso_base;         /* [I] */
-    uint64_t auxv[48];          /* [I] pairs, for /proc/PID/auxv */
+    uint64_t stack_top;          /* [I] */
+    uint64_t code_start, code_end, data_start, data_end; /* [I] for /proc/PID/stat */
+    uint64_t arg_start, arg_end, env_start, env_end;     /* [I] */
+    uint64_t vdso_base;                                  /* [I] */
+    uint64_t auxv[48];                                   /* [I] pairs, for /proc/PID/auxv */
     unsigned nauxv;
     uint64_t total_pages, locked_pages, stack_pages, data_pages, exec_pages; /* [lock] */
-    uint64_t rss_anon, rss_file, rss_shared, rss_peak;     /* [a] */
+    uint64_t rss_anon, rss_file, rss_shared, rss_peak;                       /* [a] */
     uint64_t limit_as, limit_data, limit_stack, limit_memlock; /* [a] bytes; set by prlimit */
-    struct vm_source *exe;      /* [I] /proc/PID/exe, referenced */
-    bool dumpable;              /* [a] */
+    struct vm_source *exe;                                     /* [I] /proc/PID/exe, referenced */
+    bool dumpable;                                             /* [a] */
 };
 
-/* A new, empty space with randomised mmap_base (ASLR off: norandmaps parameter or personality). NULL: no memory. */
+/*
+ * A new, empty space with stack_top and mmap_base chosen, randomised if wanted (ASLR off: `randomize` false for a personality, or the
+ * norandmaps parameter); no limits, but 8 MiB of stack. NULL: no memory.
+ */
 struct vmspace *vmspace_create(bool randomize);
+/* RLIMIT_STACK at execve, before anything is mapped: leaves that much room (128 MiB at least) between stack and mappings. */
+void vmspace_set_stack_limit(struct vmspace *vm, uint64_t limit_bytes);
+/* execve, after the program is mapped: the heap starts behind `end`, a random distance (up to 32 MiB) away if wanted. */
+void vmspace_set_brk(struct vmspace *vm, uint64_t end, bool randomize);
 /* fork: a copy with copy-on-write. May sleep. -ENOMEM leaves nothing behind. */
 int vmspace_fork(struct vmspace *parent, struct vmspace **ret_child);
 static inline void vmspace_get(struct vmspace *vm)

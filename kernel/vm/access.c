@@ -1,0 +1,141 @@
+/*
+ * Looking into address spaces from outside: execve writing a new stack, debuggers, /proc/PID/mem; and faulting ranges in.
+ */
+#include "kernel/base/string.h"
+#include "kernel/mm/frame.h"
+#include "kernel/vm/fault.h"
+
+#define RETRIES                                                                                    \
+    8 /* a page that is found and lost again so often belongs to somebody who truncates in a loop */
+
+/*
+ * May the page that an entry shows be accessed through the direct map? `page` is referenced. A forced write wants a page that is the
+ * space's own.
+ */
+static bool page_suits(const struct page *page, unsigned mmu_flags, bool write, bool force)
+{
+    if (!write) {
+        return force || (mmu_flags & (MMU_READ | MMU_WRITE | MMU_EXEC)) != 0;
+    }
+    if ((mmu_flags & MMU_WRITE) != 0) {
+        return true;
+    }
+    return force && page->kind == PAGE_ANON && atomic_load_acquire(&page->refs) == 2;
+}
+
+/* The page at va, referenced; NULL: a fault has to bring it. */
+static struct page *page_peek(struct vmspace *vm, uint64_t va, bool write, bool force)
+{
+    struct page *page = NULL;
+    paddr_t pa;
+    unsigned flags;
+
+    spin_lock(&vm->table_lock);
+    if (mmu_query(&vm->mmu, va, &pa, &flags) && pfn_valid(pa >> PAGE_SHIFT)) {
+        page = phys_to_page(pa);
+        page_get(page);
+        if (!page_suits(page, flags, write, force)) {
+            spin_unlock(&vm->table_lock);
+            page_put(page);
+            return NULL;
+        }
+    }
+    spin_unlock(&vm->table_lock);
+    return page;
+}
+
+static struct page *page_bring(struct vmspace *vm, uint64_t va, bool write, bool force)
+{
+    for (unsigned i = 0; i < RETRIES; i++) {
+        struct page *page = page_peek(vm, va, write, force);
+        if (page != NULL) {
+            return page;
+        }
+        paddr_t pa;
+        unsigned mmu_flags;
+        unsigned flags = (write ? FAULT_WRITE : 0) | (force ? FAULT_FORCE : 0);
+        if (mmu_query(&vm->mmu, va, &pa, &mmu_flags)) {
+            flags |= FAULT_PRESENT;
+        }
+        if (vmspace_fault(vm, va, flags) < 0) {
+            return NULL;
+        }
+    }
+    return NULL;
+}
+
+ssize_t vmspace_access(struct vmspace *vm, uint64_t addr, void *buf, size_t len_bytes, bool write,
+                       bool force)
+{
+    uint8_t *at = buf;
+    size_t done = 0;
+
+    if (addr >= USER_TOP || len_bytes > USER_TOP - addr) {
+        return -EFAULT;
+    }
+    while (done < len_bytes) {
+        uint64_t va = addr + done;
+        size_t offset = va % PAGE_SIZE;
+        size_t n = MIN(len_bytes - done, (size_t)PAGE_SIZE - offset);
+        struct page *page = page_bring(vm, va - offset, write, force);
+        if (page == NULL) {
+            break;
+        }
+        uint8_t *data = (uint8_t *)page_to_virt(page) + offset;
+        if (write) {
+            memcpy(data, at + done, n);
+        } else {
+            memcpy(at + done, data, n);
+        }
+        page_put(page);
+        done += n;
+    }
+    return done > 0 || len_bytes == 0 ? (ssize_t)done : -EFAULT;
+}
+
+/* The end of the region at va, or of the hole; whether writes should be faulted in rather than reads; false: nothing to do here. */
+static bool populate_piece(struct vmspace *vm, uint64_t va, uint64_t *ret_end, bool *ret_write)
+{
+    rwsem_lock_read(&vm->lock);
+    struct vm_region *region = vmspace_find(vm, va);
+    bool inside = region != NULL && region->start <= va;
+
+    *ret_end = region == NULL ? USER_TOP : (inside ? region->end : region->start);
+    *ret_write = inside && (region->flags & VM_WRITE) != 0 &&
+                 (region->source == NULL || (region->flags & VM_SHARED) == 0);
+    bool wanted = inside && (region->flags & (VM_READ | VM_WRITE | VM_EXEC)) != 0 &&
+                  (region->source == NULL || region->source->cache != NULL);
+    rwsem_unlock_read(&vm->lock);
+    return wanted;
+}
+
+int vm_populate_for(struct vmspace *vm, uint64_t start, uint64_t end, int want_write)
+{
+    int err = 0;
+
+    while (start < end && err == 0) {
+        uint64_t piece_end;
+        bool write;
+        bool wanted = populate_piece(vm, start, &piece_end, &write);
+        piece_end = MIN(piece_end, end);
+        if (want_write >= 0) {
+            write = want_write > 0;
+        }
+        for (; wanted && start < piece_end && err == 0; start += PAGE_SIZE) {
+            paddr_t pa;
+            unsigned flags;
+            bool present = mmu_query(&vm->mmu, start, &pa, &flags);
+            if (!present || (write && (flags & MMU_WRITE) == 0)) {
+                err = vmspace_fault(vm, start,
+                                    (write ? FAULT_WRITE : 0) | (present ? FAULT_PRESENT : 0));
+            }
+        }
+        start = wanted && err < 0 ? start : piece_end;
+    }
+    return err;
+}
+
+int vm_populate(struct vmspace *vm, uint64_t start, uint64_t end)
+{
+    return vm_populate_for(vm, start, end, -1);
+}

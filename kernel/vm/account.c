@@ -1,0 +1,109 @@
+/*
+ * Accounting: what a space has mapped, against its limits and against the machine; and the figures of the whole machine.
+ *
+ * Overcommit is Linux' heuristic (Documentation/mm/overcommit-accounting, mode 0): only a single request that can never be met is
+ * refused.
+ */
+#include <linux/mman.h>
+
+#include "kernel/mm/frame.h"
+#include "kernel/vm/private.h"
+
+DEFINE_PER_CPU(struct vm_counters, vm_counters);
+
+static uint64_t committed_pages; /* [a] private writable memory that all spaces may ask for */
+static uint64_t total_frames;    /* [I] after vm_init() */
+
+void vm_account_init(void)
+{
+    struct frame_stats stats;
+
+    frame_stats(&stats);
+    total_frames = stats.total;
+}
+
+static inline bool is_data(uint32_t flags)
+{
+    return (flags & (VM_WRITE | VM_SHARED | VM_STACK)) == VM_WRITE;
+}
+
+static inline bool is_committed(uint32_t flags)
+{
+    return (flags & (VM_WRITE | VM_SHARED | VM_NORESERVE)) == VM_WRITE;
+}
+
+static inline bool over(uint64_t pages, uint64_t limit_bytes)
+{
+    return unlikely(pages > limit_bytes >> PAGE_SHIFT);
+}
+
+int vm_may_grow(struct vmspace *vm, uint64_t npages, uint32_t flags)
+{
+    if (over(vm->total_pages + npages, atomic_load_relaxed(&vm->limit_as))) {
+        return -ENOMEM;
+    }
+    if (is_data(flags) && over(vm->data_pages + npages, atomic_load_relaxed(&vm->limit_data))) {
+        return -ENOMEM;
+    }
+    if ((flags & VM_LOCKED) != 0 &&
+        over(vm->locked_pages + npages, atomic_load_relaxed(&vm->limit_memlock))) {
+        return -EAGAIN;
+    }
+    if (is_committed(flags) && npages > total_frames) {
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+void vm_account(struct vmspace *vm, int64_t npages, uint32_t flags)
+{
+    uint64_t n = (uint64_t)npages;
+
+    vm->total_pages += n;
+    if ((flags & VM_STACK) != 0) {
+        vm->stack_pages += n;
+    } else if (is_data(flags)) {
+        vm->data_pages += n;
+    } else if ((flags & (VM_EXEC | VM_WRITE)) == VM_EXEC) {
+        vm->exec_pages += n;
+    }
+    if (unlikely((flags & VM_LOCKED) != 0)) {
+        vm->locked_pages += n;
+    }
+    if (is_committed(flags)) {
+        (void)atomic_fetch_add_relaxed(&committed_pages, n);
+    }
+}
+
+void vm_note_peak(struct vmspace *vm)
+{
+    uint64_t rss = atomic_load_relaxed(&vm->rss_anon) + atomic_load_relaxed(&vm->rss_file) +
+                   atomic_load_relaxed(&vm->rss_shared);
+
+    if (rss > atomic_load_relaxed(&vm->rss_peak)) {
+        atomic_store_relaxed(&vm->rss_peak, rss);
+    }
+}
+
+void vm_stats(struct vm_stats *ret_stats)
+{
+    struct frame_stats frames;
+    unsigned cpu;
+
+    *ret_stats = (struct vm_stats){0};
+    for_each_cpu (cpu) {
+        const struct vm_counters *counters = per_cpu_ptr(vm_counters, cpu);
+        ret_stats->faults += READ_ONCE(counters->faults);
+        ret_stats->major_faults += READ_ONCE(counters->major_faults);
+        ret_stats->cow_copies += READ_ONCE(counters->cow_copies);
+        ret_stats->cow_reuses += READ_ONCE(counters->cow_reuses);
+        ret_stats->zero_fills += READ_ONCE(counters->zero_fills);
+        ret_stats->file_maps += READ_ONCE(counters->file_maps);
+        ret_stats->mapped_pages += (uint64_t)READ_ONCE(counters->mapped);
+    }
+    frame_stats(&frames);
+    ret_stats->committed_pages = atomic_load_relaxed(&committed_pages);
+    ret_stats->shared_pages = frames.by_kind[PAGE_SHARED];
+    ret_stats->page_cache_pages = frames.by_kind[PAGE_FILE] + frames.by_kind[PAGE_SHARED];
+    ret_stats->anon_pages = frames.by_kind[PAGE_ANON];
+}

@@ -1,0 +1,302 @@
+/*
+ * Page faults: finding the region, judging the access, and making anonymous memory appear. Pages of files: fault_file.c.
+ *
+ * Memory that is touched page after page in ascending order is given out in growing batches (1, 2, 4 ... 16 pages), so that a program
+ * that fills a buffer pays for the exception once in sixteen pages, and one that touches here and there pays no memory for it:
+ * at most as many pages are given ahead as the run has touched.
+ *
+ * Several threads may fault at once: page table entries change under vm->table_lock, and what was found before it was taken is looked
+ * at again.
+ */
+#include "kernel/vm/fault.h"
+#include "kernel/base/string.h"
+#include "kernel/machine/entry.h"
+#include "kernel/mm/frame.h"
+
+#define STACK_GROW_BYTES KIB(64) /* stacks grow by so much at a time */
+
+/* ---- anonymous memory ---- */
+
+static inline unsigned run_window(struct vm_region *region, uint64_t va)
+{
+    unsigned window = 1;
+
+    if (va == region->fault_next) {
+        window = MIN(region->fault_window * 2u, (unsigned)FAULT_BATCH);
+    }
+    uint64_t end = MIN(region->end, ALIGN_DOWN(va, HUGE_PAGE_SIZE) + HUGE_PAGE_SIZE);
+    window = (unsigned)MIN((uint64_t)window, (end - va) >> PAGE_SHIFT);
+    region->fault_window = (uint16_t)window;
+    region->fault_next = va + window * PAGE_SIZE;
+    return window;
+}
+
+int vm_map_one(struct vmspace *vm, uint64_t va, struct page *page, unsigned mmu_flags)
+{
+    spin_lock(&vm->table_lock);
+    int err = mmu_map(&vm->mmu, va, page_to_phys(page), mmu_flags);
+    spin_unlock(&vm->table_lock);
+    return err;
+}
+
+/* First write to `n` pages from va on, of which only the first must succeed. */
+static __noinline int anon_fill_run(struct vmspace *vm, struct vm_region *region, uint64_t va,
+                                    unsigned n)
+{
+    struct page *pages[FAULT_BATCH];
+    unsigned got = frame_alloc_bulk(n, FRAME_ZERO, PAGE_ANON, pages);
+
+    if (got == 0) {
+        return -ENOMEM;
+    }
+    spin_lock(&vm->table_lock);
+    int mapped = mmu_map_pages(&vm->mmu, va, pages, got, region_mmu_flags(region, true));
+    spin_unlock(&vm->table_lock);
+    vm_rss_add(&vm->rss_anon, mapped);
+    if (unlikely((unsigned)mapped < got)) {
+        bool first_missing = pages[0] != NULL;
+        for (unsigned i = 0; i < got; i++) {
+            if (pages[i] != NULL) {
+                page_put(pages[i]);
+            }
+        }
+        paddr_t pa;
+        unsigned flags;
+        if (first_missing && !mmu_query(&vm->mmu, va, &pa, &flags)) {
+            return -ENOMEM; /* not in use, so there was no memory for a table */
+        }
+    }
+    return 0;
+}
+
+static inline int anon_fill(struct vmspace *vm, struct vm_region *region, uint64_t va)
+{
+    unsigned n = run_window(region, va);
+
+    region->has_anon = true;
+    vm_count(zero_fills, n);
+    if (n > 1) {
+        return anon_fill_run(vm, region, va, n);
+    }
+    struct page *page = frame_alloc(0, FRAME_ZERO, PAGE_ANON);
+    if (unlikely(page == NULL)) {
+        return -ENOMEM;
+    }
+    int err = vm_map_one(vm, va, page, region_mmu_flags(region, true));
+    if (unlikely(err < 0)) {
+        page_put(page);
+        return err == -EEXIST ? 0 : err;
+    }
+    vm_rss_add(&vm->rss_anon, 1);
+    return 0;
+}
+
+static int anon_read(struct vmspace *vm, struct vm_region *region, uint64_t va)
+{
+    int err = vm_map_one(vm, va, vm_zero_page, region_mmu_flags(region, false) | MMU_SPECIAL);
+
+    region->has_anon = true; /* fork copies the entry, as any other */
+    return err == -EEXIST ? 0 : err;
+}
+
+/* ---- copy on write ---- */
+
+/*
+ * Is the entry at va one that a write fault still has to deal with? Then *ret_page is the page it shows (NULL: the zero page or
+ * device memory). table_lock held.
+ */
+static bool cow_needed_locked(struct vmspace *vm, uint64_t va, struct page **ret_page)
+{
+    paddr_t pa;
+    unsigned flags;
+
+    if (!mmu_query(&vm->mmu, va, &pa, &flags) || (flags & MMU_WRITE) != 0) {
+        return false;
+    }
+    *ret_page = (flags & MMU_SPECIAL) != 0 ? NULL : phys_to_page(pa);
+    return true;
+}
+
+/* Exclusive already: no other reference, so none can come to be but through this entry. */
+static inline bool page_is_exclusive(const struct page *page)
+{
+    return page->kind == PAGE_ANON && atomic_load_acquire(&page->refs) == 1;
+}
+
+static int cow_copy(struct vmspace *vm, struct vm_region *region, uint64_t va, struct page *old)
+{
+    struct page *now;
+    struct mmu_flush flush;
+    struct page *fresh = frame_alloc(0, old == NULL ? FRAME_ZERO : 0, PAGE_ANON);
+
+    if (unlikely(fresh == NULL)) {
+        return -ENOMEM;
+    }
+    if (old != NULL) {
+        memcpy(page_to_virt(fresh), page_to_virt(old), PAGE_SIZE);
+    }
+    mmu_flush_init(&flush, &vm->mmu);
+    spin_lock(&vm->table_lock);
+    if (unlikely(!cow_needed_locked(vm, va, &now) || now != old)) {
+        spin_unlock(&vm->table_lock);
+        page_put(fresh);
+        return 0; /* somebody else was here: the access is tried again */
+    }
+    mmu_replace(&vm->mmu, va, page_to_phys(fresh), region_mmu_flags(region, true), &flush);
+    spin_unlock(&vm->table_lock);
+    mmu_flush_finish(&flush);
+    region->has_anon = true;
+    vm_count(cow_copies, 1);
+    if (old != NULL) {
+        if (old->kind != PAGE_ANON) {
+            vm_rss_add(vm_rss_counter(vm, old), -1);
+            vm_rss_add(&vm->rss_anon, 1);
+            vm_count(mapped, -1);
+        }
+        page_put(old); /* the entry's */
+    } else {
+        vm_rss_add(&vm->rss_anon, 1);
+    }
+    return 0;
+}
+
+int vm_fault_cow(struct vmspace *vm, struct vm_region *region, uint64_t va)
+{
+    struct page *page;
+    struct mmu_flush flush;
+
+    spin_lock(&vm->table_lock);
+    if (!cow_needed_locked(vm, va, &page)) {
+        spin_unlock(&vm->table_lock);
+        return 0;
+    }
+    if (page != NULL && page_is_exclusive(page)) {
+        mmu_flush_init(&flush, &vm->mmu);
+        mmu_replace(&vm->mmu, va, page_to_phys(page), region_mmu_flags(region, true), &flush);
+        spin_unlock(&vm->table_lock);
+        mmu_flush_finish(&flush);
+        vm_count(cow_reuses, 1);
+        return 0;
+    }
+    if (page != NULL) {
+        page_get(page);
+    }
+    spin_unlock(&vm->table_lock);
+    int err = cow_copy(vm, region, va, page);
+    if (page != NULL) {
+        page_put(page);
+    }
+    return err;
+}
+
+/* ---- the fault ---- */
+
+static inline int fault_anon(struct vmspace *vm, struct vm_region *region, uint64_t va,
+                             unsigned flags)
+{
+    if ((flags & FAULT_PRESENT) != 0) {
+        return (flags & FAULT_WRITE) != 0 ? vm_fault_cow(vm, region, va) : 0;
+    }
+    return (flags & FAULT_WRITE) != 0 ? anon_fill(vm, region, va) : anon_read(vm, region, va);
+}
+
+/* May the region be accessed so? */
+static inline bool access_ok(const struct vm_region *region, unsigned flags)
+{
+    uint32_t need =
+        VM_READ | VM_WRITE | VM_EXEC; /* to read, any will do: writable memory is readable here */
+
+    if ((flags & FAULT_WRITE) != 0) {
+        need = VM_WRITE;
+    } else if ((flags & FAULT_EXEC) != 0) {
+        need = VM_EXEC;
+    }
+    if (likely((region->flags & need) != 0)) {
+        return true;
+    }
+    if ((flags & FAULT_FORCE) == 0 || (region->flags & VM_SPECIAL) != 0) {
+        return false;
+    }
+    if ((flags & FAULT_WRITE) != 0) {
+        return (region->flags & (VM_MAYWRITE | VM_SHARED)) == VM_MAYWRITE;
+    }
+    return (region->flags & VM_MAYREAD) != 0;
+}
+
+/* Make the stack above `addr` reach down to it. vm->lock held for writing. */
+static int stack_grow_locked(struct vmspace *vm, struct vm_region *region, uint64_t addr)
+{
+    uint64_t limit = atomic_load_relaxed(&vm->limit_stack);
+    uint64_t start = ALIGN_DOWN(addr, PAGE_SIZE);
+    uint64_t roomy = ALIGN_DOWN(addr, STACK_GROW_BYTES);
+    struct vm_region *prev = vm_region_prev(region);
+    uint64_t floor = USER_MIN;
+
+    if (prev != NULL) {
+        bool guarded = (prev->flags & (VM_READ | VM_WRITE | VM_EXEC)) != 0;
+        floor = prev->end + (guarded ? STACK_GUARD_BYTES : 0);
+    }
+    if (start < floor || region->end - start > limit) {
+        return -EFAULT;
+    }
+    if (roomy >= floor && region->end - roomy <= limit) {
+        start = roomy;
+    }
+    uint64_t npages = (region->start - start) >> PAGE_SHIFT;
+    if (vm_may_grow(vm, npages, region->flags) < 0) {
+        return -EFAULT;
+    }
+    vm_account(vm, (int64_t)npages, region->flags);
+    region_resize(region, start, region->end);
+    return 0;
+}
+
+/* Outside of every region: below a stack is the one good case. */
+static __noinline int fault_outside(struct vmspace *vm, uint64_t addr, unsigned flags)
+{
+    int err = -EFAULT;
+
+    rwsem_lock_write(&vm->lock);
+    struct vm_region *region = region_lookup(vm, addr);
+    if (region != NULL && region->start <= addr) {
+        err = 0;
+    } else if (region != NULL && (region->flags & VM_GROWSDOWN) != 0) {
+        err = stack_grow_locked(vm, region, addr);
+    }
+    rwsem_unlock_write(&vm->lock);
+    return err < 0 ? err : vmspace_fault(vm, addr, flags);
+}
+
+int vmspace_fault(struct vmspace *vm, uint64_t addr, unsigned flags)
+{
+    int err;
+
+    rwsem_lock_read(&vm->lock);
+    struct vm_region *region = vmspace_find(vm, addr);
+    if (unlikely(region == NULL || region->start > addr)) {
+        rwsem_unlock_read(&vm->lock);
+        return fault_outside(vm, addr, flags);
+    }
+    uint64_t va = ALIGN_DOWN(addr, PAGE_SIZE);
+    vm_count(faults, 1);
+    if (unlikely(!access_ok(region, flags))) {
+        err = -EACCES;
+    } else if (likely(region->source == NULL)) {
+        err = fault_anon(vm, region, va, flags);
+    } else {
+        err = vm_fault_file(vm, region, va, flags);
+    }
+    rwsem_unlock_read(&vm->lock);
+    return err;
+}
+
+int machine_page_fault(vaddr_t addr, unsigned flags)
+{
+    struct thread *thread = current_thread();
+
+    if (unlikely(addr >= USER_TOP || thread->vm == NULL || thread->fault_disabled != 0)) {
+        return -EFAULT;
+    }
+    thread->minflt++;
+    return vmspace_fault(thread->vm, addr, flags);
+}

@@ -1,0 +1,19 @@
+/*
+ * What fault.c, fault_file.c and access.c share. Private to kernel/vm.
+ */
+#pragma once
+
+#include "kernel/machine/entry.h"
+#include "kernel/vm/private.h"
+
+#define FAULT_BATCH 16u /* pages mapped at once, at most */
+#define FAULT_FORCE                                                                                \
+    0x100u /* beside FAULT_* of machine/entry.h: for a debugger, rights do not count */
+
+/* All with vm->lock held for reading. va is page aligned. */
+
+/* A write to a private page that is there but not writable. */
+int vm_fault_cow(struct vmspace *vm, struct vm_region *region, uint64_t va);
+int vm_fault_file(struct vmspace *vm, struct vm_region *region, uint64_t va, unsigned flags);
+/* Map `page`, whose reference goes to the entry; -EEXIST: something is there. */
+int vm_map_one(struct vmspace *vm, uint64_t va, struct page *page, unsigned mmu_flags);

@@ -1,0 +1,222 @@
+/*
+ * Faults in mappings of files, of shared memory and of devices.
+ *
+ * A read maps what the page cache has of the 64 KiB around the address. A page found in the cache may be truncated away before it is in
+ * the page table: under vm->table_lock its owner is looked at again (pagecache_trim.c takes pages out of the cache first, then
+ * unmaps them under that lock).
+ */
+#include "kernel/base/string.h"
+#include "kernel/mm/frame.h"
+#include "kernel/vm/fault.h"
+
+static inline bool page_in_cache(const struct page *page, const struct pagecache *cache)
+{
+    return page->owner == cache;
+}
+
+/* Rights with which a page of the cache itself is mapped. */
+static inline unsigned file_mmu_flags(const struct vm_region *region, bool write)
+{
+    bool shared = (region->flags & VM_SHARED) != 0;
+
+    /* Without a medium there is no dirt to keep track of: writable from the start. */
+    return region_mmu_flags(region,
+                            shared && (write || !pagecache_is_backed(region->source->cache)));
+}
+
+static inline uint64_t cache_pages(const struct pagecache *cache)
+{
+    return DIV_ROUND_UP(atomic_load_acquire(&cache->size_bytes), PAGE_SIZE);
+}
+
+static void count_mapped(struct vmspace *vm, const struct pagecache *cache, int n)
+{
+    if (n > 0) {
+        vm_rss_add(pagecache_is_backed(cache) ? &vm->rss_file : &vm->rss_shared, n);
+        vm_count(file_maps, (unsigned)n);
+        vm_count(mapped, n);
+    }
+}
+
+/* The window of present pages around va: *ret_start is its address; returns the number of pages. */
+static unsigned around(const struct vm_region *region, uint64_t va, uint64_t npages_file,
+                       uint64_t *ret_start)
+{
+    uint64_t start = MAX(ALIGN_DOWN(va, FAULT_BATCH * PAGE_SIZE), region->start);
+    uint64_t end =
+        MIN(ALIGN_DOWN(va, FAULT_BATCH * PAGE_SIZE) + FAULT_BATCH * PAGE_SIZE, region->end);
+    uint64_t pages_left = npages_file - region_index(region, start);
+
+    *ret_start = start;
+    return (unsigned)MIN((end - start) >> PAGE_SHIFT, pages_left);
+}
+
+static int file_read(struct vmspace *vm, struct vm_region *region, uint64_t va)
+{
+    struct pagecache *cache = region->source->cache;
+    struct page *pages[FAULT_BATCH];
+    uint64_t npages_file = cache_pages(cache);
+    uint64_t start;
+
+    if (region_index(region, va) >= npages_file) {
+        return -EIO;
+    }
+    unsigned n = around(region, va, npages_file, &start);
+    unsigned target = (unsigned)((va - start) >> PAGE_SHIFT);
+    (void)pagecache_get_present(cache, region_index(region, start), n, pages);
+    if (pages[target] == NULL) {
+        int err = pagecache_get(cache, region_index(region, va), PAGECACHE_CREATE, &pages[target]);
+        if (err < 0) {
+            pages[target] = NULL;
+            for (unsigned i = 0; i < n; i++) {
+                if (pages[i] != NULL) {
+                    page_put(pages[i]);
+                }
+            }
+            return err == -ENOSPC ? -EIO : err;
+        }
+    }
+    spin_lock(&vm->table_lock);
+    struct page *gone[FAULT_BATCH];
+    unsigned ngone = 0;
+    for (unsigned i = 0; i < n; i++) {
+        if (pages[i] != NULL && unlikely(!page_in_cache(pages[i], cache))) {
+            gone[ngone++] = pages[i];
+            pages[i] = NULL;
+        }
+    }
+    int mapped = mmu_map_pages(&vm->mmu, start, pages, n, file_mmu_flags(region, false));
+    spin_unlock(&vm->table_lock);
+    count_mapped(vm, cache, mapped);
+    bool starved = mapped == 0 && pages[target] != NULL;
+    for (unsigned i = 0; i < n; i++) {
+        if (unlikely(pages[i] != NULL)) {
+            page_put(pages[i]);
+        }
+    }
+    pages_put(gone, ngone);
+    if (unlikely(starved)) { /* in use already, or no memory for a table */
+        paddr_t pa;
+        unsigned flags;
+        return mmu_query(&vm->mmu, va, &pa, &flags) ? 0 : -ENOMEM;
+    }
+    return 0;
+}
+
+/* The page under va, made if need be; -EIO past the end of the file. */
+static int file_page(struct vm_region *region, uint64_t va, struct page **ret_page)
+{
+    struct pagecache *cache = region->source->cache;
+    uint64_t index = region_index(region, va);
+
+    if (index >= cache_pages(cache)) {
+        return -EIO;
+    }
+    int err = pagecache_get(cache, index, PAGECACHE_CREATE, ret_page);
+    return err == -ENOSPC ? -EIO : err;
+}
+
+/* First write to a private mapping: a copy at once, without the original in between. */
+static int private_write(struct vmspace *vm, struct vm_region *region, uint64_t va)
+{
+    struct page *original;
+    int err = file_page(region, va, &original);
+
+    if (err < 0) {
+        return err;
+    }
+    struct page *copy = frame_alloc(0, 0, PAGE_ANON);
+    if (copy == NULL) {
+        page_put(original);
+        return -ENOMEM;
+    }
+    memcpy(page_to_virt(copy), page_to_virt(original), PAGE_SIZE);
+    spin_lock(&vm->table_lock);
+    err = 0; /* truncated meanwhile: the access is tried again and fails then */
+    if (page_in_cache(original, region->source->cache)) {
+        err = mmu_map(&vm->mmu, va, page_to_phys(copy), region_mmu_flags(region, true));
+        copy = err < 0 ? copy : NULL;
+    }
+    spin_unlock(&vm->table_lock);
+    page_put(original);
+    if (copy != NULL) {
+        page_put(copy);
+        return err == -EEXIST ? 0 : err;
+    }
+    region->has_anon = true;
+    vm_rss_add(&vm->rss_anon, 1);
+    vm_count(cow_copies, 1);
+    return 0;
+}
+
+/* A write to a shared mapping: the page itself, writable from now on, and dirty. */
+static int shared_write(struct vmspace *vm, struct vm_region *region, uint64_t va)
+{
+    struct pagecache *cache = region->source->cache;
+    struct mmu_flush flush;
+    struct page *page;
+    paddr_t pa;
+    unsigned flags;
+    int err = file_page(region, va, &page);
+
+    if (err < 0) {
+        return err;
+    }
+    if (pagecache_is_backed(cache)) {
+        (void)__atomic_fetch_or(&page->flags, PAGE_FLAG_DIRTY, __ATOMIC_RELAXED);
+    }
+    mmu_flush_init(&flush, &vm->mmu);
+    bool taken = false;
+    spin_lock(&vm->table_lock);
+    if (page_in_cache(page, cache)) {
+        if (!mmu_query(&vm->mmu, va, &pa, &flags)) {
+            err = mmu_map(&vm->mmu, va, page_to_phys(page), file_mmu_flags(region, true));
+            taken = err == 0;
+        } else if (pa == page_to_phys(page)) {
+            mmu_replace(&vm->mmu, va, pa, file_mmu_flags(region, true), &flush);
+        }
+    }
+    spin_unlock(&vm->table_lock);
+    mmu_flush_finish(&flush);
+    if (taken) {
+        count_mapped(vm, cache, 1);
+    } else {
+        page_put(page);
+    }
+    return err;
+}
+
+static int device_fault(struct vmspace *vm, struct vm_region *region, uint64_t va)
+{
+    paddr_t pa;
+    unsigned cache_flags = 0;
+    int err =
+        region->source->ops->map_page(region->source, region_index(region, va), &pa, &cache_flags);
+
+    if (err < 0) {
+        return err;
+    }
+    spin_lock(&vm->table_lock);
+    err = mmu_map(&vm->mmu, va, pa, region_mmu_flags(region, true) | MMU_SPECIAL | cache_flags);
+    spin_unlock(&vm->table_lock);
+    return err == -EEXIST ? 0 : err;
+}
+
+int vm_fault_file(struct vmspace *vm, struct vm_region *region, uint64_t va, unsigned flags)
+{
+    bool write = (flags & FAULT_WRITE) != 0;
+
+    if (unlikely(region->source->cache == NULL)) {
+        return device_fault(vm, region, va);
+    }
+    if (!write) {
+        return (flags & FAULT_PRESENT) != 0 ? 0 : file_read(vm, region, va);
+    }
+    if ((region->flags & VM_SHARED) != 0) {
+        return shared_write(vm, region, va);
+    }
+    if ((flags & FAULT_PRESENT) != 0) {
+        return vm_fault_cow(vm, region, va);
+    }
+    return private_write(vm, region, va);
+}

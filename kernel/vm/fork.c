@@ -1,0 +1,105 @@
+/*
+ * fork: a second space with the same regions, sharing every page until one side writes.
+ *
+ * Page tables are copied only for regions that may hold anonymous pages. What a file mapping alone shows is found again by a fault, a batch
+ * at a time, and most children exec or exit before they touch more than a few pages of it.
+ */
+#include "kernel/base/string.h"
+#include "kernel/machine/mmu.h"
+#include "kernel/vm/private.h"
+
+struct fork_count {
+    uint64_t anon, file, shared;
+};
+
+/* Each leaf that is copied is one more reference to its page. */
+static bool fork_leaf(void *arg, vaddr_t va, paddr_t pa, unsigned flags)
+{
+    struct fork_count *count = arg;
+
+    (void)va;
+    if (unlikely((flags & MMU_SPECIAL) != 0)) {
+        return true;
+    }
+    struct page *page = phys_to_page(pa);
+    page_get(page);
+    if (likely(page->kind == PAGE_ANON)) {
+        count->anon++;
+    } else if (page->kind == PAGE_SHARED) {
+        count->shared++;
+    } else {
+        count->file++;
+    }
+    return true;
+}
+
+/* A copy of `region` at the end of child's tree. */
+static struct vm_region *fork_region(struct vmspace *child, const struct vm_region *region)
+{
+    struct vm_region *copy = region_alloc();
+
+    if (copy == NULL) {
+        return NULL;
+    }
+    *copy = *region;
+    copy->flags &= ~VM_LOCKED; /* mlock(2): not inherited */
+    copy->fault_next = 0;
+    region_append(child, copy);
+    if (copy->source != NULL) {
+        copy->source->ops->get(copy->source);
+        region_rmap_add(copy);
+    }
+    vm_account(child, (int64_t)region_pages(copy), copy->flags);
+    return copy;
+}
+
+static int fork_regions(struct vmspace *child, struct vmspace *parent, struct mmu_flush *flush)
+{
+    struct fork_count count = {0};
+    int err = 0;
+
+    for (struct vm_region *region = vmspace_first(parent); region != NULL && err == 0;
+         region = vm_region_next(region)) {
+        if (unlikely((region->flags & VM_DONTFORK) != 0)) {
+            continue;
+        }
+        struct vm_region *copy = fork_region(child, region);
+        if (copy == NULL) {
+            err = -ENOMEM;
+        } else if (region->has_anon && (region->flags & (VM_SHARED | VM_WIPEONFORK)) == 0) {
+            spin_lock(&parent->table_lock);
+            err = mmu_copy(&child->mmu, &parent->mmu, region->start, region->end, true, flush,
+                           fork_leaf, &count);
+            spin_unlock(&parent->table_lock);
+        } else {
+            copy->has_anon = false;
+        }
+    }
+    child->rss_anon = count.anon;
+    child->rss_file = count.file;
+    child->rss_shared = count.shared;
+    vm_count(mapped, (int64_t)(count.file + count.shared));
+    return err;
+}
+
+int vmspace_fork(struct vmspace *parent, struct vmspace **ret_child)
+{
+    struct vmspace *child = vmspace_alloc();
+    struct mmu_flush flush;
+
+    if (child == NULL) {
+        return -ENOMEM;
+    }
+    mmu_flush_init(&flush, &parent->mmu);
+    rwsem_lock_write(&parent->lock);
+    vmspace_copy_layout(child, parent);
+    int err = fork_regions(child, parent, &flush);
+    mmu_flush_finish(&flush);
+    rwsem_unlock_write(&parent->lock);
+    if (err < 0) {
+        vmspace_put(child);
+        return err;
+    }
+    *ret_child = child;
+    return 0;
+}

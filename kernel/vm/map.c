@@ -1,0 +1,290 @@
+/*
+ * mmap, munmap and brk: making, growing and removing regions.
+ */
+#include <linux/mman.h>
+
+#include "kernel/base/string.h"
+#include "kernel/core/panic.h"
+#include "kernel/core/random.h"
+#include "kernel/vm/private.h"
+
+#define MAP_32BIT_FLOOR 0x40000000ull
+#define MAP_32BIT_LIMIT 0x80000000ull
+#define MAX_REGIONS     65530u /* Linux' vm.max_map_count */
+
+/* ---- where ---- */
+
+int64_t vm_choose_address(struct vmspace *vm, uint64_t hint, uint64_t len, unsigned how)
+{
+    uint64_t addr = 0;
+
+    if ((how & VMMAP_32BIT) != 0) {
+        addr = regions_find_gap(vm, len, MAP_32BIT_FLOOR, MAP_32BIT_LIMIT);
+        return addr != 0 ? (int64_t)addr : -ENOMEM;
+    }
+    hint = ALIGN_DOWN(hint, PAGE_SIZE);
+    if (hint >= USER_MIN && hint <= USER_TOP - len) {
+        /* Taken as it is when nothing is in the way: the search within its own bounds is exact. */
+        addr = regions_find_gap(vm, len, hint, hint + len);
+    }
+    if (addr == 0) {
+        addr = regions_find_gap(vm, len, USER_MIN, vm->mmap_base);
+    }
+    if (addr == 0) {
+        addr = regions_find_gap(vm, len, vm->mmap_base, USER_TOP);
+    }
+    return addr != 0 ? (int64_t)addr : -ENOMEM;
+}
+
+/* A fixed address is good, and free where it must be. */
+static int check_fixed(struct vmspace *vm, uint64_t addr, uint64_t len, unsigned how)
+{
+    if (!IS_ALIGNED(addr, PAGE_SIZE)) {
+        return -EINVAL;
+    }
+    if (len > USER_TOP || addr > USER_TOP - len) {
+        return -ENOMEM;
+    }
+    if (addr < USER_MIN) {
+        return -EPERM;
+    }
+    if ((how & VMMAP_NOREPLACE) != 0) {
+        struct vm_region *region = region_lookup(vm, addr);
+        if (region != NULL && region->start < addr + len) {
+            return -EEXIST;
+        }
+    }
+    return 0;
+}
+
+/* ---- making regions ---- */
+
+/* Let a neighbour grow over [addr, addr + len) instead of making a region for it. Anonymous memory only. */
+static struct vm_region *extend_neighbour(struct vmspace *vm, uint64_t addr, uint64_t len,
+                                          uint32_t flags, const char *name)
+{
+    struct vm_region *next = region_lookup(vm, addr);
+    struct vm_region *prev;
+
+    if ((flags & (VM_SPECIAL | VM_GROWSDOWN)) != 0) {
+        return NULL;
+    }
+    if (next != NULL) {
+        prev = vm_region_prev(next);
+    } else {
+        struct rb_node *last = rb_last(&vm->regions);
+        prev = last == NULL ? NULL : rb_entry(last, struct vm_region, node);
+    }
+    if (prev != NULL && prev->end == addr && prev->source == NULL && prev->flags == flags &&
+        prev->name == name) {
+        region_resize(prev, prev->start, addr + len);
+        return region_merge(prev);
+    }
+    if (next != NULL && next->start == addr + len && next->source == NULL && next->flags == flags &&
+        next->name == name) {
+        region_resize(next, addr, next->end);
+        return next;
+    }
+    return NULL;
+}
+
+int vm_add_region(struct vmspace *vm, uint64_t addr, uint64_t len, uint32_t flags,
+                  struct vm_source *source, uint64_t pgoff, const char *name)
+{
+    if (source == NULL && extend_neighbour(vm, addr, len, flags, name) != NULL) {
+        vm_account(vm, (int64_t)(len >> PAGE_SHIFT), flags);
+        return 0;
+    }
+    if (vm->nregions >= MAX_REGIONS) {
+        return -ENOMEM;
+    }
+    struct vm_region *region = region_alloc();
+    if (region == NULL) {
+        return -ENOMEM;
+    }
+    region->start = addr;
+    region->end = addr + len;
+    region->flags = flags;
+    region->fault_window = 0;
+    region->has_anon = false;
+    region->fault_next = 0;
+    region->source = source;
+    region->pgoff = pgoff;
+    region->name = name;
+    region_insert(vm, region);
+    vm_account(vm, (int64_t)(len >> PAGE_SHIFT), flags);
+    if (source != NULL) {
+        source->ops->get(source);
+        region_rmap_add(region);
+        (void)region_merge(region);
+    }
+    return 0;
+}
+
+static int64_t map_locked(struct vmspace *vm, uint64_t addr, uint64_t len, uint32_t flags,
+                          unsigned how, struct vm_source *source, uint64_t pgoff, const char *name)
+{
+    int err;
+
+    if ((how & (VMMAP_FIXED | VMMAP_NOREPLACE)) != 0) {
+        err = check_fixed(vm, addr, len, how);
+    } else {
+        int64_t chosen = vm_choose_address(vm, addr, len, how);
+        addr = (uint64_t)chosen;
+        err = chosen < 0 ? (int)chosen : 0;
+    }
+    if (err < 0) {
+        return err;
+    }
+    err = vm_may_grow(vm, len >> PAGE_SHIFT, flags);
+    if (err == 0 && (how & VMMAP_FIXED) != 0) {
+        err = vm_unmap_locked(vm, addr, addr + len);
+    }
+    if (err == 0) {
+        err = vm_add_region(vm, addr, len, flags, source, pgoff, name);
+    }
+    return err < 0 ? err : (int64_t)addr;
+}
+
+int64_t vmspace_map(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, uint32_t flags,
+                    unsigned how, struct vm_source *source, uint64_t pgoff, const char *name)
+{
+    if (len_bytes == 0) {
+        return -EINVAL;
+    }
+    if (len_bytes > USER_TOP) {
+        return -ENOMEM;
+    }
+    uint64_t len = ALIGN_UP(len_bytes, PAGE_SIZE);
+    if (pgoff + (len >> PAGE_SHIFT) < pgoff ||
+        pgoff + (len >> PAGE_SHIFT) > UINT64_MAX >> PAGE_SHIFT) {
+        return -EOVERFLOW;
+    }
+    rwsem_lock_write(&vm->lock);
+    int64_t result = map_locked(vm, addr, len, flags, how, source, pgoff, name);
+    rwsem_unlock_write(&vm->lock);
+    if (unlikely((how & VMMAP_POPULATE) != 0) && result >= 0) {
+        (void)vm_populate(vm, (uint64_t)result, (uint64_t)result + len);
+    }
+    return result;
+}
+
+/* ---- removing regions ---- */
+
+/* Out of the tree and freed; its pages are the caller's matter. */
+static void drop_region(struct vmspace *vm, struct vm_region *region)
+{
+    vm_account(vm, -(int64_t)region_pages(region), region->flags);
+    region_remove(vm, region);
+    if (region->source != NULL) {
+        region_rmap_remove(region);
+        region->source->ops->put(region->source);
+    }
+    region_free(region);
+}
+
+/*
+ * Exactly one region's whole, its head or its tail: the common cases, which need no new region. False: none of them.
+ */
+static bool unmap_simple(struct vmspace *vm, struct vm_region *region, uint64_t start, uint64_t end)
+{
+    if (end > region->end || start < region->start ||
+        (start > region->start && end < region->end)) {
+        return false;
+    }
+    if (start == region->start && end == region->end) {
+        drop_region(vm, region);
+        return true;
+    }
+    if (region->source != NULL) {
+        return false; /* truncation walks the file's regions: these are cut under its lock */
+    }
+    vm_account(vm, -(int64_t)((end - start) >> PAGE_SHIFT), region->flags);
+    if (start == region->start) {
+        region_resize(region, end, region->end);
+    } else {
+        region_resize(region, region->start, start);
+    }
+    return true;
+}
+
+int vm_unmap_locked(struct vmspace *vm, uint64_t start, uint64_t end)
+{
+    struct vm_region *region = region_lookup(vm, start);
+
+    if (region == NULL || region->start >= end) {
+        return 0;
+    }
+    if (!unmap_simple(vm, region, start, end)) {
+        if (vm->nregions >= MAX_REGIONS && region->start < start && region->end > end) {
+            return -ENOMEM;
+        }
+        int err = regions_split_at(vm, start, end);
+        if (err < 0) {
+            return err;
+        }
+        region = region_lookup(vm, start);
+        while (region != NULL && region->start < end) {
+            struct vm_region *next = vm_region_next(region);
+            drop_region(vm, region);
+            region = next;
+        }
+    }
+    vm_zap(vm, start, end);
+    return 0;
+}
+
+int vmspace_unmap(struct vmspace *vm, uint64_t addr, uint64_t len_bytes)
+{
+    if (!IS_ALIGNED(addr, PAGE_SIZE) || len_bytes == 0 || len_bytes > USER_TOP ||
+        addr > USER_TOP - len_bytes) {
+        return -EINVAL;
+    }
+    rwsem_lock_write(&vm->lock);
+    int err = vm_unmap_locked(vm, addr, addr + ALIGN_UP(len_bytes, PAGE_SIZE));
+    rwsem_unlock_write(&vm->lock);
+    return err;
+}
+
+/* ---- the heap ---- */
+
+#define HEAP_FLAGS (VM_READ | VM_WRITE | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC | VM_HEAP)
+
+static bool brk_grow(struct vmspace *vm, uint64_t old_end, uint64_t new_end)
+{
+    struct vm_region *above = region_lookup(vm, old_end);
+    uint64_t clearance =
+        above != NULL && (above->flags & VM_GROWSDOWN) != 0 ? STACK_GUARD_BYTES : 0;
+
+    if (above != NULL && above->start < new_end + clearance) {
+        return false;
+    }
+    if (vm_may_grow(vm, (new_end - old_end) >> PAGE_SHIFT, HEAP_FLAGS) < 0) {
+        return false;
+    }
+    return vm_add_region(vm, old_end, new_end - old_end, HEAP_FLAGS, NULL, 0, "[heap]") == 0;
+}
+
+uint64_t vmspace_brk(struct vmspace *vm, uint64_t brk)
+{
+    rwsem_lock_write(&vm->lock);
+    uint64_t old_end = ALIGN_UP(vm->brk_end, PAGE_SIZE);
+    uint64_t data = vm->data_end - vm->data_start; /* RLIMIT_DATA counts the program's data too */
+    bool ok = brk >= vm->brk_start && brk < USER_TOP &&
+              brk - vm->brk_start + data <= atomic_load_relaxed(&vm->limit_data);
+
+    if (ok) {
+        uint64_t new_end = ALIGN_UP(brk, PAGE_SIZE);
+        if (new_end > old_end) {
+            ok = brk_grow(vm, old_end, new_end);
+        } else if (new_end < old_end) {
+            ok = vm_unmap_locked(vm, new_end, old_end) == 0;
+        }
+    }
+    if (ok) {
+        vm->brk_end = brk;
+    }
+    uint64_t result = vm->brk_end;
+    rwsem_unlock_write(&vm->lock);
+    return result;
+}

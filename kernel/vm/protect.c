@@ -1,0 +1,132 @@
+/*
+ * mprotect and the flags that madvise and mlock set: cutting regions at the range's ends, changing what lies between, joining again what
+ * has become alike.
+ */
+#include "kernel/machine/mmu.h"
+#include "kernel/vm/private.h"
+
+/* The whole range is mapped without a hole. */
+bool regions_cover(struct vmspace *vm, uint64_t start, uint64_t end)
+{
+    struct vm_region *region = region_lookup(vm, start);
+
+    while (region != NULL && region->start <= start) {
+        if (region->end >= end) {
+            return true;
+        }
+        start = region->end;
+        region = vm_region_next(region);
+    }
+    return false;
+}
+
+int regions_change(struct vmspace *vm, uint64_t start, uint64_t end, uint32_t set, uint32_t clear,
+                   region_changed_fn *changed)
+{
+    struct vm_region *region = region_lookup(vm, start);
+
+    /* Often one region that becomes what it is already. */
+    if (region != NULL && region->start <= start && region->end >= end &&
+        ((region->flags & ~clear) | set) == region->flags) {
+        return 0;
+    }
+    int err = regions_split_at(vm, start, end);
+    if (err < 0) {
+        return err;
+    }
+    region = region_lookup(vm, start);
+    while (region != NULL && region->start < end) {
+        uint32_t old = region->flags;
+        uint32_t new = (old & ~clear) | set;
+        if (new != old) {
+            int64_t npages = (int64_t)region_pages(region);
+            vm_account(vm, -npages, old);
+            vm_account(vm, npages, new);
+            region->flags = new;
+            if (changed != NULL) {
+                changed(region, old);
+            }
+        }
+        /* Downwards only: what lies above is yet to be changed. */
+        region = vm_region_next(region_merge_down(region));
+    }
+    if (region != NULL) {
+        (void)region_merge_down(region);
+    }
+    return 0;
+}
+
+/* Page tables follow: rights are taken away at once, and given at once but for writing, which the next write fault gives. */
+static void rights_changed(struct vm_region *region, uint32_t old)
+{
+    struct vmspace *vm = region->vm;
+    struct mmu_flush flush;
+    unsigned now = region_mmu_flags(region, false);
+    unsigned set = now & (MMU_READ | MMU_EXEC);
+    unsigned clear = (MMU_READ | MMU_EXEC) & ~now;
+    bool loses_write = (old & ~region->flags & VM_WRITE) != 0;
+
+    if ((region->flags & VM_WRITE) !=
+        0) { /* writable memory is readable, also when it is not written yet */
+        set |= MMU_READ;
+        clear &= ~MMU_READ;
+    }
+    if (loses_write) {
+        clear |= MMU_WRITE;
+    }
+    mmu_flush_init(&flush, &vm->mmu);
+    spin_lock(&vm->table_lock);
+    (void)mmu_protect(&vm->mmu, region->start, region->end, set, clear, &flush);
+    spin_unlock(&vm->table_lock);
+    mmu_flush_finish(&flush);
+}
+
+/* mprotect(2): EACCES for what the mapping may never be, ENOMEM for holes and limits. */
+static int protect_check(struct vmspace *vm, uint64_t start, uint64_t end, uint32_t rwx)
+{
+    uint64_t grows = 0;
+
+    if (!regions_cover(vm, start, end)) {
+        return -ENOMEM;
+    }
+    for (struct vm_region *region = region_lookup(vm, start); region != NULL && region->start < end;
+         region = vm_region_next(region)) {
+        if ((rwx & ~(region->flags >> 5) & (VM_READ | VM_WRITE | VM_EXEC)) != 0) {
+            return -EACCES;
+        }
+        if ((rwx & VM_WRITE) != 0 && (region->flags & (VM_WRITE | VM_SHARED)) == 0) {
+            grows += (MIN(region->end, end) - MAX(region->start, start)) >> PAGE_SHIFT;
+        }
+    }
+    if (grows != 0 && vm->data_pages + grows > atomic_load_relaxed(&vm->limit_data) >> PAGE_SHIFT) {
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+_Static_assert(VM_MAYREAD >> 5 == VM_READ && VM_MAYWRITE >> 5 == VM_WRITE &&
+                   VM_MAYEXEC >> 5 == VM_EXEC,
+               "protect_check compares them by a shift");
+
+int vmspace_protect(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, uint32_t vm_rwx)
+{
+    const uint32_t all = VM_READ | VM_WRITE | VM_EXEC;
+
+    if (!IS_ALIGNED(addr, PAGE_SIZE)) {
+        return -EINVAL;
+    }
+    if (len_bytes == 0) {
+        return 0;
+    }
+    if (len_bytes > USER_TOP || addr > USER_TOP - len_bytes) {
+        return -ENOMEM;
+    }
+    uint64_t end = addr + ALIGN_UP(len_bytes, PAGE_SIZE);
+    rwsem_lock_write(&vm->lock);
+    int err = protect_check(vm, addr, end, vm_rwx);
+    if (err == 0) {
+        err = regions_change(vm, addr, end, vm_rwx & all, all & ~vm_rwx, rights_changed);
+    }
+    rwsem_unlock_write(&vm->lock);
+    return err;
+}

@@ -1,0 +1,220 @@
+/*
+ * mremap(2): shrinking, growing in place, moving, and the two odd forms (a second view of shared memory, and moving the pages alone).
+ */
+#include <linux/mman.h>
+
+#include "kernel/machine/mmu.h"
+#include "kernel/vm/private.h"
+
+struct remap {
+    uint64_t old_addr, old_len, new_addr, new_len; /* lengths in whole pages */
+    unsigned flags;                                /* MREMAP_* */
+};
+
+/* The region to be grown or moved, or an errno, as mremap(2) has them. */
+static int remap_check(struct vmspace *vm, const struct remap *remap, struct vm_region **ret_region)
+{
+    struct vm_region *region = region_lookup(vm, remap->old_addr);
+
+    if (region == NULL || region->start > remap->old_addr) {
+        return -EFAULT;
+    }
+    if (remap->old_len == 0 && (region->flags & VM_SHARED) == 0) {
+        return -EINVAL; /* what has no name cannot be shown twice */
+    }
+    if ((remap->flags & MREMAP_DONTUNMAP) != 0 && (region->flags & VM_SPECIAL) != 0) {
+        return -EINVAL;
+    }
+    if (remap->old_len > region->end - remap->old_addr) {
+        return -EFAULT;
+    }
+    if (remap->new_len > remap->old_len) {
+        if ((region->flags & VM_SPECIAL) != 0) {
+            return -EFAULT;
+        }
+        int err = vm_may_grow(vm, (remap->new_len - remap->old_len) >> PAGE_SHIFT, region->flags);
+        if (err < 0) {
+            return err;
+        }
+    }
+    *ret_region = region;
+    return 0;
+}
+
+/* Page table entries go over as they are. On failure they are where they were. */
+static int move_entries(struct vmspace *vm, uint64_t from, uint64_t to, uint64_t len)
+{
+    struct mmu_flush flush;
+
+    mmu_flush_init(&flush, &vm->mmu);
+    spin_lock(&vm->table_lock);
+    int err = mmu_move(&vm->mmu, from, to, len, &flush);
+    if (err < 0) {
+        (void)mmu_move(&vm->mmu, to, from, len, &flush);
+    }
+    spin_unlock(&vm->table_lock);
+    mmu_flush_finish(&flush);
+    return err;
+}
+
+static int64_t remap_move(struct vmspace *vm, struct vm_region *region, const struct remap *remap)
+{
+    bool has_anon = region->has_anon;
+    uint64_t moved = MIN(remap->old_len, remap->new_len);
+    uint64_t pgoff = region->source != NULL ? region_index(region, remap->old_addr) : 0;
+    int err = vm_add_region(vm, remap->new_addr, remap->new_len, region->flags, region->source,
+                            pgoff, region->name);
+    if (err < 0) {
+        return err;
+    }
+    struct vm_region *fresh = region_lookup(vm, remap->new_addr);
+    fresh->has_anon |= has_anon;
+    if (moved > 0) {
+        err = move_entries(vm, remap->old_addr, remap->new_addr, moved);
+        if (err < 0) {
+            (void)vm_unmap_locked(vm, remap->new_addr, remap->new_addr + remap->new_len);
+            return err;
+        }
+    }
+    if ((remap->flags & MREMAP_DONTUNMAP) == 0 && remap->old_len > 0) {
+        err = vm_unmap_locked(vm, remap->old_addr, remap->old_addr + remap->old_len);
+        if (err < 0) {
+            return err; /* no memory to cut the old region: both stay, the old one empty */
+        }
+    }
+    return (int64_t)remap->new_addr;
+}
+
+/* To an address of the caller's, or with MREMAP_DONTUNMAP to any. */
+static int64_t remap_to(struct vmspace *vm, struct remap *remap)
+{
+    struct vm_region *region;
+    bool fixed = (remap->flags & MREMAP_FIXED) != 0;
+    int err = 0;
+
+    if (fixed) {
+        if (!IS_ALIGNED(remap->new_addr, PAGE_SIZE) || remap->new_len > USER_TOP ||
+            remap->new_addr > USER_TOP - remap->new_len) {
+            return -EINVAL;
+        }
+        if (remap->new_addr < USER_MIN) {
+            return -EPERM;
+        }
+        if (remap->old_addr + remap->old_len > remap->new_addr &&
+            remap->new_addr + remap->new_len > remap->old_addr) {
+            return -EINVAL;
+        }
+        err = vm_unmap_locked(vm, remap->new_addr, remap->new_addr + remap->new_len);
+    }
+    if (err == 0 && remap->old_len > remap->new_len) {
+        err =
+            vm_unmap_locked(vm, remap->old_addr + remap->new_len, remap->old_addr + remap->old_len);
+        remap->old_len = remap->new_len;
+    }
+    if (err == 0) {
+        err = remap_check(vm, remap, &region);
+    }
+    if (err == 0 && (remap->flags & MREMAP_DONTUNMAP) != 0) {
+        err = vm_may_grow(vm, remap->old_len >> PAGE_SHIFT, region->flags);
+    }
+    if (err < 0) {
+        return err;
+    }
+    if (!fixed) {
+        int64_t chosen = vm_choose_address(vm, remap->new_addr, remap->new_len, 0);
+        if (chosen < 0) {
+            return chosen;
+        }
+        remap->new_addr = (uint64_t)chosen;
+    }
+    return remap_move(vm, region, remap);
+}
+
+/* Into the hole behind the region, when the old range reaches to its end. */
+static bool grow_in_place(struct vmspace *vm, struct vm_region *region, const struct remap *remap)
+{
+    uint64_t end = remap->old_addr + remap->new_len;
+    struct vm_region *next = vm_region_next(region);
+
+    if (remap->old_addr + remap->old_len != region->end || end > USER_TOP ||
+        end < remap->old_addr) {
+        return false;
+    }
+    if (next != NULL) {
+        uint64_t guard = (next->flags & VM_GROWSDOWN) != 0 ? STACK_GUARD_BYTES : 0;
+        if (next->start < guard || end > next->start - guard) {
+            return false;
+        }
+    }
+    vm_account(vm, (int64_t)((end - region->end) >> PAGE_SHIFT), region->flags);
+    region_extend(region, end);
+    (void)region_merge(region);
+    return true;
+}
+
+static int64_t remap_locked(struct vmspace *vm, struct remap *remap)
+{
+    struct vm_region *region;
+
+    if ((remap->flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) != 0) {
+        return remap_to(vm, remap);
+    }
+    if (remap->old_len >= remap->new_len) {
+        if (!regions_cover(vm, remap->old_addr, remap->old_addr + remap->old_len)) {
+            return -EFAULT;
+        }
+        int err = remap->old_len == remap->new_len
+                      ? 0
+                      : vm_unmap_locked(vm, remap->old_addr + remap->new_len,
+                                        remap->old_addr + remap->old_len);
+        return err < 0 ? err : (int64_t)remap->old_addr;
+    }
+    int err = remap_check(vm, remap, &region);
+    if (err < 0) {
+        return err;
+    }
+    if (grow_in_place(vm, region, remap)) {
+        return (int64_t)remap->old_addr;
+    }
+    if ((remap->flags & MREMAP_MAYMOVE) == 0) {
+        return -ENOMEM;
+    }
+    int64_t chosen = vm_choose_address(vm, 0, remap->new_len, 0);
+    if (chosen < 0) {
+        return chosen;
+    }
+    remap->new_addr = (uint64_t)chosen;
+    return remap_move(vm, region, remap);
+}
+
+int64_t vmspace_remap(struct vmspace *vm, uint64_t old_addr, uint64_t old_len, uint64_t new_len,
+                      unsigned flags, uint64_t new_addr)
+{
+    struct remap remap = {
+        .old_addr = old_addr,
+        .old_len = ALIGN_UP(old_len, PAGE_SIZE),
+        .new_addr = new_addr,
+        .new_len = ALIGN_UP(new_len, PAGE_SIZE),
+        .flags = flags,
+    };
+    const unsigned known = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
+
+    if ((flags & ~known) != 0 ||
+        ((flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) != 0 && (flags & MREMAP_MAYMOVE) == 0) ||
+        ((flags & MREMAP_DONTUNMAP) != 0 && remap.old_len != remap.new_len) ||
+        !IS_ALIGNED(old_addr, PAGE_SIZE) || remap.new_len == 0 || new_len > USER_TOP) {
+        return -EINVAL;
+    }
+    if (old_len > USER_TOP || old_addr > USER_TOP - remap.old_len) {
+        return -EINVAL;
+    }
+    rwsem_lock_write(&vm->lock);
+    int64_t result = remap_locked(vm, &remap);
+    struct vm_region *region = result >= 0 ? region_lookup(vm, (uint64_t)result) : NULL;
+    bool locked = region != NULL && (region->flags & VM_LOCKED) != 0;
+    rwsem_unlock_write(&vm->lock);
+    if (locked) {
+        (void)vm_populate(vm, (uint64_t)result, (uint64_t)result + remap.new_len);
+    }
+    return result;
+}

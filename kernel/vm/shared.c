@@ -1,0 +1,165 @@
+/*
+ * Sources of vm's own: shared anonymous memory, which is a page cache without a file, and the pages of the vDSO.
+ */
+#include "kernel/base/string.h"
+#include "kernel/core/log.h"
+#include "kernel/core/time.h"
+#include "kernel/machine/cpu.h"
+#include "kernel/mm/frame.h"
+#include "kernel/mm/kmalloc.h"
+#include "kernel/vm/private.h"
+
+/* ---- shared anonymous memory ---- */
+
+struct shared_memory {
+    struct vm_source source;
+    struct pagecache cache;
+    struct refcount refs;
+    uint64_t ino; /* [I] */
+};
+
+static uint64_t last_ino; /* [a] */
+
+static struct shared_memory *shared_of(struct vm_source *source)
+{
+    return container_of(source, struct shared_memory, source);
+}
+
+static void shared_get(struct vm_source *source)
+{
+    refcount_get(&shared_of(source)->refs);
+}
+
+static void shared_put(struct vm_source *source)
+{
+    struct shared_memory *shared = shared_of(source);
+
+    if (refcount_put(&shared->refs)) {
+        pagecache_fini(&shared->cache);
+        kfree(shared);
+    }
+}
+
+static void shared_describe(struct vm_source *source, uint64_t *ret_dev, uint64_t *ret_ino,
+                            char *path, size_t size)
+{
+    *ret_dev = 1; /* 00:01, as Linux' internal mount */
+    *ret_ino = shared_of(source)->ino;
+    (void)str_copy(path, "/dev/zero (deleted)", size);
+}
+
+static const struct vm_source_ops shared_ops = {
+    .get = shared_get, .put = shared_put, .describe = shared_describe};
+
+int vm_source_create_shared(uint64_t npages, struct vm_source **ret_source)
+{
+    struct shared_memory *shared = kmalloc(sizeof(*shared));
+
+    if (shared == NULL) {
+        return -ENOMEM;
+    }
+    pagecache_init(&shared->cache, NULL, shared);
+    shared->cache.size_bytes = npages << PAGE_SHIFT;
+    shared->source.ops = &shared_ops;
+    shared->source.cache = &shared->cache;
+    refcount_init(&shared->refs, 1);
+    shared->ino = atomic_fetch_add_relaxed(&last_ino, 1) + 1;
+    *ret_source = &shared->source;
+    return 0;
+}
+
+/* ---- the vDSO: page 0 is the data, the image follows ---- */
+
+#define VDSO_MAX_PAGES 8
+
+static paddr_t vdso_pages[VDSO_MAX_PAGES]; /* [I] */
+static unsigned vdso_npages;               /* [I] 0: there is none */
+
+static void static_get(struct vm_source *source)
+{
+    (void)source;
+}
+
+static int vdso_map_page(struct vm_source *source, uint64_t index, paddr_t *ret_pa,
+                         unsigned *ret_flags)
+{
+    (void)source;
+    if (index >= vdso_npages) {
+        return -EIO;
+    }
+    *ret_pa = vdso_pages[index];
+    *ret_flags = 0;
+    return 0;
+}
+
+static void vdso_describe(struct vm_source *source, uint64_t *ret_dev, uint64_t *ret_ino,
+                          char *path, size_t size)
+{
+    (void)source;
+    *ret_dev = 0;
+    *ret_ino = 0;
+    (void)str_copy(path, "", size);
+}
+
+static const struct vm_source_ops vdso_ops = {
+    .get = static_get, .put = static_get, .map_page = vdso_map_page, .describe = vdso_describe};
+static struct vm_source vdso_source = {.ops = &vdso_ops};
+
+void vdso_init(void)
+{
+    size_t size;
+    const uint8_t *image = vdso_image(&size);
+    unsigned n = (unsigned)DIV_ROUND_UP(size, PAGE_SIZE);
+    unsigned flags;
+
+    if (n + 1 > VDSO_MAX_PAGES ||
+        !mmu_query(&mmu_kernel, (vaddr_t)vdso_data(), &vdso_pages[0], &flags)) {
+        log_warn("vm: no vDSO: %zu bytes of image", size);
+        return;
+    }
+    for (unsigned i = 0; i < n; i++) {
+        struct page *page = frame_alloc(0, FRAME_ZERO, PAGE_KERNEL);
+        if (page == NULL) {
+            return;
+        }
+        memcpy(page_to_virt(page), image + i * PAGE_SIZE,
+               MIN(size - i * PAGE_SIZE, (size_t)PAGE_SIZE));
+        vdso_pages[i + 1] = page_to_phys(page);
+    }
+    vdso_npages = n + 1;
+}
+
+int vmspace_map_vdso(struct vmspace *vm, uint64_t *ret_base)
+{
+    const uint32_t flags = VM_READ | VM_MAYREAD | VM_SPECIAL | VM_DONTDUMP;
+    uint64_t len = vdso_npages * PAGE_SIZE;
+
+    if (vdso_npages == 0) {
+        return -ENOENT;
+    }
+    rwsem_lock_write(&vm->lock);
+    /* Above the stack where there is room, so that it does not cut mappings in two. */
+    uint64_t base = regions_find_gap(vm, len, vm->stack_top, USER_TOP);
+    int err = 0;
+    if (base == 0) {
+        int64_t chosen = vm_choose_address(vm, 0, len, 0);
+        err = chosen < 0 ? (int)chosen : 0;
+        base = (uint64_t)chosen;
+    }
+    if (err == 0) {
+        err = vm_add_region(vm, base, PAGE_SIZE, flags, &vdso_source, 0, "[vvar]");
+    }
+    if (err == 0) {
+        err = vm_add_region(vm, base + PAGE_SIZE, len - PAGE_SIZE, flags | VM_EXEC | VM_MAYEXEC,
+                            &vdso_source, 1, "[vdso]");
+        if (err < 0) {
+            (void)vm_unmap_locked(vm, base, base + PAGE_SIZE);
+        }
+    }
+    rwsem_unlock_write(&vm->lock);
+    if (err == 0) {
+        vm->vdso_base = base + PAGE_SIZE;
+        *ret_base = vm->vdso_base;
+    }
+    return err;
+}

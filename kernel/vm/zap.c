@@ -1,0 +1,139 @@
+/*
+ * Taking pages out of page tables and letting them go.
+ *
+ * A page may only be freed once no CPU can reach it through a stale translation, so pages are gathered in a batch, the range is flushed,
+ * and the batch is put. In a space that nobody runs in any more there is nothing to flush: pages go as they come.
+ */
+#include "kernel/machine/mmu.h"
+#include "kernel/mm/frame.h"
+#include "kernel/vm/private.h"
+
+#define BATCH 128u
+
+struct zap {
+    struct vmspace *vm;
+    bool at_once; /* nobody runs in the space */
+    unsigned n;
+    int64_t anon, shared, file;
+    struct page *pages[BATCH];
+};
+
+static bool zap_leaf(void *arg, vaddr_t va, paddr_t pa, unsigned old_flags)
+{
+    struct zap *zap = arg;
+
+    (void)va;
+    if (unlikely((old_flags & MMU_SPECIAL) != 0)) {
+        return true;
+    }
+    struct page *page = phys_to_page(pa);
+    if (page->kind == PAGE_ANON) {
+        zap->anon++;
+    } else if (page->kind == PAGE_SHARED) {
+        zap->shared++;
+    } else {
+        zap->file++;
+    }
+    zap->pages[zap->n++] = page;
+    if (likely(zap->n < BATCH)) {
+        return true;
+    }
+    if (zap->at_once) {
+        pages_put(zap->pages, BATCH);
+        zap->n = 0;
+        return true;
+    }
+    return false;
+}
+
+/* Take what was counted so far out of the space's figures. */
+static void zap_settle(struct zap *zap)
+{
+    struct vmspace *vm = zap->vm;
+
+    if (zap->anon != 0) {
+        vm_rss_add(&vm->rss_anon, -zap->anon);
+    }
+    if (zap->file != 0) {
+        vm_rss_add(&vm->rss_file, -zap->file);
+    }
+    if (zap->shared != 0) {
+        vm_rss_add(&vm->rss_shared, -zap->shared);
+    }
+    vm_count(mapped, -(zap->file + zap->shared));
+    zap->anon = zap->file = zap->shared = 0;
+}
+
+static void zap_range(struct zap *zap, uint64_t start, uint64_t end)
+{
+    struct vmspace *vm = zap->vm;
+    struct mmu_flush flush;
+    int err;
+
+    do {
+        mmu_flush_init(&flush, &vm->mmu);
+        spin_lock(&vm->table_lock);
+        err = mmu_unmap(&vm->mmu, start, end, &flush, zap_leaf, zap);
+        spin_unlock(&vm->table_lock);
+        mmu_flush_finish(&flush);
+        pages_put(zap->pages, zap->n);
+        zap->n = 0;
+    } while (err == -EAGAIN);
+    zap_settle(zap);
+}
+
+void vm_zap(struct vmspace *vm, uint64_t start, uint64_t end)
+{
+    struct zap zap;
+
+    zap.vm = vm;
+    zap.at_once = false;
+    zap.n = 0;
+    zap.anon = zap.file = zap.shared = 0;
+    vm_note_peak(vm);
+    zap_range(&zap, start, end);
+}
+
+void vm_zap_all(struct vmspace *vm)
+{
+    struct zap zap;
+
+    zap.vm = vm;
+    zap.at_once = true;
+    zap.n = 0;
+    zap.anon = zap.file = zap.shared = 0;
+    zap_range(&zap, 0, USER_TOP);
+}
+
+/* Only the file's own pages: private copies are looked over, page by page. */
+static void zap_file_pages(struct vm_region *region, uint64_t start, uint64_t end)
+{
+    struct vmspace *vm = region->vm;
+
+    for (uint64_t va = start; va < end; va += PAGE_SIZE) {
+        paddr_t pa;
+        unsigned flags;
+        if (mmu_query(&vm->mmu, va, &pa, &flags) &&
+            ((flags & MMU_SPECIAL) != 0 || phys_to_page(pa)->kind != PAGE_ANON)) {
+            vm_zap(vm, va, va + PAGE_SIZE);
+        }
+    }
+}
+
+void vm_zap_file_range(struct vm_region *region, uint64_t first, uint64_t last, bool even_private)
+{
+    uint64_t region_last = region->pgoff + region_pages(region) - 1;
+
+    if (last < region->pgoff || first > region_last) {
+        return;
+    }
+    first = MAX(first, region->pgoff);
+    last = MIN(last, region_last);
+    uint64_t start = region->start + ((first - region->pgoff) << PAGE_SHIFT);
+    uint64_t end = region->start + ((last - region->pgoff + 1) << PAGE_SHIFT);
+    if (even_private || !region->has_anon) {
+        vm_zap(region->vm, start, end);
+    } else {
+        zap_file_pages(region, start, end);
+    }
+}
