@@ -1,0 +1,217 @@
+/* Signal queues (kernel/proc/signal.h), on a process that nobody runs. */
+#define TEST_SUITE "proc"
+#include "kernel/proc/signal.h"
+
+#include "hal/host/host.h"
+#include "kernel/mm/slab.h"
+#include "kernel/proc/internal.h"
+#include "test/unit/test.h"
+
+static struct thread thread;
+
+static struct process *setup(void)
+{
+    static struct process *process;
+    static struct pid pid = {.nr = 7, .refs = {.value = 1}};
+
+    host_sched_init();
+    if (process == NULL) {
+        process_init();
+        process = process_alloc();
+        process->pid = &pid;
+        process->leader = &thread;
+        process->user = user_get(&user_root);
+    }
+    signal_pending_flush(&process->shared);
+    signal_pending_flush(&process->private);
+    process->actions = signal_actions_copy(&signal_actions_default);
+    process->limits[RLIMIT_SIGPENDING].rlim_cur = 4;
+    process->stopped = process->continued = false;
+    process->unkillable = process->group_exiting = false;
+    thread.process = process;
+    thread.refs.value = 1;
+    thread.work = 0;
+    thread.sig_blocked = thread.sig_waited = 0;
+    return process;
+}
+
+static int send(struct process *process, int signo, int code, int value)
+{
+    siginfo_t info;
+
+    memset(&info, 0, sizeof(info));
+    info.si_signo = signo;
+    info.si_code = code;
+    info.si_value.sival_int = value;
+    return signal_send_process(process, &info);
+}
+
+/* The next signal outside `blocked` and its value; 0: none. */
+static int take(struct process *process, uint64_t blocked, int *ret_value)
+{
+    struct signal_queued *queued = NULL;
+    siginfo_t info;
+    int signo = signal_dequeue_locked(process, blocked, &queued);
+
+    if (signo != 0) {
+        signal_take_info(signo, queued, &info);
+        *ret_value = info.si_value.sival_int;
+    }
+    return signo;
+}
+
+TEST(signal, a_plain_signal_is_pending_once)
+{
+    struct process *process = setup();
+    int value;
+
+    EXPECT_EQ(send(process, SIGUSR1, SI_QUEUE, 1), 0);
+    EXPECT_EQ(send(process, SIGUSR1, SI_QUEUE, 2), 0);
+    EXPECT(thread_signal_pending(&thread));
+    EXPECT_EQ(take(process, 0, &value), SIGUSR1);
+    EXPECT_EQ(value, 1);
+    EXPECT_EQ(take(process, 0, &value), 0);
+}
+
+TEST(signal, realtime_signals_queue_in_order_up_to_the_limit)
+{
+    struct process *process = setup();
+    uint32_t before = user_root.nsigpending;
+    int value;
+
+    process->limits[RLIMIT_SIGPENDING].rlim_cur = before + 3;
+    for (int i = 0; i < 3; i++) {
+        EXPECT_EQ(send(process, SIGRTMIN + 2, SI_QUEUE, i), 0);
+    }
+    EXPECT_EQ(send(process, SIGRTMIN + 2, SI_QUEUE, 9), -EAGAIN);
+    EXPECT_EQ(send(process, SIGTERM, SI_USER, 0), 0); /* kill(2) always arrives */
+    EXPECT_EQ(take(process, 0, &value), SIGTERM);
+    for (int i = 0; i < 3; i++) {
+        EXPECT_EQ(take(process, 0, &value), SIGRTMIN + 2);
+        EXPECT_EQ(value, i);
+    }
+    EXPECT_EQ(take(process, 0, &value), 0);
+    EXPECT_EQ(user_root.nsigpending, before);
+}
+
+TEST(signal, blocked_signals_wait_and_the_lowest_number_comes_first)
+{
+    struct process *process = setup();
+    int value;
+
+    thread.sig_blocked = SIGMASK(SIGTERM);
+    EXPECT_EQ(send(process, SIGTERM, SI_USER, 0), 0);
+    EXPECT(!thread_signal_pending(&thread));
+    EXPECT_EQ(send(process, SIGUSR2, SI_USER, 0), 0);
+    EXPECT_EQ(send(process, SIGHUP, SI_USER, 0), 0);
+    EXPECT_EQ(take(process, thread.sig_blocked, &value), SIGHUP);
+    EXPECT_EQ(take(process, thread.sig_blocked, &value), SIGUSR2);
+    EXPECT_EQ(take(process, thread.sig_blocked, &value), 0);
+    EXPECT_EQ(take(process, 0, &value), SIGTERM);
+}
+
+TEST(signal, ignored_signals_vanish_unless_they_are_blocked)
+{
+    struct process *process = setup();
+
+    EXPECT_EQ(send(process, SIGCHLD, SI_USER, 0), 0); /* ignored by default */
+    process->actions->action[SIGTERM - 1].handler = ACTION_IGNORE;
+    EXPECT_EQ(send(process, SIGTERM, SI_USER, 0), 0);
+    EXPECT_EQ(process->shared.set, 0);
+    thread.sig_blocked = SIGMASK(SIGTERM);
+    EXPECT_EQ(send(process, SIGTERM, SI_USER, 0), 0);
+    EXPECT_EQ(process->shared.set, SIGMASK(SIGTERM));
+}
+
+TEST(signal, stop_signals_and_sigcont_cancel_each_other)
+{
+    struct process *process = setup();
+
+    EXPECT_EQ(send(process, SIGTSTP, SI_USER, 0), 0);
+    EXPECT_EQ(send(process, SIGSTOP, SI_USER, 0), 0);
+    EXPECT_EQ(process->shared.set, SIGMASK(SIGTSTP) | SIGMASK(SIGSTOP));
+    thread.sig_blocked = SIGMASK(SIGCONT);
+    EXPECT_EQ(send(process, SIGCONT, SI_USER, 0), 0);
+    EXPECT_EQ(process->shared.set, SIGMASK(SIGCONT));
+    EXPECT_EQ(send(process, SIGTTIN, SI_USER, 0), 0);
+    EXPECT_EQ(process->shared.set, SIGMASK(SIGTTIN));
+}
+
+TEST(signal, sigcont_ends_a_stop_even_when_it_is_ignored)
+{
+    struct process *process = setup();
+
+    process->stopped = true;
+    process->actions->action[SIGCONT - 1].handler = ACTION_IGNORE;
+    EXPECT_EQ(send(process, SIGCONT, SI_USER, 0), 0);
+    EXPECT(!process->stopped);
+    EXPECT(process->continued);
+    EXPECT_EQ(process->shared.set, 0);
+}
+
+TEST(signal, process_one_hears_only_what_it_has_a_handler_for)
+{
+    struct process *process = setup();
+
+    process->unkillable = true;
+    EXPECT_EQ(send(process, SIGTERM, SI_USER, 0), 0);
+    EXPECT_EQ(send(process, SIGKILL, SI_USER, 0), 0);
+    EXPECT_EQ(send(process, SIGINT, SI_KERNEL, 0), 0);
+    EXPECT_EQ(process->shared.set, 0);
+    process->actions->action[SIGTERM - 1].handler = 0x1000;
+    EXPECT_EQ(send(process, SIGTERM, SI_USER, 0), 0);
+    EXPECT_EQ(process->shared.set, SIGMASK(SIGTERM));
+}
+
+TEST(signal, faults_of_the_thread_itself_come_before_others)
+{
+    struct process *process = setup();
+    siginfo_t info;
+    int value;
+
+    siginfo_kernel(&info, SIGHUP);
+    EXPECT_EQ(signal_send_thread(&thread, &info), 0);
+    siginfo_kernel(&info, SIGSEGV);
+    EXPECT_EQ(signal_send_thread(&thread, &info), 0);
+    EXPECT_EQ(send(process, SIGHUP, SI_USER, 0), 0);
+    EXPECT_EQ(take(process, 0, &value), SIGSEGV);
+    EXPECT_EQ(take(process, 0, &value), SIGHUP);
+    EXPECT_EQ(take(process, 0, &value), SIGHUP);
+    EXPECT_EQ(take(process, 0, &value), 0);
+}
+
+TEST(signal, a_table_is_copied_when_its_sharer_changes_it)
+{
+    struct process *process = setup();
+    struct signal_actions *table = signal_actions_copy(&signal_actions_default), *before;
+
+    before = signal_actions_get(table);
+    process->actions = table;
+    table->action[SIGUSR1 - 1].handler = 0x1234;
+    EXPECT(signal_action_reset_locked(process, SIGUSR1));
+    EXPECT(process->actions != before);
+    EXPECT_EQ(before->action[SIGUSR1 - 1].handler, 0x1234);
+    EXPECT_EQ(process->actions->action[SIGUSR1 - 1].handler, ACTION_DEFAULT);
+    signal_actions_put(before);
+    before = process->actions;
+    EXPECT(signal_action_reset_locked(process, SIGUSR2));
+    EXPECT_PTR_EQ(process->actions, before);
+}
+
+TEST(signal, exec_keeps_what_is_ignored_and_forgets_handlers)
+{
+    struct process *process = setup();
+    struct signal_actions *after;
+
+    EXPECT_EQ(signal_prepare_exec(process, &after), 0);
+    EXPECT(after == NULL); /* nothing to change */
+    process->actions->action[SIGINT - 1].handler = 0x1000;
+    process->actions->action[SIGINT - 1].flags = SA_RESTART;
+    process->actions->action[SIGQUIT - 1].handler = ACTION_IGNORE;
+    EXPECT_EQ(signal_prepare_exec(process, &after), 0);
+    EXPECT(after != NULL);
+    EXPECT_EQ(after->action[SIGINT - 1].handler, ACTION_DEFAULT);
+    EXPECT_EQ(after->action[SIGINT - 1].flags, 0);
+    EXPECT_EQ(after->action[SIGQUIT - 1].handler, ACTION_IGNORE);
+    signal_actions_put(after);
+}
