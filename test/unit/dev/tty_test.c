@@ -141,13 +141,18 @@ static ktime_t done_at;
 
 static void setup_threads(void)
 {
+    static bool workers;
+
     host_sched_init();
     preempt_disable();
     host_clock_set_manual(ktime_now() + NS_PER_S);
     irq_disable();
     machine_timer_interrupt();
     irq_enable();
-    work_threads_start();
+    if (!workers) {
+        work_threads_start();
+        workers = true;
+    }
     jobctl = &jobs;
     current_group = &group_a;
     current_tty = NULL;
