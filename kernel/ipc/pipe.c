@@ -1,5 +1,5 @@
 /*
- * Pipes and FIFOs (pipe(7), fifo(7), POSIX.1-2017 read, write, open).
+ * Pipes (pipe(7), POSIX.1-2017 read and write); fifo.c gives them names.
  *
  * A pipe is a ring of slots, each a page with a range of bytes in it. A write fills pages of its own, and adds to the last one when
  * everything that does not fill a page fits there; so what is at most PIPE_BUF bytes long goes into one slot, whole or not at all.
@@ -20,36 +20,13 @@
 #include "kernel/base/printf.h"
 #include "kernel/base/string.h"
 #include "kernel/core/panic.h"
+#include "kernel/ipc/pipe_private.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/slab.h"
 
-#define PIPE_SLOTS (PIPE_DEFAULT_BYTES / PAGE_SIZE)
 #define PIPE_MAX_BYTES                                                                             \
     (1u << 20) /* proc(5), /proc/sys/fs/pipe-max-size: beyond it CAP_SYS_RESOURCE */
-#define PIPE_SPARES 2
-
-struct pipe_slot {
-    struct page *page;
-    uint32_t offset, len;
-    bool packet; /* O_DIRECT: a read takes all of it or drops the rest */
-};
-
-struct pipe {
-    struct mutex lock;
-    struct wait_queue read_wait;  /* bytes came, or the last writer went */
-    struct wait_queue write_wait; /* room came, or the last reader went */
-    struct wait_queue open_wait;  /* FIFOs: the other side opened */
-    struct pipe_slot *slots;      /* [lock] inline_slots or kmalloc'd */
-    uint32_t mask;                /* [lock] slots - 1 */
-    uint32_t head, tail;          /* [lock] free-running: next slot to fill, oldest filled one */
-    uint32_t readers, writers;    /* [lock] open ends */
-    uint32_t reads_opened, writes_opened; /* [lock] openings ever, for the rendezvous of FIFOs */
-    uint32_t files;   /* [inode->attr_lock] open files; the last one frees the pipe */
-    uint32_t nspares; /* [lock] */
-    struct page *spares[PIPE_SPARES]; /* [lock] drained pages, for the next writes */
-    struct pipe_slot inline_slots[PIPE_SLOTS];
-};
 
 static struct slab_cache *pipe_slab __ro_after_init;
 
@@ -63,7 +40,7 @@ static void pipe_construct(void *object)
     wait_queue_init(&pipe->open_wait);
 }
 
-static struct pipe *pipe_alloc(void)
+struct pipe *pipe_alloc(void)
 {
     struct pipe *pipe = slab_alloc(pipe_slab, 0);
 
@@ -94,7 +71,7 @@ static inline bool pipe_full(const struct pipe *pipe)
     return READ_ONCE(pipe->head) - READ_ONCE(pipe->tail) > READ_ONCE(pipe->mask);
 }
 
-static void pipe_free(struct pipe *pipe)
+void pipe_free(struct pipe *pipe)
 {
     while (pipe->tail != pipe->head) {
         page_put(pipe_slot(pipe, pipe->tail++)->page);
@@ -170,7 +147,7 @@ static int pipe_wait_readable(struct pipe *pipe)
     return err;
 }
 
-static ssize_t pipe_read(struct file *file, struct iov_iter *to, loff_t *pos)
+ssize_t pipe_read(struct file *file, struct iov_iter *to, loff_t *pos)
 {
     struct pipe *pipe = file->private;
     ssize_t done = 0;
@@ -318,7 +295,7 @@ static ssize_t pipe_write_locked(struct file *file, struct pipe *pipe, struct io
     return done > 0 ? done : got;
 }
 
-static ssize_t pipe_write(struct file *file, struct iov_iter *from, loff_t *pos)
+ssize_t pipe_write(struct file *file, struct iov_iter *from, loff_t *pos)
 {
     struct pipe *pipe = file->private;
     struct pipe_wakes wakes = {0};
@@ -345,7 +322,7 @@ static ssize_t pipe_write(struct file *file, struct iov_iter *from, loff_t *pos)
 
 /* ---- the rest ---- */
 
-static uint32_t pipe_poll(struct file *file, struct poll_table *table)
+uint32_t pipe_poll(struct file *file, struct poll_table *table)
 {
     struct pipe *pipe = file->private;
     uint32_t mask = 0;
@@ -372,7 +349,7 @@ static uint32_t pipe_poll(struct file *file, struct poll_table *table)
     return mask;
 }
 
-static int64_t pipe_ioctl(struct file *file, unsigned cmd, uint64_t arg)
+int64_t pipe_ioctl(struct file *file, unsigned cmd, uint64_t arg)
 {
     struct pipe *pipe = file->private;
     int bytes = 0;
@@ -395,8 +372,7 @@ static void pipe_wake_all(struct pipe *pipe)
     wait_wake_all(&pipe->write_wait, POLLOUT | POLLWRNORM | POLLHUP | POLLERR);
 }
 
-/* An end goes. The last file takes the pipe along. */
-static void pipe_close_end(struct inode *inode, struct pipe *pipe, unsigned mode)
+void pipe_close_end(struct inode *inode, struct pipe *pipe, unsigned mode)
 {
     mutex_lock(&pipe->lock);
     pipe->readers -= (mode & FMODE_READ) != 0 ? 1 : 0;
@@ -417,7 +393,7 @@ static void pipe_close_end(struct inode *inode, struct pipe *pipe, unsigned mode
     }
 }
 
-static void pipe_release(struct file *file)
+void pipe_release(struct file *file)
 {
     pipe_close_end(file->inode, file->private, file->mode);
 }
@@ -474,7 +450,7 @@ int64_t pipe_set_size(struct file *file, uint64_t size_bytes)
     return pipe_resize(file->private, (uint32_t)slots);
 }
 
-static int64_t pipe_fcntl(struct file *file, unsigned cmd, uint64_t arg)
+int64_t pipe_fcntl(struct file *file, unsigned cmd, uint64_t arg)
 {
     switch (cmd) {
     case F_GETPIPE_SZ:
@@ -541,99 +517,6 @@ free_both:
     inode_put(inode);
     return err;
 }
-
-/* ---- FIFOs ---- */
-
-/* The pipe behind a FIFO, counted for one more file; made by the first. NULL: no memory. */
-static struct pipe *fifo_attach(struct inode *inode)
-{
-    struct pipe *fresh = pipe_alloc();
-
-    spin_lock(&inode->attr_lock);
-    struct pipe *pipe = inode->private;
-    if (pipe != NULL) {
-        pipe->files++;
-    } else if (fresh != NULL) {
-        pipe = inode->private = fresh;
-        fresh = NULL;
-    }
-    spin_unlock(&inode->attr_lock);
-    if (fresh != NULL) {
-        pipe_free(fresh);
-    }
-    return pipe;
-}
-
-/* open(2) waits for the other side, unless it was asked not to, or opens both. Counts are made already. */
-static int fifo_rendezvous(struct file *file, struct pipe *pipe, uint32_t seen_reads,
-                           uint32_t seen_writes)
-{
-    wait_wake_all(&pipe->open_wait, 0);
-    switch (file->mode & (FMODE_READ | FMODE_WRITE)) {
-    case FMODE_READ:
-        if (READ_ONCE(pipe->writers) != 0) {
-            return 0;
-        }
-        if ((file->flags & O_NONBLOCK) != 0) {
-            file->pos = (loff_t)seen_writes; /* pipe_poll: no hang-up before a writer came */
-            return 0;
-        }
-        return wait_event_interruptible(&pipe->open_wait,
-                                        READ_ONCE(pipe->writes_opened) != seen_writes);
-    case FMODE_WRITE:
-        if (READ_ONCE(pipe->readers) != 0) {
-            return 0;
-        }
-        return wait_event_interruptible(&pipe->open_wait,
-                                        READ_ONCE(pipe->reads_opened) != seen_reads);
-    default:
-        return 0;
-    }
-}
-
-static int fifo_open(struct inode *inode, struct file *file)
-{
-    unsigned mode = file->mode & (FMODE_READ | FMODE_WRITE);
-
-    if (mode == 0) {
-        return -EINVAL;
-    }
-    struct pipe *pipe = fifo_attach(inode);
-    if (pipe == NULL) {
-        return -ENOMEM;
-    }
-    file->private = pipe;
-    file->pos = -1; /* no count of openings: see pipe_poll */
-    mutex_lock(&pipe->lock);
-    if (mode == FMODE_WRITE && (file->flags & O_NONBLOCK) != 0 && pipe->readers == 0) {
-        mutex_unlock(&pipe->lock);
-        pipe_close_end(inode, pipe, 0);
-        return -ENXIO;
-    }
-    uint32_t seen_reads = pipe->reads_opened, seen_writes = pipe->writes_opened;
-    if ((mode & FMODE_READ) != 0) {
-        pipe->readers++;
-        pipe->reads_opened++;
-    }
-    if ((mode & FMODE_WRITE) != 0) {
-        pipe->writers++;
-        pipe->writes_opened++;
-    }
-    mutex_unlock(&pipe->lock);
-    int err = fifo_rendezvous(file, pipe, seen_reads, seen_writes);
-    if (err < 0) {
-        pipe_close_end(inode, pipe, mode);
-    }
-    return err;
-}
-
-const struct file_ops fifo_fops = {.open = fifo_open,
-                                   .release = pipe_release,
-                                   .read = pipe_read,
-                                   .write = pipe_write,
-                                   .poll = pipe_poll,
-                                   .ioctl = pipe_ioctl,
-                                   .fcntl = pipe_fcntl};
 
 void pipes_init(void)
 {

@@ -2,7 +2,7 @@
  * The dentry cache: a hash of (parent, name), an LRU of what is hashed, and the tree of parents and children.
  *
  * A dentry's count starts at 1 for its maker. Hashing sets DENTRY_CACHED in the count, so that the last put leaves the dentry where
- * it is; dentry_find() brings it back under the bucket lock. The LRU's hand (dentry_shrink) pins a dentry whose count is exactly
+ * it is; dentry_find() brings it back under the bucket lock. The LRU's hand (dentry_reclaim.c) pins a dentry whose count is exactly
  * DENTRY_CACHED, and under the bucket lock, if it is still alone, unhashes it: then its own put frees the dentry, which drops
  * the parent in turn. Unhashing is always done by somebody who holds a reference, so whoever brings a count without the bit to
  * zero is the last one, and nobody can find the dentry any more.
@@ -19,6 +19,7 @@
 #include "kernel/mm/frame.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/slab.h"
+#include "kernel/vfs/dentry_cache.h"
 #include "kernel/vfs/name.h"
 
 struct dentry_bucket {
@@ -26,17 +27,15 @@ struct dentry_bucket {
     struct dentry *head; /* [lock] */
 };
 
-#define SHRINK_BATCH 16
-
 uint64_t name_hash_seed __ro_after_init;
 static struct slab_cache *dentry_slab __ro_after_init;
 static struct dentry_bucket *buckets __ro_after_init;
 static unsigned bucket_shift __ro_after_init;
 static uint64_t dentry_limit __ro_after_init;
 static uint64_t ndentries; /* [a] */
-static struct spinlock tree_lock = SPINLOCK_INIT("dentry tree");
-static struct spinlock lru_lock = SPINLOCK_INIT("dentry lru");
-static struct list_node lru = LIST_INIT(lru); /* [lru_lock] oldest first */
+struct spinlock dentry_tree_spin = SPINLOCK_INIT("dentry tree");
+struct spinlock dentry_lru_lock = SPINLOCK_INIT("dentry lru");
+struct list_node dentry_lru = LIST_INIT(dentry_lru); /* [dentry_lru_lock] oldest first */
 
 uint64_t name_load_slow(const char *text)
 {
@@ -62,12 +61,12 @@ uint32_t name_hash(const char *text, unsigned len)
 
 void dentry_tree_lock(void)
 {
-    spin_lock(&tree_lock);
+    spin_lock(&dentry_tree_spin);
 }
 
 void dentry_tree_unlock(void)
 {
-    spin_unlock(&tree_lock);
+    spin_unlock(&dentry_tree_spin);
 }
 
 static inline struct dentry_bucket *bucket_of(const struct dentry *parent, uint32_t hash)
@@ -148,19 +147,6 @@ void dentry_release(struct dentry *dentry)
         }
         dentry = parent;
     }
-}
-
-/* A reference to a dentry found by a list, which may be on its way out: false then. */
-static bool dentry_try_get(struct dentry *dentry)
-{
-    uint32_t old = atomic_load_relaxed(&dentry->refs);
-
-    do {
-        if (old == 0) {
-            return false;
-        }
-    } while (!atomic_cas(&dentry->refs, &old, old + 1));
-    return true;
 }
 
 static void dentry_set_inode(struct dentry *dentry, struct inode *inode)
@@ -249,9 +235,9 @@ static struct dentry *dentry_hash(struct dentry *dentry)
         bucket->head = dentry;
         (void)atomic_fetch_and(&dentry->flags, (uint16_t)~DENTRY_UNHASHED);
         (void)atomic_fetch_or(&dentry->refs, DENTRY_CACHED);
-        spin_lock(&lru_lock);
-        list_push_back(&lru, &dentry->lru);
-        spin_unlock(&lru_lock);
+        spin_lock(&dentry_lru_lock);
+        list_push_back(&dentry_lru, &dentry->lru);
+        spin_unlock(&dentry_lru_lock);
     }
     spin_unlock(&bucket->lock);
     return other;
@@ -268,13 +254,12 @@ static void bucket_remove(struct dentry_bucket *bucket, struct dentry *dentry)
     dentry->hash_next = NULL;
     (void)atomic_fetch_or(&dentry->flags, (uint16_t)DENTRY_UNHASHED);
     (void)atomic_fetch_and(&dentry->refs, ~DENTRY_CACHED);
-    spin_lock(&lru_lock);
+    spin_lock(&dentry_lru_lock);
     list_remove(&dentry->lru);
-    spin_unlock(&lru_lock);
+    spin_unlock(&dentry_lru_lock);
 }
 
-/* Unhash; with `only_alone` not if anybody but the caller holds a reference. */
-static bool dentry_unhash_if(struct dentry *dentry, bool only_alone)
+bool dentry_unhash_if(struct dentry *dentry, bool only_alone)
 {
     struct dentry_bucket *bucket = bucket_of(dentry->parent, dentry->hash);
 
@@ -293,9 +278,9 @@ void dentry_unhash(struct dentry *dentry)
 {
     /* A rename may move it to another bucket between the two look-ups of its place. */
     while ((atomic_load_relaxed(&dentry->refs) & DENTRY_CACHED) != 0) {
-        spin_lock(&tree_lock);
+        spin_lock(&dentry_tree_spin);
         (void)dentry_unhash_if(dentry, false);
-        spin_unlock(&tree_lock);
+        spin_unlock(&dentry_tree_spin);
     }
 }
 
@@ -362,7 +347,7 @@ int dentry_lookup_name(struct dentry *parent, const struct name *name, bool lock
         return -ENOTDIR;
     }
     if (atomic_load_relaxed(&ndentries) > dentry_limit) {
-        (void)dentry_shrink(SHRINK_BATCH);
+        (void)dentry_shrink(DENTRY_SHRINK_BATCH);
     }
     if (!locked) {
         rwsem_lock_read(&dir->lock);
@@ -424,7 +409,7 @@ void dentry_delete(struct dentry *dentry)
     inode_put(inode);
 }
 
-/* Exchange names (text, length, hash) of two dentries. tree_lock held, both unhashed. */
+/* Exchange names (text, length, hash) of two dentries. the tree is locked, both unhashed. */
 static void dentry_swap_names(struct dentry *a, struct dentry *b)
 {
     char text[DNAME_INLINE];
@@ -445,7 +430,7 @@ static void dentry_swap_names(struct dentry *a, struct dentry *b)
     b->hash = hash;
 }
 
-/* Exchange the places of two dentries in the tree. tree_lock held, both unhashed. */
+/* Exchange the places of two dentries in the tree. the tree is locked, both unhashed. */
 static void dentry_change_places(struct dentry *a, struct dentry *b)
 {
     struct dentry *a_parent = a->parent;
@@ -471,25 +456,25 @@ static void dentry_change_places(struct dentry *a, struct dentry *b)
 
 void dentry_move(struct dentry *dentry, struct dentry *target)
 {
-    spin_lock(&tree_lock);
+    spin_lock(&dentry_tree_spin);
     (void)dentry_unhash_if(dentry, false);
     (void)dentry_unhash_if(target, false);
     dentry_change_places(dentry, target);
     struct dentry *other = dentry_hash(dentry);
-    spin_unlock(&tree_lock);
+    spin_unlock(&dentry_tree_spin);
     WARN_ON(other != NULL);
     dentry_put(other);
 }
 
 void dentry_exchange(struct dentry *a, struct dentry *b)
 {
-    spin_lock(&tree_lock);
+    spin_lock(&dentry_tree_spin);
     (void)dentry_unhash_if(a, false);
     (void)dentry_unhash_if(b, false);
     dentry_change_places(a, b);
     struct dentry *other_a = dentry_hash(a);
     struct dentry *other_b = dentry_hash(b);
-    spin_unlock(&tree_lock);
+    spin_unlock(&dentry_tree_spin);
     WARN_ON(other_a != NULL || other_b != NULL);
     dentry_put(other_a);
     dentry_put(other_b);
@@ -499,7 +484,7 @@ bool dentry_is_below(struct dentry *dentry, struct dentry *ancestor)
 {
     bool below = true;
 
-    spin_lock(&tree_lock);
+    spin_lock(&dentry_tree_spin);
     while (dentry != ancestor) {
         if (dentry->parent == dentry) {
             below = false;
@@ -507,112 +492,16 @@ bool dentry_is_below(struct dentry *dentry, struct dentry *ancestor)
         }
         dentry = dentry->parent;
     }
-    spin_unlock(&tree_lock);
+    spin_unlock(&dentry_tree_spin);
     return below;
 }
 
 struct dentry *dentry_get_parent(struct dentry *dentry)
 {
-    spin_lock(&tree_lock);
+    spin_lock(&dentry_tree_spin);
     struct dentry *parent = dentry_get(dentry->parent);
-    spin_unlock(&tree_lock);
+    spin_unlock(&dentry_tree_spin);
     return parent;
-}
-
-/* The first child at or after `from` that is not being freed, referenced; NULL: none. */
-static struct dentry *child_from(struct dentry *parent, struct list_node *from)
-{
-    struct dentry *found = NULL;
-
-    spin_lock(&parent->lock);
-    if (from == NULL) {
-        from = parent->children.next;
-    } else {
-        from = from->next;
-    }
-    for (; from != &parent->children; from = from->next) {
-        struct dentry *child = list_entry(from, struct dentry, sibling);
-        if (dentry_try_get(child)) {
-            found = child;
-            break;
-        }
-    }
-    spin_unlock(&parent->lock);
-    return found;
-}
-
-/*
- * A walk in post-order without recursion: every dentry from the root down to the current one is pinned. The rename lock keeps the
- * parents as they are; children may come and go beside us.
- */
-void dentry_prune(struct dentry *root)
-{
-    struct dentry *dentry = root;
-
-    mutex_lock(&root->super->rename_lock);
-    for (;;) {
-        struct dentry *child = child_from(dentry, NULL);
-        while (child != NULL) {
-            dentry = child;
-            child = child_from(dentry, NULL);
-        }
-        struct dentry *next = NULL;
-        while (dentry != root && next == NULL) {
-            struct dentry *parent = dentry->parent;
-            next = child_from(parent, &dentry->sibling);
-            spin_lock(&tree_lock);
-            (void)dentry_unhash_if(dentry, true);
-            spin_unlock(&tree_lock);
-            dentry_put(dentry);
-            dentry = parent;
-        }
-        if (next == NULL) {
-            break;
-        }
-        dentry = next;
-    }
-    mutex_unlock(&root->super->rename_lock);
-}
-
-/* Take up to `n` unused dentries off the cold end, pinned. Looks at no more than `budget`. */
-static unsigned shrink_pin(struct dentry **victims, unsigned n, uint64_t *budget)
-{
-    unsigned count = 0;
-
-    spin_lock(&lru_lock);
-    while (count<n && * budget> 0 && !list_empty(&lru)) {
-        struct dentry *dentry = list_first_entry(&lru, struct dentry, lru);
-        uint32_t unused = DENTRY_CACHED;
-        (*budget)--;
-        list_remove(&dentry->lru);
-        list_push_back(&lru, &dentry->lru);
-        if (dentry->referenced != 0) {
-            dentry->referenced = 0;
-        } else if (atomic_cas(&dentry->refs, &unused, DENTRY_CACHED | 1)) {
-            victims[count++] = dentry;
-        }
-    }
-    spin_unlock(&lru_lock);
-    return count;
-}
-
-size_t dentry_shrink(size_t n)
-{
-    struct dentry *victims[SHRINK_BATCH];
-    uint64_t budget = 2 * n + SHRINK_BATCH;
-    size_t freed = 0;
-
-    while (freed < n && budget > 0) {
-        unsigned count =
-            shrink_pin(victims, (unsigned)MIN(n - freed, (size_t)SHRINK_BATCH), &budget);
-        for (unsigned i = 0; i < count; i++) {
-            spin_lock(&tree_lock);
-            freed += dentry_unhash_if(victims[i], true) ? 1 : 0;
-            spin_unlock(&tree_lock);
-            dentry_put(victims[i]);
-        }
-    }
-    return freed;
 }
 
 uint64_t dentry_count(void)

@@ -35,7 +35,8 @@ int vfs_open_exec(int dirfd, const char *name, unsigned lookup, struct file **re
     if (err < 0) {
         goto put_path;
     }
-    err = file_create(&path, O_RDONLY, FMODE_READ | FMODE_EXEC | FMODE_SEEK | FMODE_PREAD, ret_file);
+    err =
+        file_create(&path, O_RDONLY, FMODE_READ | FMODE_EXEC | FMODE_SEEK | FMODE_PREAD, ret_file);
     if (err < 0) {
         goto allow_write;
     }
