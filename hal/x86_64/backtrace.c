@@ -6,6 +6,8 @@
  */
 #include "hal/x86_64/percpu.h"
 #include "hal/x86_64/regs.h"
+#include "kernel/base/printf.h"
+#include "kernel/core/log.h"
 #include "kernel/core/symbols.h"
 #include "kernel/machine/entry.h"
 #include "kernel/mm/arena.h"
@@ -72,4 +74,47 @@ size_t cpu_backtrace(uintptr_t *addrs, size_t max, const struct trapframe *from)
         fp = words[0];
     }
     return n;
+}
+
+/* The bytes around the instruction, for a disassembler; the one that faulted in brackets. */
+static void dump_code(const struct trapframe *frame)
+{
+    char text[24 * 4 + 1];
+    int len = 0;
+
+    if (!kernel_text_contains(frame->rip - 8) || !kernel_text_contains(frame->rip + 15)) {
+        return;
+    }
+    for (int i = -8; i < 16; i++) {
+        len += kscnprintf(text + len, sizeof(text) - (size_t)len, i == 0 ? "[%02x] " : "%02x ",
+                          ((const uint8_t *)frame->rip)[i]);
+    }
+    log_write(LOG_EMERG, "code %s", text);
+}
+
+void machine_dump_frame(const struct trapframe *frame)
+{
+    log_write(LOG_EMERG, "rip %016llx %pS", (unsigned long long)frame->rip, (void *)frame->rip);
+    log_write(LOG_EMERG, "rsp %04llx:%016llx cs %04llx rflags %08llx error %llx",
+              (unsigned long long)frame->ss, (unsigned long long)frame->rsp,
+              (unsigned long long)frame->cs, (unsigned long long)frame->rflags,
+              (unsigned long long)frame->orig_rax);
+    const struct {
+        const char *name;
+        uint64_t value;
+    } registers[] = {
+        {"rax", frame->rax}, {"rbx", frame->rbx}, {"rcx", frame->rcx}, {"rdx", frame->rdx},
+        {"rsi", frame->rsi}, {"rdi", frame->rdi}, {"rbp", frame->rbp}, {"r8 ", frame->r8},
+        {"r9 ", frame->r9},  {"r10", frame->r10}, {"r11", frame->r11}, {"r12", frame->r12},
+        {"r13", frame->r13}, {"r14", frame->r14}, {"r15", frame->r15}, {"cr2", cr2_read()},
+        {"cr3", cr3_read()}, {"cr4", cr4_read()},
+    };
+    _Static_assert(ARRAY_SIZE(registers) % 3 == 0, "three to a line");
+    for (size_t i = 0; i < ARRAY_SIZE(registers); i += 3) {
+        log_write(LOG_EMERG, "%s %016llx  %s %016llx  %s %016llx", registers[i].name,
+                  (unsigned long long)registers[i].value, registers[i + 1].name,
+                  (unsigned long long)registers[i + 1].value, registers[i + 2].name,
+                  (unsigned long long)registers[i + 2].value);
+    }
+    dump_code(frame);
 }
