@@ -1,0 +1,78 @@
+"""The platform with parts missing or chosen by parameter: interrupt controllers, clock sources, event timers, serial input and output."""
+import hashlib
+import tempfile
+
+from boottest import DIRECT_TIMEOUT_S, PARAMETERS, Case, Failed, Machine, MachineError, Session, artifact, expect, expect_lines, run, run_in, tail
+
+# A second by the clock under test, and who interrupted meanwhile.
+COMMAND = 'read a x < /proc/uptime; sleep 1; read b x < /proc/uptime; echo slept $a $b; cat /proc/interrupts; dmesg'
+
+
+def direct(append='', **fields):
+    return Machine(kernel=artifact('kernel.elf'), initrd=artifact('userspace', 'image', 'initramfs.cpio'), serials=['port', 'port'],
+                   append=f'{PARAMETERS} {append}', **fields)
+
+
+def run_for_good(vm, command):
+    """Like run_in(), on a machine that cannot power itself off."""
+    said = bytearray()
+    try:
+        status = Session(vm.ports[1], command, None, said.extend, said.extend).run(DIRECT_TIMEOUT_S)
+    except MachineError as error:
+        raise Failed(f'{error}\n{tail(vm.ports[0].text())}') from error
+    text = said.decode('utf-8', 'replace')
+    expect(status == 0, f'"{command}" ended with status {status}:\n{tail(text)}')
+    return text
+
+
+def expect_second(said):
+    """`sleep 1` took a second: the event timer and the clock agree. Generous upwards: the host is busy."""
+    words = next((line.split() for line in said.splitlines() if line.startswith('slept ')), None)
+    expect(words is not None, f'no sleep in\n{tail(said)}')
+    took_s = float(words[2]) - float(words[1])
+    expect(0.98 <= took_s < 5, f'sleep 1 took {took_s:.2f} s')
+
+
+def platform(machine, cpu, append, extra, patterns, powers_off=True, smp=1):
+    with direct(append, machine=machine, cpu=cpu, smp=smp, extra=extra) as vm:
+        said = run_in(vm, COMMAND) if powers_off else run_for_good(vm, COMMAND)
+    expect_second(said)
+    expect_lines(said, *patterns)
+
+
+def serial_carries_bytes():
+    """A megabyte through the serial port in both directions, unharmed."""
+    data = bytes((i * 7 + i // 251) & 0xff for i in range(1 << 20))
+    back = bytearray()
+    error = bytearray()
+    with tempfile.TemporaryFile() as file, direct() as vm:
+        file.write(data)
+        file.seek(0)
+        try:
+            status = Session(vm.ports[1], 'cat', file.fileno(), back.extend, error.extend).run(DIRECT_TIMEOUT_S)
+        except MachineError as problem:
+            raise Failed(f'{problem}\n{tail(vm.ports[0].text())}') from problem
+    expect(status == 0, f'cat ended with status {status}: {error!r}')
+    expect(len(back) == len(data), f'{len(back)} of {len(data)} bytes came back')
+    expect(hashlib.sha256(back).digest() == hashlib.sha256(data).digest(), 'the bytes that came back are not those sent')
+
+
+TSC = r'clock: source tsc'
+
+if __name__ == '__main__':
+    run([
+        Case('without HPET the PM timer calibrates', platform, 'q35', 'max', '', ['-machine', 'hpet=off'],
+             [r'clock: tsc at \d+ kHz by acpi_pm', TSC, r'IO-APIC.*ttyS0', r'LOC:']),
+        Case('without ACPI the 8259 serves', platform, 'pc', 'Nehalem', '', ['-no-acpi'],
+             [r'clock: tsc at \d+ kHz by pit', r'irq: no I/O APIC', r'XT-PIC.*ttyS0'], False),
+        Case('without a local APIC the HPET wakes', platform, 'q35', 'qemu64,-apic', '', [], [r'events hpet', r'XT-PIC.*hpet', r'XT-PIC.*ttyS0']),
+        Case('HPET as clock and event timer', platform, 'q35', 'max', 'clocksource=hpet clockevent=hpet', [],
+             [r'clock: source hpet, events hpet', r'IO-APIC.*hpet']),
+        Case('PM timer as clock, PIT as event timer', platform, 'pc', 'max', 'clocksource=acpi_pm clockevent=pit', [],
+             [r'clock: source acpi_pm, events pit', r'IO-APIC.*pit']),
+        Case('PIT as clock and event timer, on the 8259', platform, 'pc', 'max', 'clocksource=pit clockevent=pit noapic nolapic', [],
+             [r'clock: source pit, events pit', r'XT-PIC.*pit']),
+        Case('microvm without legacy devices', platform, 'microvm', 'max', '', ['-machine', 'pit=off,pic=off'], [TSC, r'ioapic: id 1', r'LOC:']),
+        Case('processors are counted', platform, 'q35', 'max', '', [], [r'smp: 6 CPUs, 1 online'], True, 6),
+        Case('serial carries a megabyte both ways', serial_carries_bytes),
+    ])
