@@ -24,18 +24,19 @@ struct spec {
     unsigned size; /* bytes of the integer argument */
 };
 
-/* `at` counts all characters; only those before `end` are stored. */
+/* `len` counts all characters; only the first `room` are stored. */
 struct out {
-    char *at;
-    char *end;
+    char *buf;
+    size_t room;
+    size_t len;
 };
 
 static inline void put_char(struct out *out, char c)
 {
-    if (out->at < out->end) {
-        *out->at = c;
+    if (out->len < out->room) {
+        out->buf[out->len] = c;
     }
-    out->at++;
+    out->len++;
 }
 
 static void put_repeat(struct out *out, char c, size_t n)
@@ -47,10 +48,10 @@ static void put_repeat(struct out *out, char c, size_t n)
 
 static void put_bytes(struct out *out, const char *text, size_t len)
 {
-    if (out->at < out->end) {
-        memcpy(out->at, text, MIN(len, (size_t)(out->end - out->at)));
+    if (out->len < out->room) {
+        memcpy(out->buf + out->len, text, MIN(len, out->room - out->len));
     }
-    out->at += len;
+    out->len += len;
 }
 
 /* Text in a field of at least `width` characters. */
@@ -335,7 +336,7 @@ static size_t put_conversion(struct out *out, struct spec *spec, const char *fmt
 
 int kvsnprintf(char *buf, size_t size, const char *fmt, va_list list)
 {
-    struct out out = {.at = buf, .end = size > 0 ? buf + size - 1 : buf};
+    struct out out = {.buf = buf, .room = size > 0 ? size - 1 : 0};
     struct args args;
     struct spec spec;
 
@@ -359,9 +360,9 @@ int kvsnprintf(char *buf, size_t size, const char *fmt, va_list list)
     }
     va_end(args.list);
     if (size > 0) {
-        *MIN(out.at, out.end) = '\0';
+        buf[MIN(out.len, out.room)] = '\0';
     }
-    return (int)(out.at - buf);
+    return (int)out.len;
 }
 
 int ksnprintf(char *buf, size_t size, const char *fmt, ...)

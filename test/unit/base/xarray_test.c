@@ -9,7 +9,7 @@
  * The model is a plain list of indices that may be in use, spread over several heights of the tree, with what the array
  * should hold at each.
  */
-#define NMODEL 482
+#define NMODEL 600
 
 struct cell {
     uint64_t index;
@@ -65,15 +65,18 @@ static unsigned pool_count(void)
 
 static const struct xarray_memory memory = {.alloc = pool_alloc, .free = pool_free};
 
-/* Indices in runs: dense at 0, around each power of 64, and at the very end. */
+/* Indices in runs: dense at 0, so that nodes fill up, around each higher power of 64, and at the very end. */
 static void model_init(void)
 {
     unsigned n = 0;
 
     pool_limit = -1;
-    for (unsigned shift = 0; shift <= 66; shift += 6) {
-        uint64_t start = shift == 0 ? 0 : shift < 64 ? (1ull << shift) - 20 : UINT64_MAX - 39;
-        for (unsigned i = 0; i < (shift == 0 ? 42u : 40u) && n < NMODEL; i++) {
+    for (; n < 200; n++) {
+        model[n] = (struct cell){.index = n};
+    }
+    for (unsigned shift = 12; shift <= 66; shift += 6) {
+        uint64_t start = shift < 64 ? (1ull << shift) - 20 : UINT64_MAX - 39;
+        for (unsigned i = 0; i < 40; i++) {
             model[n++] = (struct cell){.index = start + i};
         }
     }
@@ -201,6 +204,33 @@ TEST(xarray, agrees_with_a_plain_model_under_random_operations)
         xarray_fini(&xa);
         EXPECT_EQ(pool_count(), 0);
     }
+}
+
+TEST(xarray, finds_the_holes_of_a_nearly_full_tree)
+{
+    struct xarray xa;
+    uint64_t seed = 5;
+
+    model_init();
+    xarray_init(&xa, &memory);
+    for (unsigned i = 0; i < 200; i++) {
+        model_store(&xa, &model[i], &entries[0]);
+    }
+    for (unsigned i = 0; i < 2000; i++) {
+        struct cell *hole = &model[test_random(&seed) % 200];
+        model_store(&xa, hole, NULL);
+        check_searches(&xa, (unsigned)(test_random(&seed) % 200));
+        if (i % 3 != 0) {
+            model_store(&xa, hole, &entries[1]);
+        }
+        check_searches(&xa, (unsigned)(test_random(&seed) % 200));
+        for (unsigned k = 0; i % 30 == 0 && k < 200; k++) {
+            model_store(&xa, &model[k], &entries[2]);
+        }
+    }
+    check_all(&xa);
+    xarray_fini(&xa);
+    EXPECT_EQ(pool_count(), 0);
 }
 
 TEST(xarray, is_unchanged_when_memory_runs_out)
