@@ -102,7 +102,7 @@ void vm_zap_all(struct vmspace *vm)
     zap.at_once = true;
     zap.n = 0;
     zap.anon = zap.file = zap.shared = 0;
-    zap_range(&zap, 0, USER_TOP);
+    zap_range(&zap, 0, USER_TOP + PAGE_SIZE); /* the last page too, so that its tables lie inside */
 }
 
 /* Only the file's own pages: private copies are looked over, page by page. */

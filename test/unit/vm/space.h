@@ -7,6 +7,7 @@
 #include "kernel/base/errno.h"
 #include "kernel/machine/user.h"
 #include "kernel/mm/frame.h"
+#include "kernel/mm/kmalloc.h"
 #include "kernel/mm/slab.h"
 #include "kernel/sched/thread.h"
 #include "kernel/vm/pagecache.h"
@@ -74,6 +75,6 @@ static inline int peek(uint64_t addr)
 
 static inline int64_t map_anon(struct vmspace *vm, uint64_t addr, uint64_t npages, uint32_t flags)
 {
-    return vmspace_map(vm, addr, npages * PAGE_SIZE, flags | TEST_MAY, addr != 0 ? VMMAP_FIXED : 0, NULL,
-                       0, NULL);
+    return vmspace_map(vm, addr, npages * PAGE_SIZE, flags | TEST_MAY, addr != 0 ? VMMAP_FIXED : 0,
+                       NULL, 0, NULL);
 }
