@@ -17,6 +17,7 @@
 #include "kernel/linux/syscall.h"
 #include "kernel/machine/entry.h"
 #include "kernel/machine/init.h"
+#include "kernel/machine/preempt.h"
 #include "kernel/mm/arena.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/slab.h"
@@ -72,5 +73,6 @@ void kernel_main(const struct boot_handoff *handoff)
     timers_init();
     sched_init();                     /* run queue; this context becomes the idle thread */
     thread_start(thread_create_kernel("init", boot_thread_main, NULL));
+    preempt_enable_no_resched();      /* the machine entered with preemption off */
     sched_idle_loop();
 }

@@ -36,7 +36,7 @@ def parser():
     p.add_argument('--cpu', default='max', metavar='MODEL')
     p.add_argument('--firmware', choices=['uefi', 'direct'], help='uefi: the real road (default with a window); direct: no firmware (default with --exec)')
     p.add_argument('--machine', default='q35', choices=['q35', 'pc', 'microvm'])
-    p.add_argument('--accel', default=None, metavar='ARG', help='kvm where it works, else tcg')
+    p.add_argument('--accel', default=None, metavar='ARG', help='a QEMU accelerator (a session: kvm where it works, else tcg; --exec: tcg)')
     p.add_argument('--disk', action='append', default=[], type=disk, metavar='KIND:FILE', help='nvme ahci virtio usb ... : disk image; repeatable')
     p.add_argument('--add', action='append', default=[], metavar='PATH[:GUESTPATH]', help='put a file or folder into the initramfs; repeatable')
     p.add_argument('--append', default='', metavar='PARAMETERS', help='kernel parameters')
@@ -48,14 +48,19 @@ def parser():
     return p
 
 
-def accelerator(choice):
-    if choice:
-        return choice
-    return 'kvm' if os.access('/dev/kvm', os.W_OK) and kvm_works() else 'tcg'
+def accelerator(options):
+    """Commands run the same everywhere, by emulation; a session takes the processor's own help where that really works."""
+    if options.accel:
+        return options.accel
+    if options.command is None and os.access('/dev/kvm', os.W_OK) and kvm_works(options):
+        return 'kvm'
+    return 'tcg'
 
 
-def kvm_works():
-    probe = ['qemu-system-x86_64', '-accel', 'kvm', '-machine', 'none', '-display', 'none', '-S', '-monitor', 'stdio']
+def kvm_works(options):
+    """Does a machine with this CPU come up? A usable /dev/kvm does not promise it."""
+    probe = ['qemu-system-x86_64', '-accel', 'kvm', '-machine', 'q35', '-cpu', options.cpu, '-display', 'none', '-nodefaults', '-S',
+             '-monitor', 'stdio']
     try:
         return subprocess.run(probe, input=b'quit\n', capture_output=True, timeout=10, check=False).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
@@ -95,7 +100,7 @@ def machine_fields(options, folder, parameters):
     firmware = options.firmware or ('direct' if options.command is not None else 'uefi')
     append = ' '.join(filter(None, parameters + [options.append]))
     initramfs = make_initramfs(options, folder)
-    fields = {'machine': options.machine, 'accel': accelerator(options.accel), 'cpu': options.cpu, 'smp': options.smp, 'memory': options.mem,
+    fields = {'machine': options.machine, 'accel': accelerator(options), 'cpu': options.cpu, 'smp': options.smp, 'memory': options.mem,
               'firmware': firmware, 'disks': list(options.disk), 'extra': options.qemu}
     if firmware == 'direct':
         fields |= {'kernel': build.artifact('kernel.elf'), 'initrd': initramfs, 'append': append}
