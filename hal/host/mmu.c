@@ -115,10 +115,28 @@ int mmu_space_init(struct mmu_space *space)
     return space->root == 0 ? -ENOMEM : 0;
 }
 
+/* What is left under a table: empty tables that were kept, or a leaf that was forgotten. */
+static void tree_free(struct mmu_space *space, uint64_t *table, unsigned level)
+{
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        if (table[i] == 0) {
+            continue;
+        }
+        if (level == 0 || (table[i] & MMU_HUGE) != 0) {
+            __builtin_trap(); /* something is still mapped */
+        }
+        tree_free(space, table_at(table[i]), level - 1);
+        space->ntables--;
+        frame_free(phys_to_page(table[i] & ENTRY_ADDRESS));
+        table[i] = 0;
+    }
+}
+
 void mmu_space_fini(struct mmu_space *space)
 {
-    if (space->ntables != 0 || !table_is_empty(phys_to_virt(space->root))) {
-        __builtin_trap(); /* something is still mapped */
+    tree_free(space, phys_to_virt(space->root), LEVELS - 1);
+    if (space->ntables != 0) {
+        __builtin_trap();
     }
     frame_free(phys_to_page(space->root));
     space->root = 0;
@@ -291,7 +309,7 @@ static void walk_table(struct walk *walk, uint64_t *table, unsigned level, vaddr
             continue;
         }
         walk_table(walk, table_at(table[i]), level - 1, va, start, end);
-        if (walk->prune && covered && table_is_empty(table_at(table[i]))) {
+        if (walk->prune && !walk->flush->keep_tables && table_is_empty(table_at(table[i]))) {
             table_release(walk->space, walk->flush, table[i] & ENTRY_ADDRESS);
             table[i] = 0;
         }

@@ -169,7 +169,7 @@ struct page *frame_alloc(unsigned order, unsigned flags, enum page_kind kind)
             irq_restore(irq);
             page_start_life(page, 0, kind);
             if ((flags & FRAME_ZERO) != 0) {
-                memset(page_to_virt(page), 0, PAGE_SIZE);
+                page_clear(page_to_virt(page));
             }
             return page;
         }
@@ -205,7 +205,7 @@ unsigned frame_alloc_bulk(unsigned n, unsigned flags, enum page_kind kind, struc
         for (unsigned i = 0; i < done; i++) {
             page_start_life(pages[i], 0, kind);
             if ((flags & FRAME_ZERO) != 0) {
-                memset(page_to_virt(pages[i]), 0, PAGE_SIZE);
+                page_clear(page_to_virt(pages[i]));
             }
         }
     }

@@ -133,7 +133,7 @@ static int cow_copy(struct vmspace *vm, struct vm_region *region, uint64_t va, s
         return -ENOMEM;
     }
     if (old != NULL) {
-        memcpy(page_to_virt(fresh), page_to_virt(old), PAGE_SIZE);
+        page_copy(page_to_virt(fresh), page_to_virt(old));
     }
     mmu_flush_init(&flush, &vm->mmu);
     spin_lock(&vm->table_lock);

@@ -130,7 +130,7 @@ static int private_write(struct vmspace *vm, struct vm_region *region, uint64_t 
         page_put(original);
         return -ENOMEM;
     }
-    memcpy(page_to_virt(copy), page_to_virt(original), PAGE_SIZE);
+    page_copy(page_to_virt(copy), page_to_virt(original));
     spin_lock(&vm->table_lock);
     err = 0; /* truncated meanwhile: the access is tried again and fails then */
     if (page_in_cache(original, region->source->cache)) {

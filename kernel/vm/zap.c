@@ -12,7 +12,8 @@
 
 struct zap {
     struct vmspace *vm;
-    bool at_once; /* nobody runs in the space */
+    bool at_once;     /* nobody runs in the space */
+    bool keep_tables; /* called from outside: faults go on meanwhile */
     unsigned n;
     int64_t anon, shared, file;
     struct page *pages[BATCH];
@@ -72,6 +73,7 @@ static void zap_range(struct zap *zap, uint64_t start, uint64_t end)
 
     do {
         mmu_flush_init(&flush, &vm->mmu);
+        flush.keep_tables = zap->keep_tables;
         spin_lock(&vm->table_lock);
         err = mmu_unmap(&vm->mmu, start, end, &flush, zap_leaf, zap);
         spin_unlock(&vm->table_lock);
@@ -82,14 +84,20 @@ static void zap_range(struct zap *zap, uint64_t start, uint64_t end)
     zap_settle(zap);
 }
 
+static void zap_init(struct zap *zap, struct vmspace *vm)
+{
+    zap->vm = vm;
+    zap->at_once = false;
+    zap->keep_tables = false;
+    zap->n = 0;
+    zap->anon = zap->file = zap->shared = 0;
+}
+
 void vm_zap(struct vmspace *vm, uint64_t start, uint64_t end)
 {
     struct zap zap;
 
-    zap.vm = vm;
-    zap.at_once = false;
-    zap.n = 0;
-    zap.anon = zap.file = zap.shared = 0;
+    zap_init(&zap, vm);
     vm_note_peak(vm);
     zap_range(&zap, start, end);
 }
@@ -98,11 +106,19 @@ void vm_zap_all(struct vmspace *vm)
 {
     struct zap zap;
 
-    zap.vm = vm;
+    zap_init(&zap, vm);
     zap.at_once = true;
-    zap.n = 0;
-    zap.anon = zap.file = zap.shared = 0;
-    zap_range(&zap, 0, USER_TOP + PAGE_SIZE); /* the last page too, so that its tables lie inside */
+    zap_range(&zap, 0, USER_TOP);
+}
+
+/* For truncation, which does not hold vm->lock. */
+static void zap_from_outside(struct vmspace *vm, uint64_t start, uint64_t end)
+{
+    struct zap zap;
+
+    zap_init(&zap, vm);
+    zap.keep_tables = true;
+    zap_range(&zap, start, end);
 }
 
 /* Only the file's own pages: private copies are looked over, page by page. */
@@ -115,7 +131,7 @@ static void zap_file_pages(struct vm_region *region, uint64_t start, uint64_t en
         unsigned flags;
         if (mmu_query(&vm->mmu, va, &pa, &flags) &&
             ((flags & MMU_SPECIAL) != 0 || phys_to_page(pa)->kind != PAGE_ANON)) {
-            vm_zap(vm, va, va + PAGE_SIZE);
+            zap_from_outside(vm, va, va + PAGE_SIZE);
         }
     }
 }
@@ -132,7 +148,7 @@ void vm_zap_file_range(struct vm_region *region, uint64_t first, uint64_t last, 
     uint64_t start = region->start + ((first - region->pgoff) << PAGE_SHIFT);
     uint64_t end = region->start + ((last - region->pgoff + 1) << PAGE_SHIFT);
     if (even_private || !region->has_anon) {
-        vm_zap(region->vm, start, end);
+        zap_from_outside(region->vm, start, end);
     } else {
         zap_file_pages(region, start, end);
     }
