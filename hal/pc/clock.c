@@ -20,7 +20,12 @@
 #include "kernel/machine/preempt.h"
 #include "kernel/machine/smp.h"
 
-#define NS_PER_SECOND     1000000000ull
+#define NS_PER_SECOND 1000000000ull
+/*
+ * A virtual machine without any timer of known rate (QEMU's microvm with everything off) still has a local APIC, and QEMU and
+ * KVM let its timer count nanoseconds; ours divides them by 16.
+ */
+#define LAPIC_VIRTUAL_HZ  (NS_PER_SECOND / 16)
 #define CLOCK_CHANGES_MAX 4u /* chosen, refined, given up, and one to spare */
 
 struct clock_params {
@@ -194,11 +199,15 @@ static struct counter *clock_choose(struct calibration *ret_calibration, uint64_
     }
     const char *by = known_hz != 0 ? "CPUID" : reference != NULL ? reference->source.name : "guess";
     if (reference == NULL) {
-        known_hz = known_hz != 0 ? known_hz : NS_PER_SECOND;
-        clock_set_rate(tsc, known_hz);
+        clock_set_rate(tsc, known_hz != 0 ? known_hz : NS_PER_SECOND);
         reference = tsc;
     }
     calibrate(reference, ret_calibration);
+    if (reference == tsc && known_hz == 0 && tsc_is_virtual() && ret_calibration->lapic_hz != 0) {
+        known_hz = mul_div(NS_PER_SECOND, LAPIC_VIRTUAL_HZ, ret_calibration->lapic_hz);
+        ret_calibration->lapic_hz = LAPIC_VIRTUAL_HZ;
+        by = "virtual lapic";
+    }
     uint64_t tsc_hz = known_hz != 0 ? known_hz : ret_calibration->tsc_hz;
     clock_set_rate(tsc, tsc_hz);
     log_info("clock: tsc at %llu kHz by %s", (unsigned long long)tsc_hz / 1000, by);
