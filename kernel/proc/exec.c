@@ -176,6 +176,7 @@ static int build_image(struct exec *exec)
         err = -ENOMEM;
         goto put_cred;
     }
+    vmspace_set_stack_limit(vm, process_limit(RLIMIT_STACK));
     limits_apply_to_vm(process, vm);
     err = exec_load(&exec->image, exec->file, &exec->program, exec->interp_file, &exec->interp,
                     exec->randomize);

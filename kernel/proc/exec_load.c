@@ -8,7 +8,6 @@
 /* Where position-independent programs go: two thirds up, far from the heap of others and from the mappings below the stack. */
 #define PIE_BASE         (USER_TOP / 3 * 2)
 #define PIE_RANDOM_PAGES (1ull << 28)
-#define BRK_RANDOM_PAGES (1ull << 13) /* 32 MiB */
 #define RIGHTS_ALL       (VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC)
 
 static uint32_t segment_flags(const struct elf_segment *segment)
@@ -133,11 +132,7 @@ static void set_layout(struct vmspace *vm, const struct elf_program *program, ui
         vm->data_start = start; /* of the last segment */
         vm->data_end = start + segment->file_bytes;
     }
-    vm->brk_start = bias + program->end;
-    if (randomize) {
-        vm->brk_start += random_below(BRK_RANDOM_PAGES) << PAGE_SHIFT;
-    }
-    vm->brk_end = vm->brk_start;
+    vmspace_set_brk(vm, bias + program->end, randomize);
 }
 
 int exec_load(struct exec_image *image, struct file *file, const struct elf_program *program,
