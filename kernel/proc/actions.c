@@ -76,13 +76,13 @@ bool signal_ignored_locked(struct process *process, int signo, bool forced)
 {
     uint64_t handler = process->actions->action[signo - 1].handler;
 
+    if (((process->leader->sig_blocked | process->leader->sig_waited) & SIGMASK(signo)) != 0) {
+        return false; /* it may find a handler when it is unblocked */
+    }
     /* Process 1 hears what it has a handler for; only the kernel itself can stop or kill it. */
     if (unlikely(process->unkillable) && handler == ACTION_DEFAULT &&
         !(forced && (SIGMASK(signo) & SIGMASK_UNBLOCKABLE) != 0)) {
         return true;
-    }
-    if (((process->leader->sig_blocked | process->leader->sig_waited) & SIGMASK(signo)) != 0) {
-        return false; /* it may find a handler when it is unblocked */
     }
     return handler == ACTION_IGNORE ||
            (handler == ACTION_DEFAULT && (SIGMASK(signo) & SIGMASK_DEFAULT_IGNORE) != 0);

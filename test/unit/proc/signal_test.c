@@ -158,6 +158,10 @@ TEST(signal, process_one_hears_only_what_it_has_a_handler_for)
     EXPECT_EQ(send(process, SIGKILL, SI_USER, 0), 0);
     EXPECT_EQ(send(process, SIGINT, SI_KERNEL, 0), 0);
     EXPECT_EQ(process->shared.set, 0);
+    thread.sig_blocked = SIGMASK(SIGCHLD); /* what it waits for, it hears too */
+    EXPECT_EQ(send(process, SIGCHLD, SI_USER, 0), 0);
+    EXPECT_EQ(process->shared.set, SIGMASK(SIGCHLD));
+    signal_pending_flush(&process->shared);
     process->actions->action[SIGTERM - 1].handler = 0x1000;
     EXPECT_EQ(send(process, SIGTERM, SI_USER, 0), 0);
     EXPECT_EQ(process->shared.set, SIGMASK(SIGTERM));
