@@ -2,8 +2,8 @@
  * Input and interrupts. The handler empties the receiver and hands it to the line discipline.
  *
  * While the line discipline is full ("throttled") the receiver is left alone: the chip's own flow control then holds the
- * sender back where there is any. But only for a second; after that input is taken and dropped, so that an interrupt character
- * still gets through to a program that does not read.
+ * sender back where there is any. On a line with signal characters (ISIG) only for a second; after that input is taken and
+ * dropped, so that an interrupt character still gets through to a program that does not read.
  *
  * Locks: uart.h. What is taken under uart->lock is delivered without it; the handler itself never runs twice at once.
  */
@@ -103,7 +103,7 @@ void uart_throttle(struct uart *uart, bool on)
     uart->throttled = on;
     uart_rx_enable_locked(uart);
     spin_unlock_irqrestore(&uart->lock, flags);
-    if (on) {
+    if (on && (READ_ONCE(uart->tty->termios.c_lflag) & ISIG)) {
         timer_arm(&uart->throttle_timer, ktime_now() + THROTTLE_MAX_NS);
     } else {
         (void)timer_cancel(&uart->throttle_timer);
