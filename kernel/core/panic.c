@@ -18,6 +18,7 @@
 #include "kernel/machine/power.h"
 #include "kernel/machine/preempt.h"
 #include "kernel/machine/smp.h"
+#include "kernel/sync/lockdep.h"
 #include "kernel/sync/report.h"
 
 #define BACKTRACE_MAX 32
@@ -73,6 +74,7 @@ static void __noreturn panic_va(const struct trapframe *frame, const char *fmt, 
         cpu_halt_forever();
     }
     smp_stop_others();
+    lockdep_off();
     log_panic_begin();
     (void)kvsnprintf(text, sizeof(text), fmt, args);
     log_write(LOG_EMERG, "panic: %s", text);

@@ -10,6 +10,9 @@
 #include "kernel/base/string.h"
 #include "kernel/core/ksyms.h"
 
+#define TEXT_(x) #x
+#define TEXT(x)  TEXT_(x)
+
 #ifndef LINNET_VERSION
 #define LINNET_VERSION "unknown"
 #endif
@@ -82,9 +85,10 @@ const char *build_id(void)
 
 const char *kernel_banner(void)
 {
-    return "Linnet " LINNET_VERSION " (clang " __clang_version__ ") x86_64"
+    return "Linnet " LINNET_VERSION " (clang " TEXT(__clang_major__) "." TEXT(
+        __clang_minor__) "." TEXT(__clang_patchlevel__) ") x86_64"
 #ifdef CONFIG_DEBUG
-           " debug"
+                                                        " debug"
 #endif
         ;
 }

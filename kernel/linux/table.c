@@ -12,6 +12,7 @@
 #include "kernel/machine/entry.h"
 #include "kernel/sched/pid.h"
 #include "kernel/sched/thread.h"
+#include "kernel/sync/lockdep.h"
 
 #define SYSCALL_ENTRY(name, ...) syscall_fn sys_##name;
 #include "kernel/linux/syscalls.def"
@@ -150,9 +151,11 @@ void machine_syscall(struct trapframe *frame)
 
     if (unlikely(fn == NULL || syscall_tracing)) {
         trapframe_set_result(frame, syscall_slow(nr, fn, frame));
+        lockdep_check_none_held("the end of a system call");
         return;
     }
     trapframe_set_result(frame, fn(trapframe_arg(frame, 0), trapframe_arg(frame, 1),
                                    trapframe_arg(frame, 2), trapframe_arg(frame, 3),
                                    trapframe_arg(frame, 4), trapframe_arg(frame, 5)));
+    lockdep_check_none_held("the end of a system call");
 }

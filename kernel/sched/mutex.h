@@ -28,29 +28,29 @@ struct rwsem {
 #ifdef CONFIG_LOCKDEP
 #define mutex_init(m, text)                                                                        \
     do {                                                                                           \
-        static struct lock_class lock_class_ = {.name = (text)};                                   \
+        static struct lock_class lock_class_ = {.name = (text), .sleeps = true};                   \
         mutex_setup((m));                                                                          \
         (m)->class = &lock_class_;                                                                 \
     } while (0)
 #define rwsem_init(s, text)                                                                        \
     do {                                                                                           \
-        static struct lock_class lock_class_ = {.name = (text)};                                   \
+        static struct lock_class lock_class_ = {.name = (text), .sleeps = true};                   \
         rwsem_setup((s));                                                                          \
         (s)->class = &lock_class_;                                                                 \
     } while (0)
-#define MUTEX_INIT(name)                                                                           \
+#define MUTEX_INIT(m)                                                                              \
     {                                                                                              \
-        .queue = WAIT_QUEUE_INIT((name).queue), .class = &(struct lock_class)                      \
+        .queue = WAIT_QUEUE_INIT((m).queue), .class = &(struct lock_class)                         \
         {                                                                                          \
-            .name = #name                                                                          \
+            .name = #m, .sleeps = true                                                             \
         }                                                                                          \
     }
 #else
 #define mutex_init(m, text) mutex_setup(m)
 #define rwsem_init(s, text) rwsem_setup(s)
-#define MUTEX_INIT(name)                                                                           \
+#define MUTEX_INIT(m)                                                                              \
     {                                                                                              \
-        .queue = WAIT_QUEUE_INIT((name).queue)                                                     \
+        .queue = WAIT_QUEUE_INIT((m).queue)                                                        \
     }
 #endif
 

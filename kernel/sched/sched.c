@@ -284,6 +284,7 @@ void sched_yield_cpu(void)
 /* The end of a thread: its state changes with interrupts off, so that it is never preempted as a dead one. */
 void thread_exit(void)
 {
+    lockdep_check_none_held("the end of a thread");
     irq_disable();
     atomic_store_relaxed(&current_thread()->state, THREAD_DEAD);
     reschedule(RESCHEDULE_SLEEP);
@@ -412,6 +413,13 @@ unsigned sched_nr_running(void)
 
 /* ---- boot ---- */
 
+#ifdef CONFIG_LOCKDEP
+static struct lockdep_stack *current_lockdep_stack(void)
+{
+    return &current_thread()->lockdep;
+}
+#endif
+
 void sched_init(void)
 {
     struct runqueue *rq = this_cpu_ptr(runqueue);
@@ -426,6 +434,9 @@ void sched_init(void)
     this_cpu->current = &boot_thread;
     timer_init(&rq->slice_timer, slice_timer_expired);
     sched_tick_init(rq);
+#ifdef CONFIG_LOCKDEP
+    lockdep_thread_stack = current_lockdep_stack;
+#endif
 }
 
 void sched_idle_loop(void)

@@ -87,7 +87,7 @@ struct thread {
     /* Signals (kernel/proc owns the meaning). */
     uint64_t
         sig_blocked; /* [o] written only by the thread; read by senders under the process' signal lock */
-    uint64_t sig_waited;     /* [o] likewise: what sigtimedwait has unblocked for its length */
+    uint64_t sig_waited;    /* [o] likewise: what sigtimedwait has unblocked for its length */
     uint64_t saved_sigmask; /* [o] for THREAD_WORK_SIGMASK */
     struct thread_restart { /* [o] ERESTART_RESTARTBLOCK */
         int64_t (*fn)(struct thread_restart *restart);
@@ -103,11 +103,7 @@ struct thread {
     void (*kernel_fn)(void *arg); /* [I] kernel threads: what they run */
     void *kernel_arg;             /* [I] */
 #ifdef CONFIG_LOCKDEP
-    struct {
-        const void *lock;
-        uint16_t class;
-    } held_locks[16]; /* [o] */
-    unsigned nheld;
+    struct lockdep_stack lockdep; /* [o] sleeping locks held */
 #endif
 };
 

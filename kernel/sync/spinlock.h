@@ -70,7 +70,7 @@ static inline void spin_unlock_raw_(struct spinlock *lock)
 static inline void spin_lock(struct spinlock *lock)
 {
     preempt_disable();
-    lockdep_acquire(SPIN_CLASS_(lock), lock, false, (uintptr_t)__builtin_return_address(0));
+    lockdep_acquire(SPIN_CLASS_(lock), lock, false, 0);
     spin_lock_raw_(lock);
 }
 
@@ -88,7 +88,7 @@ static inline bool spin_trylock(struct spinlock *lock)
     if ((uint16_t)(old >> 16) == (uint16_t)old &&
         __atomic_compare_exchange_n(&lock->value, &old, old + 0x10000u, false, __ATOMIC_ACQUIRE,
                                     __ATOMIC_RELAXED)) {
-        lockdep_acquire(SPIN_CLASS_(lock), lock, true, (uintptr_t)__builtin_return_address(0));
+        lockdep_acquire(SPIN_CLASS_(lock), lock, true, 0);
         return true;
     }
     preempt_enable();

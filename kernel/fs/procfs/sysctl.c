@@ -161,16 +161,17 @@ static int uuid_show(struct text *text)
     return 0;
 }
 
+static struct spinlock boot_id_lock = SPINLOCK_INIT("boot id");
+
 static int boot_id_show(struct text *text)
 {
-    static struct spinlock lock = SPINLOCK_INIT("boot id");
-    static char boot_id[40]; /* [lock] made by the first reader */
+    static char boot_id[40]; /* [boot_id_lock] made by the first reader */
 
-    spin_lock(&lock);
+    spin_lock(&boot_id_lock);
     if (boot_id[0] == '\0') {
         uuid_make(boot_id, sizeof(boot_id));
     }
-    spin_unlock(&lock);
+    spin_unlock(&boot_id_lock);
     text_puts(text, boot_id);
     return 0;
 }

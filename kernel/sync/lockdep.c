@@ -1,0 +1,340 @@
+/*
+ * The lock checker's view of what is held: spinlocks on a stack per CPU, locks that sleep on a stack in the thread.
+ *
+ * Everything runs with interrupts off. A CPU that is inside the checker ignores what it locks itself (the log and its consoles take
+ * locks to print a report), so it never recurses. Known facts are recognised without graph_lock; it is taken to add new ones
+ * and is not itself checked.
+ *
+ * Locks:  g graph_lock (raw)   c own CPU, interrupts off
+ */
+#include "kernel/sync/lockdep.h"
+
+#ifdef CONFIG_LOCKDEP
+
+#include "kernel/base/printf.h"
+#include "kernel/machine/preempt.h"
+#include "kernel/machine/smp.h"
+#include "kernel/sync/lockgraph.h"
+#include "kernel/sync/report.h"
+#include "kernel/sync/spinlock.h"
+
+#define PATH_MAX_LEN 8
+#define PLACES_MAX   32
+
+struct lockdep_cpu {
+    struct lockdep_stack stack; /* [c] */
+    bool busy;                  /* [c] inside the checker */
+};
+
+static struct lockdep_cpu cpus[MAX_CPUS];
+static struct spinlock graph_lock;
+static bool is_off;                  /* [a] */
+static uintptr_t places[PLACES_MAX]; /* [a] already reported */
+static struct lockdep_stack
+    no_stack; /* of the current thread, before there are threads: stays empty */
+
+struct lockdep_stack *(*lockdep_thread_stack)(void);
+
+/* Into the checker, unless this CPU is already there. */
+static bool enter(uint64_t *ret_flags)
+{
+    uint64_t flags = irq_save();
+
+    if (cpus[cpu_id()].busy || atomic_load_relaxed(&is_off)) {
+        irq_restore(flags);
+        return false;
+    }
+    cpus[cpu_id()].busy = true;
+    *ret_flags = flags;
+    return true;
+}
+
+static void leave(uint64_t flags)
+{
+    cpus[cpu_id()].busy = false;
+    irq_restore(flags);
+}
+
+void lockdep_off(void)
+{
+    atomic_store_relaxed(&is_off, true);
+}
+
+static struct lockdep_stack *cpu_stack(void)
+{
+    return &cpus[cpu_id()].stack;
+}
+
+static struct lockdep_stack *thread_stack(void)
+{
+    /* An interrupt handler holds nothing of the thread that it interrupted: order between the two means nothing. */
+    if (lockdep_thread_stack == NULL || in_hardirq()) {
+        return &no_stack;
+    }
+    return lockdep_thread_stack();
+}
+
+/* True the first time for each place. */
+static bool place_is_new(uintptr_t place)
+{
+    for (unsigned i = 0; i < PLACES_MAX; i++) {
+        uintptr_t seen = 0;
+        if (atomic_cas(&places[i], &seen, place)) {
+            return true;
+        }
+        if (seen == place) {
+            return false;
+        }
+    }
+    return false;
+}
+
+static void report_stack(const struct lockdep_stack *stack)
+{
+    for (unsigned i = stack->n; i-- > 0;) {
+        sync_report(false, "lockdep:   held: %s %p, taken at %pS",
+                    lockgraph_name(stack->held[i].class), stack->held[i].lock,
+                    (void *)stack->held[i].place);
+    }
+}
+
+static void report_held(void)
+{
+    report_stack(cpu_stack());
+    report_stack(thread_stack());
+}
+
+static void report_path(uint16_t from, uint16_t to)
+{
+    uint16_t path[PATH_MAX_LEN];
+    unsigned n = lockgraph_path(from, to, path, PATH_MAX_LEN);
+
+    for (unsigned i = 1; i < n; i++) {
+        sync_report(false, "lockdep:   before: %s was taken under %s at %pS",
+                    lockgraph_name(path[i]), lockgraph_name(path[i - 1]),
+                    (void *)lockgraph_edge_place(path[i - 1], path[i]));
+    }
+}
+
+/* Something new at `id`: is there now a lock of interrupt handlers behind which stands one taken with interrupts on? */
+static void check_irq(uint16_t id)
+{
+    uint16_t in_irq, irqs_on;
+
+    if (!lockgraph_irq_unsafe(id, &in_irq, &irqs_on)) {
+        return;
+    }
+    if (!place_is_new(lockgraph_use_place(irqs_on, LOCK_USED_IRQS_ON) ^
+                      lockgraph_use_place(in_irq, LOCK_USED_IN_IRQ))) {
+        return;
+    }
+    sync_report(false, "lockdep: %s is taken by an interrupt handler at %pS",
+                lockgraph_name(in_irq), (void *)lockgraph_use_place(in_irq, LOCK_USED_IN_IRQ));
+    sync_report(false, "lockdep:   but %s with interrupts on at %pS", lockgraph_name(irqs_on),
+                (void *)lockgraph_use_place(irqs_on, LOCK_USED_IRQS_ON));
+    report_path(in_irq, irqs_on);
+    report_held();
+    sync_report(true, "lockdep:   found here:");
+}
+
+/* ---- taking ---- */
+
+static void check_use(const struct lock_class *class, uint16_t id, bool irqs_on, uintptr_t place)
+{
+    bool news;
+
+    if (class->sleeps) {
+        return;
+    }
+    if (in_hardirq()) {
+        news = lockgraph_note_use(id, LOCK_USED_IN_IRQ, place);
+    } else if (irqs_on) {
+        news = lockgraph_note_use(id, LOCK_USED_IRQS_ON, place);
+    } else {
+        return;
+    }
+    if (news) {
+        check_irq(id);
+    }
+}
+
+static void check_order(const struct lock_class *class, uint16_t id, const void *lock,
+                        uint16_t held_id, const void *held_lock, uintptr_t place)
+{
+    uint16_t unused;
+
+    if (held_lock == lock || (held_id == id && !class->nests)) {
+        if (place_is_new(place)) {
+            sync_report(false, "lockdep: %s %p is taken at %pS while %s is held",
+                        lockgraph_name(id), lock, (void *)place,
+                        held_lock == lock ? "it" : "another of its class");
+            report_held();
+            sync_report(true, "lockdep:   found here:");
+        }
+        return;
+    }
+    if (held_id == id || lockgraph_has_edge(held_id, id)) {
+        return;
+    }
+    if (lockgraph_path(id, held_id, &unused, 1) != 0) {
+        sync_report(false, "lockdep: order inverted: %s is taken at %pS while %s is held",
+                    lockgraph_name(id), (void *)place, lockgraph_name(held_id));
+        report_path(id, held_id);
+        report_held();
+        sync_report(true, "lockdep:   found here:");
+    }
+    lockgraph_add_edge(held_id, id, place);
+    check_irq(id);
+}
+
+static void check_stack_order(const struct lock_class *class, uint16_t id, const void *lock,
+                              const struct lockdep_stack *stack, uintptr_t place)
+{
+    for (unsigned i = 0; i < stack->n; i++) {
+        check_order(class, id, lock, stack->held[i].class, stack->held[i].lock, place);
+    }
+}
+
+static void push(struct lockdep_stack *stack, uint16_t id, const void *lock, uintptr_t place)
+{
+    if (stack == &no_stack) {
+        return;
+    }
+    if (stack->n < LOCKDEP_HELD_MAX) {
+        stack->held[stack->n].lock = lock;
+        stack->held[stack->n].class = id;
+        stack->held[stack->n].place = place;
+        stack->n++;
+    } else if (place_is_new(place)) {
+        sync_report(true, "lockdep: too many locks held");
+    }
+}
+
+void lockdep_acquire(struct lock_class *class, const void *lock, bool trylock, uintptr_t caller)
+{
+    uintptr_t place = caller != 0 ? caller : (uintptr_t)__builtin_return_address(0);
+    bool irqs_on = irq_enabled();
+    uint64_t flags;
+    uint16_t id;
+
+    if (class == NULL || !enter(&flags)) {
+        return;
+    }
+    spin_lock_raw_(&graph_lock);
+    id = lockgraph_class_id(class);
+    if (!trylock && id != 0) {
+        check_use(class, id, irqs_on, place);
+        check_stack_order(class, id, lock, thread_stack(), place);
+        check_stack_order(class, id, lock, cpu_stack(), place);
+    }
+    spin_unlock_raw_(&graph_lock);
+    push(class->sleeps ? thread_stack() : cpu_stack(), id, lock, place);
+    leave(flags);
+}
+
+/* ---- releasing and asking ---- */
+
+static bool pop(struct lockdep_stack *stack, const void *lock)
+{
+    for (unsigned i = stack->n; i-- > 0;) {
+        if (stack->held[i].lock == lock) {
+            for (stack->n--; i < stack->n; i++) {
+                stack->held[i] = stack->held[i + 1];
+            }
+            return true;
+        }
+    }
+    return false;
+}
+
+void lockdep_release(struct lock_class *class, const void *lock)
+{
+    uintptr_t place = (uintptr_t)__builtin_return_address(0);
+    uint64_t flags;
+
+    if (class == NULL || !enter(&flags)) {
+        return;
+    }
+    if (!pop(class->sleeps ? thread_stack() : cpu_stack(), lock) &&
+        !(class->sleeps && lockdep_thread_stack == NULL) && place_is_new(place)) {
+        sync_report(false, "lockdep: %s %p is released at %pS but is not held", class->name, lock,
+                    (void *)place);
+        report_held();
+        sync_report(true, "lockdep:   found here:");
+    }
+    leave(flags);
+}
+
+static bool is_on(const struct lockdep_stack *stack, const void *lock)
+{
+    for (unsigned i = 0; i < stack->n; i++) {
+        if (stack->held[i].lock == lock) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool lockdep_held(const void *lock)
+{
+    uint64_t flags;
+    bool held;
+
+    if (!enter(&flags)) {
+        return true; /* nobody knows */
+    }
+    held = is_on(cpu_stack(), lock) || is_on(thread_stack(), lock) || lockdep_thread_stack == NULL;
+    leave(flags);
+    return held;
+}
+
+/* `what` at file:line is wrong, with these locks held. Once per place of the caller. */
+static void report_at(uintptr_t place, const char *what, const char *file, int line)
+{
+    uint64_t flags;
+
+    if (!enter(&flags)) {
+        return;
+    }
+    if (place_is_new(place)) {
+        sync_report(false, "lockdep: %s at %s:%d (preempt count 0x%x)", what, file, line,
+                    preempt_count());
+        report_held();
+        sync_report(true, "lockdep:   found here:");
+    }
+    leave(flags);
+}
+
+void lockdep_fail_not_held(const char *lock, const char *file, int line)
+{
+    char what[80];
+
+    (void)kscnprintf(what, sizeof(what), "%s is not held", lock);
+    report_at((uintptr_t)__builtin_return_address(0), what, file, line);
+}
+
+void might_sleep_at(const char *file, int line)
+{
+    if (lockdep_thread_stack != NULL && in_atomic()) {
+        report_at((uintptr_t)__builtin_return_address(0), "sleeping where it is forbidden", file,
+                  line);
+    }
+}
+
+void lockdep_check_none_held(const char *where)
+{
+    uint64_t flags;
+
+    if (!enter(&flags)) {
+        return;
+    }
+    if (cpu_stack()->n + thread_stack()->n != 0 &&
+        place_is_new((uintptr_t)__builtin_return_address(0))) {
+        sync_report(false, "lockdep: locks are held at %s", where);
+        report_held();
+        sync_report(true, "lockdep:   found here:");
+    }
+    leave(flags);
+}
+
+#endif /* CONFIG_LOCKDEP */

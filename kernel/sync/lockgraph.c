@@ -1,0 +1,143 @@
+/*
+ * The graph of lock classes as a bit matrix: row A has bit B when B was taken under A. Searches are breadth first over whole rows, and
+ * happen only when something new is seen, so they need not be fast.
+ */
+#include "kernel/sync/lockgraph.h"
+
+#ifdef CONFIG_LOCKDEP
+
+#include "kernel/base/bitmap.h"
+#include "kernel/base/string.h"
+
+#define WORDS BITMAP_WORDS(LOCK_CLASSES_MAX)
+
+static const struct lock_class *classes[LOCK_CLASSES_MAX];
+static unsigned nclasses = 1; /* id 0 means none */
+static uint64_t edges[LOCK_CLASSES_MAX][WORDS];
+static uintptr_t edge_places[LOCK_CLASSES_MAX][LOCK_CLASSES_MAX];
+static uint8_t uses[LOCK_CLASSES_MAX];
+static uintptr_t use_places[LOCK_CLASSES_MAX][2];
+
+uint16_t lockgraph_class_id(struct lock_class *class)
+{
+    if (class->id == 0 && nclasses < LOCK_CLASSES_MAX) {
+        classes[nclasses] = class;
+        class->id = (uint16_t)nclasses++;
+    }
+    return class->id;
+}
+
+const char *lockgraph_name(uint16_t id)
+{
+    return classes[id] == NULL ? "?" : classes[id]->name;
+}
+
+bool lockgraph_has_edge(uint16_t first, uint16_t second)
+{
+    return bitmap_test(edges[first], second);
+}
+
+void lockgraph_add_edge(uint16_t first, uint16_t second, uintptr_t place)
+{
+    bitmap_set(edges[first], second);
+    edge_places[first][second] = place;
+}
+
+uintptr_t lockgraph_edge_place(uint16_t first, uint16_t second)
+{
+    return edge_places[first][second];
+}
+
+/* Breadth first from `from`; before[n] is the class from which n was reached, 0: not reached. Returns when `to` is. */
+static void spread(uint16_t from, uint16_t to, uint16_t before[LOCK_CLASSES_MAX])
+{
+    uint16_t queue[LOCK_CLASSES_MAX];
+    unsigned head = 0, tail = 0;
+
+    memset(before, 0, LOCK_CLASSES_MAX * sizeof(before[0]));
+    before[from] = from;
+    queue[tail++] = from;
+    while (head < tail && before[to] == 0) {
+        uint16_t at = queue[head++];
+        for (size_t next = bitmap_find_set(edges[at], nclasses, 0); next < nclasses;
+             next = bitmap_find_set(edges[at], nclasses, next + 1)) {
+            if (before[next] == 0) {
+                before[next] = at;
+                queue[tail++] = (uint16_t)next;
+            }
+        }
+    }
+}
+
+unsigned lockgraph_path(uint16_t from, uint16_t to, uint16_t *path, unsigned max)
+{
+    uint16_t before[LOCK_CLASSES_MAX];
+    unsigned n = 1;
+
+    spread(from, to, before);
+    if (before[to] == 0) {
+        return 0;
+    }
+    for (uint16_t at = to; at != from; at = before[at]) {
+        n++;
+    }
+    for (unsigned i = n; i-- > 0; to = before[to]) {
+        if (i < max) {
+            path[i] = to;
+        }
+    }
+    return MIN(n, max);
+}
+
+static unsigned use_index(unsigned use)
+{
+    return use == LOCK_USED_IN_IRQ ? 0 : 1;
+}
+
+bool lockgraph_note_use(uint16_t id, unsigned use, uintptr_t place)
+{
+    if ((uses[id] & use) != 0) {
+        return false;
+    }
+    uses[id] |= (uint8_t)use;
+    use_places[id][use_index(use)] = place;
+    return true;
+}
+
+uintptr_t lockgraph_use_place(uint16_t id, unsigned use)
+{
+    return use_places[id][use_index(use)];
+}
+
+bool lockgraph_irq_unsafe(uint16_t id, uint16_t *ret_in_irq, uint16_t *ret_irqs_on)
+{
+    uint16_t before[LOCK_CLASSES_MAX];
+    uint16_t in_irq = 0, irqs_on = 0;
+
+    spread(id, 0, before);
+    for (uint16_t i = 1; i < nclasses && irqs_on == 0; i++) {
+        if (before[i] != 0 && (uses[i] & LOCK_USED_IRQS_ON) != 0) {
+            irqs_on = i;
+        }
+    }
+    for (uint16_t i = 1; i < nclasses && in_irq == 0; i++) {
+        uint16_t unused;
+        if ((uses[i] & LOCK_USED_IN_IRQ) != 0 && lockgraph_path(i, id, &unused, 1) != 0) {
+            in_irq = i;
+        }
+    }
+    if (in_irq == 0 || irqs_on == 0) {
+        return false;
+    }
+    *ret_in_irq = in_irq;
+    *ret_irqs_on = irqs_on;
+    return true;
+}
+
+void lockgraph_reset(void)
+{
+    memset(edges, 0, sizeof(edges));
+    memset(uses, 0, sizeof(uses));
+}
+
+#endif /* CONFIG_LOCKDEP */

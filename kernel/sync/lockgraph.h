@@ -1,0 +1,37 @@
+/*
+ * What the lock checker knows of classes and their order: a directed graph. The caller (lockdep.c) serialises everything.
+ */
+#pragma once
+
+#include "kernel/sync/lockdep.h"
+
+#define LOCK_CLASSES_MAX 256u
+
+/* How a class has been taken: by an interrupt handler; where interrupts were on. */
+#define LOCK_USED_IN_IRQ  1u
+#define LOCK_USED_IRQS_ON 2u
+
+/* The id of a class, registered when it is new; 0 when there are too many. */
+uint16_t lockgraph_class_id(struct lock_class *class);
+const char *lockgraph_name(uint16_t id);
+
+/* Whether `first` has already been followed by `second`. */
+bool lockgraph_has_edge(uint16_t first, uint16_t second);
+/* Record that `second` was taken at `place` while `first` was held. */
+void lockgraph_add_edge(uint16_t first, uint16_t second, uintptr_t place);
+uintptr_t lockgraph_edge_place(uint16_t first, uint16_t second);
+/* The shortest way from `from` to `to`, both included: fills path[] with up to `max` ids; returns their number, 0: none. */
+unsigned lockgraph_path(uint16_t from, uint16_t to, uint16_t *path, unsigned max);
+
+/*
+ * Note a use (LOCK_USED_*) of a class at `place`. True when it is the first of this kind.
+ */
+bool lockgraph_note_use(uint16_t id, unsigned use, uintptr_t place);
+uintptr_t lockgraph_use_place(uint16_t id, unsigned use);
+/*
+ * After a first use or a new edge at `id`: find a class that interrupt handlers take, from which a way leads over `id` to a class
+ * taken with interrupts on. False: none.
+ */
+bool lockgraph_irq_unsafe(uint16_t id, uint16_t *ret_in_irq, uint16_t *ret_irqs_on);
+/* Forget everything; for tests. */
+void lockgraph_reset(void);
