@@ -24,16 +24,19 @@ static struct pipe *fifo_attach(struct inode *inode)
     return pipe;
 }
 
-/* open(2) waits for the other side, unless it was asked not to, or opens both. Counts are made already. */
-static int fifo_rendezvous(struct file *file, struct pipe *pipe, uint32_t seen_reads,
+/*
+ * open(2) waits for the other side, unless it was asked not to, opens both, or `met` it while the counts were made: a side that was
+ * there then has been met, even if it is woken, does its work and is gone before we look again.
+ */
+static int fifo_rendezvous(struct file *file, struct pipe *pipe, bool met, uint32_t seen_reads,
                            uint32_t seen_writes)
 {
     wait_wake_all(&pipe->open_wait, 0);
+    if (met) {
+        return 0;
+    }
     switch (file->mode & (FMODE_READ | FMODE_WRITE)) {
     case FMODE_READ:
-        if (READ_ONCE(pipe->writers) != 0) {
-            return 0;
-        }
         if ((file->flags & O_NONBLOCK) != 0) {
             file->pos = (loff_t)seen_writes; /* pipe_poll: no hang-up before a writer came */
             return 0;
@@ -41,9 +44,6 @@ static int fifo_rendezvous(struct file *file, struct pipe *pipe, uint32_t seen_r
         return wait_event_interruptible(&pipe->open_wait,
                                         READ_ONCE(pipe->writes_opened) != seen_writes);
     case FMODE_WRITE:
-        if (READ_ONCE(pipe->readers) != 0) {
-            return 0;
-        }
         return wait_event_interruptible(&pipe->open_wait,
                                         READ_ONCE(pipe->reads_opened) != seen_reads);
     default:
@@ -71,6 +71,7 @@ static int fifo_open(struct inode *inode, struct file *file)
         return -ENXIO;
     }
     uint32_t seen_reads = pipe->reads_opened, seen_writes = pipe->writes_opened;
+    bool met = mode == FMODE_READ ? pipe->writers != 0 : pipe->readers != 0;
     if ((mode & FMODE_READ) != 0) {
         pipe->readers++;
         pipe->reads_opened++;
@@ -80,7 +81,7 @@ static int fifo_open(struct inode *inode, struct file *file)
         pipe->writes_opened++;
     }
     mutex_unlock(&pipe->lock);
-    int err = fifo_rendezvous(file, pipe, seen_reads, seen_writes);
+    int err = fifo_rendezvous(file, pipe, met, seen_reads, seen_writes);
     if (err < 0) {
         pipe_close_end(inode, pipe, mode);
     }

@@ -15,14 +15,18 @@ static bool clock_now(int id, ktime_t *ret_now)
     ktime_t user, system;
 
     switch (id) {
-    case CLOCK_REALTIME:
     case CLOCK_REALTIME_COARSE:
+        *ret_now = ktime_realtime_coarse();
+        return true;
+    case CLOCK_MONOTONIC_COARSE:
+        *ret_now = ktime_coarse();
+        return true;
+    case CLOCK_REALTIME:
     case CLOCK_TAI:
         *ret_now = ktime_realtime();
         return true;
     case CLOCK_MONOTONIC:
     case CLOCK_MONOTONIC_RAW:
-    case CLOCK_MONOTONIC_COARSE:
     case CLOCK_BOOTTIME:
         *ret_now = ktime_now();
         return true;

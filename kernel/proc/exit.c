@@ -11,6 +11,7 @@
 #include "kernel/machine/cpu.h"
 #include "kernel/machine/mmu.h"
 #include "kernel/machine/user.h"
+#include "kernel/proc/futex.h"
 #include "kernel/proc/internal.h"
 
 /* ---- telling the parent ---- */
@@ -196,6 +197,7 @@ static void let_go_of_memory(struct process *process, struct thread *thread)
 
     if (thread->clear_child_tid != NULL && refcount_read(&vm->refs) > 1) {
         (void)put_user(0u, thread->clear_child_tid);
+        (void)futex_wake(thread->clear_child_tid, false, 1, FUTEX_ANY);
     }
     thread->clear_child_tid = NULL;
     process->maxrss = MAX(process->maxrss, vm->rss_peak);

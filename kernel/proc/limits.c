@@ -150,6 +150,7 @@ void process_rusage(struct process *process, int who, struct rusage *ret_usage)
         ret_usage->ru_nivcsw = (long)thread->nivcsw;
         maxrss = process->maxrss;
         if (process == process_current()) {
+            vm_note_peak(thread->vm);
             maxrss = MAX(maxrss, thread->vm->rss_peak);
         }
     }

@@ -166,6 +166,9 @@ int vm_source_create_shared(uint64_t npages, struct vm_source **ret_source);
 int vmspace_map_vdso(struct vmspace *vm, uint64_t *ret_base);
 void vm_init(void);
 
+/* Raise rss_peak to what is resident now, before it is read or falls. Any context. */
+void vm_note_peak(struct vmspace *vm);
+
 struct vm_stats {
     uint64_t faults, major_faults, cow_copies, cow_reuses, zero_fills, file_maps;
     uint64_t committed_pages, page_cache_pages, shared_pages, mapped_pages, anon_pages;

@@ -75,9 +75,9 @@ int main(int argc, char **argv)
     char base[64];
 
     shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    (void)snprintf(base, sizeof(base), "/tmp/abi.%d", (int)getpid());
+    (void)snprintf(base, sizeof(base), "/var/tmp/abi.%d", (int)getpid());
     if (shared == MAP_FAILED || mkdir(base, 0755) != 0) {
-        printf("Bail out! no memory or no /tmp\n");
+        printf("Bail out! no memory or no /var/tmp\n");
         return 1;
     }
     for (const struct abi_test *test = __start_abi_tests; test < __stop_abi_tests; test++) {

@@ -85,6 +85,27 @@ ABI_TEST(pipe, blocked_writer_and_reader_meet)
     CHECK_EQ(status, 0);
 }
 
+ABI_TEST(fifo, a_writer_that_waited_is_met_even_if_it_is_quick)
+{
+    char buf[8];
+
+    CHECK_EQ(mkfifo("f", 0600), 0);
+    for (int i = 0; i < 20; i++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            int out = open("f", O_WRONLY); /* waits for the reader, then is done at once */
+            CHECK_EQ(write(out, "text", 4), 4);
+            _exit(0);
+        }
+        abi_sleep_ms(i % 4);
+        int in = open("f", O_RDONLY);
+        CHECK_EQ(read(in, buf, sizeof(buf)), 4);
+        CHECK_EQ(read(in, buf, sizeof(buf)), 0);
+        CHECK_EQ(close(in), 0);
+        CHECK_EQ(waitpid(pid, NULL, 0), pid);
+    }
+}
+
 ABI_TEST(poll, tells_what_is_ready)
 {
     int p[2];

@@ -9,7 +9,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 # A fresh file system of one kind, applets alone in PATH, no inherited environment.
 PREPARE = ('set -e; B={busybox}; rm -rf {dir}; mkdir -p {dir}/bin {dir}/work; for a in $($B --list); do $B ln -s $B {dir}/bin/$a; done; '
-           'cd {dir}/work; exec $B env -i PATH={dir}/bin HOME=/root USER=root $B sh {script} 2>&1')
+           '$B cp {script} {dir}/tour.sh; cd {dir}/work; exec $B env -i PATH={dir}/bin HOME=/root USER=root $B sh {dir}/tour.sh 2>&1')
 
 
 def on_linux(busybox, folder):
@@ -38,7 +38,7 @@ def sections(output):
 
 def main():
     with tempfile.TemporaryDirectory(prefix='tour-') as folder:
-        folder = '/tmp/' + os.path.basename(folder)
+        folder = '/var/tmp/' + os.path.basename(folder)
         expected = sections(on_linux(sys.argv[1], folder))
         subprocess.run(['rm', '-rf', folder], check=False)
     actual = sections(on_linnet(folder))
