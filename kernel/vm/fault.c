@@ -281,10 +281,10 @@ int vmspace_fault(struct vmspace *vm, uint64_t addr, unsigned flags)
     vm_count(faults, 1);
     if (unlikely(!access_ok(region, flags))) {
         err = -EACCES;
-    } else if (likely(region->source == NULL)) {
-        err = fault_anon(vm, region, va, flags);
     } else {
-        err = vm_fault_file(vm, region, va, flags);
+        region->touched = true;
+        err = likely(region->source == NULL) ? fault_anon(vm, region, va, flags)
+                                             : vm_fault_file(vm, region, va, flags);
     }
     rwsem_unlock_read(&vm->lock);
     return err;

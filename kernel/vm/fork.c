@@ -73,6 +73,7 @@ static int fork_regions(struct vmspace *child, struct vmspace *parent, struct mm
             spin_unlock(&parent->table_lock);
         } else {
             copy->has_anon = false;
+            copy->touched = false;
         }
     }
     child->rss_anon = count.anon;

@@ -107,6 +107,7 @@ int vm_add_region(struct vmspace *vm, uint64_t addr, uint64_t len, uint32_t flag
     region->flags = flags;
     region->fault_window = 0;
     region->has_anon = false;
+    region->touched = false;
     region->fault_next = 0;
     region->source = source;
     region->pgoff = pgoff;

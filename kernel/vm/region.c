@@ -235,6 +235,7 @@ static void region_absorb(struct vm_region *lower, struct vm_region *upper)
     struct pagecache *cache = rmap_enter(upper);
 
     lower->has_anon |= upper->has_anon;
+    lower->touched |= upper->touched;
     region_remove(lower->vm, upper);
     region_resize(lower, lower->start, end);
     if (cache != NULL) {

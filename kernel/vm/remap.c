@@ -69,6 +69,7 @@ static int64_t remap_move(struct vmspace *vm, struct vm_region *region, const st
     }
     struct vm_region *fresh = region_lookup(vm, remap->new_addr);
     fresh->has_anon |= has_anon;
+    fresh->touched = true;
     if (moved > 0) {
         err = move_entries(vm, remap->old_addr, remap->new_addr, moved);
         if (err < 0) {

@@ -147,8 +147,8 @@ static void free_regions(struct vmspace *vm)
 static __noinline void vmspace_destroy(struct vmspace *vm)
 {
     might_sleep();
-    free_regions(vm); /* after this truncation does not find the space any more */
     vm_zap_all(vm);
+    free_regions(vm);
     mmu_space_fini(&vm->mmu);
     if (vm->exe != NULL) {
         vm->exe->ops->put(vm->exe);

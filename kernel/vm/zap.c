@@ -102,13 +102,34 @@ void vm_zap(struct vmspace *vm, uint64_t start, uint64_t end)
     zap_range(&zap, start, end);
 }
 
+/*
+ * Regions that were never touched are passed over, and neighbours are taken together: a walk over the whole space would spend its time in
+ * the holes.
+ */
 void vm_zap_all(struct vmspace *vm)
 {
     struct zap zap;
+    uint64_t start = 0;
+    uint64_t end = 0;
 
     zap_init(&zap, vm);
     zap.at_once = true;
-    zap_range(&zap, 0, USER_TOP);
+    for (struct vm_region *region = vmspace_first(vm); region != NULL;
+         region = vm_region_next(region)) {
+        if (!region->touched) {
+            continue;
+        }
+        if (region->start - end > HUGE_PAGE_SIZE) {
+            if (start < end) {
+                zap_range(&zap, start, end);
+            }
+            start = region->start;
+        }
+        end = region->end;
+    }
+    if (start < end) {
+        zap_range(&zap, start, end);
+    }
 }
 
 /* For truncation, which does not hold vm->lock. */
