@@ -322,15 +322,29 @@ ssize_t pipe_write(struct file *file, struct iov_iter *from, loff_t *pos)
 
 /* ---- the rest ---- */
 
-uint32_t pipe_poll(struct file *file, struct poll_table *table)
+static void pipe_poll_register(struct file *file, struct poll_table *table)
 {
     struct pipe *pipe = file->private;
-    uint32_t mask = 0;
 
     if ((file->mode & FMODE_READ) != 0) {
         poll_wait(table, &pipe->read_wait);
+    }
+    if ((file->mode & FMODE_WRITE) != 0) {
+        poll_wait(table, &pipe->write_wait);
+    }
+}
+
+uint32_t pipe_poll(struct file *file, struct poll_table *table)
+{
+    const struct pipe *pipe = file->private;
+    uint32_t mask = 0;
+
+    if (unlikely(table != NULL && table->enqueue != NULL)) {
+        pipe_poll_register(file, table);
+    }
+    if ((file->mode & FMODE_READ) != 0) {
         if (!pipe_empty(pipe)) {
-            mask |= POLLIN | POLLRDNORM;
+            mask = POLLIN | POLLRDNORM;
         }
         /* A FIFO that no writer has opened since this reader came is not hung up: it has not begun. */
         if (READ_ONCE(pipe->writers) == 0 && (uint64_t)file->pos != pipe->writes_opened) {
@@ -338,7 +352,6 @@ uint32_t pipe_poll(struct file *file, struct poll_table *table)
         }
     }
     if ((file->mode & FMODE_WRITE) != 0) {
-        poll_wait(table, &pipe->write_wait);
         if (!pipe_full(pipe)) {
             mask |= POLLOUT | POLLWRNORM;
         }

@@ -117,7 +117,7 @@ ssize_t file_read_kernel(struct file *file, void *buf, size_t len_bytes, loff_t 
 /*
  * poll(2) and select(2) over kernel copies of the arguments. deadline: absolute, monotonic; 0: do not wait, KTIME_MAX: no limit.
  * Number of ready descriptors (poll) or bits (select), 0 on timeout, -ERESTARTNOHAND when a signal came first, -EBADF (select),
- * -ENOMEM. select: sets of BITMAP_WORDS(n) words, NULL where the caller gave none; ret_* get the answers and are other words than the questions.
+ * -ENOMEM. select: sets of BITMAP_WORDS(n) words, NULL where the caller gave none; ret_* get the answers of the sets that are there, in other words.
  */
 struct pollfd;
 struct __kernel_timespec;

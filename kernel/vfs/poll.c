@@ -131,6 +131,17 @@ struct poll_request {
     int (*scan)(struct poll_request *request, struct poll_wait *wait);
 };
 
+/*
+ * The current thread's table when nobody shares it, so that a scan may look files up in it without asking each time; else NULL.
+ * Nobody can begin to share it while its only thread is here.
+ */
+static inline const struct fdtable *poll_own_table(void)
+{
+    const struct fdtable *table = current_thread()->files;
+
+    return likely(refcount_read(&table->refs) == 1) ? table : NULL;
+}
+
 /* Readiness of one file; the table registers when its enqueue is set. */
 static inline uint32_t poll_file(struct file *file, struct poll_wait *wait, uint32_t events)
 {
@@ -140,6 +151,29 @@ static inline uint32_t poll_file(struct file *file, struct poll_wait *wait, uint
     wait->file = file;
     wait->table.events = events;
     return file->fops->poll(file, &wait->table);
+}
+
+/* Readiness of one descriptor, POLLNVAL when it is none. `own` as poll_own_table() gave it. */
+static inline uint32_t poll_descriptor(const struct fdtable *own, unsigned fd,
+                                       struct poll_wait *wait, uint32_t events)
+{
+    if (unlikely(own == NULL)) {
+        struct fd_ref ref = fd_borrow((int)fd);
+        uint32_t mask = POLLNVAL;
+        if (fd_ref_file(ref) != NULL) {
+            mask = poll_file(fd_ref_file(ref), wait, events);
+            fd_return(ref);
+        }
+        return mask;
+    }
+    if (unlikely(fd >= own->size)) {
+        return POLLNVAL;
+    }
+    struct file *file = own->files[fd];
+    if (unlikely(file == NULL || (file->mode & FMODE_PATH) != 0)) {
+        return POLLNVAL;
+    }
+    return poll_file(file, wait, events);
 }
 
 /* Sleep until a callback, a signal or the deadline. True: the deadline passed. */
@@ -191,24 +225,18 @@ struct poll_fds {
 static int poll_scan(struct poll_request *request, struct poll_wait *wait)
 {
     const struct poll_fds *poll = container_of(request, struct poll_fds, request);
+    const struct fdtable *own = poll_own_table();
+    unsigned left = poll->n;
     int ready = 0;
 
-    for (unsigned i = 0; i < poll->n; i++) {
-        struct pollfd *p = &poll->fds[i];
-        p->revents = 0;
-        if (p->fd < 0) {
-            continue;
+    for (struct pollfd *p = poll->fds; left > 0; left--, p++) {
+        uint32_t mask = 0;
+        if (likely(p->fd >= 0)) {
+            mask = poll_descriptor(own, (unsigned)p->fd, wait, (uint16_t)p->events | POLL_ALWAYS);
+            mask &= (uint16_t)p->events | POLL_ALWAYS | POLLNVAL;
         }
-        struct fd_ref ref = fd_borrow(p->fd);
-        struct file *file = fd_ref_file(ref);
-        uint32_t mask = POLLNVAL;
-        if (likely(file != NULL)) {
-            uint32_t events = (uint16_t)p->events | POLL_ALWAYS;
-            mask = poll_file(file, wait, events) & events;
-            fd_return(ref);
-        }
+        p->revents = (short)mask;
         if (mask != 0) {
-            p->revents = (short)mask;
             ready++;
             wait->table.enqueue = NULL; /* there will be no waiting */
         }
@@ -230,41 +258,50 @@ struct select_fds {
     uint64_t last_mask; /* bits of the last word that count */
 };
 
-/* One word of descriptors. Ready bits come back in ret[0..2]; their number or -EBADF. */
-static int select_scan_word(struct poll_wait *wait, unsigned base, const uint64_t want[3],
-                            uint64_t ret[3])
+/*
+ * One word of one of the three sets: its ready bits. Each set is scanned by itself, so a descriptor in two of them is asked twice:
+ * rare, and the loop stays short for the rest. *bad is set when a descriptor is none.
+ */
+static uint64_t select_scan_word(struct poll_wait *wait, unsigned base, uint64_t want,
+                                 uint32_t events, bool *bad)
 {
+    const struct fdtable *own = poll_own_table();
+    uint64_t ret = 0;
+
+    for (uint64_t bits = want; bits != 0; bits &= bits - 1) {
+        uint32_t mask = poll_descriptor(own, base + bit_ffs(bits), wait, events | POLL_ALWAYS);
+        if ((mask & (events | POLLNVAL)) != 0) {
+            if (unlikely(mask == POLLNVAL)) {
+                *bad = true;
+                return 0;
+            }
+            ret |= bits & -bits;
+            wait->table.enqueue = NULL;
+        }
+    }
+    return ret;
+}
+
+/* One set. The number of ready bits or -EBADF. */
+static int select_scan_set(const struct select_fds *select, struct poll_wait *wait,
+                           const uint64_t *set, uint64_t *ret_set, uint32_t events)
+{
+    bool bad = false;
     int ready = 0;
 
-    for (uint64_t bits = want[0] | want[1] | want[2]; bits != 0; bits &= bits - 1) {
-        unsigned bit = bit_ffs(bits);
-        uint64_t one = BIT(bit);
-        struct fd_ref ref = fd_borrow((int)(base + bit));
-        struct file *file = fd_ref_file(ref);
-        if (unlikely(file == NULL)) {
+    if (set == NULL) {
+        return 0;
+    }
+    for (unsigned word = 0; word < select->words; word++) {
+        uint64_t want = word + 1 == select->words ? set[word] & select->last_mask : set[word];
+        uint64_t ret = want == 0 ? 0 : select_scan_word(wait, word * 64, want, events, &bad);
+        if (bad) {
             return -EBADF;
         }
-        uint32_t events = ((want[0] & one) != 0 ? SELECT_IN : 0) |
-                          ((want[1] & one) != 0 ? SELECT_OUT : 0) |
-                          ((want[2] & one) != 0 ? SELECT_EX : 0);
-        uint32_t mask = poll_file(file, wait, events | POLL_ALWAYS) & events;
-        fd_return(ref);
-        if (mask == 0) {
-            continue;
-        }
-        if ((mask & SELECT_IN) != 0 && (want[0] & one) != 0) {
-            ret[0] |= one;
+        ret_set[word] = ret;
+        for (; ret != 0; ret &= ret - 1) {
             ready++;
         }
-        if ((mask & SELECT_OUT) != 0 && (want[1] & one) != 0) {
-            ret[1] |= one;
-            ready++;
-        }
-        if ((mask & SELECT_EX) != 0 && (want[2] & one) != 0) {
-            ret[2] |= one;
-            ready++;
-        }
-        wait->table.enqueue = NULL;
     }
     return ready;
 }
@@ -273,32 +310,15 @@ static int select_scan(struct poll_request *request, struct poll_wait *wait)
 {
     const struct select_fds *select = container_of(request, struct select_fds, request);
     const struct select_sets *sets = select->sets;
-    int ready = 0;
+    int in = select_scan_set(select, wait, sets->in, sets->ret_in, SELECT_IN);
+    int out = in < 0 ? 0 : select_scan_set(select, wait, sets->out, sets->ret_out, SELECT_OUT);
+    int ex =
+        in < 0 || out < 0 ? 0 : select_scan_set(select, wait, sets->ex, sets->ret_ex, SELECT_EX);
 
-    for (unsigned word = 0; word < select->words; word++) {
-        uint64_t mask = word + 1 == select->words ? select->last_mask : ~0ull;
-        uint64_t want[3] = {sets->in == NULL ? 0 : sets->in[word] & mask,
-                            sets->out == NULL ? 0 : sets->out[word] & mask,
-                            sets->ex == NULL ? 0 : sets->ex[word] & mask};
-        uint64_t ret[3] = {0, 0, 0};
-        if ((want[0] | want[1] | want[2]) != 0) {
-            int n = select_scan_word(wait, word * 64, want, ret);
-            if (n < 0) {
-                return n;
-            }
-            ready += n;
-        }
-        if (sets->ret_in != NULL) {
-            sets->ret_in[word] = ret[0];
-        }
-        if (sets->ret_out != NULL) {
-            sets->ret_out[word] = ret[1];
-        }
-        if (sets->ret_ex != NULL) {
-            sets->ret_ex[word] = ret[2];
-        }
+    if (in < 0 || out < 0 || ex < 0) {
+        return -EBADF;
     }
-    return ready;
+    return in + out + ex;
 }
 
 int vfs_do_select(int n, const struct select_sets *sets, ktime_t deadline)

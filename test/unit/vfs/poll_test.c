@@ -57,18 +57,16 @@ TEST(poll, answers_at_once_without_waiting)
 
 TEST(poll, select_answers_each_set)
 {
-    uint64_t in[1], out[1], ret_in[1], ret_out[1], ret_ex[1];
+    uint64_t in[1], out[1], ret_in[1], ret_out[1];
 
     poll_begin();
     put_byte();
     in[0] = BIT(pipe_fds[0]) | BIT(pipe_fds[1]);
     out[0] = BIT(pipe_fds[1]);
-    struct select_sets sets = {
-        .in = in, .out = out, .ret_in = ret_in, .ret_out = ret_out, .ret_ex = ret_ex};
+    struct select_sets sets = {.in = in, .out = out, .ret_in = ret_in, .ret_out = ret_out};
     EXPECT_EQ(vfs_do_select(8, &sets, KTIME_MAX), 2);
     EXPECT_EQ(ret_in[0], BIT(pipe_fds[0]));
     EXPECT_EQ(ret_out[0], BIT(pipe_fds[1]));
-    EXPECT_EQ(ret_ex[0], 0);
     in[0] |= BIT(60);
     EXPECT_EQ(vfs_do_select(61, &sets, 0), -EBADF);
     EXPECT_EQ(vfs_do_select(60, &sets, 0), 2); /* bits at or above n do not count */
