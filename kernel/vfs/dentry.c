@@ -316,7 +316,10 @@ static int dentry_lookup_slow(struct dentry *parent, const struct name *name,
     }
     dentry_set_inode(dentry, err == 0 ? inode : NULL);
     bool remember = err == 0 || (parent->super->fs->flags & FS_NO_NEGATIVE) == 0;
-    if (remember && dir->nlink != 0) {
+    if ((dentry_flags(dentry) & DENTRY_REVALIDATE) != 0) {
+        /* A name that may go without our being told (a process, a pty) would stay for nothing: it lives as long as its users. */
+        dentry->flags = DENTRY_NOCACHE | DENTRY_REVALIDATE;
+    } else if (remember && dir->nlink != 0) {
         struct dentry *other = dentry_hash(dentry);
         if (other != NULL) {
             dentry_put(dentry);

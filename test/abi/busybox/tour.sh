@@ -26,7 +26,7 @@ t awk '{print NR, $1, length($1)}' words; t awk -F: '{s+=$2} END {print s}' tabl
 t awk 'BEGIN{print substr("hello",2,3), index("hello","l"), toupper("abc"), 2^10, 7%3, int(3.9)}'; t awk 'BEGIN{a["x"]=1; a["y"]=2; n=0; for(k in a) n+=a[k]; print n}'
 t ts < /dev/null; t shuf -n 0 words; t shuf -i 5-5; t strings words; t seq 3; t seq 2 3 11; t seq -w 8 11; t yes < /dev/null | head -n 2
 t dos2unix words; t unix2dos w2; t od -c w2; t od -x words; t hexdump -C words; t xxd words; t xxd -p words; printf '6869' | t xxd -r -p; echo
-t cmp words words; t cmp words nums; t diff words w2; t diff -u words words; diff words nums > p1; t patch -o - words p1 | head -n 1
+t cmp words words; t cmp words nums; t diff words w2; t diff -u words words; diff -u words nums > p1; t cat p1 > /dev/null; t patch words p1; t cat words; cp w2 words
 t printf '%s %d %x %o %c %5.2f|%-5s|%05d\n' str 42 255 8 c 3.14159 ab 7; t printf '\101\x42\n'; t echo -e 'a\tb\\n'; t echo -n x; echo
 t tee copy < words; t cat copy; t factor 360 97 1001; t expr 3 + 4 '*' 2; t expr abc : 'a\(.*\)'; t expr length hello; t bc <<EOF
 scale=4
