@@ -104,6 +104,6 @@ void vm_stats(struct vm_stats *ret_stats)
     frame_stats(&frames);
     ret_stats->committed_pages = atomic_load_relaxed(&committed_pages);
     ret_stats->shared_pages = frames.by_kind[PAGE_SHARED];
-    ret_stats->page_cache_pages = frames.by_kind[PAGE_FILE] + frames.by_kind[PAGE_SHARED];
+    ret_stats->page_cache_pages = frames.by_kind[PAGE_FILE];
     ret_stats->anon_pages = frames.by_kind[PAGE_ANON];
 }

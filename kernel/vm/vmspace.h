@@ -172,6 +172,10 @@ void vm_note_peak(struct vmspace *vm);
 
 struct vm_stats {
     uint64_t faults, major_faults, cow_copies, cow_reuses, zero_fills, file_maps;
-    uint64_t committed_pages, page_cache_pages, shared_pages, mapped_pages, anon_pages;
+    uint64_t committed_pages;
+    uint64_t page_cache_pages; /* of files with a medium behind them */
+    uint64_t shared_pages;     /* shared memory and files that live in memory alone */
+    uint64_t mapped_pages;     /* page table entries that show one of the two */
+    uint64_t anon_pages;
 };
 void vm_stats(struct vm_stats *ret_stats);

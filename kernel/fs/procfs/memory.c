@@ -98,7 +98,7 @@ static int vmstat_show(struct text *text)
     line_count(text, "nr_slab_unreclaimable", frames.by_kind[PAGE_SLAB]);
     line_count(text, "nr_anon_pages", vm.anon_pages);
     line_count(text, "nr_mapped", vm.mapped_pages);
-    line_count(text, "nr_file_pages", vm.page_cache_pages);
+    line_count(text, "nr_file_pages", vm.page_cache_pages + vm.shared_pages);
     line_count(text, "nr_dirty", 0);
     line_count(text, "nr_writeback", 0);
     line_count(text, "nr_shmem", vm.shared_pages);
