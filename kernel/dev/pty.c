@@ -469,7 +469,6 @@ static const struct file_ops master_fops = {
     .release = master_release,
     .read = master_read,
     .write = master_write,
-    .llseek = no_llseek,
     .poll = master_poll,
     .ioctl = master_ioctl,
 };

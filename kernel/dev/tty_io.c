@@ -323,7 +323,6 @@ const struct file_ops tty_fops = {
     .release = tty_file_release,
     .read = tty_file_read,
     .write = tty_file_write,
-    .llseek = no_llseek,
     .poll = tty_file_poll,
     .ioctl = tty_file_ioctl,
 };

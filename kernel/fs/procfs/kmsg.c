@@ -136,7 +136,6 @@ static const struct file_ops kmsg_fops = {
     .open = kmsg_open,
     .read = kmsg_read,
     .poll = kmsg_poll,
-    .llseek = no_llseek,
 };
 
 PROC_FILE(kmsg) = {.path = "kmsg", .mode = 0400, .fops = &kmsg_fops};

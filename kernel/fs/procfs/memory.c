@@ -17,21 +17,23 @@ static int meminfo_show(struct text *text)
 {
     struct frame_stats frames;
     struct vm_stats vm;
-    uint64_t file;
+    uint64_t file, anon;
 
     frame_stats(&frames);
     vm_stats(&vm);
-    file = vm.page_cache_pages;
+    /* Files of tmpfs are shared memory: part of the cache, but of the anonymous lists. */
+    file = vm.page_cache_pages - MIN(vm.page_cache_pages, vm.shared_pages);
+    anon = vm.anon_pages + vm.shared_pages;
     line_kb(text, "MemTotal:", frames.total);
     line_kb(text, "MemFree:", frames.free);
     /* File systems live in memory so far: their cache cannot be given up, so only free memory is available. */
     line_kb(text, "MemAvailable:", frames.free);
     line_kb(text, "Buffers:", 0);
-    line_kb(text, "Cached:", file + vm.shared_pages);
+    line_kb(text, "Cached:", vm.page_cache_pages);
     line_kb(text, "SwapCached:", 0);
-    line_kb(text, "Active:", vm.anon_pages + file);
+    line_kb(text, "Active:", anon + file);
     line_kb(text, "Inactive:", 0);
-    line_kb(text, "Active(anon):", vm.anon_pages);
+    line_kb(text, "Active(anon):", anon);
     line_kb(text, "Inactive(anon):", 0);
     line_kb(text, "Active(file):", file);
     line_kb(text, "Inactive(file):", 0);
@@ -89,9 +91,10 @@ static int vmstat_show(struct text *text)
     mmu_stats(&mmu);
     line_count(text, "nr_free_pages", frames.free);
     line_count(text, "nr_inactive_anon", 0);
-    line_count(text, "nr_active_anon", vm.anon_pages);
+    line_count(text, "nr_active_anon", vm.anon_pages + vm.shared_pages);
     line_count(text, "nr_inactive_file", 0);
-    line_count(text, "nr_active_file", vm.page_cache_pages);
+    line_count(text, "nr_active_file",
+               vm.page_cache_pages - MIN(vm.page_cache_pages, vm.shared_pages));
     line_count(text, "nr_unevictable", 0);
     line_count(text, "nr_mlock", 0);
     line_count(text, "nr_slab_reclaimable", 0);
