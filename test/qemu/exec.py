@@ -40,6 +40,7 @@ class Session:
         deadline = time.monotonic() + timeout_s if timeout_s else None
         feeder = threading.Thread(target=self._feed, daemon=True)
         try:
+            self._skip_firmware(deadline)
             while self.status is None:
                 kind, payload = self._next_frame(deadline)
                 if kind == b'R':
@@ -71,6 +72,18 @@ class Session:
     def _next_frame(self, deadline):
         header = self._take(3, deadline)
         return header[:1], self._take(struct.unpack('<H', header[1:])[0], deadline)
+
+    def _skip_firmware(self, deadline):
+        """UEFI firmware mirrors its console to every serial port: drop text up to the first frame, which has no payload."""
+        first = frame(b'R')
+        port = self.port
+        with port.changed:
+            while (at := port.data.find(first)) < 0 and not port.closed:
+                left = deadline - time.monotonic() if deadline else None
+                if left is not None and left <= 0:
+                    raise Timeout('the system did not come up in time')
+                port.changed.wait(left if left is not None else 60)
+            del port.data[:max(at, 0)]
 
     def _take(self, count, deadline):
         """Exactly `count` bytes, removed from the port."""
