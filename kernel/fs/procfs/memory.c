@@ -22,14 +22,14 @@ static int meminfo_show(struct text *text)
     frame_stats(&frames);
     vm_stats(&vm);
     /* Files of tmpfs are shared memory: part of the cache, but of the anonymous lists. */
-    file = vm.page_cache_pages - MIN(vm.page_cache_pages, vm.shared_pages);
+    file = vm.page_cache_pages;
     anon = vm.anon_pages + vm.shared_pages;
     line_kb(text, "MemTotal:", frames.total);
     line_kb(text, "MemFree:", frames.free);
     /* File systems live in memory so far: their cache cannot be given up, so only free memory is available. */
     line_kb(text, "MemAvailable:", frames.free);
     line_kb(text, "Buffers:", 0);
-    line_kb(text, "Cached:", vm.page_cache_pages);
+    line_kb(text, "Cached:", file + vm.shared_pages);
     line_kb(text, "SwapCached:", 0);
     line_kb(text, "Active:", anon + file);
     line_kb(text, "Inactive:", 0);
@@ -93,8 +93,7 @@ static int vmstat_show(struct text *text)
     line_count(text, "nr_inactive_anon", 0);
     line_count(text, "nr_active_anon", vm.anon_pages + vm.shared_pages);
     line_count(text, "nr_inactive_file", 0);
-    line_count(text, "nr_active_file",
-               vm.page_cache_pages - MIN(vm.page_cache_pages, vm.shared_pages));
+    line_count(text, "nr_active_file", vm.page_cache_pages);
     line_count(text, "nr_unevictable", 0);
     line_count(text, "nr_mlock", 0);
     line_count(text, "nr_slab_reclaimable", 0);
