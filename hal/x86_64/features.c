@@ -85,7 +85,10 @@ void features_init(void)
     f->rdseed = bit(f->leaf7_ebx, 18);
     f->smap = bit(f->leaf7_ebx, 20);
     f->umip = bit(f->leaf7_ecx, 2);
-    f->la57 = bit(f->leaf7_ecx, 16);
+    f->la57 = (cr4_read() & CR4_LA57) != 0;
+    if (!f->la57) {
+        f->leaf7_ecx &= ~(1u << 16); /* not on, so not offered to user space */
+    }
     f->rdpid = bit(f->leaf7_ecx, 22);
     f->nx = bit(f->ext1_edx, 20);
     f->gigabyte_pages = bit(f->ext1_edx, 26);
