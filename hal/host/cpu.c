@@ -22,6 +22,7 @@
 #include "kernel/machine/smp.h"
 #include "kernel/mm/arena.h"
 #include "kernel/sched/sched.h"
+#include "kernel/sync/lockdep.h"
 
 #define STACK_BYTES (512u << 10)
 
@@ -43,6 +44,16 @@ _Thread_local bool host_irq_enabled = true;
 
 static unsigned ncpus = 1;
 static char *percpu_copies[HOST_MAX_CPUS]; /* for the leak checker: offsets are no pointers */
+
+bool host_context_is_clean(void)
+{
+    bool clean = (preempt_count() & PREEMPT_ATOMIC_MASK) == 0 && irq_enabled();
+
+    preempt_count_sub(preempt_count() & PREEMPT_ATOMIC_MASK);
+    irq_enable();
+    lockdep_check_none_held("the end of a test");
+    return clean;
+}
 
 /* ---- several CPUs ---- */
 

@@ -18,6 +18,17 @@
 /* Simulated physical memory (256 MiB), page array, frame allocator, slab, boot thread: everything below sched. Once. */
 void host_machine_init(void);
 
+/*
+ * How many misused locks and reference counts kernel/sync has reported so far; the text goes to stderr. The runner fails a test that
+ * adds to it. A test that misuses one on purpose sets sync_report_hook for itself.
+ */
+extern unsigned host_sync_reports;
+/*
+ * After a test: whether this CPU came back with preemption and interrupts on, no lock held. If not, both are set right for the next
+ * test.
+ */
+bool host_context_is_clean(void);
+
 /* ---- several CPUs ---- */
 
 /* This host thread is CPU `id` from now on (0 is the main thread already); per-CPU data are its own. */

@@ -20,6 +20,19 @@
 #include "kernel/machine/power.h"
 #include "kernel/machine/user.h"
 
+void __sanitizer_print_stack_trace(void);
+
+unsigned host_sync_reports;
+
+void host_sync_report(const char *text, bool backtrace)
+{
+    (void)__atomic_fetch_add(&host_sync_reports, 1, __ATOMIC_RELAXED);
+    fprintf(stderr, "# %s\n", text);
+    if (backtrace) {
+        __sanitizer_print_stack_trace();
+    }
+}
+
 /* Only what tests want to see: with LINNET_TEST_LOG set, the kernel's log. */
 void console_early_write(const char *text, size_t len_bytes)
 {

@@ -15,6 +15,7 @@
 #include "kernel/mm/arena.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/slab.h"
+#include "kernel/sync/report.h"
 
 #define PAGE_ARRAY_SPACE (64ull << 20)
 
@@ -98,6 +99,7 @@ void host_machine_init(void)
     static const uint8_t seed[32] = "the same in every run of a test";
 
     memory_create();
+    sync_report_hook = host_sync_report;
     param_init("");
     frames_init(handoff_create());
     slab_init();

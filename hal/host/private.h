@@ -16,3 +16,6 @@ void host_memory_hide(vaddr_t va, uint64_t len);
 
 /* Run `fn` as a hard interrupt. False: interrupts are off. */
 bool host_run_interrupt(void (*fn)(void *arg), void *arg);
+
+/* What kernel/sync has to say. */
+void host_sync_report(const char *text, bool backtrace);

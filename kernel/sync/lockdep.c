@@ -28,6 +28,7 @@ struct lockdep_cpu {
 
 static struct lockdep_cpu cpus[MAX_CPUS];
 static struct spinlock graph_lock;
+static bool ignores_sleeping;        /* [a] */
 static bool is_off;                  /* [a] */
 static uintptr_t places[PLACES_MAX]; /* [a] already reported */
 static struct lockdep_stack
@@ -313,9 +314,14 @@ void lockdep_fail_not_held(const char *lock, const char *file, int line)
     report_at((uintptr_t)__builtin_return_address(0), what, file, line);
 }
 
+void lockdep_ignore_sleeping(bool ignore)
+{
+    atomic_store_relaxed(&ignores_sleeping, ignore);
+}
+
 void might_sleep_at(const char *file, int line)
 {
-    if (lockdep_thread_stack != NULL && in_atomic()) {
+    if (lockdep_thread_stack != NULL && in_atomic() && !atomic_load_relaxed(&ignores_sleeping)) {
         report_at((uintptr_t)__builtin_return_address(0), "sleeping where it is forbidden", file,
                   line);
     }

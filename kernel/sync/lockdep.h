@@ -47,6 +47,10 @@ void might_sleep_at(const char *file, int line);
 #define might_sleep() might_sleep_at(__FILE__, __LINE__)
 /* A thread leaves for user mode, or ends: it may hold nothing. */
 void lockdep_check_none_held(const char *where);
+/* Give a lock another class than its init did: when its owner's kind decides what may be held with it. */
+#define lockdep_set_class(lock, new_class) ((void)((lock)->class = (new_class)))
+/* Do not report sleeping, for tests that play a thread where nothing can be waited for. */
+void lockdep_ignore_sleeping(bool ignore);
 /* Set by sched when threads run: the stack of the current one. Nothing is said about sleeping before. */
 extern struct lockdep_stack *(*lockdep_thread_stack)(void);
 /* Stop checking, for panic. */
@@ -68,6 +72,7 @@ static inline void lockdep_check_none_held(const char *where)
 static inline void lockdep_off(void)
 {
 }
-#define lock_assert_held(lock) ((void)(lock))
-#define might_sleep()          ((void)0)
+#define lockdep_set_class(lock, new_class) ((void)(lock), (void)(new_class))
+#define lock_assert_held(lock)             ((void)(lock))
+#define might_sleep()                      ((void)0)
 #endif

@@ -20,11 +20,18 @@ void inode_construct(struct inode *inode)
     spin_init(&inode->attr_lock, "inode attributes");
 }
 
+/* Two of a kind are locked from the ancestor down, or by address; a directory before what is in it. */
+static struct lock_class dir_lock_class __maybe_unused = {
+    .name = "directory", .sleeps = true, .nests = true};
+static struct lock_class file_lock_class __maybe_unused = {
+    .name = "inode", .sleeps = true, .nests = true};
+
 void inode_init(struct inode *inode, struct super *super, const struct inode *dir, uint32_t mode)
 {
     const struct cred *cred = vfs_cred();
     ktime_t now = ktime_realtime_coarse();
 
+    lockdep_set_class(&inode->lock, S_ISDIR(mode) ? &dir_lock_class : &file_lock_class);
     refcount_init(&inode->refs, 1);
     inode->ops = NULL;
     inode->fops = NULL;

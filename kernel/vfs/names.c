@@ -385,10 +385,12 @@ int vfs_rmdir(int dirfd, const char *name)
             dir->ops->rmdir == NULL ? -EPERM : dir->ops->rmdir(dir, w.last.text, w.last.len, inode);
         rwsem_unlock_write(&inode->lock);
         if (err == 0) {
-            dentry_prune(dentry); /* names remembered as missing below it */
             dentry_delete(dentry);
         }
         rwsem_unlock_write(&dir->lock);
+        if (err == 0) {
+            dentry_prune(dentry); /* names remembered as missing below it; takes rename_lock, which comes before */
+        }
         dentry_put(dentry);
     }
     walk_end(&w);

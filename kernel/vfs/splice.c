@@ -75,9 +75,16 @@ ssize_t vfs_sendfile(struct file *out, struct file *in, loff_t *pos, size_t coun
     if (pos != NULL) {
         return copy_range(in, pos, out, NULL, count);
     }
+    /* Not both positions' locks at once: the two files may be one, or another thread may copy the other way. */
     mutex_lock(&in->pos_lock);
-    ssize_t result = copy_range(in, &in->pos, out, NULL, count);
+    loff_t at = in->pos;
     mutex_unlock(&in->pos_lock);
+    ssize_t result = copy_range(in, &at, out, NULL, count);
+    if (result > 0) {
+        mutex_lock(&in->pos_lock);
+        in->pos = at;
+        mutex_unlock(&in->pos_lock);
+    }
     return result;
 }
 

@@ -65,7 +65,15 @@ static void run_one(void **state)
 {
     const struct test_case *test = *state;
 
+    unsigned reports = host_sync_reports;
+
     test->run();
+    if (!host_context_is_clean()) {
+        fail_msg("left with preemption or interrupts off");
+    }
+    if (host_sync_reports != reports) {
+        fail_msg("locks or reference counts were misused: see above");
+    }
 }
 
 int main(int argc, char **argv)

@@ -1,6 +1,7 @@
 /* One-shot timers (kernel/core/timer.h), on a clock that the test moves. */
 #define TEST_SUITE "core"
 #include "kernel/core/timer.h"
+#include "kernel/machine/preempt.h"
 
 #include "hal/host/host.h"
 #include "kernel/core/time.h"
@@ -132,11 +133,13 @@ TEST(timer, next_deadline_is_the_earliest_armed)
     struct probe p[2];
 
     setup(p, 2);
+    irq_disable();
     EXPECT_EQ(timer_next_deadline(), KTIME_MAX);
     timer_arm(&p[0].timer, 5000000);
     timer_arm(&p[1].timer, 4000000);
     EXPECT_EQ(timer_next_deadline(), 4000000);
     EXPECT(timer_cancel(&p[1].timer));
     EXPECT_EQ(timer_next_deadline(), 5000000);
+    irq_enable();
     EXPECT(timer_cancel(&p[0].timer));
 }

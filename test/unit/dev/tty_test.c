@@ -145,6 +145,7 @@ static void setup_threads(void)
 
     host_sched_init();
     preempt_disable();
+    lockdep_ignore_sleeping(true);
     host_clock_set_manual(ktime_now() + NS_PER_S);
     irq_disable();
     machine_timer_interrupt();
@@ -185,6 +186,7 @@ static void end(void)
     EXPECT_EQ(closes, 1);
     EXPECT_EQ(refcount_read(&tty->refs), 1);
     tty_remove(tty);
+    lockdep_ignore_sleeping(false);
     preempt_enable();
 }
 
@@ -553,6 +555,7 @@ static void begin_pty(void)
     EXPECT_EQ(tty_open_file(tty_get(tty), &file, true), -EIO); /* still locked */
     tty->locked = false;
     EXPECT_EQ(tty_open_file(tty_get(tty), &file, true), 0);
+    lockdep_ignore_sleeping(false);
     preempt_enable();
 }
 

@@ -281,6 +281,19 @@ TEST(tmpfs, copies_between_files)
     tree_end();
 }
 
+/* Once a thread waited for itself here. */
+TEST(tmpfs, sendfile_from_a_file_to_itself_comes_back)
+{
+    tree_begin(NULL);
+    EXPECT_EQ(tree_write("a", "0123456789"), 0);
+    struct file *file = fd_file(tree_open("a", O_RDWR, 0));
+    EXPECT_EQ(vfs_sendfile(file, file, NULL, 4), 4);
+    EXPECT_EQ(file->pos, 4);
+    EXPECT_STR_EQ(tree_read("a"), "0123456789");
+    file_put(file);
+    tree_end();
+}
+
 /* ---- extended attributes ---- */
 
 static int set_attribute(const char *name, const char *value, int flags)
