@@ -53,26 +53,26 @@ static void boot_thread_main(void *arg)
 void kernel_main(const struct boot_handoff *handoff)
 {
     boot = handoff;
-    machine_init_early(handoff);      /* descriptor tables, traps, early serial */
-    handoff_check(handoff);           /* nothing in it is believed before */
+    machine_init_early(handoff); /* descriptor tables, traps, early serial */
+    handoff_check(handoff);      /* nothing in it is believed before */
     param_init(handoff->cmdline == 0 ? "" : phys_to_virt(handoff->cmdline));
-    syscall_trace_init();             /* linnet.trace= */
-    symbols_init();                   /* names in backtraces */
-    panic_init();                     /* reports of misused locks */
+    syscall_trace_init(); /* linnet.trace= */
+    symbols_init();       /* names in backtraces */
+    panic_init();         /* reports of misused locks */
     log_info("linnet: %s", kernel_banner());
-    handoff_log(handoff);             /* how we came here, memory map */
-    frames_init(handoff);             /* page array, zones */
-    slab_init();                      /* object caches, kmalloc */
-    arena_init();                     /* kernel virtual space, stacks */
-    machine_init_cpu();               /* protections, FPU, system call entry, per-CPU areas */
+    handoff_log(handoff); /* how we came here, memory map */
+    frames_init(handoff); /* page array, zones */
+    slab_init();          /* object caches, kmalloc */
+    arena_init();         /* kernel virtual space, stacks */
+    machine_init_cpu();   /* protections, FPU, system call entry, per-CPU areas */
     random_init(handoff->seed, sizeof(handoff->seed), (handoff->flags & BOOT_FLAG_SEED_GOOD) != 0);
-    machine_init_platform(handoff);   /* ACPI tables, interrupt controllers */
-    machine_init_clocks();            /* clock source, event timer */
+    machine_init_platform(handoff); /* ACPI tables, interrupt controllers */
+    machine_init_clocks();          /* clock source, event timer */
     time_init(handoff->unix_time_s);
-    log_clock_hook = ktime_now;       /* times in the log from here on */
+    log_clock_hook = ktime_now; /* times in the log from here on */
     timers_init();
-    sched_init();                     /* run queue; this context becomes the idle thread */
+    sched_init(); /* run queue; this context becomes the idle thread */
     thread_start(thread_create_kernel("init", boot_thread_main, NULL));
-    preempt_enable_no_resched();      /* the machine entered with preemption off */
+    preempt_enable_no_resched(); /* the machine entered with preemption off */
     sched_idle_loop();
 }

@@ -17,17 +17,18 @@
 
 #include <stdint.h>
 
-#define BOOT_MAGIC      0x544f4f4254454e4eull /* "NNETBOOT" read as little-endian text */
-#define BOOT_VERSION    1u
+#define BOOT_MAGIC   0x544f4f4254454e4eull /* "NNETBOOT" read as little-endian text */
+#define BOOT_VERSION 1u
 
 /* Virtual address-space layout, the same with 4 and 5 levels (the 4-level half lies inside the 5-level one). */
 #define BOOT_DIRECT_MAP      0xffff800000000000ull /* 64 TiB: all physical memory */
 #define BOOT_DIRECT_MAP_SIZE 0x0000400000000000ull
 #define BOOT_PAGE_ARRAY      0xffffc00000000000ull /* 2 TiB: struct page of every frame */
-#define BOOT_ARENA           0xffffd00000000000ull /* 16 TiB: kernel arenas: stacks, device mappings, large buffers */
-#define BOOT_ARENA_SIZE      0x0000100000000000ull
-#define BOOT_IMAGE           0xffffffff80000000ull /* the kernel image, slid upwards by 2 MiB steps */
-#define BOOT_IMAGE_SIZE      0x0000000040000000ull /* 1 GiB for image and slide */
+#define BOOT_ARENA                                                                                 \
+    0xffffd00000000000ull /* 16 TiB: kernel arenas: stacks, device mappings, large buffers */
+#define BOOT_ARENA_SIZE 0x0000100000000000ull
+#define BOOT_IMAGE      0xffffffff80000000ull /* the kernel image, slid upwards by 2 MiB steps */
+#define BOOT_IMAGE_SIZE 0x0000000040000000ull /* 1 GiB for image and slide */
 
 enum boot_mem_type {
     BOOT_MEM_USABLE = 1,
@@ -35,10 +36,10 @@ enum boot_mem_type {
     BOOT_MEM_ACPI_RECLAIM, /* usable once the ACPI tables have been read */
     BOOT_MEM_ACPI_NVS,
     BOOT_MEM_BAD,
-    BOOT_MEM_LOADER,       /* this handoff, page tables, boot stack: usable after the kernel has copied it */
-    BOOT_MEM_KERNEL,       /* the kernel image */
+    BOOT_MEM_LOADER, /* this handoff, page tables, boot stack: usable after the kernel has copied it */
+    BOOT_MEM_KERNEL, /* the kernel image */
     BOOT_MEM_INITRAMFS,
-    BOOT_MEM_EFI_RUNTIME,  /* EFI runtime services code and data: keep */
+    BOOT_MEM_EFI_RUNTIME, /* EFI runtime services code and data: keep */
     BOOT_MEM_MMIO,
     BOOT_MEM_PERSISTENT,
     BOOT_MEM_NTYPES,
@@ -48,8 +49,8 @@ enum boot_mem_type {
 struct boot_mem {
     uint64_t base;
     uint64_t length_bytes;
-    uint32_t type;       /* enum boot_mem_type */
-    uint32_t efi_type;   /* EFI_MEMORY_TYPE for the log, or ~0 */
+    uint32_t type;     /* enum boot_mem_type */
+    uint32_t efi_type; /* EFI_MEMORY_TYPE for the log, or ~0 */
 };
 
 /* Linear framebuffer; base 0: none. Each channel is `size` bits at bit `shift` of a little-endian pixel. */
@@ -64,7 +65,7 @@ struct boot_framebuffer {
     uint8_t green_shift, green_size;
     uint8_t blue_shift, blue_size;
     uint8_t reserved[2];
-    uint8_t edid[128];       /* base EDID block of the display, all zero when unknown */
+    uint8_t edid[128]; /* base EDID block of the display, all zero when unknown */
 };
 
 #define BOOT_FLAG_EFI       (1u << 0) /* booted by UEFI; efi_system_table is valid */
@@ -74,41 +75,41 @@ struct boot_framebuffer {
 struct boot_handoff {
     uint64_t magic;
     uint32_t version;
-    uint32_t size_bytes;       /* sizeof(struct boot_handoff) */
-    uint32_t checksum;         /* CRC-32 of the struct with this field 0 */
-    uint32_t flags;            /* BOOT_FLAG_* */
+    uint32_t size_bytes; /* sizeof(struct boot_handoff) */
+    uint32_t checksum;   /* CRC-32 of the struct with this field 0 */
+    uint32_t flags;      /* BOOT_FLAG_* */
 
-    uint64_t mem;              /* struct boot_mem[nmem] */
+    uint64_t mem; /* struct boot_mem[nmem] */
     uint64_t nmem;
     struct boot_framebuffer framebuffer;
 
-    uint64_t rsdp;             /* 0: none */
-    uint64_t smbios;           /* entry point structure, 0: none */
-    uint32_t smbios_major;     /* 3 or 2 */
+    uint64_t rsdp;         /* 0: none */
+    uint64_t smbios;       /* entry point structure, 0: none */
+    uint32_t smbios_major; /* 3 or 2 */
     uint32_t reserved0;
 
-    uint64_t kernel_phys;      /* image in memory: physically contiguous */
+    uint64_t kernel_phys; /* image in memory: physically contiguous */
     uint64_t kernel_virt;
     uint64_t kernel_size_bytes;
-    uint64_t kernel_slide;     /* kernel_virt - BOOT_IMAGE's link address */
+    uint64_t kernel_slide; /* kernel_virt - BOOT_IMAGE's link address */
 
-    uint64_t initramfs;        /* 0: none */
+    uint64_t initramfs; /* 0: none */
     uint64_t initramfs_size_bytes;
-    uint64_t cmdline;          /* NUL-terminated UTF-8, 0: none */
+    uint64_t cmdline;            /* NUL-terminated UTF-8, 0: none */
     uint64_t cmdline_size_bytes; /* with the NUL */
 
-    uint8_t seed[64];          /* entropy for the kernel's generator and stack canaries; wiped after use */
-    uint64_t page_table_root;  /* what CR3 points at */
+    uint8_t seed[64]; /* entropy for the kernel's generator and stack canaries; wiped after use */
+    uint64_t page_table_root; /* what CR3 points at */
 
     uint64_t efi_system_table; /* 0: none */
     uint64_t efi_memory_map;   /* raw descriptors, for SetVirtualAddressMap */
     uint64_t efi_memory_map_size_bytes;
     uint64_t efi_descriptor_size_bytes;
 
-    uint64_t unix_time_s;      /* wall clock at handoff in UTC from GetTime, 0: unknown */
-    uint64_t tsc_loader;       /* TSC when the loader started, 0: unknown */
-    uint64_t tsc_handoff;      /* TSC just before the jump */
-    char loader_name[32];      /* "linnet-efi 1", "linnet-pvh 1" */
+    uint64_t unix_time_s; /* wall clock at handoff in UTC from GetTime, 0: unknown */
+    uint64_t tsc_loader;  /* TSC when the loader started, 0: unknown */
+    uint64_t tsc_handoff; /* TSC just before the jump */
+    char loader_name[32]; /* "linnet-efi 1", "linnet-pvh 1" */
 };
 
 _Static_assert(sizeof(struct boot_mem) == 24, "boot ABI");

@@ -9,11 +9,11 @@
 #include "kernel/base/types.h"
 
 struct clock_source {
-    const char *name;      /* "tsc", "hpet", "acpi_pm", "pit" */
+    const char *name; /* "tsc", "hpet", "acpi_pm", "pit" */
     uint64_t frequency_hz;
     uint32_t mult;
     uint32_t shift;
-    bool user_readable;    /* user space can read the counter itself (TSC): the vDSO may use it */
+    bool user_readable;     /* user space can read the counter itself (TSC): the vDSO may use it */
     uint64_t (*read)(void); /* never goes backwards, wraps only at 64 bits; any context */
 };
 

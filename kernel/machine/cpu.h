@@ -44,15 +44,15 @@ int cpu_arch_prctl(int code, vaddr_t addr);
 struct signal_delivery {
     int signo;
     vaddr_t handler;
-    vaddr_t restorer;          /* SA_RESTORER */
-    bool siginfo;              /* SA_SIGINFO */
-    vaddr_t stack;             /* 0: the interrupted stack; else the top of the alternate stack */
-    uint64_t old_mask;         /* restored by rt_sigreturn */
-    const void *info;          /* siginfo_t, 128 bytes */
-    vaddr_t altstack_base;     /* uc_stack */
+    vaddr_t restorer;      /* SA_RESTORER */
+    bool siginfo;          /* SA_SIGINFO */
+    vaddr_t stack;         /* 0: the interrupted stack; else the top of the alternate stack */
+    uint64_t old_mask;     /* restored by rt_sigreturn */
+    const void *info;      /* siginfo_t, 128 bytes */
+    vaddr_t altstack_base; /* uc_stack */
     uint64_t altstack_size;
     uint32_t altstack_flags;
-    int trapno;                /* sigcontext: trapno, err, cr2 */
+    int trapno; /* sigcontext: trapno, err, cr2 */
     uint64_t error_code;
     vaddr_t fault_addr;
 };

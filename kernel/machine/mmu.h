@@ -14,10 +14,10 @@
 #include "kernel/base/types.h"
 
 struct mmu_space {
-    paddr_t root;          /* [I] physical address of the top table */
-    uint64_t cpus[4];      /* [a] CPUs that may hold translations of it (bit per cpu id) */
-    uint64_t generation;   /* [a] for ASID/PCID reuse */
-    uint64_t ntables;      /* [a] table pages below root, for accounting */
+    paddr_t root;        /* [I] physical address of the top table */
+    uint64_t cpus[4];    /* [a] CPUs that may hold translations of it (bit per cpu id) */
+    uint64_t generation; /* [a] for ASID/PCID reuse */
+    uint64_t ntables;    /* [a] table pages below root, for accounting */
 };
 
 #define MMU_READ     0x001u
@@ -30,15 +30,17 @@ struct mmu_space {
 #define MMU_ACCESSED 0x080u /* query only; map sets it to avoid the hardware's update */
 #define MMU_DIRTY    0x100u
 #define MMU_HUGE     0x200u /* query: the entry is a 2 MiB leaf */
-#define MMU_SPECIAL  0x400u /* software bit: no struct page behind the frame is counted (zero page, device, vDSO) */
+#define MMU_SPECIAL                                                                                \
+    0x400u /* software bit: no struct page behind the frame is counted (zero page, device, vDSO) */
 
 struct mmu_flush {
     struct mmu_space *space;
-    vaddr_t start, end;    /* range that needs flushing; start >= end: nothing */
-    bool tables_freed;     /* intermediate tables went away: paging-structure caches too */
-    bool keep_tables;      /* set by a caller of mmu_unmap that does not exclude faults and changes elsewhere in the space (it does not
+    vaddr_t start, end; /* range that needs flushing; start >= end: nothing */
+    bool tables_freed;  /* intermediate tables went away: paging-structure caches too */
+    bool
+        keep_tables; /* set by a caller of mmu_unmap that does not exclude faults and changes elsewhere in the space (it does not
                               hold vmspace->lock for writing): tables that become empty stay until a later unmap */
-    struct page *tables;   /* table pages to free after the flush, linked by page->next_table */
+    struct page *tables; /* table pages to free after the flush, linked by page->next_table */
 };
 
 int mmu_space_init(struct mmu_space *space);
@@ -58,7 +60,8 @@ int mmu_map_huge(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags
  * HUGE_PAGE_SIZE-aligned block.
  */
 struct page;
-int mmu_map_pages(struct mmu_space *space, vaddr_t va, struct page **pages, unsigned n, unsigned flags);
+int mmu_map_pages(struct mmu_space *space, vaddr_t va, struct page **pages, unsigned n,
+                  unsigned flags);
 /* What is mapped at va. False: nothing. *ret_flags gets MMU_*. */
 bool mmu_query(struct mmu_space *space, vaddr_t va, paddr_t *ret_pa, unsigned *ret_flags);
 /* Put another page or other rights in the place of a present 4 KiB entry (copy-on-write, exclusive reuse). */

@@ -31,18 +31,18 @@
 struct thread;
 
 struct cpu {
-    struct cpu *self;             /* 0 */
-    uintptr_t percpu_offset;      /* 8: add to the address of a PER_CPU variable */
-    struct thread *current;       /* 16 */
-    uint32_t preempt_count;       /* 24 */
-    uint32_t id;                  /* 28: 0 .. cpu_count()-1 */
-    uintptr_t kernel_stack_top;   /* 32: stack of `current` for entries from user mode */
-    uintptr_t stack_canary;       /* 40: where the compiler's stack protector looks */
-    uintptr_t scratch[2];         /* 48: for the system call entry */
-    struct thread *idle;          /* 64 */
-    struct thread *fpu_owner;     /* 72: whose FPU state is live in the registers, NULL: nobody's */
-    void *arch;                   /* 80: the machine's own per-CPU struct */
-    uint64_t irq_count;           /* 88: interrupts taken */
+    struct cpu *self;           /* 0 */
+    uintptr_t percpu_offset;    /* 8: add to the address of a PER_CPU variable */
+    struct thread *current;     /* 16 */
+    uint32_t preempt_count;     /* 24 */
+    uint32_t id;                /* 28: 0 .. cpu_count()-1 */
+    uintptr_t kernel_stack_top; /* 32: stack of `current` for entries from user mode */
+    uintptr_t stack_canary;     /* 40: where the compiler's stack protector looks */
+    uintptr_t scratch[2];       /* 48: for the system call entry */
+    struct thread *idle;        /* 64 */
+    struct thread *fpu_owner;   /* 72: whose FPU state is live in the registers, NULL: nobody's */
+    void *arch;                 /* 80: the machine's own per-CPU struct */
+    uint64_t irq_count;         /* 88: interrupts taken */
 };
 
 _Static_assert(offsetof(struct cpu, stack_canary) == 40, "the compiler looks at %gs:40");

@@ -10,7 +10,7 @@
 
 #include "kernel/base/types.h"
 
-#define MACHINE_VECTOR_FIRST 32u  /* the vectors below are the CPU's exceptions */
+#define MACHINE_VECTOR_FIRST 32u /* the vectors below are the CPU's exceptions */
 #define MACHINE_NVECTORS     256u
 
 struct trapframe;

@@ -72,7 +72,7 @@ struct vm_region {
     uint64_t fault_next;   /* [a] where a sequential run of first touches would go on: a hint */
     uint16_t fault_window; /* [a] pages the next fault of the run maps: a hint */
     bool has_anon; /* [a] may hold anonymous pages; false: fork need not copy its page tables */
-    bool touched;               /* [a] may hold pages at all; false: there is nothing to unmap */
+    bool touched;  /* [a] may hold pages at all; false: there is nothing to unmap */
 };
 
 struct vmspace {

@@ -24,8 +24,8 @@ void test_skip(void) __noreturn;
 
 #define TEST(noun_, name_)                                                                         \
     static void test_##noun_##_##name_(void);                                                      \
-    LINKSET_ENTRY(tests, struct test_case, noun_##_##name_) = {                                    \
-        .suite = TEST_SUITE, .noun = #noun_, .name = #name_, .run = test_##noun_##_##name_};       \
+    LINKSET_ENTRY(tests, struct test_case, noun_##_##name_)                                        \
+    = {.suite = TEST_SUITE, .noun = #noun_, .name = #name_, .run = test_##noun_##_##name_};        \
     static void test_##noun_##_##name_(void)
 
 #define EXPECT(cond)                                                                               \
@@ -38,23 +38,24 @@ void test_skip(void) __noreturn;
     do {                                                                                           \
         long long test_a_ = (long long)(a), test_b_ = (long long)(b);                              \
         if (!(test_a_ op test_b_)) {                                                               \
-            test_fail(__FILE__, __LINE__, "expected: %s %s %s, got %lld (0x%llx) and %lld (0x%llx)", \
-                      #a, #op, #b, test_a_, (unsigned long long)test_a_, test_b_,                  \
-                      (unsigned long long)test_b_);                                                \
+            test_fail(__FILE__, __LINE__,                                                          \
+                      "expected: %s %s %s, got %lld (0x%llx) and %lld (0x%llx)", #a, #op, #b,      \
+                      test_a_, (unsigned long long)test_a_, test_b_, (unsigned long long)test_b_); \
         }                                                                                          \
     } while (0)
-#define EXPECT_EQ(a, b) EXPECT_OP_(a, ==, b)
-#define EXPECT_NE(a, b) EXPECT_OP_(a, !=, b)
-#define EXPECT_LT(a, b) EXPECT_OP_(a, <, b)
-#define EXPECT_LE(a, b) EXPECT_OP_(a, <=, b)
-#define EXPECT_GT(a, b) EXPECT_OP_(a, >, b)
-#define EXPECT_GE(a, b) EXPECT_OP_(a, >=, b)
+#define EXPECT_EQ(a, b)     EXPECT_OP_(a, ==, b)
+#define EXPECT_NE(a, b)     EXPECT_OP_(a, !=, b)
+#define EXPECT_LT(a, b)     EXPECT_OP_(a, <, b)
+#define EXPECT_LE(a, b)     EXPECT_OP_(a, <=, b)
+#define EXPECT_GT(a, b)     EXPECT_OP_(a, >, b)
+#define EXPECT_GE(a, b)     EXPECT_OP_(a, >=, b)
 #define EXPECT_PTR_EQ(a, b) EXPECT((const void *)(a) == (const void *)(b))
 #define EXPECT_STR_EQ(a, b)                                                                        \
     do {                                                                                           \
         const char *test_a_ = (a), *test_b_ = (b);                                                 \
         if (strcmp(test_a_, test_b_) != 0) {                                                       \
-            test_fail(__FILE__, __LINE__, "expected: %s is \"%s\", got \"%s\"", #a, test_b_, test_a_); \
+            test_fail(__FILE__, __LINE__, "expected: %s is \"%s\", got \"%s\"", #a, test_b_,       \
+                      test_a_);                                                                    \
         }                                                                                          \
     } while (0)
 #define EXPECT_MEM_EQ(a, b, n) EXPECT(memcmp((a), (b), (n)) == 0)

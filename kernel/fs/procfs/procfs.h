@@ -66,4 +66,3 @@ int64_t proc_parse_number(const char *name, unsigned len);
 
 /* Inode numbers: low ones are the static tree's; a process' start at PROC_PID_INO. */
 #define PROC_PID_INO(nr) (((uint64_t)(nr) + 1) << 32)
-

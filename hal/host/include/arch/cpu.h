@@ -5,7 +5,7 @@
 
 #include "kernel/machine/percpu.h"
 
-extern _Thread_local struct cpu *host_cpu;   /* never NULL: a static CPU 0 until host_cpu_enter() */
+extern _Thread_local struct cpu *host_cpu; /* never NULL: a static CPU 0 until host_cpu_enter() */
 extern _Thread_local bool host_irq_enabled;
 
 #define this_cpu (host_cpu)

@@ -8,7 +8,8 @@
 struct trapframe {
     uint64_t r15, r14, r13, r12, rbp, rbx;
     uint64_t r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi;
-    uint64_t orig_rax;  /* system call number; or the vector's error code for exceptions; ~0 for interrupts */
+    uint64_t
+        orig_rax; /* system call number; or the vector's error code for exceptions; ~0 for interrupts */
     uint64_t rip, cs, rflags, rsp, ss;
 };
 
