@@ -208,6 +208,7 @@ static void replace_memory(struct thread *thread, struct vmspace *vm)
     mmu_switch(thread->mmu);
     spin_unlock_irqrestore(&process_tree_lock, flags);
     if (old != NULL) {
+        vm_note_peak(old);
         thread->process->maxrss = MAX(thread->process->maxrss, old->rss_peak);
         vmspace_put(old);
     }

@@ -200,6 +200,7 @@ static void let_go_of_memory(struct process *process, struct thread *thread)
         (void)futex_wake(thread->clear_child_tid, false, 1, FUTEX_ANY);
     }
     thread->clear_child_tid = NULL;
+    vm_note_peak(vm);
     process->maxrss = MAX(process->maxrss, vm->rss_peak);
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);
     thread->vm = NULL;
@@ -267,10 +268,14 @@ void process_exit(int wait_status)
     }
     let_go_of_files(thread);
     let_go_of_memory(process, thread);
+    /* Whoever is woken by our end finds the CPU free a moment later: not worth a switch there and another one back. */
+    preempt_disable();
     become_zombie(process, &dead);
     while ((node = list_pop_front(&dead)) != NULL) {
         process_release(list_entry(node, struct process, sibling));
     }
+    irq_disable();
+    preempt_enable_no_resched();
     thread_exit();
 }
 

@@ -307,19 +307,19 @@ void thread_finish_sleep(void)
 void runqueue_wake_locked(struct runqueue *rq, struct thread *thread)
 {
     struct thread *current = rq->current;
-    uint64_t floor = rq->min_vruntime - SCHED_SLEEP_CREDIT_NS;
+    ktime_t now = 0;
 
+    if (current != rq->idle) {
+        now = ktime_now();
+        runqueue_update_current_locked(rq, now);
+    }
+    uint64_t floor = rq->min_vruntime - SCHED_SLEEP_CREDIT_NS;
     if (vruntime_before(thread->vruntime, floor)) {
         thread->vruntime = floor;
     }
     runqueue_insert_locked(rq, thread);
-    if (current == rq->idle) {
-        runqueue_resched_locked(rq);
-        return;
-    }
-    ktime_t now = ktime_now();
-    runqueue_update_current_locked(rq, now);
-    if (vruntime_before(thread->vruntime + vruntime_delta(thread, SCHED_WAKE_MARGIN_NS),
+    if (current == rq->idle ||
+        vruntime_before(thread->vruntime + vruntime_delta(thread, SCHED_WAKE_MARGIN_NS),
                         current->vruntime)) {
         runqueue_resched_locked(rq);
     } else {
