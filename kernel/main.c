@@ -17,6 +17,7 @@
 #include "kernel/linux/syscall.h"
 #include "kernel/machine/entry.h"
 #include "kernel/machine/init.h"
+#include "kernel/machine/mmu.h"
 #include "kernel/machine/preempt.h"
 #include "kernel/mm/arena.h"
 #include "kernel/mm/frame.h"
@@ -44,6 +45,7 @@ static void boot_thread_main(void *arg)
     drivers_probe(boot);              /* serial, keyboard, framebuffer */
     initramfs_mount_root(boot);       /* rootfs, unpacked from the initramfs */
     frames_release_boot_memory(boot); /* loader memory, initramfs, .init sections */
+    mmu_kernel_seal();                /* what boot alone may write is read-only from here on */
     if (param_bool("linnet.panic", false)) {
         panic("asked for by the parameter linnet.panic");
     }

@@ -518,3 +518,8 @@ void mmu_stats(struct mmu_stats *ret_stats)
 {
     *ret_stats = stats;
 }
+
+/* A test program has no data of that kind. */
+void mmu_kernel_seal(void)
+{
+}
