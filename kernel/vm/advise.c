@@ -167,7 +167,7 @@ int vmspace_advise(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, int ad
     }
     rwsem_lock_write(&vm->lock);
     int err = advise_locked(vm, addr, addr + len, advice);
-    rwsem_unlock_write(&vm->lock);
+    vm_unlock_write(vm);
     return err;
 }
 
@@ -294,7 +294,7 @@ int vmspace_lock(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, bool loc
     } else {
         err = regions_change(vm, start, end, lock ? VM_LOCKED : 0, lock ? 0 : VM_LOCKED, NULL);
     }
-    rwsem_unlock_write(&vm->lock);
+    vm_unlock_write(vm);
     if (lock && err == 0) {
         err = vm_populate(vm, start, end);
         err = err < 0 ? -ENOMEM : 0;

@@ -163,7 +163,7 @@ int64_t vmspace_map(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, uint3
     }
     rwsem_lock_write(&vm->lock);
     int64_t result = map_locked(vm, addr, len, flags, how, source, pgoff, name);
-    rwsem_unlock_write(&vm->lock);
+    vm_unlock_write(vm);
     if (unlikely((how & VMMAP_POPULATE) != 0) && result >= 0) {
         (void)vm_populate(vm, (uint64_t)result, (uint64_t)result + len);
     }
@@ -172,16 +172,28 @@ int64_t vmspace_map(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, uint3
 
 /* ---- removing regions ---- */
 
-/* Out of the tree and freed; its pages are the caller's matter. */
+/* Out of the tree; its pages are the caller's matter. What it shows of a file is let go by vm_unlock_write(). */
 static void drop_region(struct vmspace *vm, struct vm_region *region)
 {
     vm_account(vm, -(int64_t)region_pages(region), region->flags);
     region_remove(vm, region);
-    if (region->source != NULL) {
-        region_rmap_remove(region);
-        region->source->ops->put(region->source);
+    if (region->source == NULL) {
+        region_free(region);
+        return;
     }
-    region_free(region);
+    region_rmap_remove(region);
+    region->next_dead = vm->dead;
+    vm->dead = region;
+}
+
+void vm_bury(struct vm_region *dead)
+{
+    while (dead != NULL) {
+        struct vm_region *region = dead;
+        dead = region->next_dead;
+        region->source->ops->put(region->source);
+        region_free(region);
+    }
 }
 
 /*
@@ -243,7 +255,7 @@ int vmspace_unmap(struct vmspace *vm, uint64_t addr, uint64_t len_bytes)
     }
     rwsem_lock_write(&vm->lock);
     int err = vm_unmap_locked(vm, addr, addr + ALIGN_UP(len_bytes, PAGE_SIZE));
-    rwsem_unlock_write(&vm->lock);
+    vm_unlock_write(vm);
     return err;
 }
 
@@ -286,6 +298,6 @@ uint64_t vmspace_brk(struct vmspace *vm, uint64_t brk)
         vm->brk_end = brk;
     }
     uint64_t result = vm->brk_end;
-    rwsem_unlock_write(&vm->lock);
+    vm_unlock_write(vm);
     return result;
 }

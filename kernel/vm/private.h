@@ -35,6 +35,25 @@ int pagecache_add(struct pagecache *cache, uint64_t index, struct page *page,
 uint64_t pagecache_drop(struct pagecache *cache, uint64_t first, uint64_t last);
 void pagecache_subsystem_init(void);
 
+/* ---- the lock ---- */
+
+/* Let go of regions that were taken out of a space. May sleep, whatever the file behind them does at its last reference. */
+void vm_bury(struct vm_region *dead);
+/*
+ * Give vm->lock back, and only then the files that were mapped by the regions removed under it: their last reference may take locks
+ * under which others wait for vm->lock.
+ */
+static inline void vm_unlock_write(struct vmspace *vm)
+{
+    struct vm_region *dead = vm->dead;
+
+    vm->dead = NULL;
+    rwsem_unlock_write(&vm->lock);
+    if (unlikely(dead != NULL)) {
+        vm_bury(dead);
+    }
+}
+
 /* ---- regions (region.c); vm->lock held for writing unless said otherwise ---- */
 
 extern struct slab_cache *vm_region_cache;

@@ -127,6 +127,6 @@ int vmspace_protect(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, uint3
     if (err == 0) {
         err = regions_change(vm, addr, end, vm_rwx & all, all & ~vm_rwx, rights_changed);
     }
-    rwsem_unlock_write(&vm->lock);
+    vm_unlock_write(vm);
     return err;
 }

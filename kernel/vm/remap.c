@@ -213,7 +213,7 @@ int64_t vmspace_remap(struct vmspace *vm, uint64_t old_addr, uint64_t old_len, u
     int64_t result = remap_locked(vm, &remap);
     struct vm_region *region = result >= 0 ? region_lookup(vm, (uint64_t)result) : NULL;
     bool locked = region != NULL && (region->flags & VM_LOCKED) != 0;
-    rwsem_unlock_write(&vm->lock);
+    vm_unlock_write(vm);
     if (locked) {
         (void)vm_populate(vm, (uint64_t)result, (uint64_t)result + remap.new_len);
     }

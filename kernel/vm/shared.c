@@ -156,7 +156,7 @@ int vmspace_map_vdso(struct vmspace *vm, uint64_t *ret_base)
             (void)vm_unmap_locked(vm, base, base + PAGE_SIZE);
         }
     }
-    rwsem_unlock_write(&vm->lock);
+    vm_unlock_write(vm);
     if (err == 0) {
         vm->vdso_base = base + PAGE_SIZE;
         *ret_base = vm->vdso_base;

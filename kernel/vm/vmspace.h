@@ -59,16 +59,19 @@ struct vm_source_ops {
 #define VM_ANON_CACHE 0x100000u /* shared anonymous: source is a private cache object of vm's own */
 
 struct vm_region {
-    struct rb_node node;        /* [vm] */
-    uint64_t start, end;        /* [vm] page aligned, start < end */
-    uint64_t max_gap;           /* [vm] augmented: largest hole before a region of this subtree */
-    uint64_t gap;               /* [vm] hole between the former region's end and start */
-    uint32_t flags;             /* [vm] VM_* */
-    struct vmspace *vm;         /* [I] */
-    struct vm_source *source;   /* [I] NULL: anonymous */
-    uint64_t pgoff;             /* [vm] page index in the source of `start` */
-    const char *name;           /* [I] "[stack]" ..., static, or NULL */
-    struct list_node rmap_node; /* [rmap_lock] on source->cache->regions */
+    struct rb_node node;      /* [vm] */
+    uint64_t start, end;      /* [vm] page aligned, start < end */
+    uint64_t max_gap;         /* [vm] augmented: largest hole before a region of this subtree */
+    uint64_t gap;             /* [vm] hole between the former region's end and start */
+    uint32_t flags;           /* [vm] VM_* */
+    struct vmspace *vm;       /* [I] */
+    struct vm_source *source; /* [I] NULL: anonymous */
+    uint64_t pgoff;           /* [vm] page index in the source of `start` */
+    const char *name;         /* [I] "[stack]" ..., static, or NULL */
+    union {
+        struct list_node rmap_node;  /* [rmap_lock] on source->cache->regions */
+        struct vm_region *next_dead; /* [vm] on vm->dead: removed, its source not yet let go */
+    };
     uint64_t fault_next;   /* [a] where a sequential run of first touches would go on: a hint */
     uint16_t fault_window; /* [a] pages the next fault of the run maps: a hint */
     bool has_anon; /* [a] may hold anonymous pages; false: fork need not copy its page tables */
@@ -80,6 +83,7 @@ struct vmspace {
     struct rwsem lock;
     struct spinlock table_lock;
     struct rb_root regions;      /* [lock] */
+    struct vm_region *dead;      /* [lock] removed in this hold of the lock, not yet freed */
     struct vm_region *cached;    /* [a] last hit of a look-up; validated under the lock */
     uint32_t nregions;           /* [lock] */
     struct refcount refs;        /* users: threads */
