@@ -51,7 +51,8 @@ static int fifo_rendezvous(struct file *file, struct pipe *pipe, bool met, uint3
     }
 }
 
-static int fifo_open(struct inode *inode, struct file *file)
+/* Count a new file on the inode's pipe. `meet`: as open(2) of a FIFO, which waits for the other side or refuses. */
+static int open_ends(struct inode *inode, struct file *file, bool meet)
 {
     unsigned mode = file->mode & (FMODE_READ | FMODE_WRITE);
 
@@ -65,7 +66,7 @@ static int fifo_open(struct inode *inode, struct file *file)
     file->private = pipe;
     file->pos = -1; /* no count of openings: see pipe_poll */
     mutex_lock(&pipe->lock);
-    if (mode == FMODE_WRITE && (file->flags & O_NONBLOCK) != 0 && pipe->readers == 0) {
+    if (meet && mode == FMODE_WRITE && (file->flags & O_NONBLOCK) != 0 && pipe->readers == 0) {
         mutex_unlock(&pipe->lock);
         pipe_close_end(inode, pipe, 0);
         return -ENXIO;
@@ -81,11 +82,21 @@ static int fifo_open(struct inode *inode, struct file *file)
         pipe->writes_opened++;
     }
     mutex_unlock(&pipe->lock);
-    int err = fifo_rendezvous(file, pipe, met, seen_reads, seen_writes);
+    int err = meet ? fifo_rendezvous(file, pipe, met, seen_reads, seen_writes) : 0;
     if (err < 0) {
         pipe_close_end(inode, pipe, mode);
     }
     return err;
+}
+
+static int fifo_open(struct inode *inode, struct file *file)
+{
+    return open_ends(inode, file, true);
+}
+
+int pipe_reopen(struct inode *inode, struct file *file)
+{
+    return open_ends(inode, file, false);
 }
 
 const struct file_ops fifo_fops = {.open = fifo_open,

@@ -475,7 +475,8 @@ int64_t pipe_fcntl(struct file *file, unsigned cmd, uint64_t arg)
     }
 }
 
-static const struct file_ops pipe_fops = {.release = pipe_release,
+static const struct file_ops pipe_fops = {.open = pipe_reopen,
+                                          .release = pipe_release,
                                           .read = pipe_read,
                                           .write = pipe_write,
                                           .poll = pipe_poll,
@@ -515,6 +516,7 @@ int pipe_create(int flags, struct file **ret_read, struct file **ret_write)
     pipe->writes_opened = 1; /* differs from the read end's pos: hung up once the writer has gone */
     pipe->files = 2;
     inode->private = pipe;
+    inode->fops = &pipe_fops;
     (*ret_read)->private = pipe;
     (*ret_write)->private = pipe;
     inode_put(inode);

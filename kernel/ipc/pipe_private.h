@@ -36,6 +36,9 @@ void pipe_free(struct pipe *pipe);
 /* The ends that `mode` (FMODE_READ, FMODE_WRITE) names go, and one file; the last one takes the pipe along. */
 void pipe_close_end(struct inode *inode, struct pipe *pipe, unsigned mode);
 
+/* open(2) of a pipe's end through /proc/PID/fd: another end, whoever else is there. */
+int pipe_reopen(struct inode *inode, struct file *file);
+
 /* File operations that pipes and FIFOs share; file->private is the pipe. */
 void pipe_release(struct file *file);
 ssize_t pipe_read(struct file *file, struct iov_iter *to, loff_t *pos);

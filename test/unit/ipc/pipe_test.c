@@ -150,6 +150,26 @@ TEST(pipe, size_can_be_changed_while_it_holds_bytes)
     pipe_end();
 }
 
+TEST(pipe, an_end_can_be_opened_anew_by_its_place)
+{
+    struct file *again;
+    char c;
+
+    pipe_begin(0);
+    EXPECT_EQ(put(ends[1], "ab", 2), 2);
+    EXPECT_EQ(vfs_open_path(&ends[0]->path, O_RDONLY, &again), 0);
+    EXPECT_EQ(take(again, &c, 1), 1);
+    close_end(1);
+    EXPECT_EQ(take(again, &c, 1), 1);
+    EXPECT_EQ(take(again, &c, 1), 0);
+    file_put(again);
+    EXPECT_EQ(vfs_open_path(&ends[0]->path, O_RDONLY, &again),
+              0); /* with no writer it does not wait */
+    EXPECT_EQ(take(again, &c, 1), 0);
+    file_put(again);
+    pipe_end();
+}
+
 /* ---- with a second thread ---- */
 
 static size_t moved;
