@@ -38,7 +38,8 @@ struct inode *anon_inode_create(uint32_t mode)
     }
     inode_init(inode, anon_super, NULL, mode);
     inode->ops = &anon_inode_ops;
-    inode_init_special(inode, 0); /* opening it anew through /proc/PID/fd: -ENXIO, unless its owner sets fops */
+    inode_init_special(
+        inode, 0); /* opening it anew through /proc/PID/fd: -ENXIO, unless its owner sets fops */
     inode->ino = atomic_fetch_add_relaxed(&last_ino, 1) + 1;
     return inode;
 }

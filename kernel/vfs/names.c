@@ -389,7 +389,8 @@ int vfs_rmdir(int dirfd, const char *name)
         }
         rwsem_unlock_write(&dir->lock);
         if (err == 0) {
-            dentry_prune(dentry); /* names remembered as missing below it; takes rename_lock, which comes before */
+            dentry_prune(
+                dentry); /* names remembered as missing below it; takes rename_lock, which comes before */
         }
         dentry_put(dentry);
     }
