@@ -13,6 +13,11 @@
 #include "kernel/dev/font.h"
 #include "kernel/mm/arena.h"
 
+/* Stores to the framebuffer, two pixels at once. */
+typedef uint64_t __attribute__((aligned(4), may_alias)) fb_word_t;
+
+#define ASCII_GLYPHS 128u
+
 /* The default colours: light grey on black. */
 #define DEFAULT_FG 7u
 #define DEFAULT_BG 0u
@@ -27,6 +32,7 @@ static struct {
     unsigned pixel_bytes;
     vt_cell_t *shown; /* cols * rows */
     bool margins_drawn;
+    const uint8_t *ascii[ASCII_GLYPHS]; /* glyphs of the common characters, without a search */
 } con;
 
 unsigned fbcon_cols(void)
@@ -78,6 +84,9 @@ int fbcon_init(const struct framebuffer *fb)
         return -ENOMEM;
     }
     con.fb = fb;
+    for (uint32_t c = 0; c < ASCII_GLYPHS; c++) {
+        con.ascii[c] = font_glyph(con.font, c < 0x20 ? ' ' : c);
+    }
     fbcon_invalidate();
     log_info("fbcon: %ux%u characters of %ux%u pixels", con.cols, con.rows, con.cell_width,
              con.cell_height);
@@ -169,6 +178,11 @@ static void cell_colors(vt_cell_t cell, const uint32_t *palette, struct colors *
 
 /* ---- drawing ---- */
 
+static uint8_t *pixel_at(unsigned x, unsigned y)
+{
+    return con.fb->pixels + (size_t)y * con.fb->pitch_bytes + (size_t)x * con.pixel_bytes;
+}
+
 static uint8_t *store_pixel(uint8_t *at, uint32_t pixel)
 {
     switch (con.pixel_bytes) {
@@ -186,75 +200,107 @@ static uint8_t *store_pixel(uint8_t *at, uint32_t pixel)
     }
 }
 
-#define MAX_CELL_WIDTH 256u
-
-/* One row of a glyph's pixels, `bits` left-aligned in 32, into the line buffer. */
-static size_t expand_row(uint8_t *line, uint32_t bits, const struct colors *colors)
+/* A rectangle of one colour. With whole pixels of 4 bytes two are stored at a time. */
+static void fill_rect(unsigned x, unsigned y, unsigned width, unsigned height, uint32_t pixel)
 {
-    uint8_t *at = line;
-
-    if (con.pixel_bytes == 4 && con.scale == 1) {
-        uint32_t *pixel = (uint32_t *)line, differ = colors->fg ^ colors->bg;
-        for (unsigned x = 0; x < con.cell_width; x++, bits <<= 1) {
-            /* All ones when the bit is set. */
-            pixel[x] = colors->bg ^ (differ & (uint32_t)((int32_t)bits >> 31));
+    for (unsigned row = y; row < y + height; row++) {
+        uint8_t *at = pixel_at(x, row);
+        unsigned n = width;
+        for (; con.pixel_bytes == 4 && n >= 2; n -= 2, at += 8) {
+            *(fb_word_t *)at = (uint64_t)pixel << 32 | pixel;
         }
-        return con.cell_width * 4;
-    }
-    for (unsigned x = 0; x < con.font->width; x++, bits <<= 1) {
-        for (unsigned i = 0; i < con.scale; i++) {
-            at = store_pixel(at, (bits & 0x80000000u) != 0 ? colors->fg : colors->bg);
+        for (; n > 0; n--) {
+            at = store_pixel(at, pixel);
         }
     }
-    return (size_t)(at - line);
 }
 
-static uint32_t glyph_bits(const uint8_t *row, unsigned row_bytes)
+/* A row of a glyph's pixels, `byte` by byte, by a table of the four pairs of neighbouring pixels. */
+static inline void store_byte(uint8_t *at, uint8_t byte, const uint64_t *pairs)
 {
-    uint32_t bits = 0;
+    fb_word_t *out = (fb_word_t *)at;
 
-    for (unsigned i = 0; i < 4; i++) {
-        bits = bits << 8 | (i < row_bytes ? row[i] : 0);
+    out[0] = pairs[byte >> 6];
+    out[1] = pairs[byte >> 4 & 3];
+    out[2] = pairs[byte >> 2 & 3];
+    out[3] = pairs[byte & 3];
+}
+
+/* The usual screen: 4 bytes a pixel, no scaling. `line`: a row of the glyph that is drawn solid, or none. */
+static void draw_glyph_fast(uint8_t *at, const uint8_t *glyph, unsigned line,
+                            const struct colors *colors)
+{
+    uint64_t fg = colors->fg, bg = colors->bg;
+    const uint64_t pairs[4] = {bg | bg << 32, bg | fg << 32, fg | bg << 32, fg | fg << 32};
+    unsigned row_bytes = con.font->row_bytes, height = con.font->height;
+
+    for (unsigned row = 0; row < height; row++, at += con.fb->pitch_bytes) {
+        for (unsigned i = 0; i < row_bytes; i++) {
+            store_byte(at + i * 32, row == line ? 0xff : *glyph, pairs);
+            glyph++;
+        }
     }
-    return bits;
 }
 
-static uint8_t *pixel_at(unsigned x, unsigned y)
+/* Any pixel size and scale. */
+static void draw_glyph(uint8_t *at, const uint8_t *glyph, unsigned line,
+                       const struct colors *colors)
 {
-    return con.fb->pixels + (size_t)y * con.fb->pitch_bytes + (size_t)x * con.pixel_bytes;
+    unsigned row_bytes = con.font->row_bytes;
+
+    for (unsigned y = 0; y < con.cell_height; y++, at += con.fb->pitch_bytes) {
+        unsigned row = y / con.scale;
+        uint8_t *pixel = at;
+        for (unsigned x = 0; x < con.font->width; x++) {
+            bool set = row == line || (glyph[row * row_bytes + x / 8] >> (7 - x % 8) & 1) != 0;
+            for (unsigned i = 0; i < con.scale; i++) {
+                pixel = store_pixel(pixel, set ? colors->fg : colors->bg);
+            }
+        }
+    }
+}
+
+static const uint8_t *glyph_of(uint32_t character)
+{
+    return character < ASCII_GLYPHS ? con.ascii[character] : font_glyph(con.font, character);
+}
+
+/* Nothing but background. */
+static bool is_blank(vt_cell_t cell)
+{
+    uint32_t character = vt_cell_char(cell);
+
+    return (character == ' ' || character == 0) &&
+           (vt_cell_flags(cell) & (VT_UNDERLINE | VT_STRIKE)) == 0;
 }
 
 static void draw_cell(unsigned x, unsigned y, vt_cell_t cell, const uint32_t *palette)
 {
-    uint64_t line[MAX_CELL_WIDTH / 2]; /* 4 bytes a pixel */
-    uint32_t character = vt_cell_char(cell);
-    unsigned flags = vt_cell_flags(cell);
-    const uint8_t *glyph = font_glyph(con.font, character == 0 ? ' ' : character);
-    unsigned underline = con.font->height - con.font->height / 16 - 1;
-    struct colors colors;
+    unsigned flags = vt_cell_flags(cell), height = con.font->height;
+    unsigned line = (flags & VT_UNDERLINE) != 0 ? height - height / 16 - 1
+                    : (flags & VT_STRIKE) != 0  ? height / 2
+                                                : height;
     uint8_t *at = pixel_at(con.left + x * con.cell_width, con.top + y * con.cell_height);
+    const uint8_t *glyph = glyph_of(vt_cell_char(cell));
+    struct colors colors;
 
     cell_colors(cell, palette, &colors);
-    for (unsigned row = 0; row < con.font->height; row++) {
-        uint32_t bits = glyph_bits(glyph + row * con.font->row_bytes, con.font->row_bytes);
-        size_t bytes;
-        if (((flags & VT_UNDERLINE) != 0 && row == underline) ||
-            ((flags & VT_STRIKE) != 0 && row == con.font->height / 2)) {
-            bits = ~0u;
-        }
-        bytes = expand_row((uint8_t *)line, bits, &colors);
-        for (unsigned i = 0; i < con.scale; i++) {
-            memcpy(at, line, bytes);
-            at += con.fb->pitch_bytes;
-        }
+    if (con.pixel_bytes == 4 && con.scale == 1 && con.font->width % 8 == 0) {
+        draw_glyph_fast(at, glyph, line, &colors);
+    } else {
+        draw_glyph(at, glyph, line, &colors);
     }
 }
 
-static void fill_rect(unsigned x, unsigned y, unsigned width, unsigned height)
+/* Cells [x, end) of row y, all equal and blank. */
+static void draw_blanks(unsigned x, unsigned end, unsigned y, vt_cell_t cell,
+                        const uint32_t *palette)
 {
-    for (unsigned row = y; row < y + height; row++) {
-        memset(pixel_at(x, row), 0, (size_t)width * con.pixel_bytes);
-    }
+    struct colors colors;
+
+    cell_colors(cell, palette, &colors);
+    fill_rect(con.left + x * con.cell_width, con.top + y * con.cell_height,
+              (end - x) * con.cell_width, con.cell_height, colors.bg);
 }
 
 /* The border that is too narrow for a character, in black. */
@@ -264,10 +310,10 @@ static void draw_margins(void)
     unsigned right = con.left + con.cols * con.cell_width;
     unsigned bottom = con.top + con.rows * con.cell_height;
 
-    fill_rect(0, 0, fb->width, con.top);
-    fill_rect(0, bottom, fb->width, fb->height - bottom);
-    fill_rect(0, con.top, con.left, bottom - con.top);
-    fill_rect(right, con.top, fb->width - right, bottom - con.top);
+    fill_rect(0, 0, fb->width, con.top, 0);
+    fill_rect(0, bottom, fb->width, fb->height - bottom, 0);
+    fill_rect(0, con.top, con.left, bottom - con.top, 0);
+    fill_rect(right, con.top, fb->width - right, bottom - con.top, 0);
     con.margins_drawn = true;
 }
 
@@ -276,6 +322,8 @@ void fbcon_draw_row(unsigned y, const vt_cell_t *cells, int cursor_x, bool rever
 {
     vt_cell_t *shown = con.shown + (size_t)y * con.cols;
     const vt_cell_t invert = vt_cell(0, VT_REVERSE, 0, 0);
+    unsigned blank_from = 0,
+             blank_to = 0; /* a run of changed blanks not yet drawn: all like shown[blank_from] */
 
     if (!con.margins_drawn) {
         draw_margins();
@@ -285,9 +333,25 @@ void fbcon_draw_row(unsigned y, const vt_cell_t *cells, int cursor_x, bool rever
         if ((int)x == cursor_x) {
             cell ^= invert;
         }
-        if (cell != shown[x]) {
-            draw_cell(x, y, cell, palette);
-            shown[x] = cell;
+        if (cell == shown[x]) {
+            continue;
         }
+        shown[x] = cell;
+        if (!is_blank(cell)) {
+            draw_cell(x, y, cell, palette);
+            continue;
+        }
+        if (blank_to == x && blank_from < x && shown[blank_from] == cell) {
+            blank_to++;
+            continue;
+        }
+        if (blank_from < blank_to) {
+            draw_blanks(blank_from, blank_to, y, shown[blank_from], palette);
+        }
+        blank_from = x;
+        blank_to = x + 1;
+    }
+    if (blank_from < blank_to) {
+        draw_blanks(blank_from, blank_to, y, shown[blank_from], palette);
     }
 }

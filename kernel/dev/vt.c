@@ -276,7 +276,7 @@ static void log_to_screen(struct log_console *console, const char *text, size_t 
     if (dying) {
         vt_render_panic();
     } else {
-        vt_render_request(vt);
+        vt_render_later(vt);
     }
 }
 

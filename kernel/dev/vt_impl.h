@@ -57,6 +57,8 @@ void vt_set_kd_mode_locked(struct vt *vt, unsigned mode);
 
 /* Show changes of vt soon, if it is the active one. Any context. */
 void vt_render_request(struct vt *vt);
+/* The same, but never at once: for the log, whose writer shall not wait for the screen. */
+void vt_render_later(struct vt *vt);
 /* Everything anew. Thread context. */
 void vt_render_all(void);
 /* At once, without locks: for panic. */

@@ -70,23 +70,28 @@ static void render_locked(void)
     atomic_store_relaxed(&last_render, ktime_now());
 }
 
+void vt_render_later(struct vt *vt)
+{
+    if (vt == vt_active() && !atomic_exchange(&pending, true)) {
+        timer_arm(&render_timer, MAX(atomic_load_relaxed(&last_render) + FRAME_NS, ktime_now()));
+    }
+}
+
 void vt_render_request(struct vt *vt)
 {
-    ktime_t now, last;
+    ktime_t now;
 
     if (vt != vt_active()) {
         return; /* switching to it draws everything */
     }
     now = ktime_now();
-    last = atomic_load_relaxed(&last_render);
-    if (now - last >= FRAME_NS && !in_atomic() && mutex_trylock(&render_lock)) {
+    if (now - atomic_load_relaxed(&last_render) >= FRAME_NS && !in_atomic() &&
+        mutex_trylock(&render_lock)) {
         render_locked();
         mutex_unlock(&render_lock);
         return;
     }
-    if (!atomic_exchange(&pending, true)) {
-        timer_arm(&render_timer, MAX(last + FRAME_NS, now));
-    }
+    vt_render_later(vt);
 }
 
 static void timer_fired(struct timer *timer)
