@@ -61,6 +61,19 @@ def serial_carries_bytes():
     expect(hashlib.sha256(back).digest() == hashlib.sha256(data).digest(), 'the bytes that came back are not those sent')
 
 
+def resets(machine, extra):
+    """reboot(2) resets the machine by whatever way it has; QEMU is told to end then."""
+    with direct(machine=machine, extra=extra) as vm:
+        try:
+            Session(vm.ports[1], 'reboot -f').run(DIRECT_TIMEOUT_S)
+        except MachineError:
+            pass  # it went away, as it should
+        status = vm.wait(DIRECT_TIMEOUT_S)
+        text = vm.ports[0].text()
+    expect(status == 0, f'QEMU ended with {status}')
+    expect_lines(text, r'reboot: restarting')
+
+
 TSC = r'clock: source tsc'
 
 if __name__ == '__main__':
@@ -79,5 +92,8 @@ if __name__ == '__main__':
         Case('microvm without legacy devices', platform, 'microvm', 'max', '', ['-machine', 'pit=off,pic=off,rtc=off'],
              [TSC, r'clock: tsc at \d+ kHz by virtual lapic', r'ioapic: id 1', r'LOC:']),
         Case('processors are counted', platform, 'q35', 'max', '', [], [r'smp: 6 CPUs, 1 online'], True, 6),
+        Case('resets by the register of the ACPI tables', resets, 'q35', []),
+        Case('resets by the keyboard controller', resets, 'pc', ['-no-acpi']),
+        Case('resets where there is no register for it', resets, 'microvm', ['-machine', 'acpi=off']),
         Case('serial carries a megabyte both ways', serial_carries_bytes),
     ])
