@@ -7,7 +7,7 @@
 
 #include "kernel/machine/mmu.h"
 
-#define IST_STACK_BYTES 4096u
+#define IST_STACK_BYTES 8192u /* a panic runs on it */
 
 /* Task state segment (Intel SDM volume 3, 8.7). */
 struct tss {
