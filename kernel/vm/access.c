@@ -9,7 +9,7 @@
     8 /* a page that is found and lost again so often belongs to somebody who truncates in a loop */
 
 /*
- * May the page that an entry shows be accessed through the direct map? `page` is referenced. A forced write wants a page that is the
+ * May the page that an entry shows be accessed through the direct map? `page` has a reference of ours. A forced write wants a page that is the
  * space's own.
  */
 static bool page_suits(const struct page *page, unsigned mmu_flags, bool write, bool force)
@@ -23,31 +23,40 @@ static bool page_suits(const struct page *page, unsigned mmu_flags, bool write, 
     return force && page->kind == PAGE_ANON && atomic_load_acquire(&page->refs) == 2;
 }
 
-/* The page at va, referenced; NULL: a fault has to bring it. */
-static struct page *page_peek(struct vmspace *vm, uint64_t va, bool write, bool force)
+/*
+ * The page at va, referenced; NULL: a fault has to bring it. Of what is not counted (MMU_SPECIAL) the zero page and the vDSO live for
+ * ever and may be read without a reference: *ret_counted is false then. Device memory is nobody's to look at.
+ */
+static struct page *page_peek(struct vmspace *vm, uint64_t va, bool write, bool force,
+                              bool *ret_counted)
 {
     struct page *page = NULL;
     paddr_t pa;
     unsigned flags;
 
     spin_lock(&vm->table_lock);
-    if (mmu_query(&vm->mmu, va, &pa, &flags) && pfn_valid(pa >> PAGE_SHIFT)) {
-        page = phys_to_page(pa);
-        page_get(page);
-        if (!page_suits(page, flags, write, force)) {
-            spin_unlock(&vm->table_lock);
-            page_put(page);
-            return NULL;
+    if (mmu_query(&vm->mmu, va, &pa, &flags)) {
+        *ret_counted = (flags & MMU_SPECIAL) == 0;
+        if (*ret_counted) {
+            page = phys_to_page(pa);
+            page_get(page);
+        } else if (!write && pfn_valid(pa >> PAGE_SHIFT)) {
+            page = phys_to_page(pa);
         }
     }
     spin_unlock(&vm->table_lock);
+    if (page != NULL && *ret_counted && !page_suits(page, flags, write, force)) {
+        page_put(page);
+        page = NULL;
+    }
     return page;
 }
 
-static struct page *page_bring(struct vmspace *vm, uint64_t va, bool write, bool force)
+static struct page *page_bring(struct vmspace *vm, uint64_t va, bool write, bool force,
+                               bool *ret_counted)
 {
     for (unsigned i = 0; i < RETRIES; i++) {
-        struct page *page = page_peek(vm, va, write, force);
+        struct page *page = page_peek(vm, va, write, force, ret_counted);
         if (page != NULL) {
             return page;
         }
@@ -77,7 +86,8 @@ ssize_t vmspace_access(struct vmspace *vm, uint64_t addr, void *buf, size_t len_
         uint64_t va = addr + done;
         size_t offset = va % PAGE_SIZE;
         size_t n = MIN(len_bytes - done, (size_t)PAGE_SIZE - offset);
-        struct page *page = page_bring(vm, va - offset, write, force);
+        bool counted;
+        struct page *page = page_bring(vm, va - offset, write, force, &counted);
         if (page == NULL) {
             break;
         }
@@ -87,7 +97,9 @@ ssize_t vmspace_access(struct vmspace *vm, uint64_t addr, void *buf, size_t len_
         } else {
             memcpy(at + done, data, n);
         }
-        page_put(page);
+        if (counted) {
+            page_put(page);
+        }
         done += n;
     }
     return done > 0 || len_bytes == 0 ? (ssize_t)done : -EFAULT;

@@ -186,9 +186,10 @@ static int shared_write(struct vmspace *vm, struct vm_region *region, uint64_t v
     return err;
 }
 
-static int device_fault(struct vmspace *vm, struct vm_region *region, uint64_t va)
+static int device_fault(struct vmspace *vm, struct vm_region *region, uint64_t va, unsigned flags)
 {
     paddr_t pa;
+    struct mmu_flush flush;
     unsigned cache_flags = 0;
     int err =
         region->source->ops->map_page(region->source, region_index(region, va), &pa, &cache_flags);
@@ -196,10 +197,19 @@ static int device_fault(struct vmspace *vm, struct vm_region *region, uint64_t v
     if (err < 0) {
         return err;
     }
+    unsigned mmu_flags = region_mmu_flags(region, true) | MMU_SPECIAL | cache_flags;
+    mmu_flush_init(&flush, &vm->mmu);
     spin_lock(&vm->table_lock);
-    err = mmu_map(&vm->mmu, va, pa, region_mmu_flags(region, true) | MMU_SPECIAL | cache_flags);
+    err = mmu_map(&vm->mmu, va, pa, mmu_flags);
+    if (err == -EEXIST) {
+        err = 0;
+        if ((flags & FAULT_PRESENT) != 0) { /* it became writable since */
+            mmu_replace(&vm->mmu, va, pa, mmu_flags, &flush);
+        }
+    }
     spin_unlock(&vm->table_lock);
-    return err == -EEXIST ? 0 : err;
+    mmu_flush_finish(&flush);
+    return err;
 }
 
 int vm_fault_file(struct vmspace *vm, struct vm_region *region, uint64_t va, unsigned flags)
@@ -207,7 +217,7 @@ int vm_fault_file(struct vmspace *vm, struct vm_region *region, uint64_t va, uns
     bool write = (flags & FAULT_WRITE) != 0;
 
     if (unlikely(region->source->cache == NULL)) {
-        return device_fault(vm, region, va);
+        return device_fault(vm, region, va, flags);
     }
     if (!write) {
         return (flags & FAULT_PRESENT) != 0 ? 0 : file_read(vm, region, va);

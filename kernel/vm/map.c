@@ -10,7 +10,6 @@
 
 #define MAP_32BIT_FLOOR 0x40000000ull
 #define MAP_32BIT_LIMIT 0x80000000ull
-#define MAX_REGIONS     65530u /* Linux' vm.max_map_count */
 
 /* ---- where ---- */
 
@@ -95,7 +94,7 @@ int vm_add_region(struct vmspace *vm, uint64_t addr, uint64_t len, uint32_t flag
         vm_account(vm, (int64_t)(len >> PAGE_SHIFT), flags);
         return 0;
     }
-    if (vm->nregions >= MAX_REGIONS) {
+    if (vm->nregions >= VM_MAX_REGIONS) {
         return -ENOMEM;
     }
     struct vm_region *region = region_alloc();
@@ -229,9 +228,6 @@ int vm_unmap_locked(struct vmspace *vm, uint64_t start, uint64_t end)
         return 0;
     }
     if (!unmap_simple(vm, region, start, end)) {
-        if (vm->nregions >= MAX_REGIONS && region->start < start && region->end > end) {
-            return -ENOMEM;
-        }
         int err = regions_split_at(vm, start, end);
         if (err < 0) {
             return err;

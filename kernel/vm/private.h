@@ -100,6 +100,7 @@ static inline uint64_t region_index(const struct vm_region *region, uint64_t add
     return region->pgoff + ((addr - region->start) >> PAGE_SHIFT);
 }
 
+#define VM_MAX_REGIONS    65530u            /* Linux' vm.max_map_count */
 #define STACK_GUARD_BYTES (256 * PAGE_SIZE) /* between a stack and what lies below it */
 
 /* ---- accounting (account.c) ---- */

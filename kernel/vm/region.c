@@ -180,7 +180,7 @@ static void rmap_remove_locked(struct pagecache *cache, struct vm_region *region
 
 int region_split(struct vm_region *region, uint64_t at)
 {
-    struct vm_region *upper = region_alloc();
+    struct vm_region *upper = region->vm->nregions < VM_MAX_REGIONS ? region_alloc() : NULL;
 
     if (upper == NULL) {
         return -ENOMEM;

@@ -328,6 +328,14 @@ TEST(vmspace, access_reaches_into_other_spaces)
     EXPECT_EQ(vmspace_access(vm, BASE + 2 * PAGE_SIZE, buf, 10, true, true), 10);
     EXPECT_EQ(vmspace_access(vm, BASE + 3 * PAGE_SIZE - 5, buf, 10, false, false), 5);
     EXPECT_EQ(vmspace_access(vm, BASE + 3 * PAGE_SIZE, buf, 10, false, true), -EFAULT);
+    EXPECT_EQ(map_anon(vm, BASE + MIB(1), 1, TEST_RW), (int64_t)(BASE + MIB(1)));
+    for (unsigned i = 0; i < 20; i++) { /* the zero page is shared by all, and lives on */
+        EXPECT_EQ(vmspace_access(vm, BASE + MIB(1), buf, 10, false, true), 10);
+        EXPECT_EQ(buf[3], 0);
+    }
+    EXPECT_EQ(vmspace_access(vm, BASE + MIB(1), "new", 3, true, true), 3);
+    EXPECT_EQ(vmspace_access(vm, BASE + MIB(1), buf, 3, false, false), 3);
+    EXPECT_MEM_EQ(buf, "new", 3);
     vmspace_put(vm);
 }
 
