@@ -54,9 +54,37 @@ EFI_STATUS memory_alloc(const char *what, uint64_t size_bytes, uint64_t align_by
     return alloc_pages(what, EfiLoaderData, size_bytes, align_bytes, below, ret_addr);
 }
 
+/*
+ * EFI_MEMORY_ATTRIBUTE_PROTOCOL (UEFI 2.10, 37.7), younger than the headers. Firmware that has it
+ * may hand out even code pages as not executable; firmware that has it not makes them executable by
+ * their type.
+ */
+struct attribute_protocol;
+typedef EFI_STATUS(EFIAPI *attribute_change_fn)(struct attribute_protocol *protocol,
+                                                EFI_PHYSICAL_ADDRESS base, UINT64 length_bytes,
+                                                UINT64 attributes);
+struct attribute_protocol {
+    void *get;
+    attribute_change_fn set;
+    attribute_change_fn clear;
+};
+
+#define ATTRIBUTE_XP 0x4000ull /* not executable */
+
+static const EFI_GUID attribute_guid = {
+    0xf4560cf6, 0x40ec, 0x4b4a, {0xa1, 0x92, 0xbf, 0x1d, 0x57, 0xd0, 0xb1, 0x89}};
+
 EFI_STATUS memory_alloc_code(const char *what, uint64_t size_bytes, paddr_t *ret_addr)
 {
-    return alloc_pages(what, EfiLoaderCode, size_bytes, 1, MEMORY_BELOW_4GIB, ret_addr);
+    struct attribute_protocol *protocol = firmware_locate(&attribute_guid);
+    EFI_STATUS status =
+        alloc_pages(what, EfiLoaderCode, size_bytes, 1, MEMORY_BELOW_4GIB, ret_addr);
+
+    if (!EFI_ERROR(status) && protocol != NULL) {
+        (void)protocol->clear(protocol, *ret_addr, ALIGN_UP(size_bytes, MEMORY_PAGE_SIZE),
+                              ATTRIBUTE_XP); /* a refusal leaves things as they were */
+    }
+    return status;
 }
 
 void memory_free(paddr_t addr)
