@@ -12,6 +12,8 @@ struct cpu_features cpu_features __ro_after_init;
 /* PAT entries 0..7: WB WT UC- UC WC WP UC- UC. 0 to 3 as after reset; 4 is what kernel/abi/boot.h promises. */
 #define PAT_VALUE 0x0007050100070406ull
 
+extern bool page_clear_by_sse; /* string.S */
+
 static bool bit(uint32_t value, unsigned n)
 {
     return (value >> n & 1) != 0;
@@ -112,4 +114,5 @@ void features_enable(void)
     if (f->pat) {
         msr_write(MSR_PAT, PAT_VALUE);
     }
+    page_clear_by_sse = !f->erms;
 }

@@ -4,6 +4,7 @@
  * Up to 64 bytes go through registers as overlapping pieces from both ends, without a loop; more by "rep movsq" and "rep stosq" with
  * an overlapping last word. Never "movsb": only CPUs with ERMSB do it faster than words, and those do words as fast.
  */
+#include "hal/x86_64/offsets.h"
 
     .macro FUNCTION name
     .section .text.\name, "ax", @progbits
@@ -192,13 +193,44 @@ memcpy_below_16:
     ret
     .size memset, . - memset
 
-/* void page_clear(void *page) */
+/*
+ * void page_clear(void *page)
+ *
+ * CPUs with ERMSB are told to store words and do it by cache lines. For the others 16-byte stores are half the work: the one piece of kernel
+ * code that uses a vector register. It puts the register back, so whoever owns the FPU state notices nothing; preemption is off
+ * meanwhile, because a switch would save the state in between.
+ */
     FUNCTION page_clear
+    cmpb $0, page_clear_by_sse(%rip)
+    jne 1f
     xorl %eax, %eax
     movl $512, %ecx
     rep stosq
     ret
+1:  incl %gs:CPU_PREEMPT_COUNT
+    subq $16, %rsp
+    movups %xmm0, (%rsp)
+    xorps %xmm0, %xmm0
+2:  .set at, 0
+    .rept 32
+    movaps %xmm0, at(%rdi)
+    .set at, at + 16
+    .endr
+    addq $512, %rdi
+    testl $4095, %edi
+    jnz 2b
+    movups (%rsp), %xmm0
+    addq $16, %rsp
+    decl %gs:CPU_PREEMPT_COUNT
+    jz 3f
+    ret
+3:  jmp preempt_schedule
     .size page_clear, . - page_clear
+
+    .section .data.ro_after_init, "aw", @progbits
+    .globl page_clear_by_sse
+page_clear_by_sse:
+    .byte 0
 
 /* void page_copy(void *dst, const void *src) */
     FUNCTION page_copy

@@ -545,6 +545,23 @@ ABI_TEST(fpu, child_inherits_the_registers)
     CHECK_EQ(status, 0);
 }
 
+ABI_TEST(fpu, registers_survive_page_faults)
+{
+    size_t size = 256 * 4096;
+    char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    bool avx = has_avx();
+
+    CHECK(memory != MAP_FAILED);
+    for (size_t i = 0; i < size; i += 4096) {
+        struct vectors in, out;
+        vectors_fill(&in, (unsigned)i / 4096);
+        /* The kernel writes to a page that is not there yet. */
+        CHECK_EQ(vectors_through(&in, &out, avx, SYS_uname, (long)(memory + i), 0), 0);
+        CHECK(vectors_equal(&in, &out));
+        CHECK_EQ(memory[i + 4095], 0);
+    }
+}
+
 static void on_clobber(int signo)
 {
     struct vectors in, out;
