@@ -209,7 +209,7 @@ static void replace_memory(struct thread *thread, struct vmspace *vm)
     spin_unlock_irqrestore(&process_tree_lock, flags);
     if (old != NULL) {
         vm_note_peak(old);
-        thread->process->maxrss = MAX(thread->process->maxrss, old->rss_peak);
+        thread->process->maxrss = MAX(thread->process->maxrss, vmspace_rss_peak(old));
         vmspace_put(old);
     }
 }

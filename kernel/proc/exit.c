@@ -201,7 +201,7 @@ static void let_go_of_memory(struct process *process, struct thread *thread)
     }
     thread->clear_child_tid = NULL;
     vm_note_peak(vm);
-    process->maxrss = MAX(process->maxrss, vm->rss_peak);
+    process->maxrss = MAX(process->maxrss, vmspace_rss_peak(vm));
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);
     thread->vm = NULL;
     thread->mmu = NULL;

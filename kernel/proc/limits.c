@@ -151,7 +151,7 @@ void process_rusage(struct process *process, int who, struct rusage *ret_usage)
         maxrss = process->maxrss;
         if (process == process_current()) {
             vm_note_peak(thread->vm);
-            maxrss = MAX(maxrss, thread->vm->rss_peak);
+            maxrss = MAX(maxrss, vmspace_rss_peak(thread->vm));
         }
     }
     if (who == RUSAGE_CHILDREN || who == RUSAGE_BOTH) {

@@ -85,6 +85,12 @@ void vm_note_peak(struct vmspace *vm)
     }
 }
 
+uint64_t vmspace_rss_peak(struct vmspace *vm)
+{
+    vm_note_peak(vm);
+    return atomic_load_relaxed(&vm->rss_peak);
+}
+
 void vm_stats(struct vm_stats *ret_stats)
 {
     struct frame_stats frames;

@@ -152,6 +152,9 @@ int vmspace_fault(struct vmspace *vm, uint64_t addr, unsigned flags);
 ssize_t vmspace_access(struct vmspace *vm, uint64_t addr, void *buf, size_t len_bytes, bool write,
                        bool force);
 
+/* The most pages that were resident at a time so far. Any context. */
+uint64_t vmspace_rss_peak(struct vmspace *vm);
+
 /* The region that contains addr, or the first above it; NULL: none. vm->lock held. */
 struct vm_region *vmspace_find(struct vmspace *vm, uint64_t addr);
 static inline struct vm_region *vm_region_next(struct vm_region *region)

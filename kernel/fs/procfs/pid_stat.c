@@ -226,7 +226,7 @@ static void status_memory(struct text *text, struct vmspace *vm)
     status_line_kb(text, "VmSize", vm->total_pages);
     status_line_kb(text, "VmLck", vm->locked_pages);
     status_line_kb(text, "VmPin", 0);
-    status_line_kb(text, "VmHWM", MAX(rss, atomic_load_relaxed(&vm->rss_peak)));
+    status_line_kb(text, "VmHWM", vmspace_rss_peak(vm));
     status_line_kb(text, "VmRSS", rss);
     status_line_kb(text, "RssAnon", atomic_load_relaxed(&vm->rss_anon));
     status_line_kb(text, "RssFile", atomic_load_relaxed(&vm->rss_file));

@@ -370,6 +370,21 @@ TEST(vmspace, dontneed_empties_and_populate_fills)
     space_leave();
 }
 
+TEST(vmspace, the_peak_of_resident_memory_is_kept)
+{
+    struct vmspace *vm = space_enter();
+
+    EXPECT_EQ(map_anon(vm, BASE, 16, TEST_RW), BASE);
+    for (unsigned page = 0; page < 16; page++) {
+        EXPECT_EQ(poke(BASE + page * PAGE_SIZE, 1), 0);
+    }
+    EXPECT_EQ(vmspace_rss_peak(vm), 16);
+    EXPECT_EQ(vmspace_unmap(vm, BASE, 10 * PAGE_SIZE), 0);
+    EXPECT_EQ(vm->rss_anon, 6);
+    EXPECT_EQ(vmspace_rss_peak(vm), 16);
+    space_leave();
+}
+
 TEST(vmspace, the_limits_of_copies_are_user_memory)
 {
     struct vmspace *vm = space_enter();
