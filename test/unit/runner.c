@@ -94,6 +94,7 @@ int main(int argc, char **argv)
         }
     }
     if (n == 0) {
+        free(cases);
         puts("1..0 # SKIP no test here yet");
         return 0;
     }
