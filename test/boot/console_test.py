@@ -1,0 +1,84 @@
+"""A person at the machine: one types on the keyboard and reads the screen, another has a terminal on the serial line."""
+import os
+import tempfile
+import time
+
+from boottest import DIRECT_TIMEOUT_S, UEFI_TIMEOUT_S, Case, Disks, Failed, Machine, MachineError, Skipped, artifact, expect, good_files, run, tail
+from screen import FONT, Reader
+
+PROMPT = 'root@linnet'
+
+
+def read_screen(vm, reader, folder):
+    path = os.path.join(folder, 'screen.ppm')
+    vm.qmp('screendump', filename=path, format='ppm')
+    with open(path, 'rb') as picture:
+        return reader.lines(picture.read())
+
+
+def wait_for_line(vm, reader, folder, wanted, timeout_s):
+    """Look at the screen until a line is right; gives the lines."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        lines = read_screen(vm, reader, folder)
+        if any(wanted(line) for line in lines):
+            return lines
+        if time.monotonic() > deadline:
+            raise Failed('the screen says:\n' + tail('\n'.join(line for line in lines if line)))
+        time.sleep(0.5)
+
+
+def keyboard_and_screen():
+    """Keys through the i8042, glyphs through the framebuffer: letters, shifted keys, backspace, and what the command prints."""
+    if not os.path.exists(FONT):
+        raise Skipped(f'{FONT} is not installed')
+    reader, disks = Reader(), Disks()
+    disk = disks.make(good_files('quiet'))
+    with tempfile.TemporaryDirectory() as folder, \
+            Machine(firmware='uefi', vga='bochs', disks=[('virtio', disk)], serials=['port']) as vm:
+        try:
+            wait_for_line(vm, reader, folder, lambda line: line.startswith(PROMPT), UEFI_TIMEOUT_S)
+            vm.type_text('echo "$((6*7))" X | tr X Y; lss')
+            vm.send_keys('backspace')
+            vm.type_text(' -d /proc\n')
+            lines = wait_for_line(vm, reader, folder, lambda line: line == '/proc', 30)
+        except MachineError as error:
+            raise Failed(f'{error}\n{tail(vm.ports[0].text())}') from error
+    expect('42 Y' in lines, 'the screen says:\n' + tail('\n'.join(line for line in lines if line)))
+    expect(any(line.endswith('# echo "$((6*7))" X | tr X Y; ls -d /proc') for line in lines), 'what was typed was not shown as it is')
+    disks.close()
+
+
+def serial_conversation():
+    """A shell on the serial console: echo, editing, interrupt, stop and continue, end of file."""
+    with Machine(kernel=artifact('kernel.elf'), initrd=artifact('userspace', 'image', 'initramfs.cpio'), append='console=ttyS0 quiet panic=off',
+                 serials=['port']) as vm:
+        port = vm.ports[0]
+        steps = [
+            ('echo $((6*7))\r', r'\n42\r\n'),                              # echo, and a line's end both ways
+            ('echo abX\x7fc\r', r'\nabc\r\n'),                             # erase
+            ('sleep 100\r', None), ('\x03', PROMPT),                       # interrupt
+            ('sleep 100\r', None), ('\x1a', 'Stopped'), ('jobs\r', r'\[1\]\+ +Stopped +sleep 100'), ('fg\r', 'sleep 100'), ('\x03', PROMPT),
+            ('cat\r', None), ('hello\r', r'hello\r\nhello\r\n'), ('\x04', PROMPT),   # end of file
+            ('stty -a | head -n 1\r', 'speed'),
+        ]
+        try:
+            port.wait_for(PROMPT, DIRECT_TIMEOUT_S)
+            for send, answer in steps:
+                port.send(send)
+                if answer is None:
+                    time.sleep(0.7)
+                else:
+                    port.wait_for(answer, 30)
+            port.send('poweroff\r')
+            status = vm.wait(60)
+        except MachineError as error:
+            raise Failed(f'{error}\n{tail(port.text())}') from error
+    expect(status == 0, f'QEMU ended with {status}')
+
+
+if __name__ == '__main__':
+    run([
+        Case('a command typed on the keyboard shows its text on the screen', keyboard_and_screen),
+        Case('a conversation with the shell on the serial line', serial_conversation),
+    ])
