@@ -83,7 +83,7 @@ static int unmap_large(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t e
     return more ? 0 : -EAGAIN;
 }
 
-static int unmap_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
+static __noinline int unmap_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
 {
     if (unlikely(*pde & PTE_LARGE)) {
         if (covers(start, end)) {
@@ -96,7 +96,8 @@ static int unmap_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t en
     pte_t *pte = pte_table(*pde) + pte_index(start, PAGE_SHIFT);
     unsigned used = atomic_load_relaxed(&pte_table_page(pte)->private);
     unsigned left = used;
-    vaddr_t first = 0, va = start;
+    struct pte_bits last = {0};
+    vaddr_t va = start;
     int err = 0;
 
     for (; va < end && left > 0; va += PAGE_SIZE, pte++) {
@@ -106,17 +107,16 @@ static int unmap_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t en
             continue;
         }
         *pte = 0;
-        if (left-- == used) {
-            first = va;
-        }
-        if (op->unmap != NULL && unlikely(!op->unmap(op->arg, va, pte_phys(old), pte_flags(old)))) {
+        left--;
+        if (op->unmap != NULL &&
+            unlikely(!op->unmap(op->arg, va, pte_phys(old), pte_flags_cached(old, &last)))) {
             va += PAGE_SIZE;
             err = -EAGAIN;
             break;
         }
     }
     if (left != used) {
-        flush_note(op->flush, first, va);
+        flush_note(op->flush, start, va);
     }
     entries_removed(op, pde, used - left, start);
     return err;
@@ -160,7 +160,7 @@ static int protect_large(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t
     return 0;
 }
 
-static int protect_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
+static __noinline int protect_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
 {
     if (unlikely(*pde & PTE_LARGE)) {
         if (covers(start, end)) {
@@ -284,7 +284,7 @@ static int copy_large(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t en
     return 0;
 }
 
-static int copy_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
+static __noinline int copy_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
 {
     if (unlikely(*pde & PTE_LARGE)) {
         if (covers(start, end)) {
@@ -298,8 +298,9 @@ static int copy_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end
     unsigned left = pte_table_page(pte)->private;
     pte_t *to_pde = left == 0 ? NULL : pde_create(op->dst, start);
     pte_t *to = to_pde == NULL ? NULL : table_below(op->dst, to_pde);
-    pte_t protect = op->cow ? PTE_WRITE : 0;
-    vaddr_t first = UINT64_MAX, last = 0;
+    const pte_t protect = op->cow ? PTE_WRITE : 0;
+    struct pte_bits last = {0};
+    pte_t all = 0;
     unsigned copied = 0;
 
     if (to == NULL) {
@@ -313,20 +314,17 @@ static int copy_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end
             continue;
         }
         left--;
-        if (!op->copy(op->arg, va, pte_phys(value), pte_flags(value))) {
+        if (!op->copy(op->arg, va, pte_phys(value), pte_flags_cached(value, &last))) {
             continue;
         }
-        if (value & protect) {
-            value &= ~PTE_WRITE;
-            atomic_store_relaxed(pte, value);
-            first = MIN(first, va);
-            last = va + PAGE_SIZE;
-        }
+        all |= value;
+        value &= ~protect;
+        atomic_store_relaxed(pte, value);
         *to = value;
         copied++;
     }
-    if (last != 0) {
-        flush_note(op->flush, first, last);
+    if (all & protect) {
+        flush_note(op->flush, start, end);
     }
     phys_to_page(*to_pde & PTE_ADDRESS)->private += copied;
     return 0;

@@ -103,6 +103,23 @@ static inline unsigned pte_flags(pte_t pte)
     return flags;
 }
 
+/* Neighbours mostly have the same bits: the translation of the last ones seen. */
+struct pte_bits {
+    pte_t bits; /* what is not the address */
+    unsigned flags;
+};
+
+static __always_inline unsigned pte_flags_cached(pte_t pte, struct pte_bits *last)
+{
+    pte_t bits = pte & ~PTE_ADDRESS;
+
+    if (unlikely(bits != last->bits)) {
+        last->bits = bits;
+        last->flags = pte_flags(pte);
+    }
+    return last->flags;
+}
+
 /* A 2 MiB leaf <-> the entry of the last level that its first page would have. */
 static inline pte_t pte_to_large(pte_t pte)
 {
