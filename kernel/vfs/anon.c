@@ -1,15 +1,17 @@
 /*
- * Files without a name in any tree: pipes, memfd, eventfd. Their inodes belong to one superblock that is mounted nowhere.
+ * Files without a name in any tree: pipes, memfd, eventfd. Their inodes belong to superblocks that are mounted nowhere:
+ * one for pipes, one for all else.
  */
 #include <linux/fs.h>
+#include <linux/magic.h>
 
 #include "kernel/core/panic.h"
 #include "kernel/mm/slab.h"
 #include "kernel/vfs/private.h"
 
 static struct slab_cache *anon_slab __ro_after_init;
-static struct super *anon_super __ro_after_init;
-static struct mount *anon_mount __ro_after_init;
+static struct mount *anon_mount __ro_after_init; /* pidfds, memfds ... */
+static struct mount *pipe_mount __ro_after_init;
 static uint64_t last_ino; /* [a] */
 
 static void anon_construct(void *object)
@@ -25,23 +27,36 @@ static void anon_destroy_inode(struct inode *inode)
     slab_free(anon_slab, inode);
 }
 
-static const struct super_ops anon_super_ops = {.destroy_inode = anon_destroy_inode};
+static int anon_statfs(struct super *super, struct vfs_statfs *ret_stat)
+{
+    ret_stat->type = (uintptr_t)super->private;
+    return 0;
+}
+
+static const struct super_ops anon_super_ops = {.destroy_inode = anon_destroy_inode,
+                                                .statfs = anon_statfs};
 static const struct filesystem anon_filesystem = {.name = "anon_inodefs", .flags = FS_NODEV};
+static const struct filesystem pipe_filesystem = {.name = "pipefs", .flags = FS_NODEV};
 static const struct inode_ops anon_inode_ops = {0};
 
-struct inode *anon_inode_create(uint32_t mode)
+static struct inode *inode_create(struct super *super, uint32_t mode)
 {
     struct inode *inode = slab_alloc(anon_slab, 0);
 
     if (inode == NULL) {
         return NULL;
     }
-    inode_init(inode, anon_super, NULL, mode);
+    inode_init(inode, super, NULL, mode);
     inode->ops = &anon_inode_ops;
     inode_init_special(
         inode, 0); /* opening it anew through /proc/PID/fd: -ENXIO, unless its owner sets fops */
     inode->ino = atomic_fetch_add_relaxed(&last_ino, 1) + 1;
     return inode;
+}
+
+struct inode *anon_inode_create(uint32_t mode)
+{
+    return inode_create((S_ISFIFO(mode) ? pipe_mount : anon_mount)->super, mode);
 }
 
 int file_create_anonymous(struct inode *inode, const char *name, const struct file_ops *fops,
@@ -53,7 +68,8 @@ int file_create_anonymous(struct inode *inode, const char *name, const struct fi
         inode_put(inode);
         return -ENOMEM;
     }
-    struct path path = {mount_get(anon_mount), dentry};
+    struct mount *mount = inode->super == pipe_mount->super ? pipe_mount : anon_mount;
+    struct path path = {mount_get(mount), dentry};
     int err = file_create(&path, flags, mode, ret_file);
     if (err < 0) {
         path_put(&path);
@@ -63,17 +79,27 @@ int file_create_anonymous(struct inode *inode, const char *name, const struct fi
     return 0;
 }
 
+static struct mount *anon_mount_create(const struct filesystem *fs, uint64_t magic)
+{
+    struct super *super = super_create(fs, &anon_super_ops, "none");
+
+    if (super == NULL) {
+        return NULL;
+    }
+    super->private = (void *)(uintptr_t)magic;
+    struct inode *root = inode_create(super, S_IFDIR | 0500);
+    super->root = root == NULL ? NULL : dentry_create_root(super, root);
+    return super->root == NULL ? NULL : mount_create_internal(super);
+}
+
 void anon_init(void)
 {
     anon_slab = slab_cache_create("anon_inode", sizeof(struct inode), 0, 0, anon_construct);
-    anon_super = super_create(&anon_filesystem, &anon_super_ops, "none");
-    if (anon_slab == NULL || anon_super == NULL) {
-        panic("vfs: no memory for the anonymous superblock");
+    if (anon_slab != NULL) {
+        anon_mount = anon_mount_create(&anon_filesystem, ANON_INODE_FS_MAGIC);
+        pipe_mount = anon_mount_create(&pipe_filesystem, PIPEFS_MAGIC);
     }
-    struct inode *root = anon_inode_create(S_IFDIR | 0500);
-    anon_super->root = root == NULL ? NULL : dentry_create_root(anon_super, root);
-    anon_mount = anon_super->root == NULL ? NULL : mount_create_internal(anon_super);
-    if (anon_mount == NULL) {
-        panic("vfs: no memory for the anonymous mount");
+    if (anon_mount == NULL || pipe_mount == NULL) {
+        panic("vfs: no memory for nameless files");
     }
 }

@@ -24,7 +24,8 @@ static int64_t fcntl_setfl(struct file *file, uint32_t arg)
     if ((changed & arg & O_NOATIME) != 0 && !inode_owner_or_capable(file->inode)) {
         return -EPERM;
     }
-    if ((changed & arg & O_DIRECT) != 0 && !S_ISFIFO(file->inode->mode)) {
+    if ((changed & arg & O_DIRECT) != 0 && !S_ISFIFO(file->inode->mode) &&
+        !inode_is_regular(file->inode)) {
         return -EINVAL;
     }
     if ((changed & FASYNC) != 0 && file->fops->fasync != NULL) {
@@ -163,6 +164,9 @@ static int64_t fcntl_file(struct file *file, unsigned cmd, uint64_t arg)
         return fcntl_setsig(file, (int)arg);
     case F_GETSIG:
         return atomic_load_relaxed(&file->owner_signal);
+    case F_GETPIPE_SZ:
+    case F_SETPIPE_SZ:
+        return file->fops->fcntl == NULL ? -EBADF : file->fops->fcntl(file, cmd, arg);
     default:
         return file->fops->fcntl == NULL ? -EINVAL : file->fops->fcntl(file, cmd, arg);
     }

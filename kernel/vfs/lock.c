@@ -235,6 +235,9 @@ int vfs_flock(struct file *file, int operation)
     struct file_lock model = {
         .owner = file, .kind = LOCK_FLOCK, .end = INT64_MAX, .pid = pid_nr(current_thread()->pid)};
 
+    if ((operation & LOCK_MAND) != 0) {
+        return 0; /* mandatory share modes have never locked anything; Linux accepts and ignores them */
+    }
     switch (operation & ~LOCK_NB) {
     case LOCK_SH:
         model.type = F_RDLCK;

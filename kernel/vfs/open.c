@@ -12,7 +12,8 @@
 #include "kernel/vfs/walk.h"
 
 #define OPEN_PATH_FLAGS (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-#define OPEN_ONCE_FLAGS (O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC)
+#define OPEN_ONCE_FLAGS                                                                            \
+    (O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC) /* F_GETFL does not show them */
 
 static const struct file_ops no_fops; /* O_PATH files, and kinds without operations */
 
@@ -116,10 +117,6 @@ static int open_file(const struct path *path, int flags, struct file **ret_file)
             goto discard;
         }
     }
-    if (unlikely((flags & O_DIRECT) != 0) && inode_is_regular(inode)) {
-        err = -EINVAL; /* every regular file lives in the page cache */
-        goto undo_writer;
-    }
     if (file->fops->open != NULL) {
         err = file->fops->open(inode, file);
         if (err < 0) {
@@ -129,7 +126,8 @@ static int open_file(const struct path *path, int flags, struct file **ret_file)
     if (file->fops->llseek != NULL) {
         file->mode |= FMODE_SEEK | FMODE_PREAD;
     }
-    file->flags &= ~(uint32_t)OPEN_ONCE_FLAGS;
+    file->flags &=
+        ~(uint32_t)OPEN_ONCE_FLAGS; /* O_DIRECT may stay: the cache has no alignment to ask for */
     *ret_file = file;
     return 0;
 
@@ -146,7 +144,7 @@ discard:
 /* O_PATH: a place, not an open file. */
 static int open_place(const struct path *path, int flags, struct file **ret_file)
 {
-    int err = file_create(path, flags & OPEN_PATH_FLAGS, FMODE_PATH, ret_file);
+    int err = file_create(path, flags & OPEN_PATH_FLAGS & ~O_CLOEXEC, FMODE_PATH, ret_file);
 
     if (err == 0) {
         (*ret_file)->fops = &no_fops;

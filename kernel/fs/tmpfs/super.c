@@ -16,6 +16,7 @@
 struct tmpfs_options {
     uint64_t max_pages, max_inodes;
     uint32_t mode, uid, gid;
+    bool size_given, inodes_given;
 };
 
 static uint64_t ram_pages(void)
@@ -85,12 +86,15 @@ static int parse_u32(const char *value, unsigned base, uint32_t *ret_value)
 static int parse_one(const char *key, char *value, struct tmpfs_options *options)
 {
     if (strcmp(key, "size") == 0) {
+        options->size_given = true;
         return parse_size(value, &options->max_pages);
     }
     if (strcmp(key, "nr_blocks") == 0) {
+        options->size_given = true;
         return str_to_size(value, &options->max_pages);
     }
     if (strcmp(key, "nr_inodes") == 0) {
+        options->inodes_given = true;
         return str_to_size(value, &options->max_inodes);
     }
     if (strcmp(key, "mode") == 0) {
@@ -163,7 +167,9 @@ static int tmpfs_remount(struct super *super, unsigned flags, const char *text)
                                     .max_inodes = tmpfs->max_inodes,
                                     .mode = tmpfs->mode,
                                     .uid = tmpfs->uid,
-                                    .gid = tmpfs->gid};
+                                    .gid = tmpfs->gid,
+                                    .size_given = tmpfs->size_given,
+                                    .inodes_given = tmpfs->inodes_given};
 
     (void)flags;
     int err = parse_options(text, &options);
@@ -177,6 +183,8 @@ static int tmpfs_remount(struct super *super, unsigned flags, const char *text)
     }
     atomic_store_relaxed(&tmpfs->max_pages, options.max_pages);
     atomic_store_relaxed(&tmpfs->max_inodes, options.max_inodes);
+    tmpfs->size_given = options.size_given;
+    tmpfs->inodes_given = options.inodes_given;
     return 0;
 }
 
@@ -186,11 +194,11 @@ static void tmpfs_show_options(struct super *super, char *buf, size_t size)
     size_t len = 0;
 
     *buf = '\0';
-    if (tmpfs->max_pages != ram_pages() / 2) {
+    if (tmpfs->size_given) {
         len += (size_t)kscnprintf(buf + len, size - len, ",size=%lluk",
                                   (unsigned long long)(tmpfs->max_pages * (PAGE_SIZE / 1024)));
     }
-    if (tmpfs->max_inodes != ram_pages() / 2) {
+    if (tmpfs->inodes_given) {
         len += (size_t)kscnprintf(buf + len, size - len, ",nr_inodes=%llu",
                                   (unsigned long long)tmpfs->max_inodes);
     }
@@ -286,6 +294,8 @@ static int tmpfs_mount(const struct filesystem *fs, const char *source, unsigned
     tmpfs->mode = options.mode;
     tmpfs->uid = options.uid;
     tmpfs->gid = options.gid;
+    tmpfs->size_given = options.size_given;
+    tmpfs->inodes_given = options.inodes_given;
     super->private = tmpfs;
     err = tmpfs_make_root(super, tmpfs);
     if (err < 0) {

@@ -23,6 +23,8 @@ struct tmpfs_super {
     uint64_t last_ino;              /* [a] */
     struct inode *root;             /* [I] referenced */
     uint32_t mode, uid, gid;        /* [I] of the root, as the options said */
+    bool size_given,
+        inodes_given; /* [a] limits that are not the default: /proc/mounts shows them */
 };
 
 struct tmpfs_entry {
