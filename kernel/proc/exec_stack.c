@@ -43,6 +43,7 @@ static struct layout layout_make(uint64_t top, const struct exec_args *args, siz
     return at;
 }
 
+/* Returns the number of pairs. */
 static unsigned auxv_fill(uint64_t *auxv, const struct exec_image *image,
                           const struct elf_program *program, const struct layout *at,
                           const struct exec_identity *identity)
@@ -74,7 +75,7 @@ static unsigned auxv_fill(uint64_t *auxv, const struct exec_image *image,
 
     _Static_assert(sizeof(pairs) <= sizeof(image->vm->auxv), "room in struct vmspace");
     memcpy(auxv, pairs, sizeof(pairs));
-    return sizeof(pairs) / sizeof(uint64_t);
+    return ARRAY_SIZE(pairs);
 }
 
 /* Write pointers to `n` strings and a NULL; returns the text behind the last one. */
@@ -102,7 +103,7 @@ static void image_fill(uint8_t *buf, const struct layout *at, struct exec_image 
     const char *text = pointers_fill(&words, args->argc, args->buf, &va);
     (void)pointers_fill(&words, args->envc, text, &va);
     vm->nauxv = auxv_fill(words, image, program, at, identity);
-    memcpy(vm->auxv, words, vm->nauxv * sizeof(uint64_t));
+    memcpy(vm->auxv, words, vm->nauxv * 2 * sizeof(uint64_t));
     random_bytes(buf + (at->random - at->sp), RANDOM_BYTES);
     memcpy(buf + (at->platform - at->sp), platform, sizeof(platform));
     memcpy(buf + (at->strings - at->sp), args->buf, args->used);
@@ -117,7 +118,7 @@ static void image_fill(uint8_t *buf, const struct layout *at, struct exec_image 
 static void gaps_clear(uint8_t *buf, const struct layout *at, const struct exec_args *args,
                        unsigned nauxv)
 {
-    size_t words = (size_t)(1 + args->argc + 1 + args->envc + 1 + nauxv) * sizeof(uint64_t);
+    size_t words = (size_t)(1 + args->argc + 1 + args->envc + 1 + 2 * nauxv) * sizeof(uint64_t);
     size_t random = at->random - at->sp, text = at->platform - at->sp;
 
     memset(buf + words, 0, random - words);

@@ -94,7 +94,7 @@ struct vmspace {
     uint64_t arg_start, arg_end, env_start, env_end;     /* [I] */
     uint64_t vdso_base;                                  /* [I] */
     uint64_t auxv[48];                                   /* [I] pairs, for /proc/PID/auxv */
-    unsigned nauxv;
+    unsigned nauxv;                                      /* [I] pairs in use, with AT_NULL */
     uint64_t total_pages, locked_pages, stack_pages, data_pages, exec_pages; /* [lock] */
     uint64_t rss_anon, rss_file, rss_shared, rss_peak;                       /* [a] */
     uint64_t limit_as, limit_data, limit_stack, limit_memlock; /* [a] bytes; set by prlimit */
