@@ -7,6 +7,9 @@
 
 #define UMASK_DEFAULT 022u
 
+#define REPLACE_TRIES 1000 /* of a millisecond */
+
+static struct mutex replace_mutex = MUTEX_INIT(replace_mutex);
 static struct spinlock context_list_lock = SPINLOCK_INIT("fs context list");
 static struct list_node contexts = LIST_INIT(contexts); /* [context_list_lock] */
 
@@ -15,6 +18,8 @@ static void fs_context_start(struct fs_context *fs)
 {
     refcount_init(&fs->refs, 1);
     spin_init(&fs->lock, "fs context");
+    fs->walks = 0;
+    fs->replaced = 0;
     spin_lock(&context_list_lock);
     list_push_back(&contexts, &fs->node);
     spin_unlock(&context_list_lock);
@@ -113,22 +118,60 @@ static bool fs_replace_locked(struct path *member, const struct path *old, const
     return true;
 }
 
-void fs_contexts_replace(const struct path *old, const struct path *new)
+/* A context that pivot number `id` has not looked at, referenced, or NULL. */
+static struct fs_context *fs_next_to_replace(uint64_t id)
 {
-    struct fs_context *fs;
-    unsigned released = 0;
+    struct fs_context *fs, *found = NULL;
 
     spin_lock(&context_list_lock);
     list_for_each (fs, &contexts, node) {
-        spin_lock(&fs->lock);
-        released += fs_replace_locked(&fs->root, old, new) ? 1 : 0;
-        released += fs_replace_locked(&fs->cwd, old, new) ? 1 : 0;
-        spin_unlock(&fs->lock);
+        if (fs->replaced != id && refcount_get_unless_zero(&fs->refs)) {
+            fs->replaced = id;
+            found = fs;
+            break;
+        }
     }
     spin_unlock(&context_list_lock);
-    for (; released > 0; released--) {
+    return found;
+}
+
+/*
+ * Our reference keeps new walks of its thread from borrowing; wait for those under way. One that lasts beyond reason (a dead medium)
+ * keeps the old root, as a process with a descriptor there would.
+ */
+static void fs_replace(struct fs_context *fs, const struct path *old, const struct path *new)
+{
+    atomic_fence(); /* pairs with walk_borrows() */
+    for (unsigned tries = 0; atomic_load_acquire(&fs->walks) != 0; tries++) {
+        if (tries == REPLACE_TRIES) {
+            return;
+        }
+        thread_sleep_ns(NS_PER_MS);
+    }
+    spin_lock(&fs->lock);
+    bool root = fs_replace_locked(&fs->root, old, new);
+    bool cwd = fs_replace_locked(&fs->cwd, old, new);
+    spin_unlock(&fs->lock);
+    if (root) {
         path_put(old); /* the caller holds one more */
     }
+    if (cwd) {
+        path_put(old);
+    }
+}
+
+void fs_contexts_replace(const struct path *old, const struct path *new)
+{
+    static uint64_t last_id; /* [replace_mutex] */
+    struct fs_context *fs;
+
+    mutex_lock(&replace_mutex);
+    uint64_t id = ++last_id;
+    while ((fs = fs_next_to_replace(id)) != NULL) {
+        fs_replace(fs, old, new);
+        fs_context_put(fs);
+    }
+    mutex_unlock(&replace_mutex);
 }
 
 void path_get(const struct path *path)

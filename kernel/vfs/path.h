@@ -20,6 +20,8 @@ struct fs_context {
     struct path root;      /* [lock] referenced */
     struct path cwd;       /* [lock] referenced */
     uint32_t umask;        /* [a] */
+    uint32_t walks; /* [a] walks of the owning thread that borrow root or cwd without references */
+    uint64_t replaced; /* [context list] the last pivot_root that has looked at it */
 };
 /* 022 when the current thread has no context (kernel threads). */
 uint32_t fs_umask(void);

@@ -40,6 +40,33 @@ static void walk_place(struct walk *w, const struct path *path, bool owned)
     }
 }
 
+/*
+ * May this walk use the context's paths without references? When only the current thread has the context, nobody else changes them
+ * but pivot_root (fs_contexts_replace), which first takes a reference and then looks at `walks`; here it is the other way round,
+ * so that one of the two sees the other (both sides are sequentially consistent).
+ */
+static bool walk_borrows(struct walk *w)
+{
+    if (w->borrowing) {
+        return true;
+    }
+    (void)__atomic_fetch_add(&w->fs->walks, 1, __ATOMIC_SEQ_CST);
+    if (likely(__atomic_load_n(&w->fs->refs.value, __ATOMIC_SEQ_CST) == 1)) {
+        w->borrowing = true;
+        return true;
+    }
+    (void)atomic_fetch_sub(&w->fs->walks, 1);
+    return false;
+}
+
+static inline void walk_end_borrowing(struct walk *w)
+{
+    if (likely(w->borrowing)) {
+        w->borrowing = false;
+        atomic_store_release(&w->fs->walks, w->fs->walks - 1); /* only this thread writes it */
+    }
+}
+
 /* Fill in w->root: borrowed when nobody else can change it. */
 static int walk_need_root(struct walk *w)
 {
@@ -51,7 +78,7 @@ static int walk_need_root(struct walk *w)
             return -ENOENT;
         }
         w->root = w->start;
-    } else if (refcount_read(&w->fs->refs) == 1) {
+    } else if (walk_borrows(w)) {
         w->root = w->fs->root;
     } else {
         fs_context_get_paths(w->fs, &w->root, NULL);
@@ -91,7 +118,7 @@ static int walk_begin_dirfd(struct walk *w, int dirfd, struct path *ret_path)
     if (w->fs == NULL) {
         return -ENOENT;
     }
-    if (likely(refcount_read(&w->fs->refs) == 1)) {
+    if (likely(walk_borrows(w))) {
         *ret_path = w->fs->cwd;
     } else {
         fs_context_get_paths(w->fs, NULL, ret_path);
@@ -105,7 +132,7 @@ int walk_begin(struct walk *w, int dirfd, const struct path *base, const char *n
     w->at = (struct path){0};
     w->start = (struct path){0};
     w->owned_dentry = w->owned_mount = w->owned_root = w->owned_start = false;
-    w->has_root = w->want_dir = false;
+    w->has_root = w->want_dir = w->borrowing = false;
     w->depth = w->links = 0;
     w->flags = flags;
     w->text = (struct walk_frame){.rest = name};
@@ -146,6 +173,7 @@ void walk_end(struct walk *w)
     if (unlikely(w->owned_start)) {
         path_put(&w->start);
     }
+    walk_end_borrowing(w);
     while (unlikely(w->depth > 0)) {
         frame_release(&w->frames[--w->depth]);
     }
@@ -168,6 +196,7 @@ void walk_take_path(struct walk *w, struct path *ret_path)
     w->owned_mount = false;
     w->owned_dentry = false;
     *ret_path = w->at;
+    walk_end_borrowing(w); /* what follows may last: a FIFO waits for its other side */
 }
 
 void walk_enter(struct walk *w, struct dentry *dentry)

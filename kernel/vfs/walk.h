@@ -28,6 +28,7 @@ struct walk {
     struct path root; /* what "/" and the topmost ".." mean; see owned_root */
     bool owned_dentry, owned_mount, owned_root, owned_start;
     bool has_root;          /* root is filled in */
+    bool borrowing;         /* counted in fs->walks */
     bool want_dir;          /* slashes followed the last component */
     uint8_t last_type;      /* enum last_type */
     uint8_t depth;          /* frames in use */
@@ -54,6 +55,6 @@ int walk_follow(struct walk *w, struct dentry *dentry);
 /* Move to `dentry` (reference taken over), a child of w->at, and on top of whatever is mounted on it. */
 void walk_enter(struct walk *w, struct dentry *dentry);
 int walk_enter_mounts(struct walk *w);
-/* The result, referenced; the walk keeps nothing of it. */
+/* The result, referenced; the walk keeps nothing of it and must not go on. */
 void walk_take_path(struct walk *w, struct path *ret_path);
 void walk_end(struct walk *w);
