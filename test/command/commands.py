@@ -105,16 +105,9 @@ def debug(args):
     return module.debug(args)
 
 
-def bench(args):
-    deps.ensure()
-    build.build()
-    script = os.path.join(TOP, 'test', 'bench', 'bench.py')
-    return subprocess.run([sys.executable, script, build.BUILD] + args, check=False).returncode
-
-
 def install(args):
     del args
     return deps.install()
 
 
-COMMANDS = {'run': run, 'test': test, 'image': image, 'usb': usb, 'debug': debug, 'bench': bench, 'deps': install}
+COMMANDS = {'run': run, 'test': test, 'image': image, 'usb': usb, 'debug': debug, 'deps': install}

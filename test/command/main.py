@@ -6,7 +6,6 @@
     image    make a disk image for a USB stick:  image [FILE]
     usb      write that image to a stick:        usb /dev/sdX
     debug    boot stopped, with gdb attached
-    bench    count instructions against Linux
     deps     install the packages that all of this needs
 """
 import os
