@@ -96,6 +96,20 @@ static bool kernel_parameter(const char *name, char *value, size_t size)
     return found;
 }
 
+/* The name in /etc/hostname, if there is one. */
+static void set_hostname(void)
+{
+    char name[65];
+    FILE *file = fopen("/etc/hostname", "re");
+
+    if (file != NULL && fgets(name, sizeof(name), file) != NULL) {
+        (void)sethostname(name, strcspn(name, "\n"));
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+}
+
 static long now_s(void)
 {
     struct timespec ts;
@@ -215,6 +229,7 @@ int main(void)
     (void)umask(022);
     mount_all();
     open_console();
+    set_hostname();
     (void)reboot(RB_DISABLE_CAD);
     (void)setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
     (void)setenv("HOME", "/root", 1);

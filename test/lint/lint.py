@@ -21,7 +21,7 @@ MAX_LINES = 1000
 
 def files(*endings):
     """The tracked files, or all of them where this is no git checkout."""
-    listed = subprocess.run(['git', 'ls-files'], cwd=TOP, capture_output=True, text=True, check=False)
+    listed = subprocess.run('git ls-files', shell=True, cwd=TOP, capture_output=True, text=True, check=False)
     names = listed.stdout.split('\n') if listed.returncode == 0 else [
         os.path.relpath(os.path.join(folder, name), TOP)
         for folder, _, inside in os.walk(TOP) if '/build' not in folder and '/.git' not in folder for name in inside]
