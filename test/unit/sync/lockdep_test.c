@@ -108,9 +108,9 @@ TEST(lockdep, trying_is_no_order)
     EXPECT(lockdep_held(&a));
     spin_unlock(&a);
     spin_unlock(&b);
+    EXPECT(!lockdep_held(&a));
     end();
     EXPECT_EQ(nreports, 0);
-    EXPECT(!lockdep_held(&a));
 }
 
 TEST(lockdep, locks_of_one_class_nest_only_where_the_class_says_so)
