@@ -151,6 +151,9 @@ static void start_due_services(void)
 {
     for (unsigned i = 0; i < nservices; i++) {
         struct service *service = &services[i];
+        if (service->tty[0] != '\0' && access(service->tty, F_OK) < 0) {
+            service->restart_at_s = -1; /* this machine has no such terminal: a screen, a port */
+        }
         if (service->pid == 0 && service->restart_at_s >= 0 && service->restart_at_s <= now_s()) {
             service->started_s = now_s();
             if (!service_start(service)) {

@@ -2,7 +2,8 @@
  * Service descriptions: "key = value" lines, '#' starts a comment.
  *
  *     exec    = -/bin/sh           program and arguments; a leading '-' makes it a login shell
- *     tty     = /dev/ttyS0         open it as 0, 1, 2 and make it the controlling terminal of a new session
+ *     tty     = /dev/ttyS0         open it as 0, 1, 2 and make it the controlling terminal of a new session; without such a device the
+ *                                  service is not started
  *     env     = TERM=xterm         may come several times
  *     respawn = yes                start it again when it ends
  */
