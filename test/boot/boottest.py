@@ -123,7 +123,8 @@ def run_case(number, case):
         print(f'ok {number} - {case.name} # SKIP {reason}', flush=True)
         return True
     except (Failed, MachineError, OptionError) as error:
-        print(f'not ok {number} - {case.name}\n# {error}', flush=True)
+        print(f'not ok {number} - {case.name}', flush=True)
+        print(f'{case.name}: {error}', file=sys.stderr, flush=True)  # what the runner shows of a failure
         return False
     print(f'ok {number} - {case.name} # {time.monotonic() - start:.1f} s', flush=True)
     return True

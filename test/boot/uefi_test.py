@@ -41,15 +41,17 @@ def menu():
     expect_lines(said, r'chosen=second edited$')
 
 
-def find_table(memory, signature):
-    """The physical address of an ACPI table in a picture of memory from 0 on."""
-    at = memory.find(signature)
+def find_tables(memory, signature):
+    """The physical addresses of an ACPI table in a picture of memory from 0 on: the one in use, and what copies the firmware left behind."""
+    found, at = [], memory.find(signature)
     while at >= 0:
         length = int.from_bytes(memory[at + 4:at + 8], 'little')
-        if 36 <= length <= 65536 and sum(memory[at:at + length]) & 0xff == 0:
-            return at
+        if 36 <= length <= 65536 and memory[at + 10:at + 16] == b'BOCHS ' and sum(memory[at:at + length]) & 0xff == 0:
+            found.append(at)
         at = memory.find(signature, at + 1)
-    raise Failed(f'the firmware made no {signature.decode()} table')
+    if not found:
+        raise Failed(f'the firmware made no {signature.decode()} table')
+    return found
 
 
 def damaged_acpi():
@@ -63,8 +65,9 @@ def damaged_acpi():
             vm.qmp('pmemsave', val=0, size=128 << 20, filename=picture.name)
             memory = picture.read()
             for signature in (b'APIC', b'HPET'):
-                at = find_table(memory, signature) + 24  # OEM revision: harmless but for the checksum
-                stub.write(at, bytes([memory[at] ^ 0xff]))
+                for table in find_tables(memory, signature):
+                    at = table + 24  # OEM revision: harmless but for the checksum
+                    stub.write(at, bytes([memory[at] ^ 0xff]))
         vm.ports[0].send(' ')
         vm.ports[0].wait_for('edit parameters', 60)
         vm.ports[0].send('\r')
