@@ -10,6 +10,7 @@
 #include "kernel/core/symbols.h"
 #include "kernel/core/time.h"
 #include "kernel/core/timer.h"
+#include "kernel/debug/selftest.h"
 #include "kernel/dev/driver.h"
 #include "kernel/dev/tty.h"
 #include "kernel/fs/initramfs.h"
@@ -49,6 +50,7 @@ static void boot_thread_main(void *arg)
     if (param_bool("linnet.panic", false)) {
         panic("asked for by the parameter linnet.panic");
     }
+    selftests_run(); /* linnet.selftest= */
     process_start_init(param_string("init"), param_string("rdinit"));
 }
 

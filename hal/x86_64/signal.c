@@ -162,7 +162,7 @@ int cpu_signal_return(struct trapframe *frame, struct signal_return *ret)
     const struct rt_sigframe __user *from = (const void __user *)(frame->rsp - 8);
     struct ucontext uc;
 
-    if (copy_from_user(&uc, &from->uc, sizeof(uc)) != 0 || !context_is_sane(&uc) ||
+    if (copy_from_user(&uc, user_member(from, uc), sizeof(uc)) != 0 || !context_is_sane(&uc) ||
         fpu_signal_restore(uc.uc_mcontext.fpstate) < 0) {
         return -EFAULT;
     }

@@ -76,7 +76,7 @@ ssize_t strncpy_from_user(char *dst, const char __user *src, size_t size)
     user_open();
     while (len + 8 <= size) {
         if (unlikely(!word_in_page((uintptr_t)src + len))) {
-            user_load8(byte, src + len, fault);
+            user_load8(byte, user_at(src, len), fault);
             dst[len] = (char)byte;
             if (byte == 0) {
                 goto done;
@@ -84,7 +84,7 @@ ssize_t strncpy_from_user(char *dst, const char __user *src, size_t size)
             len++;
             continue;
         }
-        user_load64(word, src + len, fault);
+        user_load64(word, user_at(src, len), fault);
         __builtin_memcpy(dst + len, &word, 8);
         zero = zero_bytes(word);
         if (zero != 0) {
@@ -94,7 +94,7 @@ ssize_t strncpy_from_user(char *dst, const char __user *src, size_t size)
         len += 8;
     }
     for (; len < size; len++) {
-        user_load8(byte, src + len, fault);
+        user_load8(byte, user_at(src, len), fault);
         dst[len] = (char)byte;
         if (byte == 0) {
             goto done;
@@ -123,7 +123,7 @@ ssize_t strnlen_user(const char __user *src, size_t max)
     user_open();
     while (len < max) {
         if (len + 8 <= max && word_in_page((uintptr_t)src + len)) {
-            user_load64(word, src + len, fault);
+            user_load64(word, user_at(src, len), fault);
             zero = zero_bytes(word);
             if (zero != 0) {
                 len += (size_t)__builtin_ctzll(zero) / 8;
@@ -132,7 +132,7 @@ ssize_t strnlen_user(const char __user *src, size_t max)
             len += 8;
             continue;
         }
-        user_load8(byte, src + len, fault);
+        user_load8(byte, user_at(src, len), fault);
         if (byte == 0) {
             goto done;
         }

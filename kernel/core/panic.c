@@ -33,16 +33,26 @@ bool panic_in_progress(void)
     return atomic_load_relaxed(&panic_cpu) != 0;
 }
 
-static void log_backtrace(enum log_level level, const struct trapframe *frame)
+/* The first `nexact` are where something happened, the others return addresses: one back lies within the call, also at its end. */
+static void log_addresses(enum log_level level, const uintptr_t *addrs, size_t n, size_t nexact)
+{
+    for (size_t i = 0; i < n; i++) {
+        uintptr_t at = i < nexact ? addrs[i] : addrs[i] - 1;
+        log_write(level, " #%-2zu 0x%016lx %pS", i, addrs[i], (void *)at);
+    }
+}
+
+void backtrace_log(enum log_level level, const struct trapframe *frame)
 {
     uintptr_t addrs[BACKTRACE_MAX];
     size_t n = cpu_backtrace(addrs, BACKTRACE_MAX, frame);
 
-    for (size_t i = 0; i < n; i++) {
-        /* All but the first are return addresses: one back lies within the call, also when it was the last instruction. */
-        uintptr_t at = i == 0 && frame != NULL ? addrs[i] : addrs[i] - 1;
-        log_write(level, " #%-2zu 0x%016lx %pS", i, addrs[i], (void *)at);
-    }
+    log_addresses(level, addrs, n, frame != NULL ? 1 : 0);
+}
+
+void backtrace_log_addresses(enum log_level level, const uintptr_t *addrs, size_t n)
+{
+    log_addresses(level, addrs, n, 0);
 }
 
 static void __noreturn panic_end(void)
@@ -83,7 +93,7 @@ static void __noreturn panic_va(const struct trapframe *frame, const char *fmt, 
     if (frame != NULL) {
         machine_dump_frame(frame);
     }
-    log_backtrace(LOG_EMERG, frame);
+    backtrace_log(LOG_EMERG, frame);
     log_write(LOG_EMERG, "panic: end");
     panic_end();
 }
@@ -107,7 +117,7 @@ void panic_frame(const struct trapframe *frame, const char *fmt, ...)
 void warn_at(const char *cond, const char *file, int line)
 {
     log_write(LOG_WARNING, "warning: %s at %s:%d", cond, file, line);
-    log_backtrace(LOG_WARNING, NULL);
+    backtrace_log(LOG_WARNING, NULL);
 }
 
 /* What kernel/sync has to say. */
@@ -115,7 +125,7 @@ static void report_from_sync(const char *text, bool backtrace)
 {
     log_write(LOG_WARNING, "%s", text);
     if (backtrace) {
-        log_backtrace(LOG_WARNING, NULL);
+        backtrace_log(LOG_WARNING, NULL);
     }
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kernel/base/types.h"
+#include "kernel/core/log.h"
 
 struct trapframe;
 
@@ -14,6 +15,10 @@ struct trapframe;
 void panic(const char *fmt, ...) __noreturn __printf(1, 2) __cold;
 void panic_frame(const struct trapframe *frame, const char *fmt, ...)
     __noreturn __printf(2, 3) __cold;
+/* Write this context's call chain (frame NULL) or that of an interrupted one to the log, a line per call. Any context. */
+void backtrace_log(enum log_level level, const struct trapframe *frame);
+/* The same for return addresses kept earlier. */
+void backtrace_log_addresses(enum log_level level, const uintptr_t *addrs, size_t n);
 /* Boot: from now on kernel/sync reports what it finds through the log. */
 void panic_init(void);
 /* True once a panic has begun: locks and consoles behave accordingly. */

@@ -312,8 +312,9 @@ static int cap_header(struct __user_cap_header_struct __user *uheader, int *ret_
         *ret_words = 2;
         break;
     default:
-        return put_user((uint32_t)_LINUX_CAPABILITY_VERSION_3, &uheader->version) < 0 ? -EFAULT
-                                                                                      : -EINVAL;
+        return put_user((uint32_t)_LINUX_CAPABILITY_VERSION_3, user_member(uheader, version)) < 0
+                   ? -EFAULT
+                   : -EINVAL;
     }
     *ret_pid = header.pid;
     return 0;

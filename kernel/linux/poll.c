@@ -64,7 +64,8 @@ static int64_t poll_user(struct pollfd __user *ufds, unsigned n, ktime_t deadlin
     if (copy_from_user(fds, ufds, n * sizeof(*fds)) == 0) {
         result = vfs_do_poll(fds, n, deadline);
         for (unsigned i = 0; i < n && result >= 0; i++) {
-            if (put_user(fds[i].revents, &ufds[i].revents) < 0) {
+            if (put_user(fds[i].revents, user_member(user_at(ufds, i * sizeof(*ufds)), revents)) <
+                0) {
                 result = -EFAULT;
             }
         }

@@ -4,15 +4,13 @@
 
 int struct_from_user(void *dst, size_t known_size, const void __user *src, size_t user_size)
 {
-    const char __user *bytes = src;
-
     if (user_size > PAGE_SIZE) {
         return -E2BIG;
     }
     memset(dst, 0, known_size);
     for (size_t at = known_size; at < user_size; at++) {
         uint8_t extra;
-        if (get_user(extra, (const uint8_t __user *)bytes + at) < 0) {
+        if (get_user(extra, user_at((const uint8_t __user *)src, at)) < 0) {
             return -EFAULT;
         }
         if (extra != 0) {

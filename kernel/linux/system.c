@@ -96,7 +96,7 @@ SYSCALL3(getrandom, void __user *, ubuf, size_t, size, unsigned, flags)
     while (done < size) {
         size_t n = MIN(size - done, sizeof(buf));
         random_bytes(buf, n);
-        if (copy_to_user((char __user *)ubuf + done, buf, n) < 0) {
+        if (copy_to_user(user_at(ubuf, done), buf, n) < 0) {
             break;
         }
         done += n;

@@ -30,6 +30,14 @@ static inline bool user_range_ok(const void __user *ptr, size_t len_bytes)
     return len_bytes <= USER_TOP && start <= USER_TOP - len_bytes;
 }
 
+/*
+ * The address `offset` bytes behind a user pointer, and that of a member of what it points at. What user space hands in may be null,
+ * misaligned or at the end of the world, for which C does not define the arithmetic of pointers.
+ */
+#define user_at(ptr, offset) ((__typeof__(ptr))((uintptr_t)(ptr) + (uintptr_t)(offset)))
+#define user_member(ptr, member)                                                                   \
+    ((__typeof__((ptr)->member) __user *)((uintptr_t)(ptr) + offsetof(__typeof__(*(ptr)), member)))
+
 /* Sizes for which <arch/user.h> has inline code: user_get_word() and user_put_word(), with these functions' results. */
 #define USER_IS_WORD_(size)                                                                        \
     (ARCH_USER_WORDS && ((size) == 1 || (size) == 2 || (size) == 4 || (size) == 8 || (size) == 16))

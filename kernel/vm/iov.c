@@ -67,7 +67,7 @@ static inline size_t iov_run(struct iov_iter *iter, void *buf, size_t len,
     while (done < len) {
         iov_settle(iter);
         size_t n = MIN(len - done, iter->iov->iov_len - iter->offset);
-        uint8_t *at = (uint8_t *)iter->iov->iov_base + iter->offset;
+        uint8_t *at = user_at((uint8_t *)iter->iov->iov_base, iter->offset);
         void *from = direction == IOV_CLEAR ? NULL : (uint8_t *)buf + done;
         size_t left = iov_move(iter, at, from, n, direction);
         iter->offset += n - left;

@@ -1,0 +1,91 @@
+"""sanitize_test.py VARIANT   builds a kernel with detectors and lets it live through tests; the first defect it tells is its end.
+
+The variants are what `meson setup` with these options gives, kept in sanitize/VARIANT of the build folder. Each must first prove that its
+detectors see planted faults (kernel/debug/selftest.h), then run the programs of test/abi without telling any.
+"""
+import os
+import re
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
+MAIN_BUILD = os.environ.get('LINNET_BUILD', os.path.join(TOP, 'build'))
+VARIANTS = {
+    'ubsan': ['-Dubsan=true'],
+}
+COMMAND_TIMEOUT_S = 400
+
+
+def build(variant):
+    """The folder of the built variant."""
+    folder = os.path.join(MAIN_BUILD, 'sanitize', variant)
+    steps = [] if os.path.exists(os.path.join(folder, 'build.ninja')) else [['meson', 'setup', folder, TOP] + VARIANTS[variant]]
+    steps.append(['ninja', '-C', folder, '-j2', 'kernel.elf', 'userspace/image/initramfs.cpio'])
+    for step in steps:
+        done = subprocess.run(step, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if done.returncode != 0:
+            print('\n'.join('# ' + line for line in done.stdout.splitlines()[-30:]))
+            sys.exit(f'{" ".join(step)} failed')
+    return folder
+
+
+class Variant:
+    """A built kernel: run() gives the status and output of a command inside it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def run(self, command, parameters, *options):
+        argv = [os.path.join(TOP, 'linnet'), 'run', '--no-build', '--mem', '512M', '--timeout', str(COMMAND_TIMEOUT_S),
+                '--append', parameters, '--exec', command, *options]
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace',
+                              env=os.environ | {'LINNET_BUILD': self.folder}, check=False)
+        return done.returncode, done.stdout
+
+
+def selftests(kernel):
+    """Every planted fault was told, and as many were planted as the kernel knows."""
+    status, said = kernel.run('dmesg -n 1; cat /proc/self/stat >/dev/null; dmesg', 'linnet.selftest=all')
+    planned = re.search(r'selftest: 1\.\.(\d+)', said)
+    good = re.findall(r'selftest: ok ', said)
+    bad = re.findall(r'selftest: (not ok .*)', said)
+    if status != 0 or planned is None or int(planned[1]) == 0:
+        return f'no self-tests ran (status {status}):\n{said[-3000:]}'
+    if bad or len(good) != int(planned[1]):
+        return '\n'.join(bad) or f'{len(good)} of {planned[1]} self-tests passed'
+    return None
+
+
+def program(*arguments):
+    """Runs a program of test/abi to its end, in a kernel that ends at the first defect."""
+    def case(kernel):
+        path = os.path.join(MAIN_BUILD, 'test', 'abi', arguments[0])
+        status, said = kernel.run(' '.join(['exec /test', *arguments[1:]]), 'linnet.defects=panic', '--add', f'{path}:/test')
+        return None if status == 0 else f'status {status}:\n{said[-4000:]}'
+    return case
+
+
+CASES = [
+    ('planted faults are told', selftests),
+    ('the ABI suite', program('abi')),
+    ('10,000 hostile calls', program('hostile', '10000', '7')),
+    ('300 processes', program('cycles', '300')),
+]
+
+
+def main():
+    kernel = Variant(build(sys.argv[1]))
+    print(f'1..{len(CASES)}', flush=True)
+    failed = False
+    for number, (name, case) in enumerate(CASES, 1):
+        wrong = case(kernel)
+        failed |= wrong is not None
+        print(f'{"ok" if wrong is None else "not ok"} {number} - {sys.argv[1]}: {name}', flush=True)
+        if wrong is not None:
+            print('\n'.join('# ' + line for line in wrong.splitlines()), flush=True)
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == '__main__':
+    main()
