@@ -105,9 +105,14 @@ def debug(args):
     return module.debug(args)
 
 
+def bench(args):
+    import bench as module
+    return module.main(args)
+
+
 def install(args):
     del args
     return deps.install()
 
 
-COMMANDS = {'run': run, 'test': test, 'image': image, 'usb': usb, 'debug': debug, 'deps': install}
+COMMANDS = {'run': run, 'test': test, 'image': image, 'usb': usb, 'debug': debug, 'bench': bench, 'deps': install}

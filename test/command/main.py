@@ -6,6 +6,7 @@
     image    make a disk image for a USB stick:  image [FILE]
     usb      write that image to a stick:        usb /dev/sdX
     debug    boot stopped, with gdb attached
+    bench    count instructions on Linux and on Linnet (bench --help has the options)
     deps     install the packages that all of this needs
 """
 import os

@@ -1,0 +1,119 @@
+"""Boots Linux and Linnet alike, with the counting plugin, and brings back what it counted."""
+import os
+import struct
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(TOP, 'test', 'qemu'))
+sys.path.insert(0, HERE)
+import counts  # noqa: E402
+from exec import Session  # noqa: E402
+from qemu import Machine, MachineError, Timeout  # noqa: E402
+
+# No fast string instructions: TCG runs them a byte at a time, each byte an instruction, which only one of the two may use.
+CPU = 'max,erms=off,fsrm=off'
+# One instruction is 8 ns of the guest's time, so that interrupts fall into the same places each time.
+ICOUNT = ['-icount', 'shift=3,sleep=off']
+BOOT_TIMEOUT_S = 900
+LINUX_ENTRY = 0x100000  # Linux x86 boot protocol 2.0 and later: a bzImage's 32-bit entry, where QEMU loads it
+NOTE_PVH_ENTRY = 18     # XEN_ELFNOTE_PHYS32_ENTRY
+
+
+class Guest:
+    """One kernel to boot: `name`, `kernel` (path), `parameters` it needs always, `entry` (address of its first instruction)."""
+
+    def __init__(self, name, kernel, parameters, entry):
+        self.name, self.kernel, self.parameters, self.entry = name, kernel, parameters, entry
+
+
+def pvh_entry(path):
+    """The physical entry address in the PVH note of a kernel ELF (gABI "Note Section"; Xen's elfnote 18)."""
+    with open(path, 'rb') as file:
+        data = file.read()
+    offset, = struct.unpack_from('<Q', data, 0x20)
+    size, count = struct.unpack_from('<HH', data, 0x36)
+    for i in range(count):
+        kind, _, at, _, _, length = struct.unpack_from('<IIQQQQ', data, offset + i * size)
+        end = at + length
+        while kind == 4 and at + 12 <= end:
+            name_size, desc_size, note = struct.unpack_from('<III', data, at)
+            desc = at + 12 + (name_size + 3 & ~3)
+            if note == NOTE_PVH_ENTRY and data[at + 12:at + 12 + name_size] == b'Xen\0':
+                return int.from_bytes(data[desc:desc + desc_size], 'little')
+            at = desc + (desc_size + 3 & ~3)
+    raise counts.CountError(f'{path} has no PVH note')
+
+
+def linnet(kernel):
+    return Guest('linnet', kernel, 'console=ttyS0', pvh_entry(kernel))
+
+
+def linux(image):
+    return Guest('linux', image, 'console=ttyS0 quiet', LINUX_ENTRY)
+
+
+def machine(guest, plugin, output, initrd, append, memory, options='', logs=(None, None)):
+    """A Machine with two serial ports, console and report, and the plugin in it."""
+    load = f'{plugin},out={output},entry={guest.entry:x}{options}'
+    return Machine(machine='q35', cpu=CPU, accel='tcg,thread=single', smp=1, memory=memory, kernel=guest.kernel, initrd=initrd,
+                   append=f'{guest.parameters} {append}'.strip(), serials=['port', 'port'], port_logs=list(logs),
+                   extra=ICOUNT + ['-plugin', load])
+
+
+def read_counts(path):
+    with open(path, encoding='ascii') as file:
+        return counts.parse_plugin(file.read())
+
+
+def make_initramfs(path, program):
+    """The benchmark as /bench, and busybox for the row that runs a shell."""
+    busybox = subprocess.run(['sh', '-c', 'command -v busybox'], capture_output=True, text=True, check=True).stdout.strip()
+    subprocess.run([sys.executable, os.path.join(TOP, 'userspace', 'image', 'mkcpio.py'), path, f'{program}:/bench',
+                    f'{busybox}:/bin/busybox', 'link:/bin/sh:busybox', 'dir:/dev', 'dir:/proc', 'dir:/tmp:1777'], check=True)
+    return path
+
+
+def console_tail(port, lines=15):
+    return '\n'.join('  ' + line for line in port.text().splitlines()[-lines:])
+
+
+def run_rows(guest, plugin, initramfs, folder, rows=(), samples=2, profile=False):
+    """Boot with the benchmark as process 1. Returns ({name: figures}, what the plugin counted)."""
+    output = os.path.join(folder, f'{guest.name}.counts')
+    append = f'rdinit=/bench bench.samples={samples}'
+    if rows:
+        append += f' bench.rows={",".join(rows)}'
+    if profile:
+        append += ' nokaslr'
+    logs = [os.path.join(folder, f'{guest.name}.{name}') for name in ('console', 'report')]
+    with machine(guest, plugin, output, initramfs, append, '1024M', ',profile=on' if profile else '', logs) as vm:
+        try:
+            vm.wait(BOOT_TIMEOUT_S)
+            report = counts.parse_report(vm.ports[1].text())
+        except (Timeout, counts.CountError) as error:
+            vm.kill()
+            raise MachineError(f'{guest.name}: {error}. {vm.errors}\n{console_tail(vm.ports[0])}') from error
+    counted = read_counts(output)
+    return counts.join(report, counted['rows']), counted
+
+
+def run_system(guest, plugin, initramfs, folder, memory_mib=512):
+    """Boot the system as it is shipped, to a shell that shows /proc/meminfo. Returns {'entry_to_user_shipped', 'memory_kib', 'meminfo'}."""
+    output = os.path.join(folder, f'{guest.name}-system.counts')
+    shown = bytearray()
+    with machine(guest, plugin, output, initramfs, 'linnet.exec=ttyS1', f'{memory_mib}M',
+                 logs=(os.path.join(folder, f'{guest.name}-system.console'), None)) as vm:
+        session = Session(vm.ports[1], 'cat /proc/meminfo', stdout=shown.extend)
+        try:
+            status = session.run(BOOT_TIMEOUT_S)
+            vm.wait(60)
+        except (Timeout, MachineError) as error:
+            vm.kill()
+            raise MachineError(f'{guest.name}: {error}. {vm.errors}\n{console_tail(vm.ports[0])}') from error
+    meminfo = counts.parse_meminfo(shown.decode())
+    entry = counts.entry_to_user(read_counts(output))
+    if status != 0 or 'MemFree' not in meminfo or entry is None:
+        raise MachineError(f'{guest.name}: no memory figures from the shell (status {status})')
+    return {'entry_to_user_shipped': entry, 'memory_kib': counts.memory_used(meminfo, memory_mib * 1024), 'meminfo': meminfo}
