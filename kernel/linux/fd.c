@@ -238,7 +238,9 @@ SYSCALL1(fdatasync, int, fd)
 
 SYSCALL4(sync_file_range, int, fd, loff_t, offset, loff_t, len, unsigned, flags)
 {
-    if (offset < 0 || len < 0 || offset + len < offset || (flags & ~7u) != 0) {
+    loff_t end;
+
+    if (offset < 0 || len < 0 || __builtin_add_overflow(offset, len, &end) || (flags & ~7u) != 0) {
         return -EINVAL;
     }
     return sync_fd(fd, true);

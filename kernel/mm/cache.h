@@ -7,6 +7,7 @@
 #include "kernel/core/percpu.h"
 #include "kernel/mm/poison.h"
 #include "kernel/mm/slab.h"
+#include "kernel/mm/slab_debug.h"
 #include "kernel/sync/spinlock.h"
 
 #define SLAB_MAX_CACHES 160
@@ -27,7 +28,9 @@ struct slab_cache {
     uint32_t per_slab;          /* [I] objects in a slab */
     uint32_t order;             /* [I] pages of a slab: 1 << order */
     uint32_t magazine_kind;     /* [I] index of magazine_caches; past it: no magazines */
+    uint32_t track_offset;      /* [I] of struct slab_track, in builds that have it */
     bool external;              /* [I] slab headers are objects of their own */
+    bool internal;              /* [I] the allocator's own: needed to free others */
     const char *name;           /* [I] */
     void (*ctor)(void *object); /* [I] */
     struct spinlock lock;
@@ -42,6 +45,8 @@ DECLARE_PER_CPU(struct slab_magazine *, slab_magazines)[SLAB_MAX_CACHES];
 
 void *slab_alloc_slow(struct slab_cache *cache, unsigned flags);
 void slab_free_slow(struct slab_cache *cache, void *object);
+/* The first page of the slab that `page` is part of. */
+struct page *slab_first_page(const struct page *page);
 /* A cache in static memory, without a constructor. Boot. */
 void slab_cache_setup(struct slab_cache *cache, const char *name, size_t size_bytes);
 void kmalloc_init(void);
@@ -59,16 +64,16 @@ static __always_inline void *slab_alloc_inline(struct slab_cache *cache, unsigne
     void *object = magazine->objects[count];
     magazine->count = count;
     irq_restore(irq);
-    memory_unpoison(object, cache->size);
+    slab_debug_alloc(cache, object);
     if ((flags & ALLOC_ZERO) != 0) {
         memset(object, 0, cache->size);
     }
     return object;
 }
 
-static __always_inline void slab_free_inline(struct slab_cache *cache, void *object)
+/* The debug checks are over. */
+static __always_inline void slab_free_checked(struct slab_cache *cache, void *object)
 {
-    memory_poison(object, cache->stride);
     uint64_t irq = irq_save();
     struct slab_magazine *magazine = (*this_cpu_ptr(slab_magazines))[cache->id];
 
@@ -79,4 +84,11 @@ static __always_inline void slab_free_inline(struct slab_cache *cache, void *obj
     }
     magazine->objects[magazine->count++] = object;
     irq_restore(irq);
+}
+
+static __always_inline void slab_free_inline(struct slab_cache *cache, void *object)
+{
+    if (slab_debug_free(cache, object)) {
+        slab_free_checked(cache, object);
+    }
 }

@@ -45,6 +45,16 @@ void kmalloc_init(void)
     }
 }
 
+static __always_inline void *kmalloc_small(struct slab_cache *cache, size_t size)
+{
+    void *ptr = slab_alloc_inline(cache, 0);
+
+    if (ptr != NULL) {
+        slab_debug_set_size(cache, ptr, size);
+    }
+    return ptr;
+}
+
 static __noinline void *kmalloc_pages(size_t size, unsigned flags)
 {
     if (size > PAGE_SIZE << FRAME_MAX_ORDER) {
@@ -58,10 +68,10 @@ static __noinline void *kmalloc_pages(size_t size, unsigned flags)
 void *kmalloc(size_t size_bytes)
 {
     if (likely(size_bytes <= SMALL_MAX)) {
-        return slab_alloc_inline(&kmalloc_caches[small_class[(size_bytes + 7) / 8]], 0);
+        return kmalloc_small(&kmalloc_caches[small_class[(size_bytes + 7) / 8]], size_bytes);
     }
     if (size_bytes <= CLASSES_MAX) {
-        return slab_alloc_inline(&kmalloc_caches[large_class[(size_bytes + 127) / 128]], 0);
+        return kmalloc_small(&kmalloc_caches[large_class[(size_bytes + 127) / 128]], size_bytes);
     }
     return kmalloc_pages(size_bytes, 0);
 }
@@ -93,7 +103,7 @@ size_t kmalloc_size(const void *ptr)
     const struct page *page = virt_to_page(ptr);
 
     if (page->kind == PAGE_SLAB) {
-        return ((const struct slab_cache *)page->owner)->size;
+        return slab_debug_size(page->owner, ptr);
     }
     return PAGE_SIZE << page->order;
 }

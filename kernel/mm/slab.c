@@ -20,6 +20,7 @@
 #include "kernel/mm/cache.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/poison.h"
+#include "kernel/mm/quarantine.h"
 
 #define SLAB_MAX_ORDER  3u
 #define SLAB_KEEP_EMPTY 1u /* empty slabs a cache keeps */
@@ -44,7 +45,7 @@ static const uint32_t magazine_capacities[3] = {15, 31,
 
 /* ---- slabs ---- */
 
-/* The chain word of a free object; after the object when a constructor made its content worth keeping. */
+/* The chain word of a free object; after the object when its content is worth keeping: a constructor's, or poison to be checked. */
 static inline void **object_link(const struct slab_cache *cache, void *object)
 {
     return (void **)((uint8_t *)object + cache->link_offset);
@@ -82,8 +83,8 @@ static void slab_fill(struct slab_cache *cache, struct slab *slab)
         if (cache->ctor != NULL) {
             cache->ctor(object);
         }
+        slab_debug_cut(cache, object);
         slab_chain(cache, slab, object);
-        memory_poison(object, cache->stride);
     }
 }
 
@@ -112,6 +113,11 @@ static struct slab *slab_create(struct slab_cache *cache)
     }
     slab_fill(cache, slab);
     return slab;
+}
+
+struct page *slab_first_page(const struct page *page)
+{
+    return ((const struct slab *)(uintptr_t)page->index)->page;
 }
 
 /* On no list, all objects free. */
@@ -219,7 +225,7 @@ static struct slab_magazine *magazine_create(struct slab_cache *cache)
     if (cache_take(&magazine_caches[kind], (void **)&magazine, 1) == 0) {
         return NULL;
     }
-    memory_unpoison(magazine, magazine_caches[kind].stride);
+    slab_debug_alloc(&magazine_caches[kind], magazine);
     magazine->count = 0;
     magazine->capacity = magazine_capacities[kind];
     (*this_cpu_ptr(slab_magazines))[cache->id] = magazine;
@@ -249,7 +255,7 @@ void *slab_alloc_slow(struct slab_cache *cache, unsigned flags)
     }
     irq_restore(irq);
     if (object != NULL) {
-        memory_unpoison(object, cache->size);
+        slab_debug_alloc(cache, object);
         if ((flags & ALLOC_ZERO) != 0) {
             memset(object, 0, cache->size);
         }
@@ -302,9 +308,10 @@ static void cache_lay_out(struct slab_cache *cache, size_t align)
     size_t size = cache->size;
 
     cache->link_offset = 0;
-    if (cache->ctor != NULL) {
-        cache->link_offset = (uint32_t)ALIGN_UP(size, sizeof(void *));
-        size = cache->link_offset + sizeof(void *);
+    if (cache->ctor != NULL || SLAB_DEBUG_TRACK > 0) {
+        cache->link_offset = (uint32_t)(ALIGN_UP(size, sizeof(void *)) + SLAB_DEBUG_GAP);
+        cache->track_offset = cache->link_offset + (uint32_t)sizeof(void *);
+        size = cache->track_offset + SLAB_DEBUG_TRACK;
     }
     cache->stride = (uint32_t)ALIGN_UP(MAX(size, sizeof(void *)), align);
     for (cache->order = 0;; cache->order++) {
@@ -339,6 +346,7 @@ static void cache_init(struct slab_cache *cache, const char *name, size_t size, 
     list_init(&cache->empty);
     cache_lay_out(cache, MAX(align, sizeof(void *)));
     cache->magazine_kind = magazine_kind;
+    cache->internal = magazine_kind >= ARRAY_SIZE(magazine_caches);
 }
 
 /* A number for the cache, which picks its magazines; false: too many caches. */
@@ -427,12 +435,14 @@ void slab_cache_destroy(struct slab_cache *cache)
     if (cache == NULL) {
         return;
     }
+    quarantine_drain(cache);
     /* Nobody uses the cache any more, so other CPUs' magazines of it stand still. */
     uint64_t irq = irq_save();
     for_each_cpu (cpu) {
         struct slab_magazine **slot = &(*per_cpu_ptr(slab_magazines, cpu))[cache->id];
         if (*slot != NULL) {
             magazine_flush(cache, *slot);
+            (void)slab_debug_free(&magazine_caches[cache->magazine_kind], *slot);
             cache_give(&magazine_caches[cache->magazine_kind], (void **)slot, 1);
             *slot = NULL;
         }
@@ -452,7 +462,9 @@ size_t slab_shrink_all(void)
 {
     size_t pages = 0;
 
-    for (unsigned id = 0; id < SLAB_MAX_CACHES; id++) {
+    quarantine_drain(NULL);
+    /* Backwards: the first caches hold the headers of the others' slabs, which are freed on the way. */
+    for (unsigned id = SLAB_MAX_CACHES; id-- > 0;) {
         struct slab_cache *cache = READ_ONCE(caches[id]);
         if (cache != NULL) {
             uint64_t irq = irq_save();

@@ -273,3 +273,14 @@ ABI_TEST(fcntl, flock_belongs_to_the_open_file)
     CHECK_EQ(syscall(SYS_flock, b, 1 | 4), 0);
     CHECK_EQ(syscall(SYS_flock, a, 1 | 4), 0);
 }
+
+ABI_TEST(sync, a_range_that_ends_beyond_all_files_is_refused)
+{
+    int fd = open("f", O_RDWR | O_CREAT, 0600);
+
+    CHECK_EQ(sync_file_range(fd, 0, 1, 0), 0);
+    CHECK_ERR(sync_file_range(fd, INT64_MAX, 1, 0), EINVAL);
+    CHECK_ERR(sync_file_range(fd, -1, 1, 0), EINVAL);
+    CHECK_ERR(sync_file_range(fd, 0, -1, 0), EINVAL);
+    CHECK_ERR(sync_file_range(fd, 0, 1, 8), EINVAL);
+}

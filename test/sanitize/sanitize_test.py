@@ -13,6 +13,7 @@ TOP = os.path.dirname(os.path.dirname(HERE))
 MAIN_BUILD = os.environ.get('LINNET_BUILD', os.path.join(TOP, 'build'))
 VARIANTS = {
     'ubsan': ['-Dubsan=true'],
+    'debug': ['-Dkernel_build=debug'],
 }
 COMMAND_TIMEOUT_S = 400
 

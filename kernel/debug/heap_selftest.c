@@ -1,0 +1,75 @@
+/*
+ * Damage to the heap on purpose: see selftest.h. The writes are not instrumented, so that it is the heap's own checks that meet them
+ * (kernel/mm/slab_debug.c) and not the address sanitizer.
+ */
+#include "kernel/debug/selftest.h"
+#include "kernel/mm/kmalloc.h"
+#include "kernel/mm/poison.h"
+#include "kernel/mm/slab.h"
+
+NO_SANITIZE_ADDRESS static void plant(void *object, size_t at)
+{
+    ((volatile uint8_t *)object)[at] = 1;
+}
+
+static bool overrun(void)
+{
+    void *block = kmalloc(100);
+
+    plant(block, 100);
+    kfree(block);
+    return true;
+}
+
+static bool stale_write(void)
+{
+    struct slab_cache *cache = slab_cache_create("selftest", 48, 0, 0, NULL);
+    void *object = slab_alloc(cache, 0), *kept = slab_alloc(cache, 0);
+    void *again[64];
+    unsigned n = 0;
+
+    slab_free(cache, object);
+    (void)slab_shrink_all(); /* out of quarantine; `kept` holds the slab */
+    plant(object, 8);
+    while (n < ARRAY_SIZE(again) && (n == 0 || again[n - 1] != object)) {
+        again[n++] = slab_alloc(cache, 0);
+    }
+    bool met = again[n - 1] == object;
+    while (n > 0) {
+        slab_free(cache, again[--n]);
+    }
+    slab_free(cache, kept);
+    slab_cache_destroy(cache);
+    return met;
+}
+
+static bool double_free(void)
+{
+    void *block = kmalloc(33);
+    void *volatile again = block;
+
+    kfree(block);
+    kfree(again);
+    return true;
+}
+
+static bool wrong_free(void)
+{
+    uint8_t *block = kmalloc(64);
+    uint8_t *volatile middle = block + 16;
+
+    kfree(middle);
+    kfree(block);
+    return true;
+}
+
+#define HEAP_SELFTEST(group_, fn, name_, expect_)                                                  \
+    SELFTEST(heap_##fn) = {                                                                        \
+        .group = (group_), .name = (name_), .run = (fn), .kind = DEFECT_HEAP, .expect = (expect_)}
+
+HEAP_SELFTEST("redzone", overrun, "a byte written past the end", "heap: written past the end: ");
+HEAP_SELFTEST("redzone", stale_write, "a write to a freed object",
+              "heap: written to after it was freed: ");
+HEAP_SELFTEST("doublefree", double_free, "an object freed twice", "heap: freed twice: ");
+HEAP_SELFTEST("doublefree", wrong_free, "the middle of an object freed",
+              "heap: freed, but is no object of this cache: ");

@@ -1,0 +1,241 @@
+/*
+ * Heap objects under watch: see slab_debug.h for the layout.
+ *
+ * What an object is (free or live) is its state word; a value that is neither means that somebody wrote past the end of his own.
+ * Nothing here takes a lock of the slabs: an object belongs to whoever allocates or frees it just then. Free objects and tracks are
+ * poisoned for the address sanitizers, so the functions that look at them are not instrumented and call no memset().
+ */
+#include "kernel/mm/slab_debug.h"
+
+#include "kernel/mm/cache.h"
+
+#ifdef CONFIG_SLAB_DEBUG
+#include "kernel/core/defect.h"
+#include "kernel/core/panic.h"
+#include "kernel/mm/quarantine.h"
+#include "kernel/mm/stackdepot.h"
+
+void (*slab_owner_hook)(char comm[SLAB_COMM_BYTES], int32_t *ret_pid);
+
+static struct slab_track *track_of(const struct slab_cache *cache, const void *object)
+{
+    return (struct slab_track *)((uintptr_t)object + cache->track_offset);
+}
+
+NO_SANITIZE_ADDRESS static void fill(void *start, size_t n, uint8_t value)
+{
+    uint8_t *bytes = start;
+
+    for (size_t i = 0; i < n; i++) {
+        bytes[i] = value;
+    }
+}
+
+/* The first byte that is not `value`; n: all are. */
+NO_SANITIZE_ADDRESS static size_t find_other(const void *start, size_t n, uint8_t value)
+{
+    const uint8_t *bytes = start;
+    size_t i = 0;
+
+    while (i < n && bytes[i] == value) {
+        i++;
+    }
+    return i;
+}
+
+/* ---- reports ---- */
+
+static void tell_stack(const char *what, uint32_t stack)
+{
+    const uintptr_t *addrs;
+    size_t n = stackdepot_get(stack, &addrs);
+
+    if (n > 0) {
+        log_write(DEFECT_LEVEL, "heap: %s by", what);
+        backtrace_log_addresses(DEFECT_LEVEL, addrs, n);
+    }
+}
+
+NO_SANITIZE_ADDRESS static void tell_track(const struct slab_track *track)
+{
+    char comm[SLAB_COMM_BYTES];
+
+    for (unsigned i = 0; i < SLAB_COMM_BYTES; i++) {
+        comm[i] = track->comm[i];
+    }
+    comm[SLAB_COMM_BYTES - 1] = '\0';
+    if (track->alloc_stack != 0) {
+        log_write(DEFECT_LEVEL, "heap: allocated at %lld ns, pid %d (%s)", (long long)track->time,
+                  track->pid, comm);
+    }
+    tell_stack("allocated", track->alloc_stack);
+    tell_stack("freed", track->free_stack);
+}
+
+void slab_object_describe(uintptr_t addr)
+{
+    struct slab_object object;
+
+    if (!slab_object_find(addr, &object)) {
+        return;
+    }
+    size_t offset = addr - (uintptr_t)object.start;
+    log_write(DEFECT_LEVEL, "heap: %#lx is %zu bytes %s the %s object %p of %zu bytes, cache %s",
+              addr, offset < object.size ? offset : offset - object.size,
+              offset < object.size ? "into" : "past the end of", object.live ? "live" : "free",
+              (void *)object.start, object.size, object.cache_name);
+    tell_track(object.track);
+}
+
+/* The object is found to be damaged or misused. */
+static void tell(const struct slab_cache *cache, const void *object, const char *what, size_t at)
+{
+    if (!defect_begin(DEFECT_HEAP)) {
+        return;
+    }
+    log_write(DEFECT_LEVEL, "heap: %s: object %p of cache %s (%u bytes), offset %zu", what, object,
+              cache->name, cache->size, at);
+    slab_object_describe((uintptr_t)object);
+    defect_end();
+}
+
+/* ---- checks ---- */
+
+NO_SANITIZE_ADDRESS static size_t size_of(const struct slab_cache *cache, const void *object)
+{
+    /* A damaged track must not lead us astray. */
+    return MIN(track_of(cache, object)->size, cache->size);
+}
+
+/* The red zone of an object whose user has `size` bytes. */
+static void redzone_check(const struct slab_cache *cache, void *object, size_t size)
+{
+    size_t len = cache->link_offset - size;
+    uint8_t *zone = (uint8_t *)object + size;
+    size_t at = find_other(zone, len, SLAB_REDZONE);
+
+    if (at < len) {
+        tell(cache, object, "written past the end", size + at);
+        fill(zone, len, SLAB_REDZONE);
+    }
+}
+
+static bool is_poisoned(const struct slab_cache *cache)
+{
+    return cache->ctor == NULL;
+}
+
+NO_SANITIZE_ADDRESS void slab_debug_cut(struct slab_cache *cache, void *object)
+{
+    struct slab_track *track = track_of(cache, object);
+
+    fill(track, sizeof(*track), 0);
+    track->size = cache->size;
+    track->state = SLAB_OBJECT_FREE;
+    fill((uint8_t *)object + cache->size, cache->link_offset - cache->size, SLAB_REDZONE);
+    if (is_poisoned(cache)) {
+        fill(object, cache->size, SLAB_POISON_FREE);
+    }
+    memory_poison_as(object, cache->stride, POISON_FREED);
+}
+
+NO_SANITIZE_ADDRESS void slab_debug_alloc(struct slab_cache *cache, void *object)
+{
+    struct slab_track *track = track_of(cache, object);
+    size_t at =
+        is_poisoned(cache) ? find_other(object, cache->size, SLAB_POISON_FREE) : cache->size;
+
+    if (track->state != SLAB_OBJECT_FREE) {
+        tell(cache, object, "damaged while free", cache->track_offset);
+    } else if (at < cache->size) {
+        tell(cache, object, "written to after it was freed", at);
+    }
+    track->size = cache->size;
+    track->state = SLAB_OBJECT_LIVE;
+    track->free_stack = 0;
+    track->mark = 0;
+    track->time = log_clock_hook != NULL ? log_clock_hook() : 0;
+    track->alloc_stack = stackdepot_put_caller(2);
+    if (slab_owner_hook != NULL) {
+        slab_owner_hook(track->comm, &track->pid);
+    }
+    if (is_poisoned(cache)) {
+        fill(object, cache->size, SLAB_POISON_FRESH);
+    }
+    memory_unpoison(object, cache->size);
+    memory_poison_as((uint8_t *)object + cache->size, cache->stride - cache->size, POISON_REDZONE);
+}
+
+NO_SANITIZE_ADDRESS bool slab_debug_free(struct slab_cache *cache, void *object)
+{
+    struct slab_object found;
+
+    if (!slab_object_find((uintptr_t)object, &found) || found.cache != cache ||
+        found.start != object) {
+        tell(cache, object, "freed, but is no object of this cache", 0);
+        return false;
+    }
+    struct slab_track *track = track_of(cache, object);
+    if (track->state == SLAB_OBJECT_FREE) {
+        tell(cache, object, "freed twice", 0);
+        return false;
+    }
+    if (track->state != SLAB_OBJECT_LIVE) {
+        tell(cache, object, "its end is overwritten", cache->track_offset);
+    }
+    redzone_check(cache, object, size_of(cache, object));
+    fill((uint8_t *)object + size_of(cache, object), cache->link_offset - size_of(cache, object),
+         SLAB_REDZONE);
+    track->state = SLAB_OBJECT_FREE;
+    track->free_stack = stackdepot_put_caller(2);
+    if (is_poisoned(cache)) {
+        fill(object, cache->size, SLAB_POISON_FREE);
+    }
+    memory_poison_as(object, cache->stride, POISON_FREED);
+    return !quarantine_put(cache, object);
+}
+
+NO_SANITIZE_ADDRESS void slab_debug_set_size(struct slab_cache *cache, void *object,
+                                             size_t size_bytes)
+{
+    size_t start = ALIGN_UP(size_bytes, POISON_GRANULE);
+
+    track_of(cache, object)->size = (uint32_t)size_bytes;
+    memory_unpoison(object, size_bytes);
+    fill((uint8_t *)object + size_bytes, cache->size - size_bytes, SLAB_REDZONE);
+    if (start < cache->stride) {
+        memory_poison_as((uint8_t *)object + start, cache->stride - start, POISON_REDZONE);
+    }
+}
+
+size_t slab_debug_size(const struct slab_cache *cache, const void *object)
+{
+    return size_of(cache, object);
+}
+
+NO_SANITIZE_ADDRESS bool slab_object_find(uintptr_t addr, struct slab_object *ret_object)
+{
+    pfn_t pfn = virt_to_phys((const void *)addr) >> PAGE_SHIFT;
+
+    if (!pfn_valid(pfn) || pfn_to_page(pfn)->kind != PAGE_SLAB) {
+        return false;
+    }
+    const struct slab_cache *cache = pfn_to_page(pfn)->owner;
+    uintptr_t base = (uintptr_t)page_to_virt(slab_first_page(pfn_to_page(pfn)));
+    size_t index = (addr - base) / cache->stride;
+    if (index >= cache->per_slab) {
+        return false;
+    }
+    uint8_t *start = (uint8_t *)base + index * cache->stride;
+    const struct slab_track *track = track_of(cache, start);
+    *ret_object = (struct slab_object){
+        .cache = cache,
+        .cache_name = cache->name,
+        .start = start,
+        .size = size_of(cache, start),
+        .track = track,
+        .live = track->state == SLAB_OBJECT_LIVE,
+    };
+    return true;
+}
+#endif
