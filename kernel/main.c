@@ -10,6 +10,7 @@
 #include "kernel/core/symbols.h"
 #include "kernel/core/time.h"
 #include "kernel/core/timer.h"
+#include "kernel/debug/kasan/kasan.h"
 #include "kernel/debug/selftest.h"
 #include "kernel/dev/driver.h"
 #include "kernel/dev/tty.h"
@@ -66,6 +67,7 @@ void kernel_main(const struct boot_handoff *handoff)
     log_info("linnet: %s", kernel_banner());
     handoff_log(handoff); /* how we came here, memory map */
     frames_init(handoff); /* page array, zones */
+    kasan_init(handoff);  /* from here on accesses are checked, in builds that do */
     slab_init();          /* object caches, kmalloc */
     arena_init();         /* kernel virtual space, stacks */
     machine_init_cpu();   /* protections, FPU, system call entry, per-CPU areas */

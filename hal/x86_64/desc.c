@@ -10,6 +10,7 @@
 #include "hal/x86_64/regs.h"
 #include "hal/x86_64/trap.h"
 #include "hal/x86_64/vdso/cpunode.h"
+#include "kernel/mm/arena.h"
 #include "kernel/sched/thread.h"
 
 _Static_assert(offsetof(struct cpu, current) == CPU_CURRENT, "offsets.h");
@@ -28,6 +29,7 @@ _Static_assert(offsetof(struct trapframe, rip) == FRAME_RIP, "offsets.h");
 _Static_assert(offsetof(struct trapframe, rsp) == FRAME_RSP, "offsets.h");
 _Static_assert(sizeof(struct trapframe) == FRAME_SIZE, "offsets.h");
 _Static_assert(USER_CS == FRAME_USER_CS && USER_SS == FRAME_USER_SS, "offsets.h");
+_Static_assert(BOOT_STACK_BYTES == KSTACK_SIZE, "offsets.h");
 _Static_assert(PREEMPT_HARDIRQ_ONE == 0x10000, "entry.S");
 _Static_assert((WORK_BEFORE_USER & THREAD_WORK_TRACE) == 0, "entry.S");
 

@@ -372,9 +372,9 @@ thread_first_user:
     .size thread_first_user, . - thread_first_user
 
     .bss
-    .balign 4096
+    .balign BOOT_STACK_BYTES /* so that its shadow does not straddle pages */
     .globl boot_stack
 boot_stack:
-    .skip 16384
+    .skip BOOT_STACK_BYTES
 boot_stack_top:
     .section .note.GNU-stack, "", @progbits

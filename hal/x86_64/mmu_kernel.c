@@ -17,6 +17,7 @@
 #include "kernel/base/string.h"
 #include "kernel/core/panic.h"
 #include "kernel/machine/io.h"
+#include "kernel/machine/shadow.h"
 #include "kernel/mm/arena.h"
 
 struct mmu_space mmu_kernel;
@@ -138,6 +139,9 @@ static paddr_t __init table_adopt(paddr_t pa, unsigned level)
 {
     pte_t *table = phys_to_virt(pa);
 
+    if (shadow_table_is_shared(pa)) {
+        return pa;
+    }
     if (in_loader_memory(pa)) {
         struct page *page = frame_alloc(0, 0, PAGE_TABLE);
         if (page == NULL) {
@@ -189,6 +193,10 @@ int mmu_kernel_map(vaddr_t va, paddr_t pa, uint64_t len_bytes, unsigned flags)
 {
     vaddr_t end = va + len_bytes;
     pte_t bits = pte_make(0, (flags | MMU_GLOBAL) & ~MMU_USER);
+
+    if (shadow_back_arena(va, len_bytes) < 0) {
+        return -ENOMEM;
+    }
 
     for (vaddr_t at = va; at < end;) {
         bool large = ((at | pa) & (HUGE_PAGE_SIZE - 1)) == 0 && end - at >= HUGE_PAGE_SIZE;

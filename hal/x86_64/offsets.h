@@ -37,5 +37,12 @@
 #define FRAME_USER_CS 0x33
 #define FRAME_USER_SS 0x2b
 
+/* KSTACK_SIZE */
+#ifdef CONFIG_KASAN
+#define BOOT_STACK_BYTES 32768
+#else
+#define BOOT_STACK_BYTES 16384
+#endif
+
 /* THREAD_WORK_TRACE does not keep a thread from user mode. */
 #define WORK_BEFORE_USER 0xdf

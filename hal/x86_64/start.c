@@ -12,13 +12,16 @@
 #include "kernel/core/log.h"
 #include "kernel/machine/entry.h"
 #include "kernel/machine/init.h"
+#include "kernel/machine/shadow.h"
 #include "kernel/mm/arena.h"
+#include "kernel/mm/poison.h"
 #include "kernel/sched/thread.h"
 
 struct x86_cpu boot_cpu;
 
-void __init x86_start(const struct boot_handoff *handoff)
+NO_SANITIZE_ADDRESS void __init x86_start(const struct boot_handoff *handoff)
 {
+    shadow_init_early(handoff);
     /* Not preemptible, and no reschedule wanted, until the scheduler runs. */
     boot_cpu.cpu.preempt_count = PREEMPT_NO_RESCHED | PREEMPT_ONE;
     boot_cpu.cpu.current = &boot_thread;

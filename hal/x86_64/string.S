@@ -6,6 +6,15 @@
  */
 #include "hal/x86_64/offsets.h"
 
+#ifdef CONFIG_KASAN
+/* The names without prefix are functions that check the memory first: kernel/debug/kasan/string.c. */
+#define memcpy     raw_memcpy
+#define memmove    raw_memmove
+#define memset     raw_memset
+#define page_clear raw_page_clear
+#define page_copy  raw_page_copy
+#endif
+
     .macro FUNCTION name
     .section .text.\name, "ax", @progbits
     .globl \name

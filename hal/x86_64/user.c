@@ -7,6 +7,7 @@
 #include "hal/x86_64/regs.h"
 #include "hal/x86_64/start.h"
 #include "kernel/base/string.h"
+#include "kernel/mm/poison.h"
 
 /* user_copy.S */
 size_t user_copy(void *dst, const void *src, size_t n);
@@ -23,11 +24,13 @@ static inline bool range_ok(const void __user *ptr, size_t len_bytes)
 
 size_t copy_from_user_partial(void *dst, const void __user *src, size_t len_bytes)
 {
+    memory_check_write(dst, len_bytes);
     return likely(range_ok(src, len_bytes)) ? user_copy(dst, src, len_bytes) : len_bytes;
 }
 
 size_t copy_to_user_partial(void __user *dst, const void *src, size_t len_bytes)
 {
+    memory_check_read(src, len_bytes);
     return likely(range_ok(dst, len_bytes)) ? user_copy(dst, src, len_bytes) : len_bytes;
 }
 

@@ -27,6 +27,8 @@
 #define BOOT_ARENA                                                                                 \
     0xffffd00000000000ull /* 16 TiB: kernel arenas: stacks, device mappings, large buffers */
 #define BOOT_ARENA_SIZE 0x0000100000000000ull
+/* 16 TiB: the address sanitizer's shadow of the kernel half, a byte for each 8; not the loader's business. */
+#define BOOT_SHADOW     0xffffe00000000000ull
 #define BOOT_IMAGE      0xffffffff80000000ull /* the kernel image, slid upwards by 2 MiB steps */
 #define BOOT_IMAGE_SIZE 0x0000000040000000ull /* 1 GiB for image and slide */
 

@@ -31,7 +31,11 @@ void *kvmalloc(size_t size_bytes) __must_check;
 void kvfree(void *ptr);
 
 /* Kernel stacks: KSTACK_SIZE bytes with guard pages; freed ones are cached per CPU. Returns the lowest address or NULL. */
+#ifdef CONFIG_KASAN
+#define KSTACK_SIZE 32768ull /* red zones around variables */
+#else
 #define KSTACK_SIZE 16384ull
+#endif
 void *kstack_alloc(void) __must_check;
 void kstack_free(void *stack);
 /* True when `addr` lies in a guard page of a kernel stack: a stack overflow. Any context. */

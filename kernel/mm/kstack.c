@@ -13,6 +13,7 @@
 #include "kernel/machine/mmu.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/kmalloc.h"
+#include "kernel/mm/poison.h"
 #include "kernel/mm/vmap.h"
 #include "kernel/sync/spinlock.h"
 
@@ -145,10 +146,15 @@ void *kstack_alloc(void)
     if (likely(cache->count > 0)) {
         void *stack = cache->stacks[--cache->count];
         irq_restore(irq);
+        memory_unpoison(stack, KSTACK_SIZE);
         return stack;
     }
     irq_restore(irq);
-    return kstack_alloc_slow();
+    void *stack = kstack_alloc_slow();
+    if (stack != NULL) {
+        memory_unpoison(stack, KSTACK_SIZE);
+    }
+    return stack;
 }
 
 void kstack_free(void *stack)
@@ -156,6 +162,7 @@ void kstack_free(void *stack)
     if (stack == NULL) {
         return;
     }
+    memory_poison_as(stack, KSTACK_SIZE, POISON_FREED);
     uint64_t irq = irq_save();
     struct kstack_cache *cache = this_cpu_ptr(kstack_cache);
     if (likely(cache->count < CPU_CACHE)) {

@@ -11,6 +11,7 @@
 #include "kernel/mm/cache.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/kmalloc.h"
+#include "kernel/mm/poison.h"
 #include "kernel/mm/vmap.h"
 
 struct vmalloc_area {
@@ -99,6 +100,9 @@ void *vmalloc(size_t size_bytes)
         goto free_range;
     }
     area_insert(area);
+    memory_unpoison((void *)area->start, size_bytes);
+    memory_poison_as((void *)(area->start + size_bytes), npages * PAGE_SIZE - size_bytes,
+                     POISON_REDZONE);
     return (void *)area->start;
 
 free_range:

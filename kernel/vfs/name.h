@@ -2,7 +2,7 @@
  * Names of path components: found, measured and hashed in one pass, eight bytes at a time. Private to vfs and tmpfs-like trees.
  *
  * A word is loaded even when the text ends inside it: such a load cannot fault as long as it stays in the page of its first byte,
- * which name_load_word() sees to. The sanitizer of the host build does not know that, hence the attribute.
+ * which name_load_word() sees to. An address sanitizer does not know that, hence the attribute.
  */
 #pragma once
 
@@ -18,7 +18,7 @@ typedef uint64_t __attribute__((aligned(1), may_alias)) name_word_t; /* loadable
 
 extern uint64_t name_hash_seed; /* set once at boot */
 
-#ifdef HOST_BUILD
+#if defined(HOST_BUILD) || defined(CONFIG_KASAN)
 #define NAME_INLINE static __attribute__((no_sanitize("address", "undefined"), unused))
 #else
 #define NAME_INLINE static __always_inline
