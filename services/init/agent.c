@@ -22,13 +22,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
 #define WINDOW      2048
 #define PAYLOAD     4096
-#define COMMAND_MAX (128 * 1024)
+#define COMMAND_MAX (128 * 1024) /* what execve(2) takes in one argument */
+#define GRACE_S     3
 
 struct agent {
     int line;         /* the serial line */
@@ -41,6 +43,7 @@ struct agent {
     char *command;
     size_t command_len;
     bool go;
+    int shutdown_signal; /* which one asked the system to go down, 0: none */
 };
 
 static bool write_all(int fd, const void *data, size_t len)
@@ -125,6 +128,14 @@ static void receive(struct agent *agent)
     agent->rx_len -= done;
 }
 
+static void close_input(struct agent *agent)
+{
+    if (agent->in >= 0) {
+        (void)close(agent->in);
+        agent->in = -1;
+    }
+}
+
 static void feed_input(struct agent *agent)
 {
     if (agent->input_len > 0) {
@@ -134,32 +145,41 @@ static void feed_input(struct agent *agent)
             memmove(agent->input, agent->input + n, agent->input_len);
             send_u32(agent, 'W', (uint32_t)n);
         } else if (n < 0 && errno != EAGAIN && errno != EINTR) {
-            agent->input_len = 0;
-            agent->input_eof =
-                true; /* the command closed its input: the rest goes nowhere, as with a shell pipe */
+            close_input(agent); /* the rest goes nowhere, as with a shell pipe */
         }
     }
     if (agent->input_len == 0 && agent->input_eof) {
-        (void)close(agent->in);
-        agent->in = -1;
+        close_input(agent);
     }
 }
 
-/* Pass on one read's worth of output. False: nothing there now, or the pipe has ended (*fd is -1 then). */
-static bool drain(struct agent *agent, int *fd, char type)
+/* Pass on one read's worth of output; its size. 0: nothing there now, or the pipe has ended (*fd is -1 then). */
+static int drain(struct agent *agent, int *fd, char type)
 {
     uint8_t buf[PAYLOAD];
     ssize_t n = read(*fd, buf, sizeof(buf));
 
     if (n > 0) {
         send_frame(agent, type, buf, (size_t)n);
-        return true;
+        return (int)n;
     }
     if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
         (void)close(*fd);
         *fd = -1;
     }
-    return false;
+    return 0;
+}
+
+/* After the command's end: what is in the pipe by now, and not what a process left behind may go on writing. */
+static void drain_rest(struct agent *agent, int *fd, char type)
+{
+    int left = 0;
+
+    if (*fd >= 0 && ioctl(*fd, FIONREAD, &left) == 0) {
+        for (int n = 1; left > 0 && n > 0; left -= n) {
+            n = drain(agent, fd, type);
+        }
+    }
 }
 
 static pid_t spawn(struct agent *agent)
@@ -194,45 +214,112 @@ static pid_t spawn(struct agent *agent)
     return pid;
 }
 
-/* Until the command has ended: move bytes. A background process that keeps the pipes open does not hold us. */
-static int carry(struct agent *agent, pid_t pid)
-{
-    for (;;) {
-        struct pollfd fds[4] = {
-            {.fd = agent->line, .events = POLLIN},
-            {.fd = agent->in, .events = agent->input_len > 0 || agent->input_eof ? POLLOUT : 0},
-            {.fd = agent->out, .events = POLLIN},
-            {.fd = agent->err, .events = POLLIN},
-        };
-        int status;
+static int signal_pipe
+    [2]; /* take_signal() writes each signal's number, carry() reads them beside everything else */
 
-        (void)poll(fds, 4, agent->out < 0 && agent->err < 0 ? 1 : 100);
-        if (fds[0].revents != 0) {
-            receive(agent);
-        }
-        if (agent->in >= 0) {
-            feed_input(agent);
-        }
-        if (agent->out >= 0) {
-            (void)drain(agent, &agent->out, 'O');
-        }
-        if (agent->err >= 0) {
-            (void)drain(agent, &agent->err, 'X');
-        }
-        for (pid_t dead; (dead = waitpid(-1, &status, WNOHANG)) > 0;) {
-            if (dead != pid) {
-                continue;
-            }
-            while (agent->out >= 0 && drain(agent, &agent->out, 'O')) {
-            }
-            while (agent->err >= 0 && drain(agent, &agent->err, 'X')) {
-            }
-            return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+static void take_signal(int signal)
+{
+    const uint8_t number = (uint8_t)signal;
+    const int saved = errno;
+
+    (void)write(signal_pipe[1], &number, 1);
+    errno = saved;
+}
+
+/* A child's end, a request to shut down (process 1 takes them), and the end of the grace that gives reach carry() from now on. */
+static bool catch_signals(void)
+{
+    static const int caught[] = {SIGCHLD, SIGALRM, SIGUSR1, SIGUSR2, SIGTERM, SIGINT};
+    const struct sigaction action = {.sa_handler = take_signal, .sa_flags = SA_RESTART};
+    sigset_t set;
+
+    if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) != 0) {
+        return false;
+    }
+    (void)sigemptyset(&set);
+    for (size_t i = 0; i < sizeof(caught) / sizeof(caught[0]); i++) {
+        (void)sigaction(caught[i], &action, NULL);
+        (void)sigaddset(&set, caught[i]);
+    }
+    (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+    return true;
+}
+
+/*
+ * Asked to go down while the command runs: end every process, as shutdown_system() will, but hear the command's last words.
+ */
+static void handle_signals(struct agent *agent)
+{
+    uint8_t signals[64];
+    ssize_t n = read(signal_pipe[0], signals, sizeof(signals));
+
+    for (ssize_t i = 0; i < n; i++) {
+        if (signals[i] == SIGALRM) {
+            (void)kill(-1, SIGKILL);
+        } else if (signals[i] != SIGCHLD && agent->shutdown_signal == 0) {
+            agent->shutdown_signal = signals[i];
+            (void)kill(-1, SIGTERM);
+            (void)kill(-1, SIGCONT);
+            (void)alarm(GRACE_S);
         }
     }
 }
 
-void agent_run(const char *device)
+/* Reap. True when the command has ended: *ret_status is then what the shell calls $?. */
+static bool has_ended(pid_t pid, int *ret_status)
+{
+    int status;
+
+    for (pid_t dead; (dead = waitpid(-1, &status, WNOHANG)) > 0;) {
+        if (dead == pid) {
+            *ret_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Until the command has ended: move bytes. A background process that keeps the pipes open does not hold us. */
+static int carry(struct agent *agent, pid_t pid)
+{
+    int status;
+
+    while (!has_ended(pid, &status)) {
+        struct pollfd fds[5] = {
+            {.fd = agent->line, .events = POLLIN},
+            {.fd = agent->in, .events = agent->input_len > 0 || agent->input_eof ? POLLOUT : 0},
+            {.fd = agent->out, .events = POLLIN},
+            {.fd = agent->err, .events = POLLIN},
+            {.fd = signal_pipe[0], .events = POLLIN},
+        };
+        if (poll(fds, 5, -1) < 0) {
+            continue;
+        }
+        if (fds[4].revents != 0) {
+            handle_signals(agent);
+        }
+        if (fds[0].revents != 0) {
+            receive(agent);
+        }
+        if ((fds[1].revents & POLLERR) != 0) {
+            close_input(agent); /* nobody is left to read it */
+        }
+        if (agent->in >= 0) {
+            feed_input(agent);
+        }
+        if (fds[2].revents != 0) {
+            (void)drain(agent, &agent->out, 'O');
+        }
+        if (fds[3].revents != 0) {
+            (void)drain(agent, &agent->err, 'X');
+        }
+    }
+    drain_rest(agent, &agent->out, 'O');
+    drain_rest(agent, &agent->err, 'X');
+    return status;
+}
+
+int agent_run(const char *device)
 {
     struct agent agent = {.in = -1, .out = -1, .err = -1};
     struct termios raw;
@@ -243,7 +330,7 @@ void agent_run(const char *device)
     agent.command = calloc(1, COMMAND_MAX);
     if (agent.line < 0 || agent.command == NULL || tcgetattr(agent.line, &raw) != 0) {
         fprintf(stderr, "init: %s: %s\n", path, strerror(errno));
-        return;
+        return SIGUSR2;
     }
     cfmakeraw(&raw);
     raw.c_cflag |= CLOCAL;
@@ -254,8 +341,12 @@ void agent_run(const char *device)
         receive(&agent);
     }
     send_u32(&agent, 'W', WINDOW);
+    int status = 126;
     pid_t pid = spawn(&agent);
-    int status = pid > 0 ? carry(&agent, pid) : 126;
+    if (pid > 0 && catch_signals()) {
+        status = carry(&agent, pid);
+    }
     send_u32(&agent, 'S', (uint32_t)status);
     (void)tcdrain(agent.line);
+    return agent.shutdown_signal != 0 ? agent.shutdown_signal : SIGUSR2;
 }

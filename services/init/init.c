@@ -194,6 +194,22 @@ static void reap(void)
     }
 }
 
+/* A signal that asks process 1 to go down is obeyed; any other is only news. */
+static void obey(int signal)
+{
+    switch (signal) {
+    case SIGUSR1:
+        shutdown_system(RB_HALT_SYSTEM);
+    case SIGUSR2:
+        shutdown_system(RB_POWER_OFF);
+    case SIGTERM:
+    case SIGINT: /* Ctrl-Alt-Del */
+        shutdown_system(RB_AUTOBOOT);
+    default:
+        break;
+    }
+}
+
 static void serve(const sigset_t *signals)
 {
     for (;;) {
@@ -204,17 +220,8 @@ static void serve(const sigset_t *signals)
         for (unsigned i = 0; i < nservices; i++) {
             waiting |= services[i].pid == 0 && services[i].restart_at_s >= 0;
         }
-        switch (sigtimedwait(signals, NULL, waiting ? &second : NULL)) {
-        case SIGUSR1:
-            shutdown_system(RB_HALT_SYSTEM);
-        case SIGUSR2:
-            shutdown_system(RB_POWER_OFF);
-        case SIGTERM:
-        case SIGINT: /* Ctrl-Alt-Del */
-            shutdown_system(RB_AUTOBOOT);
-        default:
-            reap();
-        }
+        obey(sigtimedwait(signals, NULL, waiting ? &second : NULL));
+        reap();
     }
 }
 
@@ -237,8 +244,7 @@ int main(void)
     (void)setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
     (void)setenv("HOME", "/root", 1);
     if (kernel_parameter("linnet.exec", device, sizeof(device))) {
-        agent_run(device);
-        shutdown_system(RB_POWER_OFF);
+        obey(agent_run(device));
     }
     load_services();
     serve(&signals);

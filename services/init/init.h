@@ -35,8 +35,11 @@ bool service_start(struct service *service);
 
 /* ---- agent.c: the far end of `linnet run --exec` ---- */
 
-/* Serve one command over the raw serial line `device`; returns when it has ended and all its output was sent. */
-void agent_run(const char *device);
+/*
+ * Serve one command over the raw serial line `device`, until it has ended and all its output was sent. Returns the signal that says
+ * how to go down: the one that came while the command ran, else SIGUSR2. Called with all signals blocked.
+ */
+int agent_run(const char *device);
 
 /* ---- shutdown.c ---- */
 

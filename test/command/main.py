@@ -10,6 +10,7 @@
     deps     install the packages that all of this needs
 """
 import os
+import signal
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -18,7 +19,27 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), 'qemu'))
 sys.path.insert(0, HERE)
 
 
+def open_streams():
+    """Whoever starts us with a standard stream closed must not find a machine's pipe in its place."""
+    for descriptor, name, mode in ((0, 'stdin', 'r'), (1, 'stdout', 'w'), (2, 'stderr', 'w')):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number is this one
+            setattr(sys, name, os.fdopen(descriptor, mode, closefd=False))
+
+
+def leave(number, frame):
+    """Ended from outside: unwind, so that no machine and no temporary file stays."""
+    del frame
+    sys.exit(128 + number)
+
+
 def main():
+    open_streams()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, leave)
     if len(sys.argv) < 2 or sys.argv[1] in ('-h', '--help', 'help'):
         print(__doc__, end='')
         return 0 if len(sys.argv) > 1 else 2

@@ -4,20 +4,25 @@ With --exec the command's output alone comes out and its status is ours: 124 aft
 not come up (with the tail of the console log on stderr). The console log is kept in build/log/.
 """
 import argparse
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 
 import build
 import deps
 from build import CommandError
 from exec import Session
-from qemu import Machine, MachineError, OptionError, Timeout
+from qemu import UEFI_TIMEOUT_S, Machine, MachineError, OptionError, Timeout
 
 TIMEOUT, NO_SYSTEM = 124, 125
+DIRECT_TIMEOUT_S = 120  # for a direct boot, on a busy machine
+POWER_OFF_S = 30
 TAIL_LINES = 40
 
 
@@ -97,7 +102,7 @@ def make_image(options, initramfs, append, folder):
 
 def machine_fields(options, folder, parameters):
     """What both ways of booting share, and each way's own."""
-    firmware = options.firmware or ('direct' if options.command is not None else 'uefi')
+    firmware = options.firmware or ('direct' if options.command is not None or options.machine == 'microvm' else 'uefi')
     append = ' '.join(filter(None, parameters + [options.append]))
     initramfs = make_initramfs(options, folder)
     fields = {'machine': options.machine, 'accel': accelerator(options), 'cpu': options.cpu, 'smp': options.smp, 'memory': options.mem,
@@ -107,7 +112,7 @@ def machine_fields(options, folder, parameters):
     else:
         image = make_image(options, initramfs, append, folder)
         fields['disks'] = [('nvme', image)] + fields['disks']
-    if firmware == 'uefi' or options.screenshot:
+    if options.machine != 'microvm' and (firmware == 'uefi' or options.screenshot):
         fields['vga'] = 'std'
     return fields
 
@@ -118,10 +123,12 @@ def log_path():
     return os.path.join(folder, time.strftime('%Y%m%d-%H%M%S') + f'-{os.getpid()}.log')
 
 
-def writer(stream):
+def writer(descriptor):
+    """A callable that writes all of its bytes."""
     def write(data):
-        stream.write(data)
-        stream.flush()
+        left = memoryview(data)
+        while left:
+            left = left[os.write(descriptor, left):]
     return write
 
 
@@ -133,48 +140,79 @@ def show_tail(log):
         print(f'  {line}', file=sys.stderr)
 
 
+def finish(options, machine, log):
+    """The command has ended: take the picture, and wait for the power-off."""
+    if options.screenshot:
+        machine.screendump(options.screenshot)
+    try:
+        machine.wait(POWER_OFF_S)
+    except Timeout:
+        print('linnet: the system did not power off', file=sys.stderr)
+        show_tail(log)
+
+
 def run_command(options, fields):
     log = log_path()
-    stdin = None if sys.stdin is None or sys.stdin.closed else sys.stdin.fileno()
+    boot_limit_s = UEFI_TIMEOUT_S if fields['firmware'] == 'uefi' else DIRECT_TIMEOUT_S
     with Machine(serials=['port', 'port'], port_logs=[log], **fields) as machine:
-        session = Session(machine.ports[1], options.command, stdin, writer(sys.stdout.buffer), writer(sys.stderr.buffer))
+        session = Session(machine.ports[1], options.command, 0, writer(1), writer(2))
         try:
-            status = session.run(options.timeout)
-            if options.screenshot:
-                machine.screendump(options.screenshot)
+            status = session.run(options.timeout, boot_limit_s)
+            finish(options, machine, log)
+            return status
+        except BrokenPipeError:
+            return 128 + signal.SIGPIPE  # who read our output has gone, as `| head` does
         except Timeout:
             print(f'linnet: the command did not end in {options.timeout:g} s', file=sys.stderr)
             if options.screenshot:
                 machine.screendump(options.screenshot)
-            show_tail(log)
-            return TIMEOUT
+            status = TIMEOUT
         except MachineError as error:
             machine.kill()
             print(f'linnet: {error}. {machine.errors}'.rstrip(), file=sys.stderr)
-            show_tail(log)
-            return NO_SYSTEM
-        try:
-            machine.wait(30)
-        except Timeout:
-            print('linnet: the system did not power off', file=sys.stderr)
-            show_tail(log)
-    return status
+            status = NO_SYSTEM
+        show_tail(log)
+        return status
+
+
+@contextlib.contextmanager
+def terminal_kept():
+    """QEMU makes the terminal raw, and cannot undo that when it is killed."""
+    try:
+        saved = termios.tcgetattr(0)
+    except termios.error:
+        saved = None
+    try:
+        yield
+    finally:
+        if saved is not None:
+            termios.tcsetattr(0, termios.TCSADRAIN, saved)
+
+
+def display_backend():
+    """A window where there is somewhere to show it and QEMU has the part for it, else none."""
+    if not os.environ.get('DISPLAY') and not os.environ.get('WAYLAND_DISPLAY'):
+        return 'none'
+    done = subprocess.run(['qemu-system-x86_64', '-display', 'help'], capture_output=True, text=True, check=False)
+    for name in ('gtk', 'sdl'):
+        if name in done.stdout.split():
+            return name
+    print('linnet: this QEMU shows no window (Debian: package qemu-system-gui); the console is in this terminal', file=sys.stderr)
+    return 'none'
 
 
 def run_session(options, fields):
     """An interactive boot: the serial console in this terminal, a window beside it where there is a display."""
-    display = 'none'
-    if not options.headless and (os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')):
-        display = 'gtk'
+    display = 'none' if options.headless else display_backend()
+    if display != 'none' and fields['machine'] != 'microvm':
         fields['vga'] = 'std'
-    with Machine(serials=['mon:stdio'], stdin=None, stderr=None, display=display, **fields) as machine:
+    with terminal_kept(), Machine(serials=['mon:stdio'], stdin=None, stderr=None, display=display, **fields) as machine:
         try:
-            status = machine.wait(options.timeout)
+            return machine.wait(options.timeout)
         except Timeout:
-            status = TIMEOUT
-        if options.screenshot and machine.running():
-            machine.screendump(options.screenshot)
-        return status
+            if options.screenshot:
+                machine.screendump(options.screenshot)
+            return TIMEOUT
 
 
 def split_qemu(args):
@@ -189,6 +227,10 @@ def main(args):
     args, qemu = split_qemu(args)
     options = parser().parse_args(args)
     options.qemu = qemu
+    if options.screenshot and options.machine == 'microvm':
+        raise CommandError('--screenshot: machine microvm has no screen', 2)
+    if options.screenshot and options.command is None and options.timeout is None:
+        raise CommandError('--screenshot: needs --timeout, which says when, or --exec', 2)
     if not options.no_build:
         deps.ensure()
         build.build()

@@ -10,22 +10,27 @@ import time
 
 from qemu import MachineError, Timeout
 
-CHUNK = 1024  # payload of one frame to the guest
+CHUNK = 1024            # payload of one frame to the guest
+UNREAD_BYTES = 1 << 20  # output that waits here for a slow reader
 
 
 def frame(kind, payload=b''):
     return kind + struct.pack('<H', len(payload)) + payload
 
 
+class NotUp(MachineError):
+    """The system did not come so far that it could run the command."""
+
+
 class Session:
     """
     Runs `command` over `port` (a qemu.Port). Output goes to the callables `stdout` and `stderr` (bytes), input comes from the
-    descriptor `stdin`, None: empty.
+    descriptor `stdin`, None: empty. The guest waits when they do.
     """
 
     def __init__(self, port, command, stdin=None, stdout=None, stderr=None):
         self.port = port
-        self.command = command.encode() if isinstance(command, str) else command
+        self.command = os.fsencode(command)
         self.stdin = stdin
         self.stdout = stdout or (lambda data: None)
         self.stderr = stderr or (lambda data: None)
@@ -35,12 +40,20 @@ class Session:
         self._window_grew = threading.Condition()
         self._ended = False
 
-    def run(self, timeout_s):
-        """The command's status. Raises Timeout; MachineError when the machine ended or panicked first."""
-        deadline = time.monotonic() + timeout_s if timeout_s else None
+    def run(self, timeout_s, boot_timeout_s=None):
+        """
+        The command's status. Raises Timeout; NotUp when the system was not ready in `boot_timeout_s`; MachineError when the machine
+        ended or panicked first.
+        """
+        start = time.monotonic()
+        deadline = start + timeout_s if timeout_s else None
         feeder = threading.Thread(target=self._feed, daemon=True)
+        self.port.limit = UNREAD_BYTES
         try:
-            self._skip_firmware(deadline)
+            if boot_timeout_s is not None and (deadline is None or start + boot_timeout_s < deadline):
+                self._skip_firmware(start + boot_timeout_s, NotUp(f'the system did not come up in {boot_timeout_s} s'))
+            else:
+                self._skip_firmware(deadline, Timeout('the system did not come up in time'))
             while self.status is None:
                 kind, payload = self._next_frame(deadline)
                 if kind == b'R':
@@ -73,7 +86,7 @@ class Session:
         header = self._take(3, deadline)
         return header[:1], self._take(struct.unpack('<H', header[1:])[0], deadline)
 
-    def _skip_firmware(self, deadline):
+    def _skip_firmware(self, deadline, late):
         """UEFI firmware mirrors its console to every serial port: drop text up to the first frame, which has no payload."""
         first = frame(b'R')
         port = self.port
@@ -81,7 +94,9 @@ class Session:
             while (at := port.data.find(first)) < 0 and not port.closed:
                 left = deadline - time.monotonic() if deadline else None
                 if left is not None and left <= 0:
-                    raise Timeout('the system did not come up in time')
+                    raise late
+                del port.data[:max(len(port.data) - len(first), 0)]
+                port.changed.notify_all()
                 port.changed.wait(left if left is not None else 60)
             del port.data[:max(at, 0)]
 
@@ -98,6 +113,7 @@ class Session:
                 port.changed.wait(left if left is not None else 60)
             data = bytes(port.data[:count])
             del port.data[:count]
+            port.changed.notify_all()
             return data
 
     def _send_command(self):
@@ -115,11 +131,14 @@ class Session:
                 if self._ended:
                     return
                 room = min(self._window, CHUNK)
-            # Wake up now and then, so that a command that ended is noticed while nobody types.
-            while not select.select([self.stdin], [], [], 0.2)[0]:
-                if self._ended:
-                    return
-            data = os.read(self.stdin, room)
+            try:
+                # Wake up now and then, so that a command that ended is noticed while nobody types.
+                while not select.select([self.stdin], [], [], 0.2)[0]:
+                    if self._ended:
+                        return
+                data = os.read(self.stdin, room)
+            except OSError:
+                break  # not readable: a folder, a terminal that hung up
             if not data:
                 break
             with self._window_grew:

@@ -37,7 +37,7 @@ class Options:
     append: str = ''
     disks: list = dataclasses.field(default_factory=list)    # (kind, file or folder); the first one is booted
     snapshot: bool = False          # throw away what the guest writes to its disks
-    serials: list = dataclasses.field(default_factory=list)  # a chardev each: fd:N  stdio  mon:stdio  null  file:PATH  unix:PATH
+    serials: list = dataclasses.field(default_factory=list)  # a chardev each: fd:N  pipe:PATH (.in, .out)  stdio  mon:stdio  null  file:PATH  unix:PATH
     qmp_fd: int | None = None       # connected socket for the machine protocol
     vga: str = 'none'               # none, or a key of VGA_DEVICES
     display: str = 'none'           # any -display argument
@@ -68,6 +68,8 @@ def chardev(ident, backend):
         return f'socket,id={ident},fd={rest}'
     if kind == 'unix':
         return f'socket,id={ident},path={escape(rest)},server=on,wait=off'
+    if kind == 'pipe':
+        return f'pipe,id={ident},path={escape(rest)}'
     if kind == 'file':
         return f'file,id={ident},path={escape(rest)}'
     if backend == 'stdio':

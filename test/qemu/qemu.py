@@ -8,10 +8,12 @@
 
 QEMU is a direct child that dies with this process, whatever ends it. A serial port given as 'port' becomes a Port, read all the
 time by a thread of its own, so that the guest never stalls; any other word is a backend of options.chardev(). Nothing listens on a
-network or in the file system: the ends are socket pairs.
+network: a port is a pair of named pipes in a private folder (QEMU writes a byte at a time, and a pipe keeps such bytes together where
+a socket keeps a packet of each), the monitor and the debugger are socket pairs.
 """
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import re
@@ -19,6 +21,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -29,42 +32,75 @@ from options import Options, OptionError, command_line  # noqa: E402,F401
 
 UEFI_TIMEOUT_S = 300  # firmware on a busy machine: slow, but good
 PR_SET_PDEATHSIG = 1
+F_SETPIPE_SZ = 1031  # <linux/fcntl.h>
+PIPE_BYTES = 1 << 20
+GATHER_S = 0.001     # the reader of a port takes what came in so long together
+
+
+class PortPipes:
+    """The named pipes of one port: PATH.out from the guest, PATH.in to it, and QEMU's ends until it has been started."""
+
+    def __init__(self, path):
+        self.path = path
+        for name in ('out', 'in'):
+            os.mkfifo(f'{path}.{name}', 0o600)
+        # QEMU opens the pipes by name; that it inherits these ends too makes our ends see its end, however early that comes.
+        self.output = os.open(f'{path}.out', os.O_RDONLY | os.O_NONBLOCK)
+        self.theirs = [os.open(f'{path}.out', os.O_WRONLY), os.open(f'{path}.in', os.O_RDONLY | os.O_NONBLOCK)]
+        self.input = os.open(f'{path}.in', os.O_WRONLY)
+        self._ours = [self.output, self.input]
+        os.set_blocking(self.output, True)
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(self.output, F_SETPIPE_SZ, PIPE_BYTES)
+
+    def close_theirs(self):
+        for end in self.theirs:
+            os.close(end)
+        self.theirs = []
+
+    def close(self):
+        self.close_theirs()
+        for end in self._ours:
+            os.close(end)
+        self._ours = []
 
 
 class Port:
     """One serial port: everything the guest ever sent, and a way to answer. Threads: one reader; callers hold `changed`."""
 
-    def __init__(self, sock, name, log=None):
+    def __init__(self, pipes, name, log=None):
         self.name = name
-        self.data = bytearray()          # [changed] all bytes so far
+        self.data = bytearray()          # [changed] all bytes so far, or since they were taken
+        self.limit = None                # [changed] who takes bytes away may have the guest wait at so many
         self.mark = 0                    # [changed] wait_for looks behind this offset
         self.closed = False              # [changed] QEMU hung up
         self.changed = threading.Condition()
-        self._sock = sock
+        self._pipes = pipes
         self._log = log                  # binary file that gets a copy
         self._thread = threading.Thread(target=self._read, name=f'port {name}', daemon=True)
         self._thread.start()
 
     def _read(self):
-        while True:
-            try:
-                chunk = self._sock.recv(65536)
-            except OSError:
-                chunk = b''
+        chunk = b'?'
+        while chunk:
+            chunk = os.read(self._pipes.output, PIPE_BYTES)
+            if chunk and self._log is not None:
+                self._log.write(chunk)
+                self._log.flush()
             with self.changed:
                 self.data += chunk
                 self.closed = not chunk
                 self.changed.notify_all()
-            if not chunk:
-                return
-            if self._log is not None:
-                self._log.write(chunk)
-                self._log.flush()
+                while self.limit is not None and len(self.data) > self.limit:
+                    self.changed.wait()
+            time.sleep(GATHER_S)
 
     def send(self, data):
         """Bytes or text to the guest. Blocks when the guest does not read. False: QEMU has gone."""
+        data = memoryview(data.encode() if isinstance(data, str) else data)
         try:
-            self._sock.sendall(data.encode() if isinstance(data, str) else data)
+            while data:
+                data = data[os.write(self._pipes.input, data):]
             return True
         except OSError:
             return False
@@ -102,12 +138,13 @@ class Port:
         self._thread.join(timeout_s)
 
     def close(self):
-        try:
-            self._sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
+        """After QEMU's end."""
+        with self.changed:
+            self.limit = None
+            self.changed.notify_all()
         self._thread.join(5)
-        self._sock.close()
+        if not self._thread.is_alive():
+            self._pipes.close()
 
 
 class Qmp:
@@ -201,19 +238,25 @@ class Machine:
         self._qmp_socket = None
         self._debugger = debugger
         self._gdb_socket = None
+        self._folder = None
+
+    def _remove_folder(self):
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
 
     def argv(self):
         return [self.qemu] + command_line(self.options)
 
     def _prepare_ports(self):
-        """Replace each 'port' by one end of a socket pair; returns QEMU's ends and ours."""
+        """Replace each 'port' by a pair of pipes; returns the sockets that are QEMU's, and the pipes."""
         theirs, ours, serials = [], [], []
         for backend in self.options.serials:
             if backend == 'port':
-                mine, other = socket.socketpair()
-                theirs.append(other)
-                ours.append(mine)
-                backend = f'fd:{other.fileno()}'
+                if self._folder is None:
+                    self._folder = tempfile.TemporaryDirectory(prefix='linnet-ports-')
+                ours.append(PortPipes(os.path.join(self._folder.name, str(len(ours)))))
+                backend = f'pipe:{ours[-1].path}'
             serials.append(backend)
         self.options.serials = serials
         if self._monitor:
@@ -228,24 +271,27 @@ class Machine:
 
     def start(self):
         theirs, ours = self._prepare_ports()
+        inherited = [end.fileno() for end in theirs] + [end for pipes in ours for end in pipes.theirs]
         try:
-            self.process = subprocess.Popen(self.argv(), pass_fds=[end.fileno() for end in theirs],
-                                            preexec_fn=_die_with_parent, **self._streams)
+            self.process = subprocess.Popen(self.argv(), pass_fds=inherited, preexec_fn=_die_with_parent, **self._streams)
         except FileNotFoundError as error:
-            for sock in ours + [self._qmp_socket, self._gdb_socket]:
-                if sock is not None:
-                    sock.close()
+            for end in ours + [self._qmp_socket, self._gdb_socket]:
+                if end is not None:
+                    end.close()
             self._qmp_socket = self._gdb_socket = None
+            self._remove_folder()
             raise MachineError(f'{self.qemu} is not installed') from error
         finally:
             for end in theirs:
                 end.close()
-        for index, sock in enumerate(ours):
+            for pipes in ours:
+                pipes.close_theirs()
+        for index, pipes in enumerate(ours):
             log = None
             if index < len(self._port_logs) and self._port_logs[index] is not None:
                 log = open(self._port_logs[index], 'wb')
                 self._open_logs.append(log)
-            self.ports.append(Port(sock, f'serial {index}', log))
+            self.ports.append(Port(pipes, f'serial {index}', log))
         if self.process.stderr is not None:
             threading.Thread(target=self._read_errors, daemon=True).start()
         if self._gdb_socket is not None and not self.options.stopped:
@@ -317,6 +363,7 @@ class Machine:
         if self._gdb_socket is not None:
             self._gdb_socket.close()
         self._qmp = self._qmp_socket = self._gdb_socket = None
+        self._remove_folder()
         for log in self._open_logs:
             log.close()
         self._open_logs = []

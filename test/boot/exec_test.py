@@ -1,0 +1,170 @@
+"""`./linnet run --exec` as its callers see it: bytes, statuses, ends of every kind. Each case is one direct boot."""
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import tempfile
+import time
+
+from boottest import BUILD, TOP, Case, artifact, expect, run, tail
+
+LINNET = [os.path.join(TOP, 'linnet'), 'run', '--no-build']
+LIMIT_S = 200
+NO_SYSTEM = 125
+
+
+def start(command, *options, **streams):
+    artifact('kernel.elf')
+    environment = dict(os.environ, LINNET_BUILD=BUILD)
+    return subprocess.Popen(LINNET + ['--timeout', str(LIMIT_S), '--exec', command] + list(options), env=environment,
+                            **({'stdin': subprocess.DEVNULL, 'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE} | streams))
+
+
+def execute(command, *options, given=None, **streams):
+    """(status, stdout, stderr) of one command."""
+    if given is not None:
+        streams['stdin'] = subprocess.PIPE
+    process = start(command, *options, **streams)
+    out, err = process.communicate(given)
+    return process.returncode, out, err
+
+
+def expect_end(command, status, out, err=b'', *options, **how):
+    found = execute(command, *options, **how)
+    expect(found == (status, out, err), f'"{command}": {found[0]} {found[1][-200:]} {found[2][-2000:]}')
+
+
+def binary():
+    """Every byte value in all three streams, and no byte more: no newline at the end, no carriage returns."""
+    data = random.Random(1).randbytes(1 << 20)
+    status, out, err = execute('tee /dev/stderr; exit 77', given=data)
+    expect(status == 77, f'status {status}')
+    for name, stream in (('stdout', out), ('stderr', err)):
+        expect(hashlib.sha256(stream).digest() == hashlib.sha256(data).digest(), f'{name} is not what was given: {len(stream)} bytes')
+
+
+def much_output():
+    status, out, _ = execute('dd if=/dev/zero bs=64k count=128 2>/dev/null')
+    expect(status == 0 and out == bytes(8 << 20), f'status {status}, {len(out)} bytes')
+
+
+def statuses():
+    """Statuses as $? has them, signals as 128 and their number."""
+    for status in (0, 1, 126, 255):
+        expect_end(f'exit {status}', status, b'')
+    expect_end('printf abc; kill -9 $$', 128 + signal.SIGKILL, b'abc')
+    expect_end('no-such-command 2>/dev/null', 127, b'')
+
+
+def closed_streams():
+    """Whoever closes his standard streams gets the end of file, and no harm."""
+    def close(*descriptors):
+        return lambda: [os.close(descriptor) for descriptor in descriptors]
+    expect_end('cat; echo done', 0, b'done\n', preexec_fn=close(0))
+    process = start('echo lost; exit 3', stdout=None, stderr=None, preexec_fn=close(0, 1, 2))
+    expect(process.wait() == 3, f'status {process.returncode} with nothing open')
+
+
+def odd_command():
+    """A command is bytes, up to what execve(2) takes."""
+    expect_end(b'printf "\xff\xfe"', 0, b'\xff\xfe')
+    long = 'x' * 100000
+    expect_end(f'echo {long} | wc -c', 0, b'100001\n')
+
+
+def left_behind():
+    """What the command leaves running holds nobody, even when it writes on and on."""
+    begun = time.monotonic()
+    status, out, _ = execute('sleep 1000 & yes & echo first; exit 5')
+    expect(status == 5 and b'first\n' in out, f'status {status}, {out[:100]}')
+    expect(time.monotonic() - begun < LIMIT_S / 2, 'a background process held the command')
+
+
+def input_unread():
+    """A command that closes or ignores its input does not keep the host writing, nor the guest busy."""
+    status, out, _ = execute('exec <&-; sleep 2; cut -d" " -f14,15 /proc/1/stat', given=bytes(1 << 20))
+    expect(status == 0, f'status {status}')
+    ticks = sum(int(word) for word in out.split())
+    expect(ticks < 100, f'process 1 used {ticks / 100} s of processor time while nothing happened')
+
+
+def reader_gone():
+    """Like any program in a pipe whose reader leaves."""
+    process = start('yes')
+    expect(process.stdout.read(4) == b'y\ny\n', 'no output')
+    process.stdout.close()
+    status = process.wait()
+    expect(status == 128 + signal.SIGPIPE, f'status {status}: {process.stderr.read()[-500:]}')
+
+
+def too_slow():
+    status, out, err = execute('echo begun; sleep 1000', '--timeout', '6')
+    expect(status == 124 and out == b'begun\n' and b'init: running /init' in err, f'status {status}, {out}:\n{tail(err.decode())}')
+
+
+def panic_told():
+    status, out, err = execute('echo never', '--append', 'linnet.panic')
+    expect(status == NO_SYSTEM and out == b'' and b'panic: asked for' in err, f'status {status}, {out}:\n{tail(err.decode())}')
+
+
+def powered_off():
+    """A command that ends the system: orderly, its last words are heard; at once, it is told."""
+    expect_end('exec 2>/dev/null; trap "echo bye; exit 9" TERM; echo hello; poweroff; sleep 100', 9, b'hello\nbye\n')
+    expect_end('trap "" TERM; reboot; while :; do :; done', 128 + signal.SIGKILL, b'')
+    status, out, err = execute('echo hello; sleep 1; poweroff -f')
+    expect(status == NO_SYSTEM and out == b'hello\n' and b'reboot: power down' in err, f'status {status}, {out}:\n{tail(err.decode())}')
+
+
+def interrupted():
+    """A signal to ./linnet ends the machine and leaves nothing in the temporary folder."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ['TMPDIR'] = folder
+            process = start('echo begun; sleep 1000')
+            del os.environ['TMPDIR']
+            expect(process.stdout.read(6) == b'begun\n', 'it did not begin')
+            process.send_signal(number)
+            status = process.wait()
+            expect(status == 128 + number, f'status {status}: {process.stderr.read()[-500:]}')
+            expect(os.listdir(folder) == [], f'left behind: {os.listdir(folder)}')
+
+
+def added():
+    """--add: files and folders, where they are told to go."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.mkdir(os.path.join(folder, 'inside'))
+        for name in ('a', 'inside/b'):
+            with open(os.path.join(folder, name), 'w', encoding='ascii') as file:
+                file.write(name)
+        os.chmod(os.path.join(folder, 'a'), 0o750)
+        expect_end('cat /a /opt/deep/a /data/a /data/inside/b; stat -c " %a %U" /a', 0, b'aaainside/b 750 root\n', b'',
+                   '--add', f'{folder}/a', '--add', f'{folder}/a:/opt/deep/a', '--add', f'{folder}:/data')
+
+
+def idle():
+    """Nobody polls: an idle system with a command that waits is woken a few times a second at most."""
+    count = "awk '/LOC|timer/ { n += $2 } END { print n }' /proc/interrupts"
+    status, out, _ = execute(f'{count}; sleep 4; {count}')
+    expect(status == 0, f'status {status}')
+    before, after = (int(word) for word in out.split())
+    expect(after - before <= 80, f'{after - before} timer interrupts in 4 idle seconds')
+
+
+if __name__ == '__main__':
+    run([
+        Case('three streams carry every byte', binary),
+        Case('megabytes of output', much_output),
+        Case('statuses and signals', statuses),
+        Case('closed streams', closed_streams),
+        Case('a command of odd and of many bytes', odd_command),
+        Case('background processes hold nobody', left_behind),
+        Case('input that nobody reads', input_unread),
+        Case('a reader that leaves', reader_gone),
+        Case('a timeout', too_slow),
+        Case('a panic', panic_told),
+        Case('a command that powers off', powered_off),
+        Case('interrupted from outside', interrupted),
+        Case('files and folders added', added),
+        Case('an idle system sleeps', idle),
+    ])
