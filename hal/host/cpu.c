@@ -5,6 +5,7 @@
  * because code under the sanitizers needs more. The address sanitizer is told about each switch.
  */
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +107,11 @@ void host_cpu_enter(unsigned id)
 {
     host_cpu = &host_cpus[id];
     host_irq_enabled = true;
+}
+
+void host_cpu_relax(void)
+{
+    (void)sched_yield();
 }
 
 struct cpu_job {

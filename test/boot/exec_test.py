@@ -148,7 +148,7 @@ def idle():
     status, out, _ = execute(f'{count}; sleep 4; {count}')
     expect(status == 0, f'status {status}')
     before, after = (int(word) for word in out.split())
-    expect(after - before <= 80, f'{after - before} timer interrupts in 4 idle seconds')
+    expect(after - before <= 40, f'{after - before} timer interrupts in 4 idle seconds')
 
 
 if __name__ == '__main__':

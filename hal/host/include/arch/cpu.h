@@ -82,9 +82,15 @@ static inline void irq_restore(uint64_t flags)
     host_irq_enabled = flags != 0;
 }
 
+/*
+ * The CPU that is waited for may be a thread that the host does not run just now: let it. (A waiter of a ticket lock that spins on is
+ * in the way of the one whose turn it is.)
+ */
+void host_cpu_relax(void);
+
 static inline void cpu_relax(void)
 {
-    __builtin_ia32_pause();
+    host_cpu_relax();
 }
 
 static inline uint64_t cpu_cycles(void)
