@@ -135,7 +135,7 @@ static int64_t set_mode(struct vt *vt, const struct vt_mode __user *arg)
         if (mode.relsig < 1 || mode.relsig > 64 || mode.acqsig < 0 || mode.acqsig > 64) {
             return -EINVAL;
         }
-        owner = pid_get(current_thread()->pid);
+        owner = pid_get(jobctl->current_process());
     }
     mutex_lock(&vt_switch_lock);
     vt->mode = mode;

@@ -338,11 +338,13 @@ SYSCALL2(capget, struct __user_cap_header_struct __user *, uheader,
     if (pid == 0 || pid == pid_nr(current_thread()->pid)) {
         cred = cred_get(current_thread()->cred);
     } else {
-        struct process *process = process_find(pid);
+        struct thread *thread;
+        struct process *process = process_find_thread(pid, &thread);
         if (process == NULL) {
             return -ESRCH;
         }
-        cred = process_cred_get(process);
+        cred = thread_cred_get(thread);
+        thread_put(thread);
         process_put(process);
     }
     for (unsigned i = 0; i < 2; i++) {

@@ -60,6 +60,9 @@ SYSCALL2(clone3, const struct clone_args __user *, uargs, size_t, size)
         (args.stack == 0) != (args.stack_size == 0)) {
         return -EINVAL;
     }
+    if (args.exit_signal != 0 && (args.flags & (CLONE_THREAD | CLONE_PARENT)) != 0) {
+        return -EINVAL;
+    }
     if (args.set_tid_size != 0 || (args.flags & CLONE_INTO_CGROUP) != 0) {
         return -EINVAL; /* no checkpoint restore, no control groups */
     }
@@ -289,12 +292,12 @@ SYSCALL1(times, struct tms __user *, utimes)
     struct process *process = process_current();
 
     if (utimes != NULL) {
-        ktime_t user, system;
-        thread_times(current_thread(), &user, &system);
-        struct tms tms = {.tms_utime = ticks_of_ns(user),
-                          .tms_stime = ticks_of_ns(system),
-                          .tms_cutime = ticks_of_ns(process->child_user_ns),
-                          .tms_cstime = ticks_of_ns(process->child_system_ns)};
+        struct usage usage;
+        process_usage(process, &usage);
+        struct tms tms = {.tms_utime = ticks_of_ns(usage.user_ns),
+                          .tms_stime = ticks_of_ns(usage.system_ns),
+                          .tms_cutime = ticks_of_ns(process->reaped.user_ns),
+                          .tms_cstime = ticks_of_ns(process->reaped.system_ns)};
         if (copy_to_user(utimes, &tms, sizeof(tms)) < 0) {
             return -EFAULT;
         }

@@ -6,6 +6,7 @@
 #include <linux/sched.h>
 
 #include "kernel/linux/syscall.h"
+#include "kernel/linux/times.h"
 #include "kernel/machine/smp.h"
 #include "kernel/proc/process.h"
 #include "kernel/sched/sched.h"
@@ -27,33 +28,88 @@ SYSCALL3(getcpu, unsigned __user *, ucpu, unsigned __user *, unode, void __user 
     return 0;
 }
 
+/* ---- whom a call is about ---- */
+
+struct target {
+    struct process *process; /* both referenced */
+    struct thread *thread;
+};
+
+/* The thread with this number, 0: the caller. False: there is none. */
+static bool target_get(int tid, struct target *ret_target)
+{
+    struct thread *thread = current_thread();
+
+    if (tid == 0) {
+        *ret_target = (struct target){process_get(thread->process), thread};
+        thread_get(thread);
+        return true;
+    }
+    ret_target->process = process_find_thread(tid, &ret_target->thread);
+    return ret_target->process != NULL;
+}
+
+static void target_put(const struct target *target)
+{
+    thread_put(target->thread);
+    process_put(target->process);
+}
+
+/* sched_setaffinity(2), setpriority(2), "EPERM". */
+static bool may_schedule(const struct target *target)
+{
+    const struct cred *mine = cred_current();
+    struct cred *theirs = thread_cred_get(target->thread);
+    bool same = mine->euid == theirs->uid || mine->euid == theirs->euid;
+
+    cred_put(theirs);
+    return same || current_has_cap(CAP_SYS_NICE);
+}
+
 /* ---- nice values ---- */
 
-/* Call fn for each process that (which, who) names; the number of processes met. */
-static unsigned for_each_target(int which, int who, int64_t (*fn)(struct process *, int), int arg,
+typedef int64_t target_fn(const struct target *target, int arg);
+
+/* All threads of the process; the number of those met so far goes up. */
+static unsigned for_each_thread(struct process *process, target_fn *fn, int arg, unsigned met,
                                 int64_t *ret_result)
+{
+    struct thread *thread;
+
+    for (int tid = 1; (thread = process_next_thread(process, tid)) != NULL; met++) {
+        const struct target target = {process, thread};
+        int64_t result = fn(&target, arg);
+        *ret_result = met == 0 ? result : MAX(*ret_result, result);
+        tid = thread->pid->nr + 1;
+        thread_put(thread);
+    }
+    return met;
+}
+
+/* Call fn for each thread that (which, who) names; the number of threads met. */
+static unsigned for_each_target(int which, int who, target_fn *fn, int arg, int64_t *ret_result)
 {
     unsigned met = 0;
     uint32_t uid = who != 0 ? (uint32_t)who : cred_current()->uid;
     int group = which == PRIO_PGRP ? (who != 0 ? who : process_getpgid(0)) : 0;
 
     if (which == PRIO_PROCESS) {
-        struct process *process = who != 0 ? process_find(who) : process_get(process_current());
-        if (process != NULL) {
-            *ret_result = fn(process, arg);
-            process_put(process);
+        struct target target;
+        if (target_get(who, &target)) {
+            *ret_result = fn(&target, arg);
+            target_put(&target);
             met = 1;
         }
         return met;
     }
     for (struct process *process = process_next(1); process != NULL;) {
         int next = process->pid->nr + 1;
-        bool match = which == PRIO_PGRP ? process_getpgid(process->pid->nr) == group
-                                        : process->leader->cred->uid == uid;
+        struct cred *cred = process_cred_get(process);
+        bool match =
+            which == PRIO_PGRP ? process_getpgid(process->pid->nr) == group : cred->uid == uid;
+        cred_put(cred);
         if (match) {
-            int64_t result = fn(process, arg);
-            *ret_result = met == 0 ? result : MAX(*ret_result, result);
-            met++;
+            met = for_each_thread(process, fn, arg, met, ret_result);
         }
         process_put(process);
         process = process_next(next);
@@ -61,24 +117,22 @@ static unsigned for_each_target(int which, int who, int64_t (*fn)(struct process
     return met;
 }
 
-static int64_t priority_of(struct process *process, int unused)
+static int64_t priority_of(const struct target *target, int unused)
 {
     (void)unused;
-    return 20 - process->leader->nice; /* getpriority(2), "C library/kernel differences" */
+    return 20 - target->thread->nice; /* getpriority(2), "C library/kernel differences" */
 }
 
-static int64_t set_priority(struct process *process, int nice)
+static int64_t set_priority(const struct target *target, int nice)
 {
-    const struct cred *mine = cred_current(), *theirs = process->leader->cred;
-
-    if (mine->euid != theirs->uid && mine->euid != theirs->euid && !current_has_cap(CAP_SYS_NICE)) {
+    if (!may_schedule(target)) {
         return -EPERM;
     }
-    if (nice < process->leader->nice && !current_has_cap(CAP_SYS_NICE) &&
+    if (nice < target->thread->nice && !current_has_cap(CAP_SYS_NICE) &&
         20 - nice > (int64_t)process_limit(RLIMIT_NICE)) {
         return -EACCES;
     }
-    sched_set_nice(process->leader, nice);
+    sched_set_nice(target->thread, nice);
     return 0;
 }
 
@@ -105,11 +159,6 @@ SYSCALL3(setpriority, int, which, int, who, int, nice)
 
 /* ---- affinity ---- */
 
-static struct process *target_process(int pid)
-{
-    return pid == 0 ? process_get(process_current()) : process_find(pid);
-}
-
 SYSCALL3(sched_getaffinity, int, pid, size_t, size, uint64_t __user *, umask)
 {
     uint64_t mask[4];
@@ -118,14 +167,14 @@ SYSCALL3(sched_getaffinity, int, pid, size_t, size, uint64_t __user *, umask)
     if (size * 8 < cpu_count_possible() || size % sizeof(uint64_t) != 0) {
         return -EINVAL;
     }
-    struct process *process = target_process(pid);
-    if (process == NULL) {
+    struct target target;
+    if (!target_get(pid, &target)) {
         return -ESRCH;
     }
     for (unsigned i = 0; i < ARRAY_SIZE(mask); i++) {
-        mask[i] = process->leader->cpu_mask[i] & cpus_online_word(i);
+        mask[i] = target.thread->cpu_mask[i] & cpus_online_word(i);
     }
-    process_put(process);
+    target_put(&target);
     size_t n = MIN(bytes, size);
     return copy_to_user(umask, mask, n) < 0 ? -EFAULT : (int64_t)n;
 }
@@ -137,49 +186,69 @@ SYSCALL3(sched_setaffinity, int, pid, size_t, size, const uint64_t __user *, uma
     if (copy_from_user(mask, umask, MIN(size, sizeof(mask))) < 0) {
         return -EFAULT;
     }
-    struct process *process = target_process(pid);
-    if (process == NULL) {
+    struct target target;
+    if (!target_get(pid, &target)) {
         return -ESRCH;
     }
-    const struct cred *mine = cred_current(), *theirs = process->leader->cred;
     int64_t result = 0;
     uint64_t usable = 0;
     for (unsigned i = 0; i < ARRAY_SIZE(mask); i++) {
         usable |= mask[i] & cpus_online_word(i);
     }
-    if (mine->euid != theirs->uid && mine->euid != theirs->euid && !current_has_cap(CAP_SYS_NICE)) {
+    if (!may_schedule(&target)) {
         result = -EPERM;
     } else if (usable == 0) {
         result = -EINVAL;
     } else {
-        sched_set_affinity(process->leader, mask);
+        sched_set_affinity(target.thread, mask);
     }
-    process_put(process);
+    target_put(&target);
     return result;
 }
 
 /* ---- policies: only the time-sharing one today ---- */
 
+/* 0, -EINVAL, -ESRCH. */
+static int target_check(int pid)
+{
+    struct target target;
+
+    if (pid < 0) {
+        return -EINVAL;
+    }
+    if (!target_get(pid, &target)) {
+        return -ESRCH;
+    }
+    target_put(&target);
+    return 0;
+}
+
 SYSCALL1(sched_getscheduler, int, pid)
 {
-    struct process *process = pid < 0 ? NULL : target_process(pid);
+    int err = target_check(pid);
 
-    if (process == NULL) {
-        return pid < 0 ? -EINVAL : -ESRCH;
-    }
-    process_put(process);
-    return SCHED_NORMAL;
+    return err < 0 ? err : SCHED_NORMAL;
 }
 
 SYSCALL2(sched_getparam, int, pid, int __user *, uparam)
 {
-    struct process *process = pid < 0 || uparam == NULL ? NULL : target_process(pid);
+    int err = uparam == NULL ? -EINVAL : target_check(pid);
 
-    if (process == NULL) {
-        return pid < 0 || uparam == NULL ? -EINVAL : -ESRCH;
+    return err < 0 ? err : put_user(0, uparam);
+}
+
+/* Without real-time classes a request for one is refused as Linux refuses one without CAP_SYS_NICE. */
+static int set_policy(int pid, int policy, int priority)
+{
+    int err = target_check(pid);
+
+    if (err < 0) {
+        return err;
     }
-    process_put(process);
-    return put_user(0, uparam);
+    if (policy == SCHED_FIFO || policy == SCHED_RR || policy == SCHED_DEADLINE) {
+        return -EPERM;
+    }
+    return policy == SCHED_NORMAL && priority == 0 ? 0 : -EINVAL;
 }
 
 SYSCALL3(sched_setscheduler, int, pid, int, policy, const int __user *, uparam)
@@ -189,19 +258,25 @@ SYSCALL3(sched_setscheduler, int, pid, int, policy, const int __user *, uparam)
     if (pid < 0 || policy < 0 || uparam == NULL) {
         return -EINVAL;
     }
-    if (get_user(priority, uparam) < 0) {
-        return -EFAULT;
+    return get_user(priority, uparam) < 0 ? -EFAULT : set_policy(pid, policy, priority);
+}
+
+SYSCALL2(sched_setparam, int, pid, const int __user *, uparam)
+{
+    int priority;
+
+    if (pid < 0 || uparam == NULL) {
+        return -EINVAL;
     }
-    struct process *process = target_process(pid);
-    if (process == NULL) {
-        return -ESRCH;
-    }
-    process_put(process);
-    /* Without real-time classes a request for one is refused as Linux refuses one without CAP_SYS_NICE. */
-    if (policy == SCHED_FIFO || policy == SCHED_RR || policy == SCHED_DEADLINE) {
-        return -EPERM;
-    }
-    return policy == SCHED_NORMAL && priority == 0 ? 0 : -EINVAL;
+    return get_user(priority, uparam) < 0 ? -EFAULT : set_policy(pid, SCHED_NORMAL, priority);
+}
+
+/* Time-sharing threads have one slice, whatever their niceness. */
+SYSCALL2(sched_rr_get_interval, int, pid, struct __kernel_timespec __user *, uts)
+{
+    int err = target_check(pid);
+
+    return err < 0 ? err : timespec_to_user(uts, SCHED_SLICE_NS);
 }
 
 SYSCALL1(sched_get_priority_max, int, policy)

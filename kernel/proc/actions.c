@@ -72,11 +72,12 @@ static struct signal_actions *actions_writable_locked(struct process *process)
     return copy;
 }
 
-bool signal_ignored_locked(struct process *process, int signo, bool forced)
+bool signal_ignored_locked(const struct process *process, const struct thread *thread, int signo,
+                           bool forced)
 {
     uint64_t handler = process->actions->action[signo - 1].handler;
 
-    if (((process->leader->sig_blocked | process->leader->sig_waited) & SIGMASK(signo)) != 0) {
+    if (((thread->sig_blocked | thread->sig_waited) & SIGMASK(signo)) != 0) {
         return false; /* it may find a handler when it is unblocked */
     }
     /* Process 1 hears what it has a handler for; only the kernel itself can stop or kill it. */
@@ -120,11 +121,11 @@ int signal_action_set(int signo, const struct signal_action *new, struct signal_
         spin_unlock(&actions->lock);
     }
     /* POSIX.1-2017, 2.4.3: a pending signal that becomes ignored is discarded, blocked or not. */
-    if (new != NULL && ((process->shared.set | process->private.set) & SIGMASK(signo)) != 0 &&
+    if (new != NULL &&
         (new->handler == ACTION_IGNORE ||
          (new->handler == ACTION_DEFAULT && (SIGMASK(signo) & SIGMASK_DEFAULT_IGNORE) != 0))) {
         signal_flush_mask_locked(process, SIGMASK(signo));
-        signal_recalc_locked(process->leader);
+        signal_recalc_locked(current_thread());
     }
     spin_unlock_irqrestore(&process->siglock, flags);
     return 0;

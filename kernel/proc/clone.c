@@ -1,8 +1,8 @@
 /*
- * fork(2), vfork(2), clone(2) in its process form.
+ * fork(2), vfork(2), clone(2): new processes and new threads.
  *
  * The child is made from the outside in: structures first, then what it inherits, each with an undo; it becomes visible, and can
- * no longer fail, when process_link_locked() puts it into the tree.
+ * no longer fail, when process_link_locked() puts it into the tree, or thread_join() into the list of its process' threads.
  */
 #include <linux/capability.h>
 #include <linux/sched.h>
@@ -18,23 +18,23 @@
     (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |  \
      CLONE_NEWNET | CLONE_NEWTIME)
 /* Not there yet. */
-#define CLONE_MISSING (CLONE_THREAD | CLONE_PIDFD | CLONE_NAMESPACES)
+#define CLONE_MISSING (CLONE_PIDFD | CLONE_NAMESPACES)
 /* No effect here: System V semaphores, I/O contexts and tracing have nothing to share or to follow. */
 #define CLONE_NO_EFFECT (CLONE_SYSVSEM | CLONE_IO | CLONE_UNTRACED | CLONE_PTRACE | CLONE_DETACHED)
 #define CLONE_KNOWN                                                                                \
     (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_VFORK | CLONE_PARENT |              \
      CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | CLONE_SETTLS |              \
-     CLONE_CLEAR_SIGHAND | CLONE_NO_EFFECT | CLONE_MISSING)
+     CLONE_CLEAR_SIGHAND | CLONE_THREAD | CLONE_NO_EFFECT | CLONE_MISSING)
 
 static const struct clone_flag_name {
     uint64_t flag;
     const char *name;
 } missing_names[] = {
-    {CLONE_THREAD, "CLONE_THREAD"},   {CLONE_PIDFD, "CLONE_PIDFD"},
-    {CLONE_NEWNS, "CLONE_NEWNS"},     {CLONE_NEWCGROUP, "CLONE_NEWCGROUP"},
-    {CLONE_NEWUTS, "CLONE_NEWUTS"},   {CLONE_NEWIPC, "CLONE_NEWIPC"},
-    {CLONE_NEWUSER, "CLONE_NEWUSER"}, {CLONE_NEWPID, "CLONE_NEWPID"},
-    {CLONE_NEWNET, "CLONE_NEWNET"},   {CLONE_NEWTIME, "CLONE_NEWTIME"},
+    {CLONE_PIDFD, "CLONE_PIDFD"},         {CLONE_NEWNS, "CLONE_NEWNS"},
+    {CLONE_NEWCGROUP, "CLONE_NEWCGROUP"}, {CLONE_NEWUTS, "CLONE_NEWUTS"},
+    {CLONE_NEWIPC, "CLONE_NEWIPC"},       {CLONE_NEWUSER, "CLONE_NEWUSER"},
+    {CLONE_NEWPID, "CLONE_NEWPID"},       {CLONE_NEWNET, "CLONE_NEWNET"},
+    {CLONE_NEWTIME, "CLONE_NEWTIME"},
 };
 
 static void log_missing(uint64_t flags)
@@ -62,6 +62,7 @@ static int check_request(const struct clone_request *request)
     }
     if ((flags & ~(uint64_t)CLONE_KNOWN) != 0 || request->exit_signal < 0 ||
         request->exit_signal > SIGNAL_COUNT ||
+        ((flags & CLONE_THREAD) != 0 && (flags & (CLONE_SIGHAND | CLONE_VFORK)) != CLONE_SIGHAND) ||
         ((flags & CLONE_SIGHAND) != 0 && (flags & CLONE_VM) == 0) ||
         ((flags & CLONE_SIGHAND) != 0 && (flags & CLONE_CLEAR_SIGHAND) != 0) ||
         ((flags & CLONE_PARENT) != 0 && process_current() == process_init_task)) {
@@ -70,17 +71,26 @@ static int check_request(const struct clone_request *request)
     return 0;
 }
 
-/* RLIMIT_NPROC counts the real user's processes (getrlimit(2)); a changed user is accounted for here at the latest. */
-static int charge_user(struct process *me, struct process *child)
+/* The process has another real user now: its threads count for that one from here on. */
+static void change_user(struct process *process, struct user *user)
+{
+    uint64_t flags = spin_lock_irqsave(&process->siglock);
+    struct user *former = process->user;
+
+    (void)atomic_fetch_sub_relaxed(&former->nprocesses, process->nthreads);
+    (void)atomic_fetch_add_relaxed(&user->nprocesses, process->nthreads);
+    process->user = user_get(user);
+    spin_unlock_irqrestore(&process->siglock, flags);
+    user_put(former);
+}
+
+/* RLIMIT_NPROC counts the real user's threads (getrlimit(2)); a changed user is accounted for here at the latest. */
+static int charge_user(struct process *me)
 {
     struct user *user = cred_current()->user;
 
     if (unlikely(me->user != user)) {
-        struct user *former = me->user;
-        (void)atomic_fetch_sub_relaxed(&former->nprocesses, 1);
-        (void)atomic_fetch_add_relaxed(&user->nprocesses, 1);
-        me->user = user_get(user);
-        user_put(former);
+        change_user(me, user);
     }
     uint32_t count = atomic_fetch_add_relaxed(&user->nprocesses, 1) + 1;
     if (unlikely(count > process_limit(RLIMIT_NPROC)) && user != &user_root &&
@@ -88,7 +98,6 @@ static int charge_user(struct process *me, struct process *child)
         (void)atomic_fetch_sub_relaxed(&user->nprocesses, 1);
         return -EAGAIN;
     }
-    child->user = user_get(user);
     return 0;
 }
 
@@ -156,26 +165,22 @@ static int copy_actions(struct process *child, struct process *parent, uint64_t 
 /* What a child takes over or starts anew, with nothing that can fail. */
 static void inherit(struct process *child, struct process *parent, uint64_t flags)
 {
-    bool shares_stack = (flags & (CLONE_VM | CLONE_VFORK)) == CLONE_VM;
-
     child->vfork_done = (flags & CLONE_VFORK) == 0;
     child->did_exec = false;
     child->child_subreaper = false;
     child->pdeath_signal = 0;
     child->exit_code = 0;
     child->tty = parent->tty;
-    child->shared.set = child->private.set = 0;
-    /* sigaltstack(2), "Notes": inherited, but not by a child that shares the memory. */
-    child->altstack_base = shares_stack ? 0 : parent->altstack_base;
-    child->altstack_size = shares_stack ? 0 : parent->altstack_size;
-    child->altstack_flags = shares_stack ? 0 : parent->altstack_flags;
+    child->user = user_get(parent->user);
+    child->shared.set = 0;
     child->stopped = child->continued = child->continue_untold = child->stop_reported = false;
     child->stop_dequeued = child->group_exiting = child->unkillable = false;
+    child->stop_left = 0;
+    child->exec_thread = NULL;
     memcpy(child->limits, parent->limits, sizeof(child->limits));
     child->start_time = child->leader->start_time;
-    child->child_user_ns = child->child_system_ns = 0;
-    child->child_minflt = child->child_majflt = child->child_maxrss = 0;
-    child->child_nvcsw = child->child_nivcsw = 0;
+    child->ended = child->reaped = (struct usage){0};
+    child->reaped_maxrss = 0;
     child->maxrss = 0;
     child->real_interval = 0;
     child->cpu_timers =
@@ -187,9 +192,8 @@ static void inherit(struct process *child, struct process *parent, uint64_t flag
     child->io_read_bytes = child->io_write_bytes = child->syscr = child->syscw = 0;
 }
 
-/* The thread of the child, which returns 0 from the same system call. */
-static int copy_thread(struct thread *thread, struct process *child,
-                       const struct clone_request *request)
+/* Where the new thread goes on in user mode: after the same system call, which returns 0 to it. */
+static int copy_state(struct thread *thread, const struct clone_request *request)
 {
     struct thread *parent = current_thread();
     int err = cpu_thread_init_user(thread, thread_trapframe(parent));
@@ -207,11 +211,16 @@ static int copy_thread(struct thread *thread, struct process *child,
         }
     }
     thread->sig_blocked = parent->sig_blocked;
+    /* sigaltstack(2), "Notes": inherited, but not by a child that shares the memory. */
+    if ((request->flags & (CLONE_VM | CLONE_VFORK)) != CLONE_VM) {
+        thread->altstack_base = parent->altstack_base;
+        thread->altstack_size = parent->altstack_size;
+        thread->altstack_flags = parent->altstack_flags;
+    }
     thread->clear_child_tid =
         (request->flags & CLONE_CHILD_CLEARTID) != 0 ? request->child_tid : NULL;
-    child->set_child_tid = NULL;
     if ((request->flags & CLONE_CHILD_SETTID) != 0) {
-        child->set_child_tid = request->child_tid;
+        thread->set_child_tid = request->child_tid;
         (void)__atomic_fetch_or(&thread->work, THREAD_WORK_NOTIFY, __ATOMIC_RELAXED);
     }
     (void)__atomic_fetch_or(&thread->work, atomic_load_relaxed(&parent->work) & THREAD_WORK_TRACE,
@@ -219,55 +228,62 @@ static int copy_thread(struct thread *thread, struct process *child,
     return 0;
 }
 
-/* Everything of the child but its place in the tree. The process' references own what was made so far. */
-static int copy_process(struct process *child, const struct clone_request *request)
+static void drop_inheritance(struct thread *thread)
 {
-    struct thread *parent = current_thread(), *thread;
-    struct process *me = parent->process;
+    cred_put(thread->cred);
+    thread->cred = NULL;
+    thread->mmu = NULL;
+    vmspace_put(thread->vm);
+    thread->vm = NULL;
+    fdtable_put(thread->files);
+    fs_context_put(thread->fs);
+    thread->files = NULL;
+    thread->fs = NULL;
+}
+
+/* A thread of `process` with its number, all that hangs on it, and one reference; nobody finds it yet. */
+static int make_thread(struct process *process, const struct clone_request *request,
+                       struct thread **ret_thread)
+{
+    struct thread *parent = current_thread(), *thread = thread_create_user(parent->comm);
     int err;
 
-    child->pid = pid_alloc(&err);
-    if (child->pid == NULL) {
-        return err;
-    }
-    child->leader = thread = thread_create_user(parent->comm);
     if (thread == NULL) {
         return -ENOMEM;
     }
-    thread->pid = child->pid;
-    thread->process = child;
-    err = copy_actions(child, me, request->flags);
-    if (err < 0) {
-        return err;
+    thread->process = process;
+    thread->pid = pid_alloc(&err);
+    if (thread->pid == NULL) {
+        goto discard;
     }
     err = copy_files(thread, parent, request->flags);
     if (err < 0) {
-        return err;
+        goto discard;
     }
     err = copy_memory(thread, parent, request->flags);
     if (err < 0) {
         goto drop_files;
     }
-    err = copy_thread(thread, child, request);
-    if (err < 0) {
-        goto drop_memory;
-    }
     thread->cred = cred_get(parent->cred);
-    thread_get(thread); /* the running thread's own reference; the first one is the process' */
-    inherit(child, me, request->flags);
+    err = copy_state(thread, request);
+    if (err < 0) {
+        drop_inheritance(thread);
+        goto discard;
+    }
+    *ret_thread = thread;
     return 0;
 
-drop_memory:
-    thread->mmu = NULL;
-    vmspace_put(thread->vm);
-    thread->vm = NULL;
 drop_files:
     fdtable_put(thread->files);
     fs_context_put(thread->fs);
     thread->files = NULL;
     thread->fs = NULL;
+discard:
+    thread_discard(thread);
     return err;
 }
+
+/* ---- processes ---- */
 
 static void link_child(struct process *child, const struct clone_request *request)
 {
@@ -295,7 +311,7 @@ static void wait_for_vfork(struct process *me, struct process *child)
         thread_prepare_sleep(THREAD_SLEEPING);
         if (atomic_load_acquire(&child->vfork_done) ||
             (atomic_load_relaxed(&me->shared.set) & SIGMASK(SIGKILL)) != 0 ||
-            (atomic_load_relaxed(&me->private.set) & SIGMASK(SIGKILL)) != 0) {
+            (atomic_load_relaxed(&current_thread()->sig_pending.set) & SIGMASK(SIGKILL)) != 0) {
             break;
         }
         schedule();
@@ -304,26 +320,26 @@ static void wait_for_vfork(struct process *me, struct process *child)
     wait_remove(&child->exit_wait, &waiter);
 }
 
-int64_t process_clone(const struct clone_request *request)
+static int64_t clone_process(struct process *me, const struct clone_request *request)
 {
-    struct process *me = process_current();
-    int err = check_request(request);
-
-    if (err < 0) {
-        return err;
-    }
     struct process *child = process_alloc();
+    int err;
+
     if (child == NULL) {
         return -ENOMEM;
     }
-    err = charge_user(me, child);
+    err = copy_actions(child, me, request->flags);
     if (err < 0) {
         goto discard;
     }
-    err = copy_process(child, request);
+    err = make_thread(child, request, &child->leader);
     if (err < 0) {
-        goto uncharge;
+        goto discard;
     }
+    child->pid = child->leader->pid;
+    thread_get(
+        child->leader); /* the running thread's own reference; the first one is the process' */
+    inherit(child, me, request->flags);
     int nr = child->pid->nr;
     if ((request->flags & CLONE_PARENT_SETTID) != 0) {
         (void)put_user(nr, request->parent_tid); /* a bad address is not an error (clone(2)) */
@@ -340,9 +356,50 @@ int64_t process_clone(const struct clone_request *request)
     }
     return nr;
 
-uncharge:
-    (void)atomic_fetch_sub_relaxed(&child->user->nprocesses, 1);
 discard:
     process_put(child);
     return err;
+}
+
+/* ---- threads ---- */
+
+static int64_t clone_thread(struct process *me, const struct clone_request *request)
+{
+    struct thread *thread;
+    int err = make_thread(me, request, &thread);
+
+    if (err < 0) {
+        return err;
+    }
+    int nr = thread->pid->nr;
+    if ((request->flags & CLONE_PARENT_SETTID) != 0) {
+        (void)put_user(nr, request->parent_tid);
+    }
+    err = thread_join(me, thread);
+    if (err < 0) {
+        drop_inheritance(thread);
+        thread_discard(thread);
+        return err;
+    }
+    thread_start(thread);
+    return nr;
+}
+
+int64_t process_clone(const struct clone_request *request)
+{
+    struct process *me = process_current();
+    int err = check_request(request);
+
+    if (err == 0) {
+        err = charge_user(me);
+    }
+    if (err < 0) {
+        return err;
+    }
+    int64_t result = (request->flags & CLONE_THREAD) != 0 ? clone_thread(me, request)
+                                                          : clone_process(me, request);
+    if (result < 0) {
+        (void)atomic_fetch_sub_relaxed(&me->user->nprocesses, 1);
+    }
+    return result;
 }

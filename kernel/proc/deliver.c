@@ -21,26 +21,65 @@
 
 /* ---- stopping ---- */
 
-/*
- * Stop until SIGCONT or SIGKILL. Called with the siglock held (`flags`), returns without it. The parent hears of the stop, and of the
- * going on, from here.
- */
-static void stop_here(struct process *process, int signo, uint64_t flags)
+/* A thread has taken a stop signal: all others are called to stop as well. siglock held. */
+static void stop_begin_locked(struct process *process, int signo)
 {
-    process->stop_signal = signo;
+    struct thread *current = current_thread(), *thread;
+
     process->stop_dequeued = false;
+    if (process->stopped) {
+        return;
+    }
+    process->stop_signal = signo;
     process->stop_reported = false;
     process->continued = false;
     process->stopped = true;
-    spin_unlock_irqrestore(&process->siglock, flags);
+    list_for_each (thread, &process->threads, process_node) {
+        if (!thread->exiting) {
+            thread->stop_wanted = true;
+            process->stop_left++;
+            if (thread != current) {
+                signal_wake_thread_locked(thread);
+            }
+        }
+    }
+}
 
-    flags = spin_lock_irqsave(&process_tree_lock);
-    process_tell_parent_locked(process, CLD_STOPPED, signo);
+bool stop_take_part_locked(struct process *process, struct thread *thread)
+{
+    if (!thread->stop_wanted) {
+        return false;
+    }
+    thread->stop_wanted = false;
+    return --process->stop_left == 0;
+}
+
+void stop_tell_parent(struct process *process)
+{
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+
+    process_tell_parent_locked(process, CLD_STOPPED, process->stop_signal);
     spin_unlock_irqrestore(&process_tree_lock, flags);
+}
 
+/*
+ * Stop until SIGCONT or SIGKILL. Called with the siglock held (`flags`), returns without it. The parent hears of the stop when the last
+ * thread comes here, and of the going on from whoever leaves first.
+ */
+static void stop_here(struct process *process, struct thread *thread, uint64_t flags)
+{
+    bool last = stop_take_part_locked(process, thread);
+
+    spin_unlock_irqrestore(&process->siglock, flags);
+    if (last) {
+        stop_tell_parent(process);
+    }
     for (;;) {
         thread_prepare_sleep(THREAD_STOPPED);
-        if (!atomic_load_acquire(&process->stopped)) {
+        /* Out of it, to be killed, or already called to the next stop. */
+        if (!atomic_load_acquire(&process->stopped) ||
+            (atomic_load_relaxed(&thread->sig_pending.set) & SIGMASK(SIGKILL)) != 0 ||
+            atomic_load_relaxed(&thread->stop_wanted)) {
             break;
         }
         schedule();
@@ -69,7 +108,7 @@ static void tell_continued(struct process *process)
  * SIGTSTP, SIGTTIN and SIGTTOU do not stop an orphaned group (POSIX.1-2017, 2.4.3). The tree lock comes before the siglock, so
  * that must be let go; a SIGCONT that comes meanwhile has taken the stop back. siglock held, returns without it.
  */
-static void act_stop(struct process *process, int signo, uint64_t flags)
+static void act_stop(struct process *process, struct thread *thread, int signo, uint64_t flags)
 {
     process->stop_dequeued = true;
     if (signo != SIGSTOP) {
@@ -86,7 +125,8 @@ static void act_stop(struct process *process, int signo, uint64_t flags)
         spin_unlock_irqrestore(&process->siglock, flags);
         return;
     }
-    stop_here(process, signo, flags);
+    stop_begin_locked(process, signo);
+    stop_here(process, thread, flags);
 }
 
 static void __noreturn act_fatal(struct process *process, int signo)
@@ -108,14 +148,32 @@ struct chosen {
     struct signal_action action;
 };
 
+/* What siblings or the whole process ask of the thread before any signal. True: time has passed; siglock was let go. */
+static bool obey_group(struct process *process, struct thread *thread, uint64_t flags)
+{
+    if (unlikely(process->group_exiting ||
+                 (process->exec_thread != NULL && process->exec_thread != thread))) {
+        spin_unlock_irqrestore(&process->siglock, flags);
+        process_exit(0);
+    }
+    if (unlikely(thread->stop_wanted)) {
+        stop_here(process, thread, flags);
+        return true;
+    }
+    return false;
+}
+
 /* Act on default actions until a signal with a handler turns up, or nothing is left. */
 static void signal_choose(struct process *process, struct thread *thread, struct chosen *ret)
 {
     for (;;) {
         tell_continued(process);
         uint64_t flags = spin_lock_irqsave(&process->siglock);
+        if (obey_group(process, thread, flags)) {
+            continue;
+        }
         struct signal_queued *queued = NULL;
-        int signo = signal_dequeue_locked(process, thread->sig_blocked, &queued);
+        int signo = signal_dequeue_locked(process, thread, thread->sig_blocked, &queued);
         if (signo == 0) {
             signal_recalc_locked(thread);
             spin_unlock_irqrestore(&process->siglock, flags);
@@ -134,7 +192,7 @@ static void signal_choose(struct process *process, struct thread *thread, struct
         bool ignore = action->handler == ACTION_IGNORE ||
                       (SIGMASK(signo) & SIGMASK_DEFAULT_IGNORE) != 0 || process->unkillable;
         if (!ignore && (SIGMASK(signo) & SIGMASK_STOP) != 0) {
-            act_stop(process, signo, flags);
+            act_stop(process, thread, signo, flags);
             signal_queued_free(queued);
             continue;
         }
@@ -189,15 +247,14 @@ static void restart_without_handler(struct trapframe *frame)
 
 /* ---- delivering ---- */
 
-static bool on_altstack(const struct process *process, uint64_t sp)
+static bool on_altstack(const struct thread *thread, uint64_t sp)
 {
-    return (process->altstack_flags & SS_AUTODISARM) == 0 && sp > process->altstack_base &&
-           sp - process->altstack_base <= process->altstack_size;
+    return (thread->altstack_flags & SS_AUTODISARM) == 0 && sp > thread->altstack_base &&
+           sp - thread->altstack_base <= thread->altstack_size;
 }
 
 /* Put the handler's frame on the user stack and aim the thread at it. The signal mask follows sigaction(2). */
-static void signal_deliver(struct process *process, struct thread *thread, struct trapframe *frame,
-                           struct chosen *chosen)
+static void signal_deliver(struct thread *thread, struct trapframe *frame, struct chosen *chosen)
 {
     const struct signal_action *action = &chosen->action;
     siginfo_t bare;
@@ -220,16 +277,16 @@ static void signal_deliver(struct process *process, struct thread *thread, struc
         .siginfo = (action->flags & SA_SIGINFO) != 0,
         .old_mask = old_mask,
         .info = info,
-        .altstack_base = process->altstack_base,
-        .altstack_size = process->altstack_size,
-        .altstack_flags = process->altstack_size != 0 ? process->altstack_flags : SS_DISABLE,
-        .trapno = process->fault.trapno,
-        .error_code = process->fault.error_code,
-        .fault_addr = process->fault.addr,
+        .altstack_base = thread->altstack_base,
+        .altstack_size = thread->altstack_size,
+        .altstack_flags = thread->altstack_size != 0 ? thread->altstack_flags : SS_DISABLE,
+        .trapno = thread->fault.trapno,
+        .error_code = thread->fault.error_code,
+        .fault_addr = thread->fault.addr,
     };
-    if ((action->flags & SA_ONSTACK) != 0 && process->altstack_size != 0 &&
-        !on_altstack(process, trapframe_sp(frame))) {
-        delivery.stack = process->altstack_base + process->altstack_size;
+    if ((action->flags & SA_ONSTACK) != 0 && thread->altstack_size != 0 &&
+        !on_altstack(thread, trapframe_sp(frame))) {
+        delivery.stack = thread->altstack_base + thread->altstack_size;
     }
     int err = cpu_signal_setup(frame, &delivery);
     signal_queued_free(chosen->queued);
@@ -237,9 +294,9 @@ static void signal_deliver(struct process *process, struct thread *thread, struc
         signal_force_fatal(SIGSEGV);
         return;
     }
-    if ((process->altstack_flags & SS_AUTODISARM) != 0) {
-        process->altstack_base = process->altstack_size = 0;
-        process->altstack_flags = SS_DISABLE;
+    if ((thread->altstack_flags & SS_AUTODISARM) != 0) {
+        thread->altstack_base = thread->altstack_size = 0;
+        thread->altstack_flags = SS_DISABLE;
     }
     uint64_t mask = thread->sig_blocked | action->mask;
     if ((action->flags & SA_NODEFER) == 0) {
@@ -259,7 +316,7 @@ static void signal_work(struct process *process, struct thread *thread, struct t
         if (syscall) {
             restart_with_handler(frame, chosen.action.flags);
         }
-        signal_deliver(process, thread, frame, &chosen);
+        signal_deliver(thread, frame, &chosen);
         return;
     }
     if (syscall) {
@@ -271,13 +328,13 @@ static void signal_work(struct process *process, struct thread *thread, struct t
     }
 }
 
-/* What a new process does before its first instruction (clone(2), CLONE_CHILD_SETTID). */
-static void notify_work(struct process *process, struct thread *thread)
+/* What a new thread does before its first instruction (clone(2), CLONE_CHILD_SETTID). */
+static void notify_work(struct thread *thread)
 {
     thread_clear_work(thread, THREAD_WORK_NOTIFY);
-    if (process->set_child_tid != NULL) {
-        (void)put_user((uint32_t)process->pid->nr, process->set_child_tid);
-        process->set_child_tid = NULL;
+    if (thread->set_child_tid != NULL) {
+        (void)put_user((uint32_t)thread->pid->nr, thread->set_child_tid);
+        thread->set_child_tid = NULL;
     }
 }
 
@@ -293,7 +350,7 @@ void machine_user_return(struct trapframe *frame, bool syscall)
             schedule();
         }
         if ((work & THREAD_WORK_NOTIFY) != 0) {
-            notify_work(thread->process, thread);
+            notify_work(thread);
         }
         if ((work & (THREAD_WORK_SIGNAL | THREAD_WORK_STOP | THREAD_WORK_SIGMASK)) != 0) {
             thread_clear_work(thread, THREAD_WORK_STOP);
@@ -336,9 +393,7 @@ void machine_user_exception(struct trapframe *frame, int signo, int code, vaddr_
     info.si_signo = signo;
     info.si_code = code;
     info.si_addr = (void __user *)addr;
-    process->fault.trapno = trapno;
-    process->fault.error_code = error_code;
-    process->fault.addr = addr;
+    current_thread()->fault = (struct thread_fault){trapno, error_code, addr};
     log_crash(process, frame, signo, addr, error_code);
     signal_force(&info);
 }

@@ -3,7 +3,7 @@
  *
  * In order: find the file; follow "#!" lines to the program at their end; read the ELF headers of it and its interpreter; collect the
  * arguments; build the whole new address space beside the old one. All that may fail, and then nothing has happened. The point of no
- * return is commit(): from there on nothing can fail but the closing of descriptors of a shared table, and a process to
+ * return is commit(), or before it the end of the other threads: from there on nothing can fail but the closing of descriptors of a shared table, and a process to
  * which that happens is killed.
  */
 #include <linux/fcntl.h>
@@ -243,10 +243,9 @@ static void commit(struct exec *exec, struct signal_actions *actions)
         spin_unlock_irqrestore(&process->siglock, flags);
         signal_actions_put(old);
     }
-    process->altstack_base = process->altstack_size = 0;
-    process->altstack_flags = 0;
+    thread->altstack_base = thread->altstack_size = 0;
+    thread->altstack_flags = 0;
     process->did_exec = true;
-    process->set_child_tid = NULL;
     thread->clear_child_tid = NULL;
     thread->restart.fn = NULL;
     replace_memory(thread, exec->image.vm);
@@ -274,7 +273,14 @@ static int exec_run(struct exec *exec)
     if (err < 0) {
         goto close_interp;
     }
-    err = signal_prepare_exec(process_current(), &actions);
+    bool alone = process_current()->nthreads == 1;
+    err = threads_end_others();
+    if (err == 0) {
+        err = signal_prepare_exec(process_current(), &actions);
+        if (err < 0 && !alone) {
+            signal_force_fatal(SIGKILL); /* without its threads the old image cannot go on */
+        }
+    }
     if (err < 0) {
         vmspace_put(exec->image.vm);
         cred_put(exec->identity.cred);

@@ -1,8 +1,9 @@
 /*
- * The end of a process: it lets go of everything, hands its children on, and stays as a zombie until its parent asks.
+ * The end of threads, and of a process with the last of them: it lets go of everything, hands its children on, and stays as a zombie
+ * until its parent asks.
  *
  * Order: first what may sleep (address space, files, terminal), then, under the tree lock, what others see. The thread itself ends
- * last; its structure lives on in the zombie, because its times are wanted.
+ * last; the main one's structure lives on in the zombie, because its times are wanted.
  */
 #include <linux/wait.h>
 
@@ -18,23 +19,23 @@
 
 static void child_info(siginfo_t *info, struct process *child, int why, int status)
 {
-    ktime_t user, system;
+    struct usage usage;
 
     memset(info, 0, sizeof(*info));
-    thread_times(child->leader, &user, &system);
+    process_usage_locked(child, &usage);
     info->si_signo = SIGCHLD;
     info->si_code = why;
     info->si_pid = child->pid->nr;
     info->si_uid = child->leader->cred->uid;
     info->si_status = status;
-    info->si_utime = user / (NS_PER_S / 100); /* in USER_HZ (sigaction(2)) */
-    info->si_stime = system / (NS_PER_S / 100);
+    info->si_utime = usage.user_ns / (NS_PER_S / 100); /* in USER_HZ (sigaction(2)) */
+    info->si_stime = usage.system_ns / (NS_PER_S / 100);
 }
 
 /* Does the parent's SIGCHLD want a handler or a record of it? The usual shell-less parent has the default: nothing to do. */
 static bool sigchld_wanted_locked(struct process *parent)
 {
-    return !signal_ignored_locked(parent, SIGCHLD, false);
+    return !signal_ignored_locked(parent, parent->leader, SIGCHLD, false);
 }
 
 void process_tell_parent_locked(struct process *process, int why, int status)
@@ -54,7 +55,7 @@ void process_tell_parent_locked(struct process *process, int why, int status)
     if (send) {
         child_info(&info, process, why, status);
         spin_lock(&parent->siglock);
-        (void)signal_send_locked(parent, &parent->shared, &info, false);
+        (void)signal_send_locked(parent, NULL, &info, false);
         spin_unlock(&parent->siglock);
     }
     wait_wake_all(&parent->child_wait, 0);
@@ -83,7 +84,7 @@ static bool tell_parent_of_exit_locked(struct process *process)
         child_info(&info, process, why, signal != 0 ? signal : (process->exit_code >> 8) & 0xff);
         info.si_signo = process->exit_signal;
         spin_lock(&parent->siglock);
-        (void)signal_send_locked(parent, &parent->shared, &info, false);
+        (void)signal_send_locked(parent, NULL, &info, false);
         spin_unlock(&parent->siglock);
     }
     return unwanted;
@@ -207,7 +208,9 @@ static void let_go_of_memory(struct process *process, struct thread *thread)
     thread->mmu = NULL;
     mmu_switch(NULL);
     spin_unlock_irqrestore(&process_tree_lock, flags);
-    process_vfork_finish(process);
+    if (likely(thread == process->leader)) {
+        process_vfork_finish(process);
+    }
     vmspace_put(vm);
 }
 
@@ -224,17 +227,14 @@ static void let_go_of_files(struct thread *thread)
     fs_context_put(fs);
 }
 
-/* Become a zombie. *dead: what nobody will wait for, this process perhaps among it. */
-static void become_zombie(struct process *process, struct list_node *dead)
+/* Become a zombie. *dead: what nobody will wait for, this process perhaps among it. Tree lock held. */
+static void become_zombie_locked(struct process *process, struct list_node *dead)
 {
-    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
-
     reparent_children_locked(process, dead);
     if (process->parent->group != process->group && process->parent->session == process->session) {
         group_check_orphaned_locked(process->group, process);
     }
     process->state = PROCESS_ZOMBIE;
-    process->nthreads = 0;
     bool unwanted = tell_parent_of_exit_locked(process);
     struct process *parent = process->parent;
     if (unwanted) {
@@ -243,34 +243,42 @@ static void become_zombie(struct process *process, struct list_node *dead)
     }
     /* A parent that waits is woken even then: it may have no children any more (-ECHILD). */
     wait_wake_all(&parent->child_wait, 0);
-    current_thread()->process = NULL;
-    spin_unlock_irqrestore(&process_tree_lock, flags);
 }
 
-void process_exit(int wait_status)
+/* The last thread has begun to end: what belongs to the process alone ends now. */
+static void end_process(struct process *process)
+{
+    if (unlikely(process == process_init_task)) {
+        panic("init: process 1 (%s) ended with wait status 0x%x", current_thread()->comm,
+              process->exit_code);
+    }
+    (void)timer_cancel_sync(&process->real_timer);
+    if (process->session == process->pid && jobctl_session_exit_hook != NULL) {
+        jobctl_session_exit_hook();
+    }
+}
+
+static void __noreturn end_thread(int wait_status, bool group)
 {
     struct thread *thread = current_thread();
     struct process *process = thread->process;
     struct list_node dead = LIST_INIT(dead), *node;
+    struct cred *cred;
 
-    if (unlikely(process == process_init_task)) {
-        panic("init: process 1 (%s) ended with wait status 0x%x", thread->comm, wait_status);
-    }
-    uint64_t flags = spin_lock_irqsave(&process->siglock);
-    process->group_exiting = true;
-    process->exit_code = wait_status;
-    thread_clear_work(thread, THREAD_WORK_SIGNAL | THREAD_WORK_SIGMASK);
-    spin_unlock_irqrestore(&process->siglock, flags);
-    (void)timer_cancel_sync(&process->real_timer);
-
-    if (process->session == process->pid && jobctl_session_exit_hook != NULL) {
-        jobctl_session_exit_hook();
+    if (thread_leave_begin(process, thread, wait_status, group)) {
+        end_process(process);
     }
     let_go_of_files(thread);
     let_go_of_memory(process, thread);
     /* Whoever is woken by our end finds the CPU free a moment later: not worth a switch there and another one back. */
     preempt_disable();
-    become_zombie(process, &dead);
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+    if (thread_leave_finish_locked(process, thread, &cred)) {
+        become_zombie_locked(process, &dead);
+    }
+    thread->process = NULL; /* it may be freed from here on */
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+    cred_put(cred);
     while ((node = list_pop_front(&dead)) != NULL) {
         process_release(list_entry(node, struct process, sibling));
     }
@@ -279,7 +287,12 @@ void process_exit(int wait_status)
     thread_exit();
 }
 
+void process_exit(int wait_status)
+{
+    end_thread(wait_status, false);
+}
+
 void process_exit_group(int wait_status)
 {
-    process_exit(wait_status); /* one thread each */
+    end_thread(wait_status, true);
 }

@@ -1,17 +1,16 @@
 /*
- * What a process uses, seen from another one (/proc): address space, descriptors, directories.
+ * What threads use, seen from another one (/proc): address space, descriptors, directories.
  *
- * The main thread lets go of them when it exits, and exec replaces the address space, under process_tree_lock; so a pointer read under it
+ * A thread lets go of them when it exits, and exec replaces the address space, under process_tree_lock; so a pointer read under it
  * is of an object that still has the thread's reference.
  */
 #include "kernel/proc/process.h"
 
-struct vmspace *process_vm_get(struct process *process)
+struct vmspace *thread_vm_get(struct thread *thread)
 {
-    struct vmspace *vm;
-
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);
-    vm = process->leader->vm;
+    struct vmspace *vm = thread->vm;
+
     if (vm != NULL && !refcount_get_unless_zero(&vm->refs)) {
         vm = NULL;
     }
@@ -19,12 +18,28 @@ struct vmspace *process_vm_get(struct process *process)
     return vm;
 }
 
-struct fdtable *process_files_get(struct process *process)
+struct vmspace *process_vm_get(struct process *process)
 {
-    struct fdtable *files;
-
+    struct vmspace *vm = NULL;
+    struct thread *thread;
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);
-    files = process->leader->files;
+
+    list_for_each (thread, &process->threads, process_node) {
+        vm = thread->vm;
+        if (vm != NULL && refcount_get_unless_zero(&vm->refs)) {
+            break;
+        }
+        vm = NULL;
+    }
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+    return vm;
+}
+
+struct fdtable *thread_files_get(struct thread *thread)
+{
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+    struct fdtable *files = thread->files;
+
     if (files != NULL && !refcount_get_unless_zero(&files->refs)) {
         files = NULL;
     }
@@ -32,12 +47,11 @@ struct fdtable *process_files_get(struct process *process)
     return files;
 }
 
-struct fs_context *process_fs_get(struct process *process)
+struct fs_context *thread_fs_get(struct thread *thread)
 {
-    struct fs_context *fs;
-
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);
-    fs = process->leader->fs;
+    struct fs_context *fs = thread->fs;
+
     if (fs != NULL && !refcount_get_unless_zero(&fs->refs)) {
         fs = NULL;
     }

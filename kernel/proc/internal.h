@@ -19,6 +19,27 @@ void process_link_locked(struct process *process, struct process *parent, struct
 void process_unlink_locked(struct process *process);
 void process_release(struct process *process);
 
+/* ---- threads.c ---- */
+/*
+ * Let `thread` take part in the process of the caller. -ERESTARTNOINTR: the caller has a stop or an end to see to first.
+ */
+int thread_join(struct process *process, struct thread *thread);
+/*
+ * The current thread begins to end: it takes no signals any more. With `group` the others do so too. True: it was the last one alive.
+ * The process' status is what the first call with `group` said, else what its last thread says.
+ */
+bool thread_leave_begin(struct process *process, struct thread *thread, int wait_status,
+                        bool group);
+/* It has let go of everything. True: no thread is left. Tree lock held. *ret_cred: to put without it. */
+bool thread_leave_finish_locked(struct process *process, struct thread *thread,
+                                struct cred **ret_cred);
+/* execve(2): end all others; the current thread becomes the main one. -EAGAIN: the process is ending. Thread context. */
+int threads_end_others(void);
+/* What all threads have used. Tree lock or siglock held. */
+void process_usage_locked(const struct process *process, struct usage *ret_usage);
+/* Signals that the thread will not take any more, of `mask`, are news for those that can. siglock held. */
+void signal_retarget_locked(struct process *process, const struct thread *thread, uint64_t mask);
+
 /* ---- actions.c ---- */
 extern struct signal_actions signal_actions_default;
 struct signal_actions *signal_actions_get(struct signal_actions *actions);
@@ -26,8 +47,9 @@ void signal_actions_put(struct signal_actions *actions);
 struct signal_actions *
 signal_actions_copy(const struct signal_actions *actions); /* NULL: no memory */
 void signal_actions_init(void);
-/* Would the signal do nothing when it came now? siglock held. */
-bool signal_ignored_locked(struct process *process, int signo, bool forced);
+/* Would the signal do nothing when it came now to `thread` (of several, the main one)? siglock held. */
+bool signal_ignored_locked(const struct process *process, const struct thread *thread, int signo,
+                           bool forced);
 
 /* Back to the default action. False: no memory for a table of one's own. siglock held. */
 bool signal_action_reset_locked(struct process *process, int signo);
@@ -49,22 +71,31 @@ void signal_force_fatal(int signo);
     (SIGMASK(SIGSEGV) | SIGMASK(SIGBUS) | SIGMASK(SIGILL) | SIGMASK(SIGTRAP) | SIGMASK(SIGFPE) |   \
      SIGMASK(SIGSYS))
 
-int signal_send_locked(struct process *process, struct signal_pending *pending,
-                       const siginfo_t *info, bool forced);
+/* To one thread, or (NULL) to whichever of the process will have it. siglock held. */
+int signal_send_locked(struct process *process, struct thread *to, const siginfo_t *info,
+                       bool forced);
 /* To every member of the group, tree lock held. -ESRCH: nobody there. */
 int signal_send_group_locked(struct pid *group, const siginfo_t *info);
 /*
  * Take the next signal outside `blocked` off the queues; 0: none. *ret_queued: its entry, the caller's to free, or NULL when it
  * came without one. siglock held.
  */
-int signal_dequeue_locked(struct process *process, uint64_t blocked,
+int signal_dequeue_locked(struct process *process, struct thread *thread, uint64_t blocked,
                           struct signal_queued **ret_queued);
+/* Make the thread look at its signals, wherever it is. siglock held. */
+void signal_wake_thread_locked(struct thread *thread);
 /* The information of a dequeued signal, and the end of its entry. */
 void signal_take_info(int signo, struct signal_queued *queued, siginfo_t *ret_info);
 void signal_queued_free(struct signal_queued *queued);
 /* Forget pending signals of `mask`. siglock held. */
 void signal_flush_mask_locked(struct process *process, uint64_t mask);
 void signal_queue_init(void);
+
+/* ---- deliver.c ---- */
+/* The thread takes part in a stop, or never will: true when it was the last one to come. siglock held. */
+bool stop_take_part_locked(struct process *process, struct thread *thread);
+/* All have stopped: tell the parent. Nothing held. */
+void stop_tell_parent(struct process *process);
 
 /* ---- exit.c ---- */
 /* The process has given its image up: a vfork parent goes on. */

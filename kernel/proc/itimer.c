@@ -18,7 +18,7 @@ static void send_kernel_locked(struct process *process, int signo)
     siginfo_t info;
 
     siginfo_kernel(&info, signo);
-    (void)signal_send_locked(process, &process->shared, &info, true);
+    (void)signal_send_locked(process, NULL, &info, true);
 }
 
 void itimer_real_expired(struct timer *timer)
@@ -118,18 +118,24 @@ static bool count_tick(ktime_t *value, ktime_t interval)
 }
 
 /* getrlimit(2), RLIMIT_CPU: SIGXCPU at the soft limit and once per second from there; SIGKILL at the hard one. */
-static void check_cpu_limit_locked(struct process *process, const struct thread *thread)
+static void check_cpu_limit_locked(struct process *process)
 {
     const struct rlimit64 *limit = &process->limits[RLIMIT_CPU];
-    uint64_t seconds = (uint64_t)(thread->runtime_ns / NS_PER_S);
+    struct usage usage;
 
-    if (limit->rlim_cur == RLIM64_INFINITY || seconds < limit->rlim_cur) {
+    if (limit->rlim_cur == RLIM64_INFINITY) {
+        return;
+    }
+    process_usage_locked(process, &usage);
+    ktime_t used = usage.user_ns + usage.system_ns;
+    uint64_t seconds = (uint64_t)(used / NS_PER_S);
+    if (seconds < limit->rlim_cur) {
         return;
     }
     if (limit->rlim_max != RLIM64_INFINITY && seconds >= limit->rlim_max) {
         send_kernel_locked(process, SIGKILL);
-    } else if (thread->runtime_ns >= process->cpu_timers.next_xcpu) {
-        process->cpu_timers.next_xcpu = thread->runtime_ns + NS_PER_S;
+    } else if (used >= process->cpu_timers.next_xcpu) {
+        process->cpu_timers.next_xcpu = used + NS_PER_S;
         send_kernel_locked(process, SIGXCPU);
     }
 }
@@ -149,7 +155,7 @@ void cpu_timers_tick(struct thread *thread, bool user_mode)
     if (count_tick(&timers->prof_value, timers->prof_interval)) {
         send_kernel_locked(process, SIGPROF);
     }
-    check_cpu_limit_locked(process, thread);
+    check_cpu_limit_locked(process);
     cpu_timers_recalc_locked(process);
     spin_unlock(&process->siglock);
 }

@@ -19,6 +19,12 @@ static bool group_exists_in(struct pid *group, struct pid *session)
            list_first_entry(&group->group_members, struct process, group_node)->session == session;
 }
 
+/* The process that this is the number of, or of a thread of. Tree lock held; NULL: none. */
+static struct process *process_of_locked(const struct pid *pid)
+{
+    return pid->process != NULL ? pid->process : pid->thread != NULL ? pid->thread->process : NULL;
+}
+
 /* The rules of setpgid(2). Tree lock held. */
 static int setpgid_check_locked(struct process *me, struct process *target, struct pid *group)
 {
@@ -59,7 +65,9 @@ int process_setpgid(int pid, int pgid)
     if (err == 0) {
         uint64_t flags = spin_lock_irqsave(&process_tree_lock);
         struct process *target = target_pid->process;
-        err = target == NULL ? -ESRCH : setpgid_check_locked(me, target, group);
+        err = target != NULL               ? setpgid_check_locked(me, target, group)
+              : target_pid->thread != NULL ? -EINVAL
+                                           : -ESRCH;
         if (err == 0 && target->group != group) {
             old = target->group;
             move_to_group_locked(target, group);
@@ -87,8 +95,9 @@ static int group_or_session_of(int pid, bool session)
         return -ESRCH;
     }
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);
-    if (target->process != NULL) {
-        nr = session ? target->process->session->nr : target->process->group->nr;
+    const struct process *process = process_of_locked(target);
+    if (process != NULL) {
+        nr = session ? process->session->nr : process->group->nr;
     }
     spin_unlock_irqrestore(&process_tree_lock, flags);
     pid_put(target);
@@ -150,6 +159,21 @@ static int jobctl_signal_process(struct pid *pid, int signo)
     }
     spin_unlock_irqrestore(&process_tree_lock, flags);
     return err;
+}
+
+static void jobctl_signal_current(int signo)
+{
+    siginfo_t info;
+
+    siginfo_user(&info, signo, SI_USER);
+    (void)signal_send_thread(current_thread(), &info);
+}
+
+static struct pid *jobctl_current_process(void)
+{
+    struct process *process = process_current();
+
+    return process == NULL ? NULL : process->pid;
 }
 
 static struct pid *jobctl_current_group(void)
@@ -226,6 +250,8 @@ static void *jobctl_current_tty(void)
 static const struct jobctl_ops jobctl_implementation = {
     .signal_group = jobctl_signal_group,
     .signal_process = jobctl_signal_process,
+    .signal_current = jobctl_signal_current,
+    .current_process = jobctl_current_process,
     .current_group = jobctl_current_group,
     .current_session = jobctl_current_session,
     .current_is_session_leader = jobctl_current_is_session_leader,

@@ -74,11 +74,13 @@ int signal_kill(int pid, const siginfo_t *info)
         if (pid == me->pid->nr) {
             return info->si_signo == 0 ? 0 : signal_send_process(me, info);
         }
-        struct process *target = process_find(pid);
+        struct thread *thread;
+        struct process *target = process_find_thread(pid, &thread);
         if (target == NULL) {
             return -ESRCH;
         }
         int err = kill_process(target, info);
+        thread_put(thread);
         process_put(target);
         return err;
     }
@@ -98,7 +100,8 @@ int signal_tgkill(int tgid, int tid, const siginfo_t *info)
     if (info->si_signo < 0 || info->si_signo > SIGNAL_COUNT) {
         return -EINVAL;
     }
-    struct process *target = process_find(tid);
+    struct thread *thread;
+    struct process *target = process_find_thread(tid, &thread);
     if (target == NULL) {
         return -ESRCH;
     }
@@ -106,11 +109,11 @@ int signal_tgkill(int tgid, int tid, const siginfo_t *info)
         err = -EPERM;
         if (signal_may_send(target, info->si_signo)) {
             uint64_t flags = spin_lock_irqsave(&target->siglock);
-            err =
-                info->si_signo == 0 ? 0 : signal_send_locked(target, &target->private, info, false);
+            err = info->si_signo == 0 ? 0 : signal_send_locked(target, thread, info, false);
             spin_unlock_irqrestore(&target->siglock, flags);
         }
     }
+    thread_put(thread);
     process_put(target);
     return err;
 }

@@ -135,51 +135,54 @@ static void usage_times(struct rusage *usage, ktime_t user, ktime_t system)
     usage->ru_stime.tv_usec = system % NS_PER_S / NS_PER_US;
 }
 
+static void usage_add(struct usage *sum, const struct usage *more)
+{
+    sum->user_ns += more->user_ns;
+    sum->system_ns += more->system_ns;
+    sum->minflt += more->minflt;
+    sum->majflt += more->majflt;
+    sum->nvcsw += more->nvcsw;
+    sum->nivcsw += more->nivcsw;
+}
+
 void process_rusage(struct process *process, int who, struct rusage *ret_usage)
 {
-    ktime_t user = 0, system = 0;
+    struct usage usage = {0};
     uint64_t maxrss = 0;
 
-    memset(ret_usage, 0, sizeof(*ret_usage));
+    if (who == RUSAGE_THREAD) {
+        thread_usage(current_thread(), &usage);
+    } else if (who != RUSAGE_CHILDREN) {
+        process_usage(process, &usage);
+    }
     if (who != RUSAGE_CHILDREN) {
-        const struct thread *thread = process->leader;
-        thread_times(process->leader, &user, &system);
-        ret_usage->ru_minflt = (long)thread->minflt;
-        ret_usage->ru_majflt = (long)thread->majflt;
-        ret_usage->ru_nvcsw = (long)thread->nvcsw;
-        ret_usage->ru_nivcsw = (long)thread->nivcsw;
         maxrss = process->maxrss;
         if (process == process_current()) {
-            vm_note_peak(thread->vm);
-            maxrss = MAX(maxrss, vmspace_rss_peak(thread->vm));
+            vm_note_peak(current_thread()->vm);
+            maxrss = MAX(maxrss, vmspace_rss_peak(current_thread()->vm));
         }
     }
     if (who == RUSAGE_CHILDREN || who == RUSAGE_BOTH) {
-        user += process->child_user_ns;
-        system += process->child_system_ns;
-        ret_usage->ru_minflt += (long)process->child_minflt;
-        ret_usage->ru_majflt += (long)process->child_majflt;
-        ret_usage->ru_nvcsw += (long)process->child_nvcsw;
-        ret_usage->ru_nivcsw += (long)process->child_nivcsw;
-        maxrss = MAX(maxrss, process->child_maxrss);
+        usage_add(&usage, &process->reaped);
+        maxrss = MAX(maxrss, process->reaped_maxrss);
     }
-    usage_times(ret_usage, user, system);
+    memset(ret_usage, 0, sizeof(*ret_usage));
+    usage_times(ret_usage, usage.user_ns, usage.system_ns);
+    ret_usage->ru_minflt = (long)usage.minflt;
+    ret_usage->ru_majflt = (long)usage.majflt;
+    ret_usage->ru_nvcsw = (long)usage.nvcsw;
+    ret_usage->ru_nivcsw = (long)usage.nivcsw;
     ret_usage->ru_maxrss = (long)(maxrss * (PAGE_SIZE / 1024));
 }
 
 /* A child is reaped: what it and its own children used counts for the parent from now on. Tree lock held. */
 void process_add_child_usage_locked(struct process *parent, struct process *child)
 {
-    const struct thread *thread = child->leader;
-    ktime_t user, system;
+    struct usage usage;
 
-    thread_times(child->leader, &user, &system);
-    parent->child_user_ns += user + child->child_user_ns;
-    parent->child_system_ns += system + child->child_system_ns;
-    parent->child_minflt += thread->minflt + child->child_minflt;
-    parent->child_majflt += thread->majflt + child->child_majflt;
-    parent->child_nvcsw += thread->nvcsw + child->child_nvcsw;
-    parent->child_nivcsw += thread->nivcsw + child->child_nivcsw;
-    uint64_t maxrss = MAX(child->maxrss, child->child_maxrss);
-    parent->child_maxrss = MAX(parent->child_maxrss, maxrss);
+    process_usage_locked(child, &usage);
+    usage_add(&parent->reaped, &usage);
+    usage_add(&parent->reaped, &child->reaped);
+    uint64_t maxrss = MAX(child->maxrss, child->reaped_maxrss);
+    parent->reaped_maxrss = MAX(parent->reaped_maxrss, maxrss);
 }

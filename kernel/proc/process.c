@@ -32,7 +32,8 @@ static void process_construct(void *object)
     list_init(&process->group_node);
     list_init(&process->session_node);
     list_init(&process->shared.queue);
-    list_init(&process->private.queue);
+    list_init(&process->threads);
+    wait_queue_init(&process->threads_wait);
     timer_init(&process->real_timer, itimer_real_expired);
 }
 
@@ -59,10 +60,11 @@ void process_put(struct process *process)
         user_put(process->user);
         process->user = NULL;
     }
-    pid_put(process->pid);
     process->pid = NULL;
-    thread_put(process->leader);
-    process->leader = NULL;
+    if (process->leader != NULL) {
+        thread_put(process->leader);
+        process->leader = NULL;
+    }
     slab_free(process_cache, process);
 }
 
@@ -80,7 +82,8 @@ void process_link_locked(struct process *process, struct process *parent, struct
     list_push_back(&group->group_members, &process->group_node);
     list_push_back(&session->session_members, &process->session_node);
     process->state = PROCESS_LIVE;
-    process->nthreads = 1;
+    process->nthreads = process->nlive = 1;
+    list_push_back(&process->threads, &process->leader->process_node);
     process->pid->process = process;
     process->pid->thread = process->leader;
     process_total++;
@@ -91,6 +94,7 @@ void process_unlink_locked(struct process *process)
     list_remove(&process->sibling);
     list_remove(&process->group_node);
     list_remove(&process->session_node);
+    list_remove(&process->leader->process_node);
     process->parent = NULL;
     process->pid->process = NULL;
     process->pid->thread = NULL;
@@ -103,7 +107,6 @@ void process_release(struct process *process)
     struct cred *cred = process->leader->cred;
 
     signal_pending_flush(&process->shared);
-    signal_pending_flush(&process->private);
     pid_put(process->group);
     pid_put(process->session);
     process->group = NULL;
@@ -165,14 +168,31 @@ int process_parent_nr(struct process *process)
     return atomic_load_relaxed(&process->parent_nr);
 }
 
-struct cred *process_cred_get(struct process *process)
+/* Tree lock held. NULL: the thread has ended. */
+static struct cred *cred_of_locked(struct thread *thread)
 {
     struct cred *cred;
-    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
 
     do {
-        cred = atomic_load_acquire(&process->leader->cred);
+        cred = atomic_load_acquire(&thread->cred);
     } while (cred != NULL && !refcount_get_unless_zero(&cred->refs));
+    return cred;
+}
+
+struct cred *thread_cred_get(struct thread *thread)
+{
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+    struct cred *cred = cred_of_locked(thread);
+
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+    return cred != NULL ? cred : cred_get(&cred_init_user);
+}
+
+struct cred *process_cred_get(struct process *process)
+{
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+    struct cred *cred = cred_of_locked(process->leader);
+
     spin_unlock_irqrestore(&process_tree_lock, flags);
     return cred != NULL ? cred : cred_get(&cred_init_user);
 }

@@ -1,9 +1,11 @@
 /*
- * Processes: what threads share: identity, family, signals, limits, times. One thread each, so far.
+ * Processes: what threads share: identity, family, signals, limits, times.
  *
  * Locks:  T process_tree_lock (spin, irqsave: signals to groups come from interrupts): family, groups, sessions, and what /proc reads
- *           of the main thread (vm, files, fs)
- *         S process->siglock (spin, irqsave): signal state      I immutable      a atomic      o the process' own thread
+ *           of the threads (vm, files, fs)
+ *         S process->siglock (spin, irqsave): signal state      I immutable      a atomic
+ *         o the process' own threads; words of which any value at any time is right
+ *         TS changed under both, so that either is enough to read
  * Order: tree lock -> siglock of the child -> siglock of its parent -> wait queue -> run queue lock.
  */
 #pragma once
@@ -44,11 +46,10 @@ struct signal_queued {
     siginfo_t info;
 };
 
-/* Pending signals of a process or a thread. */
-struct signal_pending {
-    uint64_t set; /* [S] bit signo-1 */
-    struct list_node
-        queue; /* [S] struct signal_queued; a set bit without an entry has no info (memory was short) */
+/* What threads have used. */
+struct usage {
+    ktime_t user_ns, system_ns;
+    uint64_t minflt, majflt, nvcsw, nivcsw;
 };
 
 enum process_state { PROCESS_LIVE, PROCESS_ZOMBIE, PROCESS_DEAD };
@@ -63,10 +64,16 @@ struct cpu_timers {
 
 struct process {
     struct refcount refs;
-    struct pid *pid;          /* [I] referenced */
-    struct thread *leader;    /* [I] main thread, referenced */
-    unsigned nthreads;        /* [T] live */
-    enum process_state state; /* [T] */
+    struct pid *pid; /* [I] the main thread's, which holds the reference */
+    struct thread
+        *leader; /* [TS] main thread, referenced, even when it has ended before the others */
+    struct list_node threads; /* [TS] by process_node, the main thread always among them */
+    unsigned nthreads;        /* [TS] that have not ended yet */
+    unsigned nlive;           /* [S] of them, those that have not begun to */
+    struct thread
+        *exec_thread; /* [S] of several threads the one whose execve ends the others; NULL: none */
+    struct wait_queue threads_wait; /* execve: another thread has ended */
+    enum process_state state;       /* [T] */
 
     struct process *parent;                    /* [T] reaper once orphaned; NULL: process 1 */
     int parent_nr;                             /* [a] its number, for getppid(2) */
@@ -86,36 +93,28 @@ struct process {
     int exit_signal;              /* [T] to the parent: SIGCHLD */
 
     struct spinlock siglock;
-    struct signal_actions *actions;        /* [S] referenced */
-    struct signal_pending shared;          /* [S] */
-    struct signal_pending private;         /* [S] main thread's own */
-    uint64_t altstack_base, altstack_size; /* [o] sigaltstack of the thread */
-    uint32_t altstack_flags;               /* [o] */
-    int stop_signal;                       /* [S] of the stop in effect */
-    bool stopped;                          /* [S] */
-    bool stop_reported, continued;         /* [S] what wait4 has yet to tell, or told */
-    bool continue_untold;                  /* [S] the parent has not been signalled yet */
-    bool stop_dequeued; /* [S] a stop signal is being acted on; SIGCONT takes it back */
-    bool group_exiting; /* [S] */
-    bool unkillable;    /* [S] process 1: default actions do not touch it */
-    struct {
-        int trapno;
-        uint64_t error_code;
-        vaddr_t addr;
-    } fault; /* [o] of the last exception, for sigcontext */
+    struct signal_actions *actions; /* [S] referenced */
+    struct signal_pending shared;   /* [S] */
+    int stop_signal;                /* [S] of the stop in effect */
+    bool stopped;                   /* [S] or about to be: threads stop when they come by */
+    unsigned stop_left;             /* [S] threads with stop_wanted */
+    bool stop_reported, continued;  /* [S] what wait4 has yet to tell, or told */
+    bool continue_untold;           /* [S] the parent has not been signalled yet */
+    bool stop_dequeued;             /* [S] a stop signal is being acted on; SIGCONT takes it back */
+    bool group_exiting;             /* [S] */
+    bool unkillable;                /* [S] process 1: default actions do not touch it */
 
-    struct rlimit64 limits[RLIM_NLIMITS];   /* [S] soft limits are read without it */
-    struct user *user;                      /* [o] whom the process is counted for */
-    ktime_t start_time;                     /* [I] monotonic */
-    ktime_t child_user_ns, child_system_ns; /* [T] reaped children */
-    uint64_t child_minflt, child_majflt, child_maxrss, child_nvcsw, child_nivcsw; /* [T] */
-    uint64_t maxrss;         /* [o] pages, of former images and at exit */
-    struct timer real_timer; /* ITIMER_REAL, alarm */
-    ktime_t real_interval;   /* [S] */
+    struct rlimit64 limits[RLIM_NLIMITS]; /* [S] soft limits are read without it */
+    struct user *user;                    /* [o] whom the process is counted for */
+    ktime_t start_time;                   /* [I] monotonic */
+    struct usage ended;                   /* [TS] threads that have ended, but for the main one */
+    struct usage reaped;                  /* [T] reaped children */
+    uint64_t reaped_maxrss;               /* [T] pages */
+    uint64_t maxrss;                      /* [o] pages, of former images and at exit */
+    struct timer real_timer;              /* ITIMER_REAL, alarm */
+    ktime_t real_interval;                /* [S] */
     struct cpu_timers cpu_timers;
-    uint32_t __user
-        *set_child_tid;   /* [o] CLONE_CHILD_SETTID: written by the child itself before it starts */
-    uint32_t personality; /* [o] */
+    uint32_t personality;                                 /* [o] */
     bool no_new_privs, dumpable;                          /* [o] */
     int oom_score_adj;                                    /* [a] */
     uint64_t io_read_bytes, io_write_bytes, syscr, syscw; /* [a] /proc/PID/io */
@@ -135,6 +134,15 @@ static inline struct process *process_get(struct process *process)
 void process_put(struct process *process);
 /* The process with this number, alive or a zombie, referenced, or NULL. */
 struct process *process_find(int pid);
+/*
+ * The thread with this number and its process, both referenced: *ret_thread and the result. NULL: there is none. A process' number is
+ * that of its main thread.
+ */
+struct process *process_find_thread(int tid, struct thread **ret_thread);
+/* The same, when the number is still this pid's. */
+struct process *process_of_thread_pid(struct pid *pid, struct thread **ret_thread);
+/* The thread of the process with the smallest number >= tid, referenced; NULL: none. */
+struct thread *process_next_thread(struct process *process, int tid);
 void process_init(void);
 /*
  * Turn the current kernel thread into process 1 and run the first of: `rdinit`, `init` (parameters, NULL when absent), /init,
@@ -144,7 +152,7 @@ void process_start_init(const char *init, const char *rdinit);
 uint64_t process_count(void);
 extern struct process *process_init_task;
 
-/* clone(2), clone3(2) in process form; thread flags are -EINVAL for now and logged by name. Returns the child's pid. */
+/* clone(2), clone3(2). Returns the number of the child or thread. */
 struct clone_request {
     uint64_t flags; /* CLONE_* without the exit signal */
     int exit_signal;
@@ -160,7 +168,7 @@ int process_exec(int dirfd, const char *path, const char __user *const __user *a
                  const char __user *const __user *envp, int flags);
 int process_exec_kernel(const char *path, const char *const *argv, const char *const *envp);
 void process_exit(int wait_status) __noreturn; /* this thread and, as the last one, the process */
-void process_exit_group(int wait_status) __noreturn;
+void process_exit_group(int wait_status) __noreturn; /* all threads */
 
 /* wait4(2) and waitid(2). which: as waitid's idtype. */
 struct wait_request {
@@ -175,6 +183,9 @@ struct wait_request {
 /* The pid, 0 with WNOHANG when nothing changed, -ECHILD, -ERESTARTSYS. */
 int64_t process_wait(struct wait_request *request);
 void process_rusage(struct process *process, int who, struct rusage *ret_usage);
+/* What all threads of the process have used, those that have ended included. */
+void process_usage(struct process *process, struct usage *ret_usage);
+void thread_usage(struct thread *thread, struct usage *ret_usage);
 
 int process_setpgid(int pid, int pgid);
 int process_getpgid(int pid);
@@ -196,10 +207,12 @@ int process_itimer(int which, const struct itimer *new, struct itimer *ret_old);
 int process_parent_nr(struct process *process);
 /* The main thread's credentials, referenced. */
 struct cred *process_cred_get(struct process *process);
-/* What the main thread uses, referenced, for /proc; NULL: it is gone (a zombie) or never was. Thread context. */
-struct vmspace *process_vm_get(struct process *process);
-struct fdtable *process_files_get(struct process *process);
-struct fs_context *process_fs_get(struct process *process);
+struct cred *thread_cred_get(struct thread *thread);
+/* What a thread uses, referenced, for /proc; NULL: it is gone (a zombie) or never was. Thread context. */
+struct vmspace *thread_vm_get(struct thread *thread);
+struct fdtable *thread_files_get(struct thread *thread);
+struct fs_context *thread_fs_get(struct thread *thread);
+struct vmspace *process_vm_get(struct process *process); /* that of any of its threads */
 /* May the current thread inspect `target` (ptrace(2), "access mode checking")? */
 bool process_may_access(struct process *target);
 /* Walk for /proc and kill(-1): first process with pid >= nr, alive or a zombie, referenced. */

@@ -12,16 +12,21 @@ void signal_mask_set(uint64_t mask)
     struct process *process = thread->process;
     uint64_t flags = spin_lock_irqsave(&process->siglock);
 
+    uint64_t newly = mask & ~thread->sig_blocked;
     thread->sig_blocked = mask & ~SIGMASK_UNBLOCKABLE;
     signal_recalc_locked(thread);
+    if (unlikely(process->nlive > 1)) {
+        signal_retarget_locked(process, thread, newly);
+    }
     spin_unlock_irqrestore(&process->siglock, flags);
 }
 
 uint64_t signal_pending_set(void)
 {
-    struct process *process = process_current();
+    const struct thread *thread = current_thread();
+    struct process *process = thread->process;
     uint64_t flags = spin_lock_irqsave(&process->siglock);
-    uint64_t set = (process->shared.set | process->private.set) & current_thread()->sig_blocked;
+    uint64_t set = (process->shared.set | thread->sig_pending.set) & thread->sig_blocked;
 
     spin_unlock_irqrestore(&process->siglock, flags);
     return set;
@@ -47,14 +52,15 @@ int64_t signal_suspend(uint64_t mask)
 
 /* ---- sigtimedwait ---- */
 
-static int wait_take(struct process *process, uint64_t set, siginfo_t *ret_info)
+static int wait_take(struct thread *thread, uint64_t set, siginfo_t *ret_info)
 {
+    struct process *process = thread->process;
     struct signal_queued *queued = NULL;
     uint64_t flags = spin_lock_irqsave(&process->siglock);
-    int signo = signal_dequeue_locked(process, ~set, &queued);
+    int signo = signal_dequeue_locked(process, thread, ~set, &queued);
 
     if (signo != 0) {
-        signal_recalc_locked(process->leader);
+        signal_recalc_locked(thread);
     }
     spin_unlock_irqrestore(&process->siglock, flags);
     if (signo != 0) {
@@ -80,12 +86,11 @@ static void wait_unblock(struct thread *thread, uint64_t blocked, uint64_t waite
 int signal_wait(uint64_t set, siginfo_t *ret_info, ktime_t deadline)
 {
     struct thread *thread = current_thread();
-    struct process *process = thread->process;
     uint64_t blocked = thread->sig_blocked;
     bool expired = false;
 
     set &= ~SIGMASK_UNBLOCKABLE;
-    int signo = wait_take(process, set, ret_info);
+    int signo = wait_take(thread, set, ret_info);
     if (signo != 0) {
         return signo;
     }
@@ -99,7 +104,7 @@ int signal_wait(uint64_t set, siginfo_t *ret_info, ktime_t deadline)
     }
     thread_finish_sleep();
     wait_unblock(thread, blocked, 0);
-    signo = wait_take(process, set, ret_info);
+    signo = wait_take(thread, set, ret_info);
     if (signo != 0) {
         return signo;
     }
@@ -108,7 +113,7 @@ int signal_wait(uint64_t set, siginfo_t *ret_info, ktime_t deadline)
 
 /* ---- the alternate stack (sigaltstack(2)) ---- */
 
-static int altstack_set(struct process *process, const stack_t *new)
+static int altstack_set(struct thread *thread, const stack_t *new)
 {
     int mode = new->ss_flags & ~(int)SS_FLAG_BITS;
 
@@ -116,35 +121,35 @@ static int altstack_set(struct process *process, const stack_t *new)
         return -EINVAL;
     }
     if (mode == SS_DISABLE) {
-        process->altstack_base = process->altstack_size = 0;
+        thread->altstack_base = thread->altstack_size = 0;
     } else {
         if (new->ss_size < MINSIGSTKSZ) {
             return -ENOMEM;
         }
-        process->altstack_base = (uint64_t) new->ss_sp;
-        process->altstack_size = new->ss_size;
+        thread->altstack_base = (uint64_t) new->ss_sp;
+        thread->altstack_size = new->ss_size;
     }
-    process->altstack_flags = (uint32_t)(new->ss_flags &(int)SS_FLAG_BITS);
+    thread->altstack_flags = (uint32_t)(new->ss_flags &(int)SS_FLAG_BITS);
     return 0;
 }
 
 int signal_altstack(const stack_t *new, stack_t *ret_old, uint64_t sp)
 {
-    struct process *process = process_current();
-    bool armed = process->altstack_size != 0;
-    bool inside = armed && sp > process->altstack_base &&
-                  sp - process->altstack_base <= process->altstack_size &&
-                  (process->altstack_flags & SS_AUTODISARM) == 0;
+    struct thread *thread = current_thread();
+    bool armed = thread->altstack_size != 0;
+    bool inside = armed && sp > thread->altstack_base &&
+                  sp - thread->altstack_base <= thread->altstack_size &&
+                  (thread->altstack_flags & SS_AUTODISARM) == 0;
 
     memset(ret_old, 0, sizeof(*ret_old));
-    ret_old->ss_sp = (void *)process->altstack_base;
-    ret_old->ss_size = process->altstack_size;
-    ret_old->ss_flags = (int)process->altstack_flags & (int)SS_FLAG_BITS;
+    ret_old->ss_sp = (void *)thread->altstack_base;
+    ret_old->ss_size = thread->altstack_size;
+    ret_old->ss_flags = (int)thread->altstack_flags & (int)SS_FLAG_BITS;
     ret_old->ss_flags |= !armed ? SS_DISABLE : inside ? SS_ONSTACK : 0;
     if (new == NULL) {
         return 0;
     }
-    return inside ? -EPERM : altstack_set(process, new);
+    return inside ? -EPERM : altstack_set(thread, new);
 }
 
 /* ---- rt_sigreturn ---- */
@@ -161,7 +166,7 @@ int64_t signal_return(struct trapframe *frame)
     const stack_t stack = {.ss_sp = (void *)saved.altstack_base,
                            .ss_size = saved.altstack_size,
                            .ss_flags = (int)saved.altstack_flags & ~SS_ONSTACK};
-    (void)altstack_set(process_current(),
+    (void)altstack_set(current_thread(),
                        &stack); /* as sigaltstack(2) would; a bad one changes nothing */
     return trapframe_result(frame);
 }

@@ -2,11 +2,11 @@
  * Sending signals, and the queues they wait in.
  *
  * A pending signal is a bit in a set and, memory and limits permitting, an entry in a queue that carries its siginfo. Signals
- * below SIGRTMIN are pending once; the others queue up. With one thread per process the private and the shared queue
- * differ only in who reads them in /proc.
+ * below SIGRTMIN are pending once; the others queue up. Each thread has a queue of its own, and shares the process' with its
+ * siblings: what comes there is for whichever of them does not block it and looks first. A sender makes one of them look.
  *
- * Locking: process->siglock (spin, irqsave): senders may be interrupts. The target's mask is written by the thread itself under the
- * same lock, so a sender sees whether to wake it.
+ * Locking: process->siglock (spin, irqsave): senders may be interrupts. A thread writes its mask itself, under the same lock, so a
+ * sender sees whether to wake it; and one that blocks what is pending for all passes it on (signal_retarget_locked).
  */
 #include "kernel/base/bitmap.h"
 #include "kernel/base/string.h"
@@ -96,8 +96,12 @@ void signal_pending_flush(struct signal_pending *pending)
 
 void signal_flush_mask_locked(struct process *process, uint64_t mask)
 {
+    struct thread *thread;
+
     pending_flush_mask(&process->shared, mask);
-    pending_flush_mask(&process->private, mask);
+    list_for_each (thread, &process->threads, process_node) {
+        pending_flush_mask(&thread->sig_pending, mask);
+    }
 }
 
 /* Take one entry of `signo`; the bit stays while another is queued. */
@@ -121,10 +125,10 @@ static struct signal_queued *pending_take(struct signal_pending *pending, int si
     return found;
 }
 
-int signal_dequeue_locked(struct process *process, uint64_t blocked,
+int signal_dequeue_locked(struct process *process, struct thread *thread, uint64_t blocked,
                           struct signal_queued **ret_queued)
 {
-    struct signal_pending *pending = &process->private;
+    struct signal_pending *pending = &thread->sig_pending;
     uint64_t set = pending->set & ~blocked;
 
     if (set == 0) {
@@ -160,10 +164,28 @@ void signal_recalc_locked(struct thread *thread)
 {
     const struct process *process = thread->process;
 
-    if (((process->shared.set | process->private.set) & ~thread->sig_blocked) != 0) {
+    if (((process->shared.set | thread->sig_pending.set) & ~thread->sig_blocked) != 0 ||
+        thread->stop_wanted) {
         thread_set_work(thread, THREAD_WORK_SIGNAL);
     } else if (thread_signal_pending(thread)) {
         thread_clear_work(thread, THREAD_WORK_SIGNAL);
+    }
+}
+
+/* A stop is over, by SIGCONT or SIGKILL, even if not all threads have come to it. */
+static void stop_end_locked(struct process *process, bool by_continue)
+{
+    struct thread *thread;
+
+    process->stopped = false;
+    if (by_continue && process->stop_left == 0) {
+        process->continued = true;
+        process->continue_untold = true;
+    }
+    process->stop_left = 0;
+    list_for_each (thread, &process->threads, process_node) {
+        thread->stop_wanted = false;
+        (void)thread_wake_states(thread, BIT(THREAD_STOPPED));
     }
 }
 
@@ -179,40 +201,74 @@ static void prepare_stop_continue_locked(struct process *process, int signo)
         process->stop_dequeued = false;
     }
     if (process->stopped) {
-        process->stopped = false;
-        if (signo == SIGCONT) {
-            process->continued = true;
-            process->continue_untold = true;
-        }
-        (void)thread_wake_states(process->leader, BIT(THREAD_STOPPED));
+        stop_end_locked(process, signo == SIGCONT);
     }
 }
 
-static void signal_wake_locked(struct process *process, int signo)
+void signal_wake_thread_locked(struct thread *thread)
 {
-    struct thread *thread = process->leader;
+    thread_set_work(thread, THREAD_WORK_SIGNAL);
+    /* The current thread as well: this may be an interrupt that met it about to sleep. */
+    (void)thread_wake_states(thread, BIT(THREAD_SLEEPING));
+}
 
-    if ((thread->sig_blocked & SIGMASK(signo)) == 0) {
-        thread_set_work(thread, THREAD_WORK_SIGNAL);
-        if (thread != current_thread()) {
-            (void)thread_wake_states(thread, BIT(THREAD_SLEEPING));
+static bool takes_signal(const struct thread *thread, int signo)
+{
+    return (thread->sig_blocked & SIGMASK(signo)) == 0 && !thread->exiting;
+}
+
+/*
+ * Wake a thread for a signal of the whole process: the main one, unless it blocks it or has others to see to, and a sibling is free.
+ * If all block it, it waits for the first that does not any more.
+ */
+static void wake_any_locked(struct process *process, int signo)
+{
+    struct thread *chosen = takes_signal(process->leader, signo) ? process->leader : NULL, *thread;
+
+    if (unlikely(process->nlive > 1) && (chosen == NULL || thread_signal_pending(chosen))) {
+        list_for_each (thread, &process->threads, process_node) {
+            if (takes_signal(thread, signo)) {
+                chosen = thread;
+                if (!thread_signal_pending(thread)) {
+                    break;
+                }
+            }
+        }
+    }
+    if (chosen != NULL) {
+        signal_wake_thread_locked(chosen);
+    }
+}
+
+void signal_retarget_locked(struct process *process, const struct thread *thread, uint64_t mask)
+{
+    uint64_t pending = process->shared.set & mask;
+    struct thread *sibling;
+
+    if (pending == 0) {
+        return;
+    }
+    list_for_each (sibling, &process->threads, process_node) {
+        if (sibling != thread && !sibling->exiting && (pending & ~sibling->sig_blocked) != 0) {
+            signal_wake_thread_locked(sibling);
         }
     }
 }
 
-int signal_send_locked(struct process *process, struct signal_pending *pending,
-                       const siginfo_t *info, bool forced)
+int signal_send_locked(struct process *process, struct thread *to, const siginfo_t *info,
+                       bool forced)
 {
+    struct signal_pending *pending = to != NULL ? &to->sig_pending : &process->shared;
     int signo = info->si_signo;
 
-    if (unlikely(process->group_exiting)) {
+    if (unlikely(process->group_exiting || (to != NULL && to->exiting))) {
         return 0;
     }
     if ((SIGMASK(signo) & (SIGMASK_STOP | SIGMASK(SIGCONT) | SIGMASK(SIGKILL))) != 0 &&
         (!process->unkillable || forced)) {
         prepare_stop_continue_locked(process, signo);
     }
-    if (signal_ignored_locked(process, signo, forced) ||
+    if (signal_ignored_locked(process, to != NULL ? to : process->leader, signo, forced) ||
         (signo < SIGRTMIN && (pending->set & SIGMASK(signo)) != 0)) {
         return 0;
     }
@@ -223,14 +279,18 @@ int signal_send_locked(struct process *process, struct signal_pending *pending,
         return -EAGAIN;
     }
     pending->set |= SIGMASK(signo);
-    signal_wake_locked(process, signo);
+    if (to == NULL) {
+        wake_any_locked(process, signo);
+    } else if (takes_signal(to, signo)) {
+        signal_wake_thread_locked(to);
+    }
     return 0;
 }
 
 int signal_send_process(struct process *target, const siginfo_t *info)
 {
     uint64_t flags = spin_lock_irqsave(&target->siglock);
-    int err = signal_send_locked(target, &target->shared, info, info->si_code == SI_KERNEL);
+    int err = signal_send_locked(target, NULL, info, info->si_code == SI_KERNEL);
 
     spin_unlock_irqrestore(&target->siglock, flags);
     return err;
@@ -240,7 +300,7 @@ int signal_send_thread(struct thread *target, const siginfo_t *info)
 {
     struct process *process = target->process;
     uint64_t flags = spin_lock_irqsave(&process->siglock);
-    int err = signal_send_locked(process, &process->private, info, info->si_code == SI_KERNEL);
+    int err = signal_send_locked(process, target, info, info->si_code == SI_KERNEL);
 
     spin_unlock_irqrestore(&process->siglock, flags);
     return err;
@@ -293,7 +353,7 @@ void signal_force(const siginfo_t *info)
     }
     siginfo_t forced = *info;
     forced.si_signo = signo;
-    (void)signal_send_locked(process, &process->private, &forced, true);
+    (void)signal_send_locked(process, thread, &forced, true);
     signal_recalc_locked(thread);
     spin_unlock_irqrestore(&process->siglock, flags);
 }

@@ -17,7 +17,7 @@ void siginfo_user(siginfo_t *info, int signo,
 
 /* Send without a permission check. Any context. 0, or -EAGAIN when a real-time signal's queue limit is reached. */
 int signal_send_process(struct process *target, const siginfo_t *info);
-int signal_send_thread(struct thread *target, const siginfo_t *info);
+int signal_send_thread(struct thread *target, const siginfo_t *info); /* of the caller's process */
 int signal_send_group(struct pid *group, const siginfo_t *info);
 /* An exception of the current thread: if blocked or ignored the process dies of it. */
 void signal_force(const siginfo_t *info);

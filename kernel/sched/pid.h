@@ -52,7 +52,9 @@ struct jobctl_ops {
     /* Send to every member of the group; sender checks are the caller's. -ESRCH: empty group. Any context. */
     int (*signal_group)(struct pid *group, int signo);
     int (*signal_process)(struct pid *process, int signo);
+    void (*signal_current)(int signo); /* the current thread, as from itself: SIGPIPE, SIGXFSZ */
     /* Of the current process. Borrowed pointers, valid while the process lives. */
+    struct pid *(*current_process)(void);
     struct pid *(*current_group)(void);
     struct pid *(*current_session)(void);
     bool (*current_is_session_leader)(void);

@@ -15,7 +15,6 @@
 #include "kernel/core/time.h"
 #include "kernel/sched/sched.h"
 
-#define SCHED_SLICE_NS (4 * NS_PER_MS) /* CPU time between forced reschedules when others wait */
 #define SCHED_SLEEP_CREDIT_NS                                                                      \
     (3 * NS_PER_MS) /* at most so much virtual time behind the others after a sleep */
 #define SCHED_WAKE_MARGIN_NS (1 * NS_PER_MS) /* a waker is preempted when it is ahead by more */

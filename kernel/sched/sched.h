@@ -55,4 +55,5 @@ uint64_t sched_total_forks(void);
 
 /* Hook of kernel/proc: called by the 100 Hz tick in hard interrupt context for a running user thread (itimers, limits). */
 extern void (*sched_tick_hook)(struct thread *thread, bool user_mode);
-#define SCHED_TICK_HZ 100
+#define SCHED_SLICE_NS (4 * NS_PER_MS) /* CPU time between forced reschedules when others wait */
+#define SCHED_TICK_HZ  100

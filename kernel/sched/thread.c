@@ -12,6 +12,7 @@
 #include "kernel/machine/entry.h"
 #include "kernel/mm/arena.h"
 #include "kernel/mm/slab.h"
+#include "kernel/sched/pid.h"
 #include "kernel/sched/runqueue.h"
 
 struct thread boot_thread = {
@@ -36,6 +37,8 @@ static void thread_construct(void *object)
 
     memset(thread, 0, sizeof(*thread));
     timer_init(&thread->sleep_timer, sleep_timer_expired);
+    list_init(&thread->process_node);
+    list_init(&thread->sig_pending.queue);
 }
 
 void thread_cache_init(void)
@@ -43,6 +46,8 @@ void thread_cache_init(void)
     thread_cache = slab_cache_create("thread", sizeof(struct thread), 0, SLAB_ALIGN_CACHELINE,
                                      thread_construct);
     timer_init(&boot_thread.sleep_timer, sleep_timer_expired);
+    list_init(&boot_thread.process_node);
+    list_init(&boot_thread.sig_pending.queue);
 }
 
 /* Members that higher rooms set are NULL: thread_free() left them so, or the constructor. */
@@ -69,6 +74,9 @@ static struct thread *thread_alloc(const char *comm)
     thread->utime_ticks = thread->stime_ticks = 0;
     thread->nvcsw = thread->nivcsw = 0;
     thread->minflt = thread->majflt = 0;
+    thread->exiting = thread->stop_wanted = false;
+    thread->altstack_size = 0;
+    thread->altstack_flags = 0;
     thread->start_time = ktime_now();
     refcount_init(&thread->refs, 1);
     if (comm != thread->comm) {
@@ -87,8 +95,10 @@ static void thread_free(struct thread *thread)
     thread->files = NULL;
     thread->fs = NULL;
     thread->cred = NULL;
+    pid_put(thread->pid);
     thread->pid = NULL;
     thread->waiting_on = NULL;
+    thread->set_child_tid = NULL;
     thread->clear_child_tid = NULL;
     thread->restart.fn = NULL;
     thread->journal = NULL;

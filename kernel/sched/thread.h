@@ -43,6 +43,13 @@ enum thread_state {
 #define THREAD_WORK_SIGMASK                                                                        \
     0x40u /* restore saved_sigmask when no handler ran (sigsuspend, ppoll) */
 
+/* Pending signals of a process or a thread. */
+struct signal_pending {
+    uint64_t set; /* [p] bit signo-1 */
+    struct list_node
+        queue; /* [p] struct signal_queued; a set bit without an entry has no info (memory was short) */
+};
+
 #define COMM_SIZE 16
 
 /* Static priorities: smaller runs first. 0..99 real time (reserved), 100..139 nice -20..19, 140 idle. */
@@ -62,7 +69,8 @@ struct thread {
     struct fdtable *files;   /* [o][p] */
     struct fs_context *fs;   /* [o][p] root, working directory, umask */
     struct cred *cred;       /* [o] replaced as a whole; read by others under the process lock */
-    struct pid *pid;         /* [I] thread id */
+    struct pid *pid; /* [I] thread id, referenced; execve of another thread may exchange it */
+    struct list_node process_node; /* [p] in process->threads */
 
     /* Scheduling. */
     struct rb_node run_node; /* [r] */
@@ -85,6 +93,9 @@ struct thread {
     struct timer sleep_timer;      /* [o] */
 
     /* Signals (kernel/proc owns the meaning). */
+    struct signal_pending sig_pending; /* [p] sent to this thread alone */
+    bool exiting;                      /* [p] takes no signals any more */
+    bool stop_wanted;                  /* [p] has yet to take part in its process' stop */
     uint64_t
         sig_blocked; /* [o] written only by the thread; read by senders under the process' signal lock */
     uint64_t sig_waited;    /* [o] likewise: what sigtimedwait has unblocked for its length */
@@ -94,6 +105,17 @@ struct thread {
         uint64_t arg[4];
     } restart;
 
+    vaddr_t altstack_base;   /* [o] sigaltstack(2) */
+    uint64_t altstack_size;  /* [o] 0: none */
+    uint32_t altstack_flags; /* [o] */
+    struct thread_fault {    /* [o] the last exception, for sigcontext */
+        int trapno;
+        uint64_t error_code;
+        vaddr_t addr;
+    } fault;
+
+    uint32_t __user
+        *set_child_tid; /* [o] CLONE_CHILD_SETTID: written by the thread before it starts */
     uint32_t __user *clear_child_tid; /* [o] */
     uint32_t fault_disabled;          /* [o] user_fault_disable depth */
     void *journal;                    /* [o] for file systems: handle of the running transaction */

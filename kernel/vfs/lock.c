@@ -95,6 +95,12 @@ static bool locks_overlap(const struct file_lock *a, const struct file_lock *b)
     return a->start <= b->end && b->start <= a->end;
 }
 
+/* Records belong to processes, and F_GETLK names them; a kernel thread has no process. */
+static int current_process_nr(void)
+{
+    return jobctl == NULL ? 0 : pid_nr(jobctl->current_process());
+}
+
 /* The first lock in the way of `want`. */
 static struct file_lock *lock_conflict(struct lock_list *list, const struct file_lock *want)
 {
@@ -233,7 +239,7 @@ unlock:
 int vfs_flock(struct file *file, int operation)
 {
     struct file_lock model = {
-        .owner = file, .kind = LOCK_FLOCK, .end = INT64_MAX, .pid = pid_nr(current_thread()->pid)};
+        .owner = file, .kind = LOCK_FLOCK, .end = INT64_MAX, .pid = current_process_nr()};
 
     if ((operation & LOCK_MAND) != 0) {
         return 0; /* mandatory share modes have never locked anything; Linux accepts and ignores them */
@@ -333,7 +339,7 @@ int vfs_posix_lock(struct file *file, int cmd, struct flock *lock)
         return -EINVAL;
     }
     model.owner = ofd ? (const void *)file : current_thread()->files;
-    model.pid = ofd ? -1 : pid_nr(current_thread()->pid);
+    model.pid = ofd ? -1 : current_process_nr();
     int err = flock_range(file, lock, &model.start, &model.end);
     if (err < 0) {
         return err;

@@ -20,8 +20,8 @@ uint64_t (*file_size_limit_hook)(void);
 
 void file_signal_current(int signo)
 {
-    if (jobctl != NULL && current_thread()->pid != NULL) {
-        (void)jobctl->signal_process(current_thread()->pid, signo);
+    if (jobctl != NULL && current_thread()->process != NULL) {
+        jobctl->signal_current(signo);
     }
 }
 

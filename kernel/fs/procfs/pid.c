@@ -33,18 +33,13 @@ int64_t proc_parse_number(const char *name, unsigned len)
 int proc_target_get(const struct inode *inode, struct proc_target *ret_target)
 {
     const struct proc_inode *proc = proc_inode_of(inode);
-    struct process *process = process_find(proc->pid->nr);
+    struct thread *thread;
+    struct process *process = process_of_thread_pid(proc->pid, &thread);
 
-    /* The number may belong to a newcomer by now. */
-    if (process == NULL || process->pid != proc->pid) {
-        if (process != NULL) {
-            process_put(process);
-        }
+    if (process == NULL) {
         return -ESRCH;
     }
-    ret_target->process = process;
-    ret_target->thread = process->leader;
-    thread_get(ret_target->thread);
+    *ret_target = (struct proc_target){.process = process, .thread = thread, .task = proc->task};
     return 0;
 }
 
@@ -348,37 +343,86 @@ struct inode *proc_pid_inode_create(struct super *super, struct pid *pid, bool t
 
 /* ---- task ---- */
 
-/* Processes have one thread so far: its number is the process'. */
+/* A thread's number, if it is one of the directory's process. */
 static int task_lookup(struct inode *dir, const char *name, unsigned len, struct inode **ret_inode)
 {
-    struct proc_inode *parent = proc_inode_of(dir);
+    int64_t nr = proc_parse_number(name, len);
+    struct proc_target target;
+    struct thread *thread;
+    int err = nr <= 0 || nr > INT32_MAX ? -ENOENT : proc_target_get(dir, &target);
 
-    if (proc_parse_number(name, len) != parent->pid->nr) {
-        return -ENOENT;
+    if (err < 0) {
+        return err;
     }
-    *ret_inode = proc_pid_inode_create(dir->super, parent->pid, true);
-    return *ret_inode == NULL ? -ENOMEM : 0;
+    struct process *process = process_find_thread((int)nr, &thread);
+    err = -ENOENT;
+    if (process != NULL) {
+        struct pid *pid = process == target.process ? pid_find((int)nr) : NULL;
+        if (pid != NULL) {
+            *ret_inode = proc_pid_inode_create(dir->super, pid, true);
+            err = *ret_inode == NULL ? -ENOMEM : 0;
+        }
+        pid_put(pid);
+        thread_put(thread);
+        process_put(process);
+    }
+    proc_target_put(&target);
+    return err;
 }
 
 static int task_iterate(struct file *file, struct dir_context *ctx)
 {
     const struct proc_inode *dir = proc_inode_of(file->inode);
-    char name[12];
-    int len;
+    struct proc_target target;
+    struct thread *thread;
 
-    if (!text_emit_dots(ctx, file->inode->ino, PROC_PID_INO(dir->pid->nr)) || ctx->pos > 2) {
+    if (!text_emit_dots(ctx, file->inode->ino, PROC_PID_INO(dir->pid->nr))) {
         return 0;
     }
-    len = kscnprintf(name, sizeof(name), "%d", dir->pid->nr);
-    if (ctx->emit(ctx, name, (unsigned)len, PROC_PID_INO(dir->pid->nr) + (1u << 16), S_IFDIR >> 12,
-                  3)) {
-        ctx->pos = 3;
+    if (proc_target_get(file->inode, &target) < 0) {
+        return -ENOENT;
     }
+    while ((thread = process_next_thread(target.process, (int)ctx->pos - 2)) != NULL) {
+        char name[12];
+        int nr = pid_nr(thread->pid), len = kscnprintf(name, sizeof(name), "%d", nr);
+        thread_put(thread);
+        if (!ctx->emit(ctx, name, (unsigned)len, PROC_PID_INO(nr) + (1u << 16), S_IFDIR >> 12,
+                       (loff_t)nr + 3)) {
+            break;
+        }
+        ctx->pos = (loff_t)nr + 3;
+    }
+    proc_target_put(&target);
+    return 0;
+}
+
+/* The link count tells the number of threads, as proc(5)'s readers know it. */
+static int task_getattr(struct inode *inode, struct inode_stat *ret_stat)
+{
+    struct proc_target target;
+    unsigned nthreads = 0;
+
+    if (proc_target_get(inode, &target) == 0) {
+        nthreads = atomic_load_relaxed(&target.process->nthreads);
+        proc_target_put(&target);
+    }
+    *ret_stat = (struct inode_stat){.dev = inode->super->dev,
+                                    .ino = inode->ino,
+                                    .mode = inode->mode,
+                                    .nlink = 2 + nthreads,
+                                    .uid = inode->uid,
+                                    .gid = inode->gid,
+                                    .block_size = 1024,
+                                    .atime = inode->atime,
+                                    .mtime = inode->mtime,
+                                    .ctime = inode->ctime,
+                                    .btime = inode->btime};
     return 0;
 }
 
 static const struct inode_ops task_ops = {
     .lookup = task_lookup,
+    .getattr = task_getattr,
     .revalidate = proc_pid_revalidate,
     .setattr = refuse_setattr,
 };
@@ -391,7 +435,7 @@ PROC_PID_FILE(task) = {
 
 static int cwd_link(const struct proc_target *target, struct path *ret_path)
 {
-    struct fs_context *fs = process_fs_get(target->process);
+    struct fs_context *fs = thread_fs_get(target->thread);
     struct path root;
 
     if (fs == NULL) {
@@ -405,7 +449,7 @@ static int cwd_link(const struct proc_target *target, struct path *ret_path)
 
 static int root_link(const struct proc_target *target, struct path *ret_path)
 {
-    struct fs_context *fs = process_fs_get(target->process);
+    struct fs_context *fs = thread_fs_get(target->thread);
     struct path cwd;
 
     if (fs == NULL) {
@@ -419,7 +463,7 @@ static int root_link(const struct proc_target *target, struct path *ret_path)
 
 static int exe_link(const struct proc_target *target, struct path *ret_path)
 {
-    struct vmspace *vm = process_vm_get(target->process);
+    struct vmspace *vm = thread_vm_get(target->thread);
     int err = -ENOENT;
 
     if (vm == NULL) {

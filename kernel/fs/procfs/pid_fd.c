@@ -20,7 +20,7 @@ static struct file *file_of(const struct inode *inode, unsigned fd)
     if (proc_target_get(inode, &target) < 0) {
         return NULL;
     }
-    files = process_files_get(target.process);
+    files = thread_files_get(target.thread);
     if (files != NULL) {
         int found = fdtable_next(files, fd, &file);
         if (found >= 0 && found != (int)fd) {
@@ -208,7 +208,7 @@ static int iterate_kind(struct inode *dir, struct dir_context *ctx, bool info)
     if (err < 0) {
         return err == -ESRCH ? -ENOENT : err;
     }
-    files = process_files_get(target.process);
+    files = thread_files_get(target.thread);
     while (files != NULL) {
         char name[12];
         struct file *file;
@@ -259,7 +259,7 @@ static int fd_getattr(struct inode *inode, struct inode_stat *ret_stat)
                                     .ctime = inode->ctime,
                                     .btime = inode->btime};
     if (proc_target_get(inode, &target) == 0) {
-        files = process_files_get(target.process);
+        files = thread_files_get(target.thread);
         if (files != NULL) {
             spin_lock(&files->lock);
             ret_stat->size_bytes = bitmap_count(files->open, files->size);

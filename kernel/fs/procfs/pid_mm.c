@@ -53,7 +53,7 @@ static void region_show(struct text *text, const struct region *region, const ch
 
 static int maps_show(struct text *text, const struct proc_target *target)
 {
-    struct vmspace *vm = process_vm_get(target->process);
+    struct vmspace *vm = thread_vm_get(target->thread);
     char *path;
 
     if (vm == NULL) {
@@ -103,7 +103,7 @@ static size_t copy_memory(struct text *text, struct vmspace *vm, uint64_t start,
  */
 static int cmdline_show(struct text *text, const struct proc_target *target)
 {
-    struct vmspace *vm = process_vm_get(target->process);
+    struct vmspace *vm = thread_vm_get(target->thread);
     const char *end;
     size_t n;
 
@@ -124,7 +124,7 @@ static int cmdline_show(struct text *text, const struct proc_target *target)
 
 static int environ_show(struct text *text, const struct proc_target *target)
 {
-    struct vmspace *vm = process_vm_get(target->process);
+    struct vmspace *vm = thread_vm_get(target->thread);
 
     if (vm != NULL) {
         (void)copy_memory(text, vm, vm->env_start, vm->env_end);
@@ -135,7 +135,7 @@ static int environ_show(struct text *text, const struct proc_target *target)
 
 static int auxv_show(struct text *text, const struct proc_target *target)
 {
-    struct vmspace *vm = process_vm_get(target->process);
+    struct vmspace *vm = thread_vm_get(target->thread);
 
     if (vm != NULL) {
         text_write(text, vm->auxv, vm->nauxv * 2 * sizeof(vm->auxv[0]));
@@ -150,7 +150,7 @@ static int auxv_show(struct text *text, const struct proc_target *target)
 
 static int show_mounts(struct text *text, const struct proc_target *target, bool mountinfo)
 {
-    struct fs_context *fs = process_fs_get(target->process);
+    struct fs_context *fs = thread_fs_get(target->thread);
     struct path root, cwd;
     size_t n = 1;
 

@@ -33,9 +33,9 @@ static char state_letter(const struct proc_target *target, const char **ret_word
         [THREAD_STOPPED] = {'T', "stopped"},   [THREAD_DEAD] = {'Z', "zombie"}};
     uint32_t state = READ_ONCE(target->thread->state);
 
-    if (target->process->state != PROCESS_LIVE || state > THREAD_DEAD) {
+    if (target->process->state != PROCESS_LIVE || state > THREAD_DEAD || target->thread->exiting) {
         state = THREAD_DEAD;
-    } else if (target->process->stopped) {
+    } else if (target->process->stopped && !target->thread->stop_wanted) {
         state = THREAD_STOPPED;
     }
     if (ret_word != NULL) {
@@ -64,10 +64,10 @@ static void family_read(struct process *process, struct family *ret)
     ret->group = pid_nr(process->group);
     ret->session = pid_nr(process->session);
     ret->nthreads = (int)process->nthreads;
-    ret->child_user = process->child_user_ns;
-    ret->child_system = process->child_system_ns;
-    ret->child_minflt = process->child_minflt;
-    ret->child_majflt = process->child_majflt;
+    ret->child_user = process->reaped.user_ns;
+    ret->child_system = process->reaped.system_ns;
+    ret->child_minflt = process->reaped.minflt;
+    ret->child_majflt = process->reaped.majflt;
     ret->exit_code = process->exit_code;
     spin_unlock_irqrestore(&process_tree_lock, flags);
 }
@@ -84,7 +84,7 @@ static void signals_read(const struct proc_target *target, struct signals *ret)
     struct process *process = target->process;
     uint64_t flags = spin_lock_irqsave(&process->siglock);
 
-    ret->pending = process->private.set;
+    ret->pending = target->thread->sig_pending.set;
     ret->shared = process->shared.set;
     ret->blocked = target->thread->sig_blocked;
     ret->ignored = 0;
@@ -153,28 +153,32 @@ static void stat_signals(struct text *text, const struct signals *signals)
 static int stat_show(struct text *text, const struct proc_target *target)
 {
     struct thread *thread = target->thread;
-    struct vmspace *vm = process_vm_get(target->process);
+    struct vmspace *vm = thread_vm_get(target->thread);
     struct family family;
     struct signals signals;
-    ktime_t user, system;
+    struct usage usage;
 
     family_read(target->process, &family);
     signals_read(target, &signals);
-    thread_times(thread, &user, &system);
+    if (target->task) {
+        thread_usage(thread, &usage);
+    } else {
+        process_usage(target->process, &usage);
+    }
     text_printf(text, "%d (%s) %c %d %d %d %d %d", pid_nr(thread->pid), thread->comm,
                 state_letter(target, NULL), family.ppid, family.group, family.session,
                 family.tty_nr, family.tty_group);
     text_number(text, 0x400000); /* flags: PF_RANDOMIZE, the only one that means the same here */
-    text_number(text, thread->minflt);
+    text_number(text, usage.minflt);
     text_number(text, family.child_minflt);
-    text_number(text, thread->majflt);
+    text_number(text, usage.majflt);
     text_number(text, family.child_majflt);
-    text_number(text, ns_to_ticks(user));
-    text_number(text, ns_to_ticks(system));
+    text_number(text, ns_to_ticks(usage.user_ns));
+    text_number(text, ns_to_ticks(usage.system_ns));
     text_number(text, ns_to_ticks(family.child_user));
     text_number(text, ns_to_ticks(family.child_system));
     text_printf(text, " %d %d %d 0", (int)thread->prio - 100, thread->nice, family.nthreads);
-    text_number(text, ns_to_ticks(target->process->start_time));
+    text_number(text, ns_to_ticks(target->task ? thread->start_time : target->process->start_time));
     stat_memory(text, target, vm);
     stat_signals(text, &signals);
     text_puts(text, " 0 0 0"); /* wchan, nswap, cnswap */
@@ -189,7 +193,7 @@ static int stat_show(struct text *text, const struct proc_target *target)
 
 static int statm_show(struct text *text, const struct proc_target *target)
 {
-    struct vmspace *vm = process_vm_get(target->process);
+    struct vmspace *vm = thread_vm_get(target->thread);
     uint64_t shared;
 
     if (vm == NULL) {
@@ -319,9 +323,9 @@ static int status_show(struct text *text, const struct proc_target *target)
     struct process *process = target->process;
     struct thread *thread = target->thread;
     struct cred *cred = process_cred_get(process);
-    struct vmspace *vm = process_vm_get(process);
-    struct fdtable *files = process_files_get(process);
-    struct fs_context *fs = process_fs_get(process);
+    struct vmspace *vm = thread_vm_get(thread);
+    struct fdtable *files = thread_files_get(thread);
+    struct fs_context *fs = thread_fs_get(thread);
     struct family family;
     const char *word;
     char letter = state_letter(target, &word);

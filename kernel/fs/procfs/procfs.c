@@ -73,14 +73,20 @@ static struct inode *self_create(struct super *super, uint64_t ino)
 
 static int lookup_process(struct super *super, int64_t nr, struct inode **ret_inode)
 {
-    struct process *process = nr > 0 && nr <= INT32_MAX ? process_find((int)nr) : NULL;
+    struct pid *pid = nr > 0 && nr <= INT32_MAX ? pid_find((int)nr) : NULL;
+    struct thread *thread;
+    struct process *process = pid == NULL ? NULL : process_of_thread_pid(pid, &thread);
+    int err = -ENOENT;
 
-    if (process == NULL) {
-        return -ENOENT;
+    /* The number of a thread is found as well, though it is not listed (proc(5)). */
+    if (process != NULL) {
+        *ret_inode = proc_pid_inode_create(super, pid, false);
+        err = *ret_inode == NULL ? -ENOMEM : 0;
+        thread_put(thread);
+        process_put(process);
     }
-    *ret_inode = proc_pid_inode_create(super, process->pid, false);
-    process_put(process);
-    return *ret_inode == NULL ? -ENOMEM : 0;
+    pid_put(pid);
+    return err;
 }
 
 static int root_lookup(struct inode *dir, const char *name, unsigned len, struct inode **ret_inode)

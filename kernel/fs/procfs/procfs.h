@@ -15,6 +15,7 @@
 struct proc_target {
     struct process *process;
     struct thread *thread;
+    bool task; /* below task/TID: about the thread alone */
 };
 
 #define PROC_PID_TASK   0x1u /* also below task/TID */

@@ -20,10 +20,14 @@ static struct process *setup(void)
         process = process_alloc();
         process->pid = &pid;
         process->leader = &thread;
+        list_init(&thread.process_node);
+        list_init(&thread.sig_pending.queue);
+        list_push_back(&process->threads, &thread.process_node);
+        process->nthreads = process->nlive = 1;
         process->user = user_get(&user_root);
     }
     signal_pending_flush(&process->shared);
-    signal_pending_flush(&process->private);
+    signal_pending_flush(&thread.sig_pending);
     process->actions = signal_actions_copy(&signal_actions_default);
     process->limits[RLIMIT_SIGPENDING].rlim_cur = 4;
     process->stopped = process->continued = false;
@@ -51,7 +55,7 @@ static int take(struct process *process, uint64_t blocked, int *ret_value)
 {
     struct signal_queued *queued = NULL;
     siginfo_t info;
-    int signo = signal_dequeue_locked(process, blocked, &queued);
+    int signo = signal_dequeue_locked(process, &thread, blocked, &queued);
 
     if (signo != 0) {
         signal_take_info(signo, queued, &info);

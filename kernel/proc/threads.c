@@ -1,0 +1,262 @@
+/*
+ * The threads of a process: joining it, leaving it, ending the others.
+ *
+ * A thread leaves in two steps. When it begins, it stops taking signals and its siblings get what it will not take any more; when it has let
+ * go of memory and files, it goes out of the list. The last one to begin ends what belongs to the process alone (timers, terminal); the
+ * last one to finish makes the process a zombie. These may be two different threads. The main thread stays in the list when it ends
+ * before the others: its number is the process', and its structure keeps it.
+ *
+ * Threads are ended by making SIGKILL pending for each, without a queue entry; on its way to user mode each finds out why:
+ * `group_exiting`, or `exec_thread` is another one.
+ *
+ * Locks: process->threads and nthreads are changed under the tree lock and the siglock, nlive and the flags under the siglock.
+ */
+#include "kernel/core/panic.h"
+#include "kernel/proc/internal.h"
+
+/* ---- what threads use ---- */
+
+static void usage_add_thread(struct usage *usage, struct thread *thread)
+{
+    ktime_t user, system;
+
+    thread_times(thread, &user, &system);
+    usage->user_ns += user;
+    usage->system_ns += system;
+    usage->minflt += thread->minflt;
+    usage->majflt += thread->majflt;
+    usage->nvcsw += thread->nvcsw;
+    usage->nivcsw += thread->nivcsw;
+}
+
+void thread_usage(struct thread *thread, struct usage *ret_usage)
+{
+    *ret_usage = (struct usage){0};
+    usage_add_thread(ret_usage, thread);
+}
+
+void process_usage_locked(const struct process *process, struct usage *ret_usage)
+{
+    struct thread *thread;
+
+    *ret_usage = process->ended;
+    list_for_each (thread, &process->threads, process_node) {
+        usage_add_thread(ret_usage, thread);
+    }
+}
+
+void process_usage(struct process *process, struct usage *ret_usage)
+{
+    uint64_t flags = spin_lock_irqsave(&process->siglock);
+
+    process_usage_locked(process, ret_usage);
+    spin_unlock_irqrestore(&process->siglock, flags);
+}
+
+/* ---- joining ---- */
+
+int thread_join(struct process *process, struct thread *thread)
+{
+    int err = 0;
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+
+    spin_lock(&process->siglock);
+    if (process->group_exiting || process->exec_thread != NULL || process->stopped) {
+        err =
+            -ERESTARTNOINTR; /* all threads have been told: the caller sees to it on its way out */
+    } else {
+        list_push_back(&process->threads, &thread->process_node);
+        process->nthreads++;
+        process->nlive++;
+        thread->pid->thread = thread;
+    }
+    spin_unlock(&process->siglock);
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+    return err;
+}
+
+/* ---- ending others ---- */
+
+/* siglock held. */
+static void end_siblings_locked(struct process *process)
+{
+    struct thread *current = current_thread(), *thread;
+
+    list_for_each (thread, &process->threads, process_node) {
+        if (thread != current && !thread->exiting) {
+            thread->sig_pending.set |= SIGMASK(SIGKILL);
+            thread_set_work(thread, THREAD_WORK_SIGNAL);
+            (void)thread_wake_states(thread, BIT(THREAD_SLEEPING) | BIT(THREAD_STOPPED));
+        }
+    }
+}
+
+/* All of the process is to end, unless it ends already or the threads do for an execve. siglock held. */
+static void group_exit_locked(struct process *process, int wait_status)
+{
+    if (process->group_exiting || process->exec_thread != NULL) {
+        return;
+    }
+    process->group_exiting = true;
+    process->exit_code = wait_status;
+    if (process->nlive > 1) {
+        process->stopped = false;
+        process->stop_left = 0;
+        end_siblings_locked(process);
+    }
+}
+
+/* ---- leaving ---- */
+
+bool thread_leave_begin(struct process *process, struct thread *thread, int wait_status, bool group)
+{
+    uint64_t flags = spin_lock_irqsave(&process->siglock);
+
+    if (group) {
+        group_exit_locked(process, wait_status);
+    }
+    thread->exiting = true;
+    bool last = --process->nlive == 0, stopped = false;
+    if (likely(last)) {
+        if (!process->group_exiting) {
+            process->group_exiting = true;
+            process->exit_code = wait_status;
+        }
+    } else if (!process->group_exiting) {
+        stopped = stop_take_part_locked(process, thread);
+        signal_retarget_locked(process, thread, ~thread->sig_blocked);
+    }
+    signal_pending_flush(&thread->sig_pending);
+    thread_clear_work(thread, THREAD_WORK_SIGNAL | THREAD_WORK_SIGMASK);
+    spin_unlock_irqrestore(&process->siglock, flags);
+    if (unlikely(stopped)) {
+        stop_tell_parent(process);
+    }
+    return last;
+}
+
+bool thread_leave_finish_locked(struct process *process, struct thread *thread,
+                                struct cred **ret_cred)
+{
+    *ret_cred = NULL;
+    spin_lock(&process->siglock);
+    bool last = --process->nthreads == 0;
+    if (unlikely(thread != process->leader)) {
+        usage_add_thread(&process->ended, thread);
+        list_remove(&thread->process_node);
+        thread->pid->thread = NULL;
+        *ret_cred = thread->cred;
+        thread->cred = NULL;
+        (void)atomic_fetch_sub_relaxed(&process->user->nprocesses, 1);
+    }
+    bool exec = process->exec_thread != NULL;
+    spin_unlock(&process->siglock);
+    if (unlikely(exec)) {
+        wait_wake_all(&process->threads_wait, 0);
+    }
+    return last;
+}
+
+/* ---- execve ---- */
+
+/* The main thread has ended; the caller, which is the only one left, takes its place and number. */
+static void take_over_as_leader(struct process *process, struct thread *thread)
+{
+    struct thread *old = process->leader;
+    struct pid *tid = thread->pid;
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+
+    spin_lock(&process->siglock);
+    usage_add_thread(&process->ended, old);
+    list_remove(&old->process_node);
+    thread->pid = old->pid;
+    old->pid = tid;
+    tid->thread = NULL;
+    process->pid->thread = thread;
+    thread_get(thread);
+    process->leader = thread;
+    struct cred *cred = old->cred;
+    old->cred = NULL;
+    spin_unlock(&process->siglock);
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+    (void)atomic_fetch_sub_relaxed(&process->user->nprocesses, 1);
+    cred_put(cred);
+    thread_put(old);
+}
+
+int threads_end_others(void)
+{
+    struct thread *thread = current_thread();
+    struct process *process = thread->process;
+
+    if (likely(process->leader == thread && atomic_load_relaxed(&process->nthreads) == 1)) {
+        return 0;
+    }
+    uint64_t flags = spin_lock_irqsave(&process->siglock);
+    if (process->group_exiting || process->exec_thread != NULL) {
+        spin_unlock_irqrestore(&process->siglock, flags);
+        return -EAGAIN;
+    }
+    process->exec_thread = thread;
+    end_siblings_locked(process);
+    spin_unlock_irqrestore(&process->siglock, flags);
+
+    wait_event(&process->threads_wait, atomic_load_acquire(&process->nthreads) == 1);
+    if (process->leader != thread) {
+        take_over_as_leader(process, thread);
+    }
+    flags = spin_lock_irqsave(&process->siglock);
+    process->exec_thread = NULL;
+    signal_recalc_locked(thread);
+    spin_unlock_irqrestore(&process->siglock, flags);
+    return 0;
+}
+
+/* ---- finding ---- */
+
+struct process *process_of_thread_pid(struct pid *pid, struct thread **ret_thread)
+{
+    struct process *process = NULL;
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+    struct thread *thread = pid->thread;
+
+    if (thread != NULL) {
+        /* A main thread that has ended does not know its process any more, but its number does. */
+        process = process_get(pid->process != NULL ? pid->process : thread->process);
+        thread_get(thread);
+        *ret_thread = thread;
+    }
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+    return process;
+}
+
+struct process *process_find_thread(int tid, struct thread **ret_thread)
+{
+    struct pid *pid = pid_find(tid);
+
+    if (pid == NULL) {
+        return NULL;
+    }
+    struct process *process = process_of_thread_pid(pid, ret_thread);
+    pid_put(pid);
+    return process;
+}
+
+struct thread *process_next_thread(struct process *process, int tid)
+{
+    struct thread *thread, *best = NULL;
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+
+    if (process->state != PROCESS_DEAD) {
+        list_for_each (thread, &process->threads, process_node) {
+            if (thread->pid->nr >= tid && (best == NULL || thread->pid->nr < best->pid->nr)) {
+                best = thread;
+            }
+        }
+    }
+    if (best != NULL) {
+        thread_get(best);
+    }
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+    return best;
+}
