@@ -24,7 +24,7 @@ struct mmu_space mmu_kernel;
 
 static bool top_sealed; /* spaces exist: the top table must not change */
 
-extern uint8_t __ro_after_init_start[], __ro_after_init_end[];
+extern uint8_t __text_start[], __rodata_end[], __ro_after_init_start[], __ro_after_init_end[];
 
 void __init mmu_init_early(const struct boot_handoff *handoff)
 {
@@ -248,17 +248,49 @@ void mmu_kernel_unmap(vaddr_t va, uint64_t len_bytes)
     }
 }
 
-void mmu_kernel_seal(void)
+/* Where the kernel image's page at `va` is in memory. */
+static paddr_t image_phys(vaddr_t va)
 {
-    vaddr_t start = (vaddr_t)__ro_after_init_start;
-    vaddr_t end = (vaddr_t)__ro_after_init_end;
+    unsigned shift;
+    vaddr_t skip;
+    const pte_t *entry = kernel_entry_find(va, &shift, &skip);
 
+    BUG_ON(entry == NULL);
+    uint64_t within = (1ull << shift) - 1;
+    return (*entry & PTE_ADDRESS & ~within) | (va & within);
+}
+
+/* Nothing in [start, end) may be written by way of these addresses from here on. */
+static void kernel_make_readonly(vaddr_t start, vaddr_t end)
+{
     for (vaddr_t va = start; va < end; va += PAGE_SIZE) {
         pte_t *pte = kernel_entry_create(va, PAGE_SHIFT);
         BUG_ON(pte == NULL);
         atomic_store_relaxed(pte, *pte & ~(PTE_WRITE | PTE_DIRTY));
     }
     tlb_flush_kernel(start, end);
+}
+
+void mmu_kernel_seal(void)
+{
+    const vaddr_t parts[2][2] = {
+        {(vaddr_t)__text_start, ALIGN_UP((vaddr_t)__rodata_end, PAGE_SIZE)},
+        {(vaddr_t)__ro_after_init_start, (vaddr_t)__ro_after_init_end},
+    };
+    paddr_t constant[2][2];
+
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t size = parts[i][1] - parts[i][0];
+        constant[i][0] = image_phys(parts[i][0]);
+        constant[i][1] = constant[i][0] + size;
+        if (i == 1) {
+            kernel_make_readonly(parts[i][0], parts[i][1]);
+        }
+        /* The same memory in the direct map. */
+        vaddr_t alias = (vaddr_t)phys_to_virt(constant[i][0]);
+        kernel_make_readonly(alias, alias + size);
+    }
+    mmu_audit(constant);
 }
 
 void *mmio_map(paddr_t pa, uint64_t len_bytes, bool write_combining)

@@ -139,6 +139,11 @@ static inline pte_t pte_advance(pte_t pte, uint64_t index)
     return pte & PTE_PRESENT ? pte + delta : pte - delta;
 }
 
+/* ---- mmu_audit.c ---- */
+
+/* Boot, when it is over: look at every kernel mapping. `constant`: memory that must be writable nowhere, [start, end) each. */
+void mmu_audit(const paddr_t constant[2][2]);
+
 /* ---- tables (mmu_table.c) ---- */
 
 /* A cleared page for a table of user space; NULL: no memory. Preemptible or not. */

@@ -1,4 +1,6 @@
 """Booting without firmware, by the PVH entry: machines, CPUs, amounts of memory; and a panic on purpose."""
+import re
+
 from boottest import DIRECT_TIMEOUT_S, PARAMETERS, Case, Failed, Machine, MachineError, artifact, expect, expect_lines, expect_memory, run, run_in, tail
 
 COMMAND = 'cat /proc/meminfo; dmesg'
@@ -13,6 +15,16 @@ def boots(machine, cpu, smp, memory_mib):
         said = run_in(vm, COMMAND)
     expect_memory(said, memory_mib)
     expect_lines(said, r'boot: by linnet-pvh 1')
+
+
+def protected(cpu, append, *features):
+    """The kernel looks at its own page tables and control registers, and panics when one is not as strict as it can be."""
+    with direct(cpu=cpu, append=f'{PARAMETERS} linnet.audit {append}') as vm:
+        said = run_in(vm, 'dmesg')
+    executable = re.search(r'mmu: audit: (\d+) KiB executable, (\d+) KiB read-only, (\d+) KiB writable', said)
+    expect(executable is not None and 100 < int(executable[1]) < 2048, f'no sane report of an audit in\n{tail(said, 60)}')
+    for feature in features:
+        expect_lines(said, rf'^.*cpu: .*\b{feature}\b')
 
 
 def without_initramfs():
@@ -43,6 +55,10 @@ if __name__ == '__main__':
         Case('pc, qemu64, 2 CPUs, 128 MiB', boots, 'pc', 'qemu64', 2, 128),
         Case('microvm, Nehalem, 4 CPUs, 1 GiB', boots, 'microvm', 'Nehalem', 4, 1024),
         Case('q35, EPYC, 8 CPUs, 8 GiB', boots, 'q35', 'EPYC', 8, 8192),
+        Case('no page writable and executable, any CPU', protected, 'max', '', 'NX', 'SMEP', 'SMAP', 'UMIP', 'FSGSBASE'),
+        Case('no page writable and executable, 5 levels', protected, 'max', 'la57', 'NX', 'LA57'),
+        Case('no page writable and executable, qemu64', protected, 'qemu64', '', 'NX'),
+        Case('no page writable and executable, Nehalem', protected, 'Nehalem', '', 'NX'),
         Case('a missing initramfs is told', without_initramfs),
         Case('a panic on purpose is told and powers off', panics),
     ])
