@@ -246,17 +246,27 @@ def main(args):
 
 
 def debug(args):
-    """Boot stopped and attach gdb, with the kernel's symbols (no slide) and the helpers of test/command/gdb.py."""
+    """Boot stopped and attach gdb, with the kernel's symbols (no slide; linnet-slide follows one) and the helpers of test/command/gdb.py."""
     args, qemu = split_qemu(args)
     options = parser().parse_args(args)
     options.qemu = qemu
     options.firmware = options.firmware or 'direct'
-    deps.ensure()
-    build.build()
+    if not options.no_build:
+        deps.ensure()
+        build.build()
+    log = log_path()
     with tempfile.TemporaryDirectory(prefix='linnet-') as folder:
-        fields = machine_fields(options, folder, ['nokaslr'])
+        fields = machine_fields(options, folder, ['nokaslr', 'console=ttyS0'])
         socket = os.path.join(folder, 'gdb')
         fields['extra'] = fields['extra'] + ['-gdb', f'unix:path={socket},server=on,wait=off']
-        with Machine(serials=['file:' + os.path.join(folder, 'console')], stopped=True, **fields):
-            return subprocess.run(['gdb', '-q', build.artifact('kernel.debug.elf'), '-ex', f'target remote {socket}',
-                                   '-x', os.path.join(build.TOP, 'test', 'command', 'gdb.py')], check=False).returncode
+        print(f'linnet: the console goes to {log}; linnet-thread, linnet-log and linnet-slide are commands here', file=sys.stderr)
+        with Machine(serials=['file:' + log], stopped=True, **fields) as machine:
+            while not os.path.exists(socket) and machine.running():
+                time.sleep(0.01)
+            interrupt = signal.signal(signal.SIGINT, lambda number, frame: None)  # gdb's, to stop the kernel
+            try:
+                return subprocess.run(['gdb', '-q', '-ex', f'directory {build.TOP}', '-ex', f'target remote {socket}',
+                                       '-x', os.path.join(build.TOP, 'test', 'command', 'gdb.py'), build.artifact('kernel.debug.elf')],
+                                      check=False).returncode
+            finally:
+                signal.signal(signal.SIGINT, interrupt)

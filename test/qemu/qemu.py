@@ -218,7 +218,8 @@ class Machine:
     One QEMU. Keyword arguments are the fields of options.Options, and:
       qemu      the program
       port_logs files (paths) that get a copy of what each 'port' sends, by index; None: no copy
-      stdin, stdout, stderr   for QEMU itself; its complaints are kept in `errors` by default
+      stdin, stdout, stderr   for QEMU itself; its complaints are kept in `errors` by default. Without a stdin it has a session of its own:
+                a Ctrl-C in the terminal is for us, or for a debugger
       monitor   False: no QMP
       debugger  True: stopped_by_debugger() works
     """
@@ -273,7 +274,8 @@ class Machine:
         theirs, ours = self._prepare_ports()
         inherited = [end.fileno() for end in theirs] + [end for pipes in ours for end in pipes.theirs]
         try:
-            self.process = subprocess.Popen(self.argv(), pass_fds=inherited, preexec_fn=_die_with_parent, **self._streams)
+            self.process = subprocess.Popen(self.argv(), pass_fds=inherited, preexec_fn=_die_with_parent,
+                                            start_new_session=self._streams['stdin'] == subprocess.DEVNULL, **self._streams)
         except FileNotFoundError as error:
             for end in ours + [self._qmp_socket, self._gdb_socket]:
                 if end is not None:
