@@ -49,8 +49,9 @@ def read(*parts):
         return file.read()
 
 
-# Console on the first serial port, the command for run_in() on the second, and an end when something goes wrong.
-PARAMETERS = 'console=ttyS0 panic=off linnet.exec=ttyS1'
+# Console on the first serial port, the command for run_in() on the second, and an end when something goes wrong: in kernels with detectors
+# (LINNET_BUILD=build/sanitize/kasan) that is the first defect told.
+PARAMETERS = 'console=ttyS0 panic=off linnet.exec=ttyS1 linnet.defects=panic'
 
 
 def run_in(machine, command, timeout_s=DIRECT_TIMEOUT_S):

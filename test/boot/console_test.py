@@ -51,7 +51,7 @@ def keyboard_and_screen():
 
 def serial_conversation():
     """A shell on the serial console: echo, editing, interrupt, stop and continue, end of file."""
-    with Machine(kernel=artifact('kernel.elf'), initrd=artifact('userspace', 'image', 'initramfs.cpio'), append='console=ttyS0 quiet panic=off',
+    with Machine(kernel=artifact('kernel.elf'), initrd=artifact('userspace', 'image', 'initramfs.cpio'), append='console=ttyS0 quiet panic=off linnet.defects=panic',
                  serials=['port']) as vm:
         port = vm.ports[0]
         steps = [

@@ -44,7 +44,7 @@ class Talk:
 
 def jobs_and_programs():
     """Line editing, job control, end of file, signals and full-screen programs, as one uses them."""
-    with Machine(kernel=artifact('kernel.elf'), initrd=artifact('userspace', 'image', 'initramfs.cpio'), append='console=ttyS0 panic=off',
+    with Machine(kernel=artifact('kernel.elf'), initrd=artifact('userspace', 'image', 'initramfs.cpio'), append='console=ttyS0 panic=off linnet.defects=panic',
                  serials=['port']) as vm:
         talk = Talk(vm.ports[0])
         talk.expect(PROMPT, DIRECT_TIMEOUT_S)
