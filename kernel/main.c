@@ -11,6 +11,7 @@
 #include "kernel/core/time.h"
 #include "kernel/core/timer.h"
 #include "kernel/debug/kasan/kasan.h"
+#include "kernel/debug/leak.h"
 #include "kernel/debug/selftest.h"
 #include "kernel/dev/driver.h"
 #include "kernel/dev/tty.h"
@@ -77,6 +78,7 @@ void kernel_main(const struct boot_handoff *handoff)
     time_init(handoff->unix_time_s);
     log_clock_hook = ktime_now; /* times in the log from here on */
     timers_init();
+    leak_init();  /* heap objects remember their owners, in builds that watch them */
     sched_init(); /* run queue; this context becomes the idle thread */
     thread_start(thread_create_kernel("init", boot_thread_main, NULL));
     preempt_enable_no_resched(); /* the machine entered with preemption off */

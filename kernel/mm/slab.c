@@ -129,6 +129,9 @@ static void slab_destroy(struct slab *slab)
         slab_free(&headers_cache, slab);
     }
     memory_unpoison(page_to_virt(page), PAGE_SIZE << page->order);
+    for (unsigned i = 1; i < 1u << page->order; i++) {
+        page[i].kind = PAGE_RESERVED; /* as inside any block: nobody looks for a slab there */
+    }
     frame_free(page);
 }
 

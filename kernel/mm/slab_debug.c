@@ -10,8 +10,11 @@
 #include "kernel/mm/cache.h"
 
 #ifdef CONFIG_SLAB_DEBUG
+#include "kernel/abi/boot.h"
 #include "kernel/core/defect.h"
 #include "kernel/core/panic.h"
+#include "kernel/machine/preempt.h"
+#include "kernel/mm/frame.h"
 #include "kernel/mm/quarantine.h"
 #include "kernel/mm/stackdepot.h"
 
@@ -139,6 +142,20 @@ NO_SANITIZE_ADDRESS void slab_debug_cut(struct slab_cache *cache, void *object)
     memory_poison_as(object, cache->stride, POISON_FREED);
 }
 
+NO_SANITIZE_ADDRESS static void track_owner(struct slab_track *track)
+{
+    char comm[SLAB_COMM_BYTES] = "";
+    int32_t pid = 0;
+
+    if (slab_owner_hook != NULL) {
+        slab_owner_hook(comm, &pid);
+    }
+    for (unsigned i = 0; i < SLAB_COMM_BYTES; i++) {
+        track->comm[i] = comm[i];
+    }
+    track->pid = pid;
+}
+
 NO_SANITIZE_ADDRESS void slab_debug_alloc(struct slab_cache *cache, void *object)
 {
     struct slab_track *track = track_of(cache, object);
@@ -156,9 +173,7 @@ NO_SANITIZE_ADDRESS void slab_debug_alloc(struct slab_cache *cache, void *object
     track->mark = 0;
     track->time = log_clock_hook != NULL ? log_clock_hook() : 0;
     track->alloc_stack = stackdepot_put_caller(2);
-    if (slab_owner_hook != NULL) {
-        slab_owner_hook(track->comm, &track->pid);
-    }
+    track_owner(track);
     if (is_poisoned(cache)) {
         fill(object, cache->size, SLAB_POISON_FRESH);
     }
@@ -213,6 +228,24 @@ size_t slab_debug_size(const struct slab_cache *cache, const void *object)
     return size_of(cache, object);
 }
 
+NO_SANITIZE_ADDRESS static struct slab_object object_at(const struct slab_cache *cache,
+                                                        uintptr_t base, size_t index)
+{
+    uint8_t *start = (uint8_t *)base + index * cache->stride;
+    struct slab_track *track = track_of(cache, start);
+
+    return (struct slab_object){
+        .cache = cache,
+        .cache_name = cache->name,
+        .start = start,
+        .size = size_of(cache, start),
+        .track = track,
+        .link = (void **)(start + cache->link_offset),
+        .live = track->state == SLAB_OBJECT_LIVE,
+        .internal = cache->internal,
+    };
+}
+
 NO_SANITIZE_ADDRESS bool slab_object_find(uintptr_t addr, struct slab_object *ret_object)
 {
     pfn_t pfn = virt_to_phys((const void *)addr) >> PAGE_SHIFT;
@@ -226,16 +259,40 @@ NO_SANITIZE_ADDRESS bool slab_object_find(uintptr_t addr, struct slab_object *re
     if (index >= cache->per_slab) {
         return false;
     }
-    uint8_t *start = (uint8_t *)base + index * cache->stride;
-    const struct slab_track *track = track_of(cache, start);
-    *ret_object = (struct slab_object){
-        .cache = cache,
-        .cache_name = cache->name,
-        .start = start,
-        .size = size_of(cache, start),
-        .track = track,
-        .live = track->state == SLAB_OBJECT_LIVE,
-    };
+    *ret_object = object_at(cache, base, index);
     return true;
+}
+
+NO_SANITIZE_ADDRESS static void
+slab_walk(struct page *first, void (*fn)(const struct slab_object *object, void *arg), void *arg)
+{
+    const struct slab_cache *cache = first->owner;
+
+    for (size_t i = 0; i < cache->per_slab; i++) {
+        struct slab_object object = object_at(cache, (uintptr_t)page_to_virt(first), i);
+        if (object.live) {
+            fn(&object, arg);
+        }
+    }
+}
+
+void slab_objects_walk(void (*fn)(const struct slab_object *object, void *arg), void *arg)
+{
+    struct boot_mem mem;
+
+    for (unsigned i = 0; boot_memory(i, &mem); i++) {
+        pfn_t first = mem.base >> PAGE_SHIFT;
+        if (!pfn_valid(first)) {
+            continue;
+        }
+        for (pfn_t pfn = first; pfn < first + (mem.length_bytes >> PAGE_SHIFT); pfn++) {
+            struct page *page = pfn_to_page(pfn);
+            preempt_disable();
+            if (page->kind == PAGE_SLAB && slab_first_page(page) == page) {
+                slab_walk(page, fn, arg);
+            }
+            preempt_enable();
+        }
+    }
 }
 #endif

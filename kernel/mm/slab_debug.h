@@ -61,12 +61,16 @@ struct slab_object {
     const char *cache_name;
     uint8_t *start;
     size_t size;
-    const struct slab_track *track;
+    struct slab_track *track;
+    void **link; /* of no use to a live object: the leak detector's */
     bool live;
+    bool internal; /* a part of the allocator: it names free objects only, and those that were */
 };
 
 /* The object of a slab in whose stride `addr` lies; false: none. Any context; the answer may be stale at once. */
 bool slab_object_find(uintptr_t addr, struct slab_object *ret_object);
+/* Call fn for each object in use. It neither allocates nor frees; preemption is off. */
+void slab_objects_walk(void (*fn)(const struct slab_object *object, void *arg), void *arg);
 /* Say what is known about the object at addr, within a report of a defect. */
 void slab_object_describe(uintptr_t addr);
 /* Who allocates: set by what knows threads. */

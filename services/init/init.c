@@ -37,6 +37,7 @@ struct mount_point {
 static const struct mount_point mount_points[] = {
     {"proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL},
     {"sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL},
+    {"debugfs", "/sys/kernel/debug", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL},
     {"devtmpfs", "/dev", MS_NOSUID, "mode=0755"},
     {"devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "gid=5,mode=620,ptmxmode=666"},
     {"tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777"},

@@ -9,7 +9,9 @@
  */
 #pragma once
 
+#include "kernel/sched/mutex.h"
 #include "kernel/vfs/file.h"
+#include "kernel/vfs/mount.h"
 
 #define TEXT_VALUE_MAX 4095u
 
@@ -75,7 +77,7 @@ struct text_tree {
 };
 
 void text_tree_init(struct text_tree *tree, uint64_t first_ino);
-/* -ENOMEM, -EEXIST. Before the first mount only: the tree is immutable afterwards. */
+/* -ENOMEM, -EEXIST. Before the first mount only: the tree is immutable afterwards. A path that ends in '/' makes a directory. */
 int text_tree_add(struct text_tree *tree, const struct text_file *file);
 /* Nodes live for ever. NULL: none. */
 const struct text_node *text_node_find(const struct text_node *dir, const char *name, unsigned len);
@@ -90,3 +92,18 @@ const struct text_node *text_inode_node(const struct inode *inode);
 bool text_emit_dots(struct dir_context *ctx, uint64_t ino, uint64_t parent_ino);
 /* Children of a node from position 2 on; true: all told, ctx->pos is past them. */
 bool text_emit_nodes(struct dir_context *ctx, const struct text_node *dir);
+
+/* ---- file systems that are one tree of text files ---- */
+
+struct text_fs {
+    const char *name;
+    uint64_t magic;     /* for statfs(2) */
+    uint32_t root_mode; /* permission bits of the top directory */
+    struct mutex lock;
+    struct text_tree tree; /* [lock] until made */
+    bool made;             /* [lock] */
+};
+
+/* The files registered in the linker set [start, stop) as a new superblock; for filesystem.mount. -ENOMEM. */
+int text_fs_mount(struct text_fs *fs, const struct text_file *start, const struct text_file *stop,
+                  const struct filesystem *type, const char *source, struct super **ret_super);

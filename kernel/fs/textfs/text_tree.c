@@ -82,6 +82,9 @@ int text_tree_add(struct text_tree *tree, const struct text_file *file)
             break;
         }
         name = slash + 1;
+        if (*name == '\0') {
+            return 0; /* a directory, that others may fill or mount on */
+        }
     }
     if (node->file != NULL || node->child != NULL) {
         return -EEXIST;

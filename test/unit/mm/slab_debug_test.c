@@ -135,3 +135,22 @@ TEST(stackdepot, keeps_equal_chains_once_and_gives_them_back)
     EXPECT_EQ(stackdepot_put(chain, 0), 0);
     EXPECT_EQ(stackdepot_get(0, &addrs), 0);
 }
+
+TEST(slab_debug, finds_nothing_where_a_slab_of_several_pages_was)
+{
+    struct slab_cache *cache = slab_cache_create("test-big", 3000, 0, 0, NULL);
+    struct slab_object found;
+    uintptr_t objects[40];
+
+    for (unsigned i = 0; i < ARRAY_SIZE(objects); i++) {
+        objects[i] = (uintptr_t)slab_alloc(cache, 0);
+    }
+    EXPECT(slab_object_find(objects[20], &found));
+    for (unsigned i = 0; i < ARRAY_SIZE(objects); i++) {
+        slab_free(cache, (void *)objects[i]);
+    }
+    slab_cache_destroy(cache);
+    for (unsigned i = 0; i < ARRAY_SIZE(objects); i++) {
+        EXPECT(!slab_object_find(objects[i], &found));
+    }
+}
