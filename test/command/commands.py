@@ -6,7 +6,7 @@ import sys
 
 import build
 import deps
-from build import TOP, CommandError
+from build import CommandError
 
 
 def run(args):
@@ -51,51 +51,39 @@ def test(args):
 
 
 def image(args):
+    import shutil
     deps.ensure()
     build.build(['linnet.img'])
-    made = os.path.join(build.BUILD, 'userspace', 'image', 'linnet.img')
-    target = args[0] if args else os.path.join(TOP, 'build', 'linnet.img')
+    made = build.artifact('userspace', 'image', 'linnet.img')
+    target = args[0] if args else build.artifact('linnet.img')
     if os.path.abspath(target) != made:
-        with open(made, 'rb') as source, open(target, 'wb') as out:
-            while chunk := source.read(1 << 20):
-                out.write(chunk)
+        try:
+            shutil.copyfile(made, target)
+        except OSError as error:
+            raise CommandError(f'{target}: {error.strerror}') from error
     print(target)
     return 0
-
-
-def describe_device(device):
-    """(model, size in bytes) of a whole removable-capable disk; refuses partitions and mounted disks."""
-    name = os.path.basename(os.path.realpath(device))
-    sys_dir = f'/sys/block/{name}'
-    if not os.path.isdir(sys_dir):
-        raise CommandError(f'{device} is not a whole disk')
-    with open('/proc/mounts', encoding='utf-8') as mounts:
-        if any(line.split()[0].startswith(os.path.realpath(device)) for line in mounts):
-            raise CommandError(f'{device} is mounted: unmount it first')
-    with open(f'{sys_dir}/size', encoding='ascii') as file:
-        size = int(file.read()) * 512
-    try:
-        with open(f'{sys_dir}/device/model', encoding='utf-8') as file:
-            model = file.read().strip()
-    except OSError:
-        model = 'unknown model'
-    return model, size
 
 
 def usb(args):
     if len(args) != 1:
         raise CommandError('usage: linnet usb /dev/sdX', 2)
-    model, size = describe_device(args[0])
-    image([])
-    made = os.path.join(TOP, 'build', 'linnet.img')
+    import usb as module
+    _, model, size = module.find(args[0])
+    deps.ensure()
+    build.build(['linnet.img'])
     print(f'{args[0]}: {model}, {size / 1e9:.1f} GB. Everything on it will be lost.')
-    if input('Write Linnet to it? Type yes: ') != 'yes':
+    try:
+        answer = input('Write Linnet to it? Type yes: ')
+    except EOFError:
+        answer = ''
+    if answer != 'yes':
         raise CommandError('nothing was written')
-    with open(made, 'rb') as source, open(args[0], 'wb') as out:
-        while chunk := source.read(4 << 20):
-            out.write(chunk)
-        out.flush()
-        os.fsync(out.fileno())
+    try:
+        module.find(args[0])  # still free, still the same
+        module.write(build.artifact('userspace', 'image', 'linnet.img'), args[0], size)
+    except OSError as error:
+        raise CommandError(f'{args[0]}: {error.strerror}') from error
     print('done')
     return 0
 

@@ -23,8 +23,6 @@ PACKAGES = [
     ('console-setup-linux', 'terminus-fonts-console', 'terminus-font', None, 'fonts of the virtual terminals'),
     ('qemu-system-x86', 'qemu-system-x86-core', 'qemu-system-x86', 'qemu-system-x86_64', 'the machine to boot on'),
     ('ovmf', 'edk2-ovmf', 'edk2-ovmf', None, 'UEFI firmware for it'),
-    ('mtools', 'mtools', 'mtools', 'mcopy', 'makes the boot partition without root'),
-    ('fdisk', 'util-linux', 'util-linux', 'sfdisk', 'makes the partition table'),
     ('gdb', 'gdb', 'gdb', 'gdb', 'linnet debug'),
 ]
 MANAGERS = [('apt-get', 0, ['apt-get', 'install', '-y', '--no-install-recommends']), ('dnf', 1, ['dnf', 'install', '-y']),
