@@ -13,6 +13,7 @@
 #include "kernel/linux/syscall.h"
 #include "kernel/linux/times.h"
 #include "kernel/machine/cpu.h"
+#include "kernel/proc/pidfd.h"
 #include "kernel/proc/signal.h"
 
 /* ---- clone ---- */
@@ -34,6 +35,9 @@ SYSCALL0(vfork)
 SYSCALL5(clone, uint64_t, flags, uint64_t, stack, int __user *, parent_tid, uint32_t __user *,
          child_tid, uint64_t, tls)
 {
+    if ((flags & CLONE_PIDFD) != 0 && (flags & CLONE_PARENT_SETTID) != 0) {
+        return -EINVAL; /* one argument cannot be both */
+    }
     const struct clone_request request = {.flags = flags & 0xffffffffull & ~(uint64_t)CSIGNAL,
                                           .exit_signal = (int)(flags & CSIGNAL),
                                           .stack = stack,
@@ -74,6 +78,11 @@ SYSCALL2(clone3, const struct clone_args __user *, uargs, size_t, size)
                                           .child_tid = (uint32_t __user *)args.child_tid,
                                           .pidfd = (int __user *)args.pidfd};
     return process_clone(&request);
+}
+
+SYSCALL1(unshare, uint64_t, flags)
+{
+    return process_unshare(flags);
 }
 
 /* ---- exec and exit ---- */
@@ -141,6 +150,29 @@ SYSCALL4(wait4, int, pid, int __user *, ustatus, int, options, struct rusage __u
     return result;
 }
 
+/* A descriptor opened with PIDFD_NONBLOCK: -EAGAIN instead of waiting (pidfd_open(2)). */
+static int64_t wait_by_pidfd(struct wait_request *request)
+{
+    struct file *file = request->id < 0 ? NULL : fd_file(request->id);
+    bool asked = (request->options & WNOHANG) != 0;
+
+    if (file == NULL) {
+        return request->id < 0 ? -EINVAL : -EBADF;
+    }
+    int64_t result = -EBADF;
+    request->pid = pidfd_pid(file);
+    if (request->pid != NULL) {
+        bool nonblock = (atomic_load_relaxed(&file->flags) & O_NONBLOCK) != 0;
+        request->options |= nonblock ? WNOHANG : 0;
+        result = process_wait(request);
+        if (result == 0 && nonblock && !asked) {
+            result = -EAGAIN;
+        }
+    }
+    file_put(file);
+    return result;
+}
+
 SYSCALL5(waitid, int, which, int, id, siginfo_t __user *, uinfo, int, options,
          struct rusage __user *, uusage)
 {
@@ -156,7 +188,7 @@ SYSCALL5(waitid, int, which, int, id, siginfo_t __user *, uinfo, int, options,
         (which == P_PGID && id < 0)) {
         return -EINVAL;
     }
-    int64_t result = process_wait(&request);
+    int64_t result = which == P_PIDFD ? wait_by_pidfd(&request) : process_wait(&request);
     if (result < 0) {
         return result;
     }

@@ -13,28 +13,28 @@
 #include "kernel/machine/cpu.h"
 #include "kernel/machine/user.h"
 #include "kernel/proc/internal.h"
+#include "kernel/proc/pidfd.h"
 
 #define CLONE_NAMESPACES                                                                           \
     (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |  \
      CLONE_NEWNET | CLONE_NEWTIME)
 /* Not there yet. */
-#define CLONE_MISSING (CLONE_PIDFD | CLONE_NAMESPACES)
+#define CLONE_MISSING CLONE_NAMESPACES
 /* No effect here: System V semaphores, I/O contexts and tracing have nothing to share or to follow. */
 #define CLONE_NO_EFFECT (CLONE_SYSVSEM | CLONE_IO | CLONE_UNTRACED | CLONE_PTRACE | CLONE_DETACHED)
 #define CLONE_KNOWN                                                                                \
     (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_VFORK | CLONE_PARENT |              \
      CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | CLONE_SETTLS |              \
-     CLONE_CLEAR_SIGHAND | CLONE_THREAD | CLONE_NO_EFFECT | CLONE_MISSING)
+     CLONE_CLEAR_SIGHAND | CLONE_THREAD | CLONE_PIDFD | CLONE_NO_EFFECT | CLONE_MISSING)
 
 static const struct clone_flag_name {
     uint64_t flag;
     const char *name;
 } missing_names[] = {
-    {CLONE_PIDFD, "CLONE_PIDFD"},         {CLONE_NEWNS, "CLONE_NEWNS"},
-    {CLONE_NEWCGROUP, "CLONE_NEWCGROUP"}, {CLONE_NEWUTS, "CLONE_NEWUTS"},
-    {CLONE_NEWIPC, "CLONE_NEWIPC"},       {CLONE_NEWUSER, "CLONE_NEWUSER"},
-    {CLONE_NEWPID, "CLONE_NEWPID"},       {CLONE_NEWNET, "CLONE_NEWNET"},
-    {CLONE_NEWTIME, "CLONE_NEWTIME"},
+    {CLONE_NEWNS, "CLONE_NEWNS"},     {CLONE_NEWCGROUP, "CLONE_NEWCGROUP"},
+    {CLONE_NEWUTS, "CLONE_NEWUTS"},   {CLONE_NEWIPC, "CLONE_NEWIPC"},
+    {CLONE_NEWUSER, "CLONE_NEWUSER"}, {CLONE_NEWPID, "CLONE_NEWPID"},
+    {CLONE_NEWNET, "CLONE_NEWNET"},   {CLONE_NEWTIME, "CLONE_NEWTIME"},
 };
 
 static void log_missing(uint64_t flags)
@@ -63,6 +63,7 @@ static int check_request(const struct clone_request *request)
     if ((flags & ~(uint64_t)CLONE_KNOWN) != 0 || request->exit_signal < 0 ||
         request->exit_signal > SIGNAL_COUNT ||
         ((flags & CLONE_THREAD) != 0 && (flags & (CLONE_SIGHAND | CLONE_VFORK)) != CLONE_SIGHAND) ||
+        ((flags & CLONE_PIDFD) != 0 && (flags & (CLONE_THREAD | CLONE_DETACHED)) != 0) ||
         ((flags & CLONE_SIGHAND) != 0 && (flags & CLONE_VM) == 0) ||
         ((flags & CLONE_SIGHAND) != 0 && (flags & CLONE_CLEAR_SIGHAND) != 0) ||
         ((flags & CLONE_PARENT) != 0 && process_current() == process_init_task)) {
@@ -320,10 +321,35 @@ static void wait_for_vfork(struct process *me, struct process *child)
     wait_remove(&child->exit_wait, &waiter);
 }
 
+/* CLONE_PIDFD: the parent's descriptor of the child, told but not yet there: *ret_file is to be installed as the result. */
+static int reserve_pidfd(struct process *child, int __user *ufd, struct file **ret_file)
+{
+    int fd = fd_reserve(0, true, process_limit(RLIMIT_NOFILE));
+
+    if (fd < 0) {
+        return fd;
+    }
+    int err = pidfd_create(child->pid, 0, ret_file);
+    if (err < 0) {
+        goto unreserve;
+    }
+    err = put_user(fd, ufd);
+    if (err < 0) {
+        file_put(*ret_file);
+        goto unreserve;
+    }
+    return fd;
+
+unreserve:
+    fd_unreserve(fd);
+    return err;
+}
+
 static int64_t clone_process(struct process *me, const struct clone_request *request)
 {
     struct process *child = process_alloc();
-    int err;
+    struct file *pidfd_file = NULL;
+    int err, pidfd = -1;
 
     if (child == NULL) {
         return -ENOMEM;
@@ -337,6 +363,13 @@ static int64_t clone_process(struct process *me, const struct clone_request *req
         goto discard;
     }
     child->pid = child->leader->pid;
+    if ((request->flags & CLONE_PIDFD) != 0) {
+        err = pidfd = reserve_pidfd(child, request->pidfd, &pidfd_file);
+        if (err < 0) {
+            drop_inheritance(child->leader);
+            goto discard;
+        }
+    }
     thread_get(
         child->leader); /* the running thread's own reference; the first one is the process' */
     inherit(child, me, request->flags);
@@ -349,6 +382,9 @@ static int64_t clone_process(struct process *me, const struct clone_request *req
         (void)process_get(child);
     }
     link_child(child, request);
+    if (pidfd_file != NULL) {
+        fd_install(pidfd, pidfd_file);
+    }
     thread_start(child->leader);
     if (vfork) {
         wait_for_vfork(me, child);

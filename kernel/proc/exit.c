@@ -5,6 +5,7 @@
  * Order: first what may sleep (address space, files, terminal), then, under the tree lock, what others see. The thread itself ends
  * last; the main one's structure lives on in the zombie, because its times are wanted.
  */
+#include <asm/poll.h>
 #include <linux/wait.h>
 
 #include "kernel/base/string.h"
@@ -235,6 +236,9 @@ static void become_zombie_locked(struct process *process, struct list_node *dead
         group_check_orphaned_locked(process->group, process);
     }
     process->state = PROCESS_ZOMBIE;
+    if (unlikely(wait_queue_active(&process->pid->ended))) {
+        wait_wake_all(&process->pid->ended, POLLIN);
+    }
     bool unwanted = tell_parent_of_exit_locked(process);
     struct process *parent = process->parent;
     if (unwanted) {

@@ -84,7 +84,7 @@ struct process {
     void *
         tty; /* [T] controlling terminal of the session (struct tty), referenced by the session leader */
     struct wait_queue child_wait; /* wait4: a child changed state */
-    struct wait_queue exit_wait;  /* vfork parent, pidfd */
+    struct wait_queue exit_wait;  /* vfork parent */
     bool vfork_done;              /* [a] */
     bool did_exec;                /* [T] setpgid's -EACCES */
     bool child_subreaper;         /* [T] */
@@ -167,6 +167,7 @@ int64_t process_clone(const struct clone_request *request);
 int process_exec(int dirfd, const char *path, const char __user *const __user *argv,
                  const char __user *const __user *envp, int flags);
 int process_exec_kernel(const char *path, const char *const *argv, const char *const *envp);
+int process_unshare(uint64_t flags);           /* unshare(2); namespaces are -EINVAL */
 void process_exit(int wait_status) __noreturn; /* this thread and, as the last one, the process */
 void process_exit_group(int wait_status) __noreturn; /* all threads */
 
@@ -174,6 +175,7 @@ void process_exit_group(int wait_status) __noreturn; /* all threads */
 struct wait_request {
     int which; /* P_ALL P_PID P_PGID P_PIDFD */
     int id;
+    struct pid *pid; /* P_PIDFD: borrowed */
     int options;     /* WNOHANG WEXITED WSTOPPED WCONTINUED WNOWAIT __WALL ... */
     bool want_usage; /* fill ret_usage */
     int ret_status;  /* wait4's status word */

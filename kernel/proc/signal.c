@@ -207,9 +207,12 @@ static void prepare_stop_continue_locked(struct process *process, int signo)
 
 void signal_wake_thread_locked(struct thread *thread)
 {
-    thread_set_work(thread, THREAD_WORK_SIGNAL);
+    thread_set_work(thread,
+                    THREAD_WORK_SIGNAL); /* a full barrier: pairs with thread_prepare_sleep */
     /* The current thread as well: this may be an interrupt that met it about to sleep. */
-    (void)thread_wake_states(thread, BIT(THREAD_SLEEPING));
+    if (atomic_load_relaxed(&thread->state) == THREAD_SLEEPING) {
+        (void)thread_wake_states(thread, BIT(THREAD_SLEEPING));
+    }
 }
 
 static bool takes_signal(const struct thread *thread, int signo)

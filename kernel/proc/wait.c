@@ -19,6 +19,11 @@ static bool child_matches(const struct process *me, const struct process *child,
             return false;
         }
         break;
+    case P_PIDFD:
+        if (child->pid != request->pid) {
+            return false;
+        }
+        break;
     case P_PGID:
         if (request->id == 0 ? child->group != me->group : child->group->nr != request->id) {
             return false;
@@ -153,9 +158,6 @@ int64_t process_wait(struct wait_request *request)
 {
     struct process *me = process_current(), *dead = NULL;
 
-    if (request->which == P_PIDFD) {
-        return -EBADF; /* no descriptor refers to a process */
-    }
     int64_t result = look(me, request, &dead);
     if (result == 0 && (request->options & WNOHANG) == 0) {
         result = look_and_sleep(me, request, &dead);

@@ -42,6 +42,7 @@ static void pid_construct(void *object)
     pid->thread = NULL;
     list_init(&pid->group_members);
     list_init(&pid->session_members);
+    wait_queue_init(&pid->ended);
 }
 
 void pid_table_init(void)

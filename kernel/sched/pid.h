@@ -8,6 +8,7 @@
 #pragma once
 
 #include "kernel/base/list.h"
+#include "kernel/sched/wait.h"
 #include "kernel/sync/refcount.h"
 
 #define PID_MAX_DEFAULT 32768
@@ -22,6 +23,7 @@ struct pid {
     struct thread *thread;   /* [proc tree lock] the thread with this tid */
     struct list_node group_members;   /* [proc tree lock] struct process.group_node */
     struct list_node session_members; /* [proc tree lock] struct process.session_node */
+    struct wait_queue ended;          /* pidfd: the process has ended */
 };
 
 /* Next free number with one reference; NULL: no memory, or *ret_err = -EAGAIN when all are in use. */

@@ -120,7 +120,7 @@ ssize_t file_limit_write(loff_t pos, size_t count)
 
 loff_t vfs_llseek(struct file *file, loff_t offset, int whence)
 {
-    if ((file->mode & FMODE_SEEK) == 0 || file->fops->llseek == NULL) {
+    if (file->fops->llseek == NULL) {
         return -ESPIPE;
     }
     bool locked = file_lock_pos(file);

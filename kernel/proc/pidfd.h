@@ -1,0 +1,17 @@
+/*
+ * Processes by descriptor (pidfd_open(2)).
+ */
+#pragma once
+
+#include "kernel/proc/signal.h"
+
+/* A descriptor's file for the process with this number. flags: PIDFD_NONBLOCK. -EINVAL (a thread's number, flags), -ESRCH, -ENOMEM. */
+int pidfd_open(int nr, int flags, struct file **ret_file);
+/* The same for a pid at hand. */
+int pidfd_create(struct pid *pid, int flags, struct file **ret_file);
+/* What the file refers to, borrowed; NULL: it is no pidfd. */
+struct pid *pidfd_pid(const struct file *file);
+/* pidfd_send_signal(2), checked as kill(2). -EBADF: no pidfd. */
+int pidfd_send_signal(const struct file *file, const siginfo_t *info);
+/* pidfd_getfd(2): the target's file, referenced. -EBADF -EPERM -ESRCH. */
+int pidfd_getfd(const struct file *file, unsigned fd, struct file **ret_file);

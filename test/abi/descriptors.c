@@ -1,0 +1,225 @@
+/* Descriptors that are not files of a tree: eventfd(2), pidfd_open(2); and unshare(2). */
+#include "abi.h"
+
+#include <linux/sched.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+
+static short ready(int fd, short events)
+{
+    struct pollfd pollfd = {.fd = fd, .events = events};
+
+    CHECK(poll(&pollfd, 1, 0) >= 0);
+    return pollfd.revents;
+}
+
+ABI_TEST(eventfd, counts_and_empties)
+{
+    uint64_t value = 5;
+    int fd = eventfd(3, EFD_NONBLOCK | EFD_CLOEXEC);
+
+    CHECK(fd >= 0);
+    CHECK_EQ(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    CHECK_EQ(ready(fd, POLLIN | POLLOUT), POLLIN | POLLOUT);
+    CHECK_EQ(write(fd, &value, 8), 8);
+    CHECK_EQ(read(fd, &value, 8), 8);
+    CHECK_EQ(value, 8);
+    CHECK_EQ(ready(fd, POLLIN | POLLOUT), POLLOUT);
+    CHECK_ERR(read(fd, &value, 8), EAGAIN);
+    CHECK_ERR(read(fd, &value, 7), EINVAL);
+    CHECK_ERR(write(fd, &value, 4), EINVAL);
+    value = UINT64_MAX;
+    CHECK_ERR(write(fd, &value, 8), EINVAL);
+    value = UINT64_MAX - 1;
+    CHECK_EQ(write(fd, &value, 8), 8);
+    CHECK_EQ(ready(fd, POLLIN | POLLOUT), POLLIN);
+    value = 1;
+    CHECK_ERR(write(fd, &value, 8), EAGAIN);
+    CHECK_EQ(lseek(fd, 3, SEEK_SET), 0); /* accepted, and without a meaning */
+    CHECK_ERR(eventfd(0, 0x40), EINVAL);
+    char link[64] = "", path[64];
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    CHECK(readlink(path, link, sizeof(link) - 1) > 0);
+    CHECK(strcmp(link, "anon_inode:[eventfd]") == 0);
+}
+
+ABI_TEST(eventfd, semaphore_gives_one_at_a_time)
+{
+    uint64_t value;
+    int fd = eventfd(2, EFD_SEMAPHORE | EFD_NONBLOCK);
+
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(read(fd, &value, 8), 8);
+        CHECK_EQ(value, 1);
+    }
+    CHECK_ERR(read(fd, &value, 8), EAGAIN);
+}
+
+static void *add_later(void *arg)
+{
+    uint64_t one = 1;
+
+    abi_sleep_ms(10);
+    CHECK_EQ(write(*(int *)arg, &one, 8), 8);
+    return NULL;
+}
+
+ABI_TEST(eventfd, readers_writers_and_pollers_wait)
+{
+    int fd = eventfd(0, 0);
+    uint64_t value;
+    pthread_t thread;
+
+    CHECK_EQ(pthread_create(&thread, NULL, add_later, &fd), 0);
+    struct pollfd pollfd = {.fd = fd, .events = POLLIN};
+    CHECK_EQ(poll(&pollfd, 1, 5000), 1);
+    CHECK_EQ(read(fd, &value, 8), 8);
+    CHECK_EQ(value, 1);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK_EQ(pthread_create(&thread, NULL, add_later, &fd), 0);
+    CHECK_EQ(read(fd, &value, 8), 8);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    value = UINT64_MAX - 1;
+    CHECK_EQ(write(fd, &value, 8), 8);
+    CHECK_EQ(pthread_create(&thread, NULL, add_later, &fd), 0); /* waits for room */
+    abi_sleep_ms(20);
+    CHECK_EQ(read(fd, &value, 8), 8);
+    CHECK_EQ(value, UINT64_MAX - 1);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK_EQ(read(fd, &value, 8), 8);
+    CHECK_EQ(value, 1);
+}
+
+/* ---- pidfd ---- */
+
+static int pidfd_open_(pid_t pid, unsigned flags)
+{
+    return (int)syscall(SYS_pidfd_open, pid, flags);
+}
+
+#define P_PIDFD_ 3
+
+ABI_TEST(pidfd, tells_the_end_and_is_waited_for)
+{
+    siginfo_t info = {0};
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        pause();
+        _exit(0);
+    }
+    int fd = pidfd_open_(pid, 0);
+    CHECK(fd >= 0);
+    CHECK_EQ(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    CHECK_EQ(ready(fd, POLLIN), 0);
+    CHECK_EQ(syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0), 0);
+    CHECK_EQ(waitid((idtype_t)P_PIDFD_, (id_t)fd, &info, WEXITED | WNOHANG), 0);
+    CHECK_EQ(info.si_pid, 0);
+    CHECK_EQ(syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0), 0);
+    struct pollfd pollfd = {.fd = fd, .events = POLLIN};
+    CHECK_EQ(poll(&pollfd, 1, 5000), 1);
+    CHECK_EQ(pollfd.revents, POLLIN);
+    CHECK_EQ(waitid((idtype_t)P_PIDFD_, (id_t)fd, &info, WEXITED), 0);
+    CHECK_EQ(info.si_pid, pid);
+    CHECK_EQ(info.si_status, SIGTERM);
+    CHECK_ERR(syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0), ESRCH);
+    CHECK_ERR(waitid((idtype_t)P_PIDFD_, (id_t)fd, &info, WEXITED), ECHILD);
+    CHECK(ready(fd, POLLIN) & POLLIN);
+}
+
+ABI_TEST(pidfd, arguments_are_checked)
+{
+    siginfo_t info;
+    int null = open("/dev/null", O_RDWR);
+
+    CHECK_ERR(pidfd_open_(0, 0), EINVAL);
+    CHECK_ERR(pidfd_open_(-1, 0), EINVAL);
+    CHECK_ERR(pidfd_open_(getpid(), 1), EINVAL);
+    CHECK_ERR(pidfd_open_(999999, 0), ESRCH);
+    CHECK_ERR(syscall(SYS_pidfd_send_signal, null, SIGTERM, NULL, 0), EBADF);
+    CHECK_ERR(waitid((idtype_t)P_PIDFD_, (id_t)null, &info, WEXITED), EBADF);
+    CHECK_ERR(waitid((idtype_t)P_PIDFD_, 77, &info, WEXITED), EBADF);
+    int self = pidfd_open_(getpid(), 0);
+    CHECK(self >= 0);
+    CHECK_ERR(syscall(SYS_pidfd_send_signal, self, 65, NULL, 0), EINVAL);
+    int copy = (int)syscall(SYS_pidfd_getfd, self, null, 0);
+    CHECK(copy > self);
+    struct stat a, b;
+    CHECK(fstat(null, &a) == 0 && fstat(copy, &b) == 0);
+    CHECK_EQ(a.st_ino, b.st_ino);
+    CHECK_ERR(syscall(SYS_pidfd_getfd, self, 99, 0), EBADF);
+}
+
+ABI_TEST(pidfd, clone_gives_one)
+{
+    int fd = -1;
+    struct clone_args args = {
+        .flags = CLONE_PIDFD, .pidfd = (uintptr_t)&fd, .exit_signal = SIGCHLD};
+    siginfo_t info = {0};
+    pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+
+    if (pid == 0) {
+        _exit(4);
+    }
+    CHECK(pid > 0);
+    CHECK(fd >= 0);
+    CHECK_EQ(waitid((idtype_t)P_PIDFD_, (id_t)fd, &info, WEXITED), 0);
+    CHECK_EQ(info.si_pid, pid);
+    CHECK_EQ(info.si_status, 4);
+    CHECK_ERR(syscall(SYS_clone, CLONE_PIDFD | CLONE_PARENT_SETTID | SIGCHLD, 0, &fd, 0, 0),
+              EINVAL);
+    args.pidfd = 8;
+    CHECK_ERR(syscall(SYS_clone3, &args, sizeof(args)), EFAULT);
+}
+
+ABI_TEST(pidfd, without_blocking_says_try_again)
+{
+    siginfo_t info = {0};
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        pause();
+        _exit(0);
+    }
+    int fd = pidfd_open_(pid, O_NONBLOCK);
+    CHECK(fd >= 0);
+    CHECK_ERR(waitid((idtype_t)P_PIDFD_, (id_t)fd, &info, WEXITED), EAGAIN);
+    CHECK_EQ(waitid((idtype_t)P_PIDFD_, (id_t)fd, &info, WEXITED | WNOHANG), 0);
+    CHECK_EQ(kill(pid, SIGKILL), 0);
+    CHECK_EQ(waitpid(pid, NULL, 0), pid);
+}
+
+/* ---- unshare ---- */
+
+static void *leave(void *arg)
+{
+    int fd = open("/dev/null", O_RDONLY);
+
+    (void)arg;
+    CHECK_ERR(unshare(CLONE_SIGHAND), EINVAL);
+    CHECK_EQ(unshare(CLONE_FS | CLONE_FILES), 0);
+    CHECK_EQ(chdir("/"), 0);
+    (void)umask(0);
+    CHECK_EQ(close(fd), 0);
+    return (void *)(intptr_t)fd;
+}
+
+ABI_TEST(unshare, a_thread_leaves_the_others_files_and_directory_alone)
+{
+    char before[256], after[256];
+    pthread_t thread;
+    void *fd;
+
+    CHECK(getcwd(before, sizeof(before)) != NULL);
+    CHECK_EQ(pthread_create(&thread, NULL, leave, NULL), 0);
+    CHECK_EQ(pthread_join(thread, &fd), 0);
+    CHECK(getcwd(after, sizeof(after)) != NULL);
+    CHECK(strcmp(before, after) == 0);
+    CHECK_EQ(umask(022), 022);
+    CHECK_EQ(close((int)(intptr_t)fd), 0);
+    CHECK_EQ(unshare(0), 0);
+    CHECK_EQ(unshare(CLONE_SIGHAND | CLONE_VM | CLONE_THREAD), 0);
+    CHECK_ERR(unshare(1), EINVAL);
+}
