@@ -62,14 +62,18 @@ def accelerator(options):
     return 'tcg'
 
 
-def kvm_works(options):
-    """Does a machine with this CPU come up? A usable /dev/kvm does not promise it."""
-    probe = ['qemu-system-x86_64', '-accel', 'kvm', '-machine', 'q35', '-cpu', options.cpu, '-display', 'none', '-nodefaults', '-S',
-             '-monitor', 'stdio']
+def qemu_works(arguments):
+    """Does a machine with these arguments come up?"""
+    probe = ['qemu-system-x86_64', '-nodefaults', '-S', '-monitor', 'stdio'] + arguments
     try:
         return subprocess.run(probe, input=b'quit\n', capture_output=True, timeout=10, check=False).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
+
+
+def kvm_works(options):
+    """A usable /dev/kvm does not promise it."""
+    return qemu_works(['-accel', 'kvm', '-machine', 'q35', '-cpu', options.cpu, '-display', 'none'])
 
 
 def make_initramfs(options, folder):
@@ -193,9 +197,9 @@ def display_backend():
     """A window where there is somewhere to show it and QEMU has the part for it, else none."""
     if not os.environ.get('DISPLAY') and not os.environ.get('WAYLAND_DISPLAY'):
         return 'none'
-    done = subprocess.run(['qemu-system-x86_64', '-display', 'help'], capture_output=True, text=True, check=False)
     for name in ('gtk', 'sdl'):
-        if name in done.stdout.split():
+        # `-display help` lists what is not installed as well
+        if qemu_works(['-machine', 'none', '-display', name]):
             return name
     print('linnet: this QEMU shows no window (Debian: package qemu-system-gui); the console is in this terminal', file=sys.stderr)
     return 'none'
