@@ -34,6 +34,7 @@ static void process_construct(void *object)
     list_init(&process->shared.queue);
     list_init(&process->threads);
     wait_queue_init(&process->threads_wait);
+    wait_queue_init(&process->signalfd_wait);
     timer_init(&process->real_timer, itimer_real_expired);
 }
 

@@ -93,16 +93,17 @@ struct process {
     int exit_signal;              /* [T] to the parent: SIGCHLD */
 
     struct spinlock siglock;
-    struct signal_actions *actions; /* [S] referenced */
-    struct signal_pending shared;   /* [S] */
-    int stop_signal;                /* [S] of the stop in effect */
-    bool stopped;                   /* [S] or about to be: threads stop when they come by */
-    unsigned stop_left;             /* [S] threads with stop_wanted */
-    bool stop_reported, continued;  /* [S] what wait4 has yet to tell, or told */
-    bool continue_untold;           /* [S] the parent has not been signalled yet */
-    bool stop_dequeued;             /* [S] a stop signal is being acted on; SIGCONT takes it back */
-    bool group_exiting;             /* [S] */
-    bool unkillable;                /* [S] process 1: default actions do not touch it */
+    struct signal_actions *actions;  /* [S] referenced */
+    struct signal_pending shared;    /* [S] */
+    struct wait_queue signalfd_wait; /* a signal came for any thread */
+    int stop_signal;                 /* [S] of the stop in effect */
+    bool stopped;                    /* [S] or about to be: threads stop when they come by */
+    unsigned stop_left;              /* [S] threads with stop_wanted */
+    bool stop_reported, continued;   /* [S] what wait4 has yet to tell, or told */
+    bool continue_untold;            /* [S] the parent has not been signalled yet */
+    bool stop_dequeued; /* [S] a stop signal is being acted on; SIGCONT takes it back */
+    bool group_exiting; /* [S] */
+    bool unkillable;    /* [S] process 1: default actions do not touch it */
 
     struct rlimit64 limits[RLIM_NLIMITS]; /* [S] soft limits are read without it */
     struct user *user;                    /* [o] whom the process is counted for */

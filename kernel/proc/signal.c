@@ -8,6 +8,8 @@
  * Locking: process->siglock (spin, irqsave): senders may be interrupts. A thread writes its mask itself, under the same lock, so a
  * sender sees whether to wake it; and one that blocks what is pending for all passes it on (signal_retarget_locked).
  */
+#include <asm/poll.h>
+
 #include "kernel/base/bitmap.h"
 #include "kernel/base/string.h"
 #include "kernel/core/panic.h"
@@ -282,6 +284,9 @@ int signal_send_locked(struct process *process, struct thread *to, const siginfo
         return -EAGAIN;
     }
     pending->set |= SIGMASK(signo);
+    if (unlikely(!list_empty(&process->signalfd_wait.waiters))) {
+        wait_wake_all(&process->signalfd_wait, POLLIN);
+    }
     if (to == NULL) {
         wake_any_locked(process, signo);
     } else if (takes_signal(to, signo)) {

@@ -1,4 +1,4 @@
-/* Descriptors that are not files of a tree: eventfd(2), pidfd_open(2); and unshare(2). */
+/* Descriptors that are not files of a tree: eventfd(2), pidfd_open(2), timerfd_create(2), signalfd(2); and unshare(2). */
 #include "abi.h"
 
 #include <linux/sched.h>
@@ -6,6 +6,8 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
 
 static short ready(int fd, short events)
 {
@@ -222,4 +224,135 @@ ABI_TEST(unshare, a_thread_leaves_the_others_files_and_directory_alone)
     CHECK_EQ(unshare(0), 0);
     CHECK_EQ(unshare(CLONE_SIGHAND | CLONE_VM | CLONE_THREAD), 0);
     CHECK_ERR(unshare(1), EINVAL);
+}
+
+/* ---- timerfd ---- */
+
+static struct itimerspec spec_ms(long value, long interval)
+{
+    return (struct itimerspec){{interval / 1000, interval % 1000 * 1000000},
+                               {value / 1000, value % 1000 * 1000000}};
+}
+
+ABI_TEST(timerfd, counts_expirations)
+{
+    struct itimerspec spec = spec_ms(20, 0), now;
+    uint64_t ticks;
+    int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+
+    CHECK(fd >= 0);
+    CHECK_EQ(timerfd_gettime(fd, &now), 0);
+    CHECK(now.it_value.tv_sec == 0 && now.it_value.tv_nsec == 0);
+    CHECK_EQ(timerfd_settime(fd, 0, &spec, NULL), 0);
+    CHECK_EQ(timerfd_gettime(fd, &now), 0);
+    CHECK(now.it_value.tv_nsec > 0 && now.it_value.tv_nsec <= 20000000);
+    CHECK_EQ(ready(fd, POLLIN), 0);
+    CHECK_EQ(read(fd, &ticks, 8), 8);
+    CHECK_EQ(ticks, 1);
+    CHECK_EQ(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    CHECK_ERR(read(fd, &ticks, 8), EAGAIN);
+    CHECK_ERR(read(fd, &ticks, 4), EINVAL);
+    spec = spec_ms(5, 5);
+    CHECK_EQ(timerfd_settime(fd, 0, &spec, NULL), 0);
+    abi_sleep_ms(52);
+    CHECK_EQ(ready(fd, POLLIN), POLLIN);
+    CHECK_EQ(read(fd, &ticks, 8), 8);
+    CHECK(ticks >= 10);
+    spec = spec_ms(0, 0);
+    CHECK_EQ(timerfd_settime(fd, 0, &spec, &now), 0);
+    CHECK_EQ(now.it_interval.tv_nsec, 5000000);
+    abi_sleep_ms(10);
+    CHECK_ERR(read(fd, &ticks, 8), EAGAIN);
+    CHECK_ERR(write(fd, &ticks, 8), EINVAL);
+}
+
+ABI_TEST(timerfd, absolute_times_and_errors)
+{
+    struct itimerspec spec = {0};
+    uint64_t ticks;
+    int fd = timerfd_create(CLOCK_REALTIME, 0);
+
+    CHECK_EQ(clock_gettime(CLOCK_REALTIME, &spec.it_value), 0);
+    spec.it_value.tv_sec -= 1;
+    CHECK_EQ(timerfd_settime(fd, TFD_TIMER_ABSTIME, &spec, NULL), 0);
+    CHECK_EQ(read(fd, &ticks, 8), 8);
+    CHECK_EQ(ticks, 1);
+    spec.it_value.tv_nsec = 1000000000;
+    CHECK_ERR(timerfd_settime(fd, 0, &spec, NULL), EINVAL);
+    spec.it_value.tv_nsec = 0;
+    CHECK_ERR(timerfd_settime(fd, 8, &spec, NULL), EINVAL);
+    CHECK_ERR(timerfd_settime(0, 0, &spec, NULL), EINVAL);
+    CHECK_ERR(timerfd_settime(99, 0, &spec, NULL), EBADF);
+    CHECK_ERR(timerfd_create(CLOCK_PROCESS_CPUTIME_ID, 0), EINVAL);
+    CHECK_ERR(timerfd_create(CLOCK_MONOTONIC, 1), EINVAL);
+}
+
+/* ---- signalfd ---- */
+
+ABI_TEST(signalfd, reads_what_is_blocked)
+{
+    struct signalfd_siginfo info[3];
+    union sigval value = {.sival_int = 77};
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGRTMIN + 1);
+    sigaddset(&set, SIGCHLD);
+    CHECK_EQ(sigprocmask(SIG_BLOCK, &set, NULL), 0);
+    int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    CHECK(fd >= 0);
+    CHECK_EQ(ready(fd, POLLIN), 0);
+    CHECK_ERR(read(fd, info, sizeof(info)), EAGAIN);
+    CHECK_EQ(kill(getpid(), SIGUSR1), 0);
+    CHECK_EQ(sigqueue(getpid(), SIGRTMIN + 1, value), 0);
+    CHECK_EQ(ready(fd, POLLIN), POLLIN);
+    CHECK_EQ(read(fd, info, sizeof(info)), 2 * sizeof(info[0]));
+    CHECK_EQ(info[0].ssi_signo, SIGUSR1);
+    CHECK_EQ(info[0].ssi_pid, getpid());
+    CHECK_EQ(info[1].ssi_signo, SIGRTMIN + 1);
+    CHECK_EQ(info[1].ssi_int, 77);
+    pid_t pid = fork();
+    if (pid == 0) {
+        _exit(5);
+    }
+    struct pollfd pollfd = {.fd = fd, .events = POLLIN};
+    CHECK_EQ(poll(&pollfd, 1, 5000), 1);
+    CHECK_EQ(read(fd, info, sizeof(info)), sizeof(info[0]));
+    CHECK_EQ(info[0].ssi_signo, SIGCHLD);
+    CHECK_EQ(info[0].ssi_pid, pid);
+    CHECK_EQ(info[0].ssi_status, 5);
+    CHECK_EQ(waitpid(pid, NULL, 0), pid);
+    sigdelset(&set, SIGUSR1);
+    CHECK_EQ(signalfd(fd, &set, 0), fd);
+    CHECK_EQ(kill(getpid(), SIGUSR1), 0);
+    CHECK_EQ(ready(fd, POLLIN), 0);
+    CHECK_ERR(read(fd, info, 100), EINVAL);
+    CHECK_ERR(signalfd(0, &set, 0), EINVAL);
+    CHECK_ERR(signalfd(99, &set, 0), EBADF);
+    CHECK_ERR(signalfd(-1, &set, 1), EINVAL);
+}
+
+static void *signal_later(void *arg)
+{
+    (void)arg;
+    abi_sleep_ms(10);
+    CHECK_EQ(kill(getpid(), SIGUSR1), 0);
+    return NULL;
+}
+
+ABI_TEST(signalfd, a_reader_waits)
+{
+    struct signalfd_siginfo info;
+    pthread_t thread;
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    CHECK_EQ(sigprocmask(SIG_BLOCK, &set, NULL), 0);
+    int fd = signalfd(-1, &set, 0);
+    CHECK_EQ(pthread_create(&thread, NULL, signal_later, NULL), 0);
+    CHECK_EQ(read(fd, &info, sizeof(info)), sizeof(info));
+    CHECK_EQ(info.ssi_signo, SIGUSR1);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
 }

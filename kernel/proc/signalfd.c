@@ -1,0 +1,175 @@
+/*
+ * signalfd(2): pending signals as something to read. What is read are the reader's signals, its process' and its own, whoever made the
+ * descriptor; they stay pending until then because the reader blocks them.
+ */
+#include "kernel/proc/signalfd.h"
+
+#include <asm/poll.h>
+#include <linux/signalfd.h>
+
+#include "kernel/base/printf.h"
+#include "kernel/base/string.h"
+#include "kernel/mm/kmalloc.h"
+#include "kernel/proc/internal.h"
+
+_Static_assert(sizeof(struct signalfd_siginfo) == 128, "signalfd(2)");
+
+struct signalfd {
+    uint64_t mask; /* [a] what it reads */
+};
+
+static uint64_t mask_of(const struct file *file)
+{
+    const struct signalfd *signalfd = file->private;
+
+    return atomic_load_relaxed(&signalfd->mask);
+}
+
+static bool is_pending(uint64_t mask)
+{
+    const struct thread *thread = current_thread();
+
+    return ((atomic_load_relaxed(&thread->process->shared.set) |
+             atomic_load_relaxed(&thread->sig_pending.set)) &
+            mask) != 0;
+}
+
+/* Which members of siginfo mean something follows from si_code (sigaction(2)). */
+static void fill(struct signalfd_siginfo *out, const siginfo_t *info)
+{
+    memset(out, 0, sizeof(*out));
+    out->ssi_signo = (uint32_t)info->si_signo;
+    out->ssi_errno = info->si_errno;
+    out->ssi_code = info->si_code;
+    if (info->si_code == SI_TIMER) {
+        out->ssi_tid = (uint32_t)info->si_tid;
+        out->ssi_overrun = (uint32_t)info->si_overrun;
+        out->ssi_ptr = (uintptr_t)info->si_ptr;
+        out->ssi_int = info->si_int;
+    } else if (info->si_code <= 0) {
+        out->ssi_pid = (uint32_t)info->si_pid;
+        out->ssi_uid = info->si_uid;
+        out->ssi_ptr = (uintptr_t)info->si_ptr;
+        out->ssi_int = info->si_int;
+    } else if (info->si_code == SI_KERNEL) {
+        return;
+    } else if (info->si_signo == SIGCHLD) {
+        out->ssi_pid = (uint32_t)info->si_pid;
+        out->ssi_uid = info->si_uid;
+        out->ssi_status = info->si_status;
+        out->ssi_utime = (uint64_t)info->si_utime;
+        out->ssi_stime = (uint64_t)info->si_stime;
+    } else if ((SIGMASK(info->si_signo) & SIGMASK_SYNCHRONOUS) != 0) {
+        out->ssi_addr = (uintptr_t)info->si_addr;
+    } else if (info->si_signo == SIGPOLL) {
+        out->ssi_band = (uint32_t)info->si_band;
+        out->ssi_fd = info->si_fd;
+    }
+}
+
+/* Take one signal; false: none is pending. */
+static bool take(uint64_t mask, struct signalfd_siginfo *out)
+{
+    struct thread *thread = current_thread();
+    struct process *process = thread->process;
+    struct signal_queued *queued = NULL;
+    siginfo_t info;
+    uint64_t flags = spin_lock_irqsave(&process->siglock);
+    int signo = signal_dequeue_locked(process, thread, ~mask, &queued);
+
+    if (signo != 0) {
+        signal_recalc_locked(thread);
+    }
+    spin_unlock_irqrestore(&process->siglock, flags);
+    if (signo != 0) {
+        signal_take_info(signo, queued, &info);
+        fill(out, &info);
+    }
+    return signo != 0;
+}
+
+static ssize_t signalfd_read(struct file *file, struct iov_iter *to, loff_t *pos)
+{
+    struct signalfd_siginfo out;
+    ssize_t done = 0;
+
+    (void)pos;
+    if (to->count < sizeof(out)) {
+        return -EINVAL;
+    }
+    while (to->count >= sizeof(out)) {
+        uint64_t mask = mask_of(file);
+        if (take(mask, &out)) {
+            if (iov_copy_to(to, &out, sizeof(out)) != sizeof(out)) {
+                return done > 0 ? done : -EFAULT;
+            }
+            done += (ssize_t)sizeof(out);
+            continue;
+        }
+        if (done > 0) {
+            break;
+        }
+        if ((atomic_load_relaxed(&file->flags) & O_NONBLOCK) != 0) {
+            return -EAGAIN;
+        }
+        int err = wait_event_interruptible(&process_current()->signalfd_wait, is_pending(mask));
+        if (err < 0) {
+            return err;
+        }
+    }
+    return done;
+}
+
+static uint32_t signalfd_poll(struct file *file, struct poll_table *table)
+{
+    poll_wait(table, &process_current()->signalfd_wait);
+    return is_pending(mask_of(file)) ? POLLIN : 0;
+}
+
+static void signalfd_show(struct file *file, char *buf, size_t size)
+{
+    (void)ksnprintf(buf, size, "sigmask:\t%016llx\n", (unsigned long long)mask_of(file));
+}
+
+static void signalfd_release(struct file *file)
+{
+    kfree(file->private);
+}
+
+static const struct file_ops signalfd_fops = {.release = signalfd_release,
+                                              .read = signalfd_read,
+                                              .poll = signalfd_poll,
+                                              .show_fdinfo = signalfd_show};
+
+int signalfd_create(uint64_t mask, int flags, struct file **ret_file)
+{
+    if ((flags & ~(SFD_CLOEXEC | SFD_NONBLOCK)) != 0) {
+        return -EINVAL;
+    }
+    struct signalfd *signalfd = kzalloc(sizeof(*signalfd));
+    struct inode *inode = signalfd == NULL ? NULL : anon_inode_create(0600);
+    int err = inode == NULL ? -ENOMEM
+                            : file_create_anonymous(inode, "anon_inode:[signalfd]", &signalfd_fops,
+                                                    (flags & O_NONBLOCK) | O_RDWR,
+                                                    FMODE_READ | FMODE_WRITE, ret_file);
+    if (err < 0) {
+        kfree(signalfd);
+        return err;
+    }
+    signalfd->mask = mask & ~SIGMASK_UNBLOCKABLE;
+    (*ret_file)->private = signalfd;
+    return 0;
+}
+
+int signalfd_set_mask(struct file *file, uint64_t mask)
+{
+    if (file->fops != &signalfd_fops) {
+        return -EINVAL;
+    }
+    struct signalfd *signalfd = file->private;
+    struct process *process = process_current();
+
+    atomic_store_relaxed(&signalfd->mask, mask & ~SIGMASK_UNBLOCKABLE);
+    wait_wake_all(&process->signalfd_wait, 0);
+    return 0;
+}
