@@ -1,7 +1,8 @@
 /*
- * Scheduling calls: yielding, nice values, affinity, policies.
+ * Scheduling calls: yielding, nice values, I/O priorities, affinity, policies.
  */
 #include <linux/capability.h>
+#include <linux/ioprio.h>
 #include <linux/resource.h>
 #include <linux/sched.h>
 
@@ -155,6 +156,83 @@ SYSCALL3(setpriority, int, which, int, who, int, nice)
     }
     nice = CLAMP(nice, -20, 19);
     return for_each_target(which, who, set_priority, nice, &result) == 0 ? -ESRCH : result;
+}
+
+/* ---- I/O priorities: kept and inherited for whoever orders requests ---- */
+
+/* Negated, because the best of several, which is asked for, has the smallest number. */
+static int64_t io_priority_of(const struct target *target, int unused)
+{
+    (void)unused;
+    return -(int64_t)READ_ONCE(target->thread->ioprio);
+}
+
+/* ioprio_set(2), "EPERM": the target's real user counts. */
+static int64_t set_io_priority(const struct target *target, int ioprio)
+{
+    const struct cred *mine = cred_current();
+    struct cred *theirs = thread_cred_get(target->thread);
+    bool same = mine->euid == theirs->uid || mine->uid == theirs->uid;
+
+    cred_put(theirs);
+    if (!same && !current_has_cap(CAP_SYS_NICE)) {
+        return -EPERM;
+    }
+    WRITE_ONCE(target->thread->ioprio, (uint16_t)ioprio);
+    return 0;
+}
+
+/* ioprio_set(2) */
+static int io_priority_check(int ioprio)
+{
+    int level = IOPRIO_PRIO_DATA(ioprio);
+
+    switch (ioprio >> IOPRIO_CLASS_SHIFT) {
+    case IOPRIO_CLASS_RT:
+        if (!current_has_cap(CAP_SYS_ADMIN) && !current_has_cap(CAP_SYS_NICE)) {
+            return -EPERM;
+        }
+        return level < IOPRIO_NR_LEVELS ? 0 : -EINVAL;
+    case IOPRIO_CLASS_BE:
+        return level < IOPRIO_NR_LEVELS ? 0 : -EINVAL;
+    case IOPRIO_CLASS_IDLE:
+        return 0;
+    case IOPRIO_CLASS_NONE:
+        return level == 0 ? 0 : -EINVAL;
+    default:
+        return -EINVAL;
+    }
+}
+
+/* IOPRIO_WHO_* as PRIO_*, which for_each_target takes. */
+static int io_priority_target(int which)
+{
+    return which == IOPRIO_WHO_PROCESS ? PRIO_PROCESS
+           : which == IOPRIO_WHO_PGRP  ? PRIO_PGRP
+           : which == IOPRIO_WHO_USER  ? PRIO_USER
+                                       : -EINVAL;
+}
+
+SYSCALL2(ioprio_get, int, which, int, who)
+{
+    int64_t best = 0;
+    int target = io_priority_target(which);
+
+    if (target < 0) {
+        return target;
+    }
+    return for_each_target(target, who, io_priority_of, 0, &best) == 0 ? -ESRCH : -best;
+}
+
+SYSCALL3(ioprio_set, int, which, int, who, int, ioprio)
+{
+    int64_t result = 0;
+    int target = io_priority_target(which), err = io_priority_check(ioprio);
+
+    if (err < 0 || target < 0) {
+        return err < 0 ? err : target;
+    }
+    return for_each_target(target, who, set_io_priority, ioprio, &result) == 0 ? -ESRCH : result;
 }
 
 /* ---- affinity ---- */

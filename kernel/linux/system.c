@@ -2,6 +2,7 @@
  * The machine as a whole: names, figures, log, random bytes, power.
  */
 #include <linux/capability.h>
+#include <linux/personality.h>
 #include <linux/random.h>
 #include <linux/reboot.h>
 #include <linux/sysinfo.h>
@@ -16,6 +17,7 @@
 #include "kernel/machine/power.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/kmalloc.h"
+#include "kernel/proc/process.h"
 #include "kernel/proc/signal.h"
 #include "kernel/proc/uts.h"
 #include "kernel/security/cred.h"
@@ -26,6 +28,9 @@ SYSCALL1(uname, struct new_utsname __user *, uname)
     struct new_utsname name;
 
     uts_get(&name);
+    if ((READ_ONCE(process_current()->personality) & PER_MASK) == PER_LINUX32) {
+        memcpy(name.machine, "i686", sizeof("i686")); /* personality(2), PER_LINUX32 */
+    }
     return copy_to_user(uname, &name, sizeof(name));
 }
 

@@ -68,6 +68,7 @@ static struct thread *thread_alloc(const char *comm)
     thread->state = THREAD_NEW;
     thread->cpu = cpu_id();
     thread->nice = parent->nice;
+    thread->ioprio = READ_ONCE(parent->ioprio);
     thread->prio = (uint16_t)(PRIO_NICE_0 + parent->nice);
     memcpy(thread->cpu_mask, parent->cpu_mask, sizeof(thread->cpu_mask));
     thread->runtime_ns = 0;

@@ -81,6 +81,7 @@ struct thread {
     uint32_t cpu;            /* [r] */
     uint16_t prio;           /* [r] effective */
     int8_t nice;             /* [r] */
+    uint16_t ioprio;         /* [a] class and level as ioprio_set(2) has them; inherited */
     bool on_queue;           /* [r] in the run queue's tree; the running thread is not */
     uint64_t utime_ticks,
         stime_ticks;         /* [o] samples of the 100 Hz tick, scaled to runtime_ns on reading */

@@ -3,7 +3,9 @@
 
 #include <elf.h>
 #include <grp.h>
+#include <linux/ioprio.h>
 #include <sys/auxv.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/times.h>
@@ -316,6 +318,46 @@ ABI_TEST(system, uname_times_usage)
     char comm[16];
     CHECK_EQ(prctl(PR_GET_NAME, comm), 0);
     CHECK(strcmp(comm, "a-very-long-nam") == 0);
+}
+
+ABI_TEST(personality, of_32_bits_changes_the_machine_name)
+{
+    struct utsname name;
+
+    CHECK_EQ(personality(PER_LINUX32), PER_LINUX);
+    CHECK_EQ(uname(&name), 0);
+    CHECK(strcmp(name.machine, "i686") == 0);
+    CHECK_EQ(personality(PER_LINUX), PER_LINUX32);
+    CHECK_EQ(uname(&name), 0);
+    CHECK(strcmp(name.machine, "x86_64") == 0);
+}
+
+static long io_priority(void)
+{
+    return syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0);
+}
+
+ABI_TEST(ioprio, is_kept_and_inherited)
+{
+    const int idle = IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0);
+    const int low = IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, 6);
+    int status;
+
+    CHECK_EQ(syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, low), 0);
+    CHECK_EQ(io_priority(), low);
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK_EQ(io_priority(), low);
+        CHECK_EQ(syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, idle), 0);
+        _exit(io_priority() == idle ? 0 : 1);
+    }
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK_EQ(status, 0);
+    CHECK_EQ(io_priority(), low);
+    CHECK_ERR(syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(7, 0)), EINVAL);
+    CHECK_ERR(syscall(SYS_ioprio_set, 9, 0, low), EINVAL);
+    CHECK_ERR(syscall(SYS_ioprio_get, 0, 0), EINVAL);
+    CHECK_ERR(syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0x3fffffff), ESRCH);
 }
 
 ABI_TEST(syscall, unknown_numbers_are_enosys)
