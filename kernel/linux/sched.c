@@ -5,7 +5,9 @@
 #include <linux/ioprio.h>
 #include <linux/resource.h>
 #include <linux/sched.h>
+#include <linux/sched/types.h>
 
+#include "kernel/linux/structs.h"
 #include "kernel/linux/syscall.h"
 #include "kernel/linux/times.h"
 #include "kernel/machine/smp.h"
@@ -347,6 +349,72 @@ SYSCALL2(sched_setparam, int, pid, const int __user *, uparam)
         return -EINVAL;
     }
     return get_user(priority, uparam) < 0 ? -EFAULT : set_policy(pid, SCHED_NORMAL, priority);
+}
+
+/* ---- sched_getattr, sched_setattr ---- */
+
+static int64_t nice_of(const struct target *target, int unused)
+{
+    (void)unused;
+    return target->thread->nice;
+}
+
+/* The caller's size says how much it knows of; more than we have is not touched (sched_setattr(2)). */
+SYSCALL4(sched_getattr, int, pid, struct sched_attr __user *, uattr, unsigned, size, unsigned,
+         flags)
+{
+    int64_t nice = 0;
+
+    if (uattr == NULL || pid < 0 || size < SCHED_ATTR_SIZE_VER0 || size > PAGE_SIZE || flags != 0) {
+        return -EINVAL;
+    }
+    if (for_each_target(PRIO_PROCESS, pid, nice_of, 0, &nice) == 0) {
+        return -ESRCH;
+    }
+    struct sched_attr attr = {
+        .size = MIN(size, sizeof(attr)), .sched_policy = SCHED_NORMAL, .sched_nice = (int32_t)nice};
+    return copy_to_user(uattr, &attr, attr.size);
+}
+
+/* Too big a structure is one of a newer kernel: our size is told. */
+static int attr_from_user(struct sched_attr *attr, struct sched_attr __user *uattr)
+{
+    uint32_t size;
+
+    if (get_user(size, &uattr->size) < 0) {
+        return -EFAULT;
+    }
+    size = size == 0 ? SCHED_ATTR_SIZE_VER0 : size;
+    int err = size < SCHED_ATTR_SIZE_VER0 || size > PAGE_SIZE
+                  ? -E2BIG
+                  : struct_from_user(attr, sizeof(*attr), uattr, size);
+    if (err == -E2BIG) {
+        (void)put_user((uint32_t)sizeof(*attr), &uattr->size);
+    }
+    return err;
+}
+
+SYSCALL3(sched_setattr, int, pid, struct sched_attr __user *, uattr, unsigned, flags)
+{
+    struct sched_attr attr;
+    int64_t result = 0;
+
+    if (uattr == NULL || pid < 0 || flags != 0) {
+        return -EINVAL;
+    }
+    int err = attr_from_user(&attr, uattr);
+    if (err < 0) {
+        return err;
+    }
+    if (attr.sched_flags != 0) {
+        return -EINVAL; /* nothing is reset on fork, and no utilisation is clamped */
+    }
+    err = set_policy(pid, (int)attr.sched_policy, (int)attr.sched_priority);
+    if (err < 0) {
+        return err;
+    }
+    int nice = CLAMP(attr.sched_nice, -20, 19);
+    return for_each_target(PRIO_PROCESS, pid, set_priority, nice, &result) == 0 ? -ESRCH : result;
 }
 
 /* Time-sharing threads have one slice, whatever their niceness. */
