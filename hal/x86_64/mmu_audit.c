@@ -11,6 +11,7 @@
 #include "kernel/core/log.h"
 #include "kernel/core/panic.h"
 #include "kernel/core/param.h"
+#include "kernel/machine/shadow.h"
 
 #ifdef CONFIG_DEBUG
 #define AUDIT_DEFAULT true
@@ -64,6 +65,9 @@ static void table_audit(struct audit *audit, const pte_t *table, unsigned shift,
         }
         if (!(entry & PTE_PRESENT)) {
             continue;
+        }
+        if (shift > PAGE_SHIFT && shadow_table_is_shared(entry & PTE_ADDRESS)) {
+            continue; /* terabytes of one page of zeros, which nobody can write or execute */
         }
         if (shift > PAGE_SHIFT && (shift > PDPTE_SHIFT || !(entry & PTE_LARGE))) {
             table_audit(audit, pte_table(entry), shift - 9, va, both);

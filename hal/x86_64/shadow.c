@@ -81,13 +81,15 @@ void __init shadow_init_early(const struct boot_handoff *handoff)
     level4(handoff->page_table_root)[pte_index(at, PML4E_SHIFT)] = entry;
 }
 
-/* Where the early tables have nothing, they stand for zeros from now on. */
+/* Where the early tables have nothing, they stand for zeros from now on; and what they have is no code (nobody knew the CPU's NX then). */
 static void __init early_tables_fill(void)
 {
     for (unsigned level = 1; level <= 3; level++) {
         for (unsigned i = 0; i < PTES_PER_TABLE; i++) {
             if (early_tables[level - 1][i] == 0) {
                 early_tables[level - 1][i] = shared_entry(level);
+            } else if (level == 1) {
+                early_tables[0][i] |= mmu_format.nx;
             }
         }
     }

@@ -47,10 +47,12 @@ class Variant:
 
 def selftests(kernel):
     """Every planted fault was told, and as many were planted as the kernel knows."""
-    status, said = kernel.run('dmesg -n 1; cat /proc/self/stat >/dev/null; dmesg', 'linnet.selftest=all')
+    status, said = kernel.run('dmesg -n 1; cat /proc/self/stat >/dev/null; dmesg', 'linnet.selftest=all linnet.audit')
     planned = re.search(r'selftest: 1\.\.(\d+)', said)
     good = re.findall(r'selftest: ok ', said)
     bad = re.findall(r'selftest: (not ok .*)', said)
+    if 'mmu: audit: ' not in said:
+        return f'the mappings were not audited:\n{said[-3000:]}'
     if status != 0 or planned is None or int(planned[1]) == 0:
         return f'no self-tests ran (status {status}):\n{said[-3000:]}'
     if bad or len(good) != int(planned[1]):
