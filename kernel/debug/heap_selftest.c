@@ -3,6 +3,8 @@
  * (kernel/mm/slab_debug.c) and not the address sanitizer.
  */
 #include "kernel/debug/selftest.h"
+#include "kernel/machine/preempt.h"
+#include "kernel/mm/frame.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/poison.h"
 #include "kernel/mm/slab.h"
@@ -63,6 +65,24 @@ static bool wrong_free(void)
     return true;
 }
 
+#ifndef CONFIG_KASAN /* which sees the write itself, and leaves free frames as they are */
+/* Frames come back last in, first out. */
+static bool stale_frame(void)
+{
+    struct page *page = frame_alloc(0, 0, PAGE_KERNEL);
+    bool met = false;
+
+    preempt_disable();
+    frame_free(page);
+    plant(page_to_virt(page), 123);
+    struct page *again = frame_alloc(0, 0, PAGE_KERNEL);
+    met = again == page;
+    preempt_enable();
+    frame_free(again);
+    return met;
+}
+#endif
+
 #define HEAP_SELFTEST(group_, fn, name_, expect_)                                                  \
     SELFTEST(heap_##fn) = {                                                                        \
         .group = (group_), .name = (name_), .run = (fn), .kind = DEFECT_HEAP, .expect = (expect_)}
@@ -73,3 +93,7 @@ HEAP_SELFTEST("redzone", stale_write, "a write to a freed object",
 HEAP_SELFTEST("doublefree", double_free, "an object freed twice", "heap: freed twice: ");
 HEAP_SELFTEST("doublefree", wrong_free, "the middle of an object freed",
               "heap: freed, but is no object of this cache: ");
+#ifndef CONFIG_KASAN
+HEAP_SELFTEST("redzone", stale_frame, "a write to a free page frame",
+              "was written to: offset 120 is ");
+#endif

@@ -12,6 +12,7 @@
 #include "kernel/base/string.h"
 #include "kernel/core/panic.h"
 #include "kernel/core/percpu.h"
+#include "kernel/mm/frame_debug.h"
 #include "kernel/mm/poison.h"
 #include "kernel/mm/zone.h"
 
@@ -111,6 +112,7 @@ void frames_drain_local(void)
 static __always_inline void page_start_life(struct page *page, unsigned order, enum page_kind kind)
 {
     memory_unpoison(page_to_virt(page), PAGE_SIZE << order);
+    frame_debug_alloc(page, order);
     page_set_counts(page, 1);
     page_set_meta(page, page_meta(order > 0 ? PAGE_FLAG_HEAD : 0, kind, order));
 }
@@ -237,6 +239,7 @@ void page_free_last(struct page *page)
         panic("mm: frame %#llx is freed, but its kind is %u", (unsigned long long)page_to_pfn(page),
               kind);
     }
+    frame_debug_free(page, order);
     memory_poison_as(page_to_virt(page), PAGE_SIZE << order, POISON_FRAME);
     page_set_meta(page, page_meta(0, PAGE_FREE, FRAME_ORDER_HOT));
     uint64_t irq = irq_save();
