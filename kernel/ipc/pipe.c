@@ -322,26 +322,10 @@ ssize_t pipe_write(struct file *file, struct iov_iter *from, loff_t *pos)
 
 /* ---- the rest ---- */
 
-static void pipe_poll_register(struct file *file, struct poll_table *table)
+static inline uint32_t pipe_ready(const struct file *file, const struct pipe *pipe)
 {
-    struct pipe *pipe = file->private;
-
-    if ((file->mode & FMODE_READ) != 0) {
-        poll_wait(table, &pipe->read_wait);
-    }
-    if ((file->mode & FMODE_WRITE) != 0) {
-        poll_wait(table, &pipe->write_wait);
-    }
-}
-
-uint32_t pipe_poll(struct file *file, struct poll_table *table)
-{
-    const struct pipe *pipe = file->private;
     uint32_t mask = 0;
 
-    if (unlikely(table != NULL && table->enqueue != NULL)) {
-        pipe_poll_register(file, table);
-    }
     if ((file->mode & FMODE_READ) != 0) {
         if (!pipe_empty(pipe)) {
             mask = POLLIN | POLLRDNORM;
@@ -360,6 +344,28 @@ uint32_t pipe_poll(struct file *file, struct poll_table *table)
         }
     }
     return mask;
+}
+
+/* Apart, so that asking alone stays short. */
+static __noinline uint32_t pipe_poll_register(struct file *file, struct poll_table *table)
+{
+    struct pipe *pipe = file->private;
+
+    if ((file->mode & FMODE_READ) != 0) {
+        poll_wait(table, &pipe->read_wait);
+    }
+    if ((file->mode & FMODE_WRITE) != 0) {
+        poll_wait(table, &pipe->write_wait);
+    }
+    return pipe_ready(file, pipe);
+}
+
+uint32_t pipe_poll(struct file *file, struct poll_table *table)
+{
+    if (unlikely(table != NULL && table->enqueue != NULL)) {
+        return pipe_poll_register(file, table);
+    }
+    return pipe_ready(file, file->private);
 }
 
 int64_t pipe_ioctl(struct file *file, unsigned cmd, uint64_t arg)

@@ -47,6 +47,23 @@ static void mask_end(const uint64_t __user *umask, int64_t result)
 
 #define POLL_FAST 64
 
+/* Only the answers go back: the rest of the array is the program's, whatever another thread does with it meanwhile. */
+static int poll_answer(struct pollfd __user *ufds, const struct pollfd *fds, unsigned n)
+{
+    if (!user_begin(ufds, n * sizeof(*ufds))) {
+        return -EFAULT;
+    }
+    for (size_t i = 0; i < n; i++) {
+        user_put_inside(fds[i].revents, user_member(user_at(ufds, i * sizeof(*ufds)), revents),
+                        fault);
+    }
+    user_end();
+    return 0;
+
+fault:
+    return -EFAULT;
+}
+
 static int64_t poll_user(struct pollfd __user *ufds, unsigned n, ktime_t deadline)
 {
     struct pollfd fast[POLL_FAST], *fds = fast;
@@ -63,11 +80,8 @@ static int64_t poll_user(struct pollfd __user *ufds, unsigned n, ktime_t deadlin
     int64_t result = -EFAULT;
     if (copy_from_user(fds, ufds, n * sizeof(*fds)) == 0) {
         result = vfs_do_poll(fds, n, deadline);
-        for (unsigned i = 0; i < n && result >= 0; i++) {
-            if (put_user(fds[i].revents, user_member(user_at(ufds, i * sizeof(*ufds)), revents)) <
-                0) {
-                result = -EFAULT;
-            }
+        if (result >= 0 && poll_answer(ufds, fds, n) < 0) {
+            result = -EFAULT;
         }
     }
     if (fds != fast) {

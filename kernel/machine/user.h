@@ -53,3 +53,45 @@ static inline bool user_range_ok(const void __user *ptr, size_t len_bytes)
         ? user_put_word((ptr), &put_value_, sizeof(put_value_))                                    \
         : copy_to_user((ptr), &put_value_, sizeof(put_value_));                                    \
     })
+
+/*
+ * Many words of one range, checked and opened once:
+ *
+ *         if (!user_begin(array, len)) { return -EFAULT; }
+ *         for (...) { user_put_inside(value, &array[i].member, fault); }
+ *         user_end();
+ *         return 0;
+ *     fault:
+ *         return -EFAULT;        closed already
+ *
+ * Nothing else may be done between user_begin() and user_end(): no call, no access to user memory by other means.
+ */
+static __always_inline bool user_begin(const void __user *ptr, size_t len_bytes)
+{
+    if (unlikely(!user_range_ok(ptr, len_bytes))) {
+        return false;
+    }
+#if ARCH_USER_WORDS
+    user_open();
+#endif
+    return true;
+}
+
+static __always_inline void user_end(void)
+{
+#if ARCH_USER_WORDS
+    user_close();
+#endif
+}
+
+/* A scalar into *ptr, or on at the label `fault`. */
+#if ARCH_USER_WORDS
+#define user_put_inside(value, ptr, fault) arch_user_put_inside(value, ptr, fault)
+#else
+#define user_put_inside(value, ptr, fault)                                                         \
+    do {                                                                                           \
+        if (put_user(value, ptr) < 0) {                                                            \
+            goto fault;                                                                            \
+        }                                                                                          \
+    } while (0)
+#endif

@@ -145,12 +145,27 @@ static inline const struct fdtable *poll_own_table(void)
 /* Readiness of one file; the table registers when its enqueue is set. */
 static inline uint32_t poll_file(struct file *file, struct poll_wait *wait, uint32_t events)
 {
-    if (unlikely(file->fops->poll == NULL)) {
+    uint32_t (*poll)(struct file *, struct poll_table *) = file->fops->poll;
+
+    if (unlikely(poll == NULL)) {
         return POLL_PLAIN;
     }
     wait->file = file;
     wait->table.events = events;
-    return file->fops->poll(file, &wait->table);
+    return poll(file, &wait->table);
+}
+
+/* Readiness of one descriptor of a table that others may change. */
+static __noinline uint32_t poll_shared(unsigned fd, struct poll_wait *wait, uint32_t events)
+{
+    struct fd_ref ref = fd_borrow((int)fd);
+    uint32_t mask = POLLNVAL;
+
+    if (fd_ref_file(ref) != NULL) {
+        mask = poll_file(fd_ref_file(ref), wait, events);
+        fd_return(ref);
+    }
+    return mask;
 }
 
 /* Readiness of one descriptor, POLLNVAL when it is none. `own` as poll_own_table() gave it. */
@@ -158,13 +173,7 @@ static inline uint32_t poll_descriptor(const struct fdtable *own, unsigned fd,
                                        struct poll_wait *wait, uint32_t events)
 {
     if (unlikely(own == NULL)) {
-        struct fd_ref ref = fd_borrow((int)fd);
-        uint32_t mask = POLLNVAL;
-        if (fd_ref_file(ref) != NULL) {
-            mask = poll_file(fd_ref_file(ref), wait, events);
-            fd_return(ref);
-        }
-        return mask;
+        return poll_shared(fd, wait, events);
     }
     if (unlikely(fd >= own->size)) {
         return POLLNVAL;
@@ -226,17 +235,16 @@ static int poll_scan(struct poll_request *request, struct poll_wait *wait)
 {
     const struct poll_fds *poll = container_of(request, struct poll_fds, request);
     const struct fdtable *own = poll_own_table();
-    unsigned left = poll->n;
     int ready = 0;
 
-    for (struct pollfd *p = poll->fds; left > 0; left--, p++) {
-        uint32_t mask = 0;
+    for (unsigned i = 0; i < poll->n; i++) {
+        struct pollfd *p = &poll->fds[i];
+        uint32_t events = (uint16_t)p->events | POLL_ALWAYS, mask = 0;
         if (likely(p->fd >= 0)) {
-            mask = poll_descriptor(own, (unsigned)p->fd, wait, (uint16_t)p->events | POLL_ALWAYS);
-            mask &= (uint16_t)p->events | POLL_ALWAYS | POLLNVAL;
+            mask = poll_descriptor(own, (unsigned)p->fd, wait, events) & (events | POLLNVAL);
         }
         p->revents = (short)mask;
-        if (mask != 0) {
+        if (unlikely(mask != 0)) {
             ready++;
             wait->table.enqueue = NULL; /* there will be no waiting */
         }

@@ -63,6 +63,20 @@ static __always_inline bool user_word_address_ok(const void __user *ptr)
 #define user_store16(value, ptr, fault) USER_STORE_("w", "r", value, (uint16_t *)(ptr), fault)
 #define user_store8(value, ptr, fault)  USER_STORE_("b", "q", value, (uint8_t *)(ptr), fault)
 
+/* What kernel/machine/user.h says of user_put_inside(), for objects of 1, 2, 4 or 8 bytes. */
+#define arch_user_put_inside(value, ptr, fault)                                                    \
+    do {                                                                                           \
+        if (sizeof(*(ptr)) == 1) {                                                                 \
+            user_store8((uint8_t)(value), ptr, fault);                                             \
+        } else if (sizeof(*(ptr)) == 2) {                                                          \
+            user_store16((uint16_t)(value), ptr, fault);                                           \
+        } else if (sizeof(*(ptr)) == 4) {                                                          \
+            user_store32((uint32_t)(value), ptr, fault);                                           \
+        } else {                                                                                   \
+            user_store64((uint64_t)(value), ptr, fault);                                           \
+        }                                                                                          \
+    } while (0)
+
 /* size: 1, 2, 4, 8 or 16, a constant. 0, or -EFAULT with *dst cleared. */
 static __always_inline int user_get_word(void *dst, const void __user *ptr, size_t size)
 {
