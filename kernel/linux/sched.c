@@ -381,7 +381,7 @@ static int attr_from_user(struct sched_attr *attr, struct sched_attr __user *uat
 {
     uint32_t size;
 
-    if (get_user(size, &uattr->size) < 0) {
+    if (get_user(size, user_member(uattr, size)) < 0) {
         return -EFAULT;
     }
     size = size == 0 ? SCHED_ATTR_SIZE_VER0 : size;
@@ -389,7 +389,7 @@ static int attr_from_user(struct sched_attr *attr, struct sched_attr __user *uat
                   ? -E2BIG
                   : struct_from_user(attr, sizeof(*attr), uattr, size);
     if (err == -E2BIG) {
-        (void)put_user((uint32_t)sizeof(*attr), &uattr->size);
+        (void)put_user((uint32_t)sizeof(*attr), user_member(uattr, size));
     }
     return err;
 }

@@ -51,7 +51,8 @@ def read(*parts):
 
 # Console on the first serial port, the command for run_in() on the second, and an end when something goes wrong: in kernels with detectors
 # (LINNET_BUILD=build/sanitize/kasan) that is the first defect told.
-PARAMETERS = 'console=ttyS0 panic=off linnet.exec=ttyS1 linnet.defects=panic'
+SHORT_PARAMETERS = 'console=ttyS0 panic=off linnet.exec=ttyS1'  # they fit a line of the loader's menu
+PARAMETERS = f'{SHORT_PARAMETERS} linnet.defects=panic'
 
 
 def run_in(machine, command, timeout_s=DIRECT_TIMEOUT_S):

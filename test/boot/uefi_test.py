@@ -5,7 +5,7 @@ Each boot covers one medium and one of everything else.
 """
 import tempfile
 
-from boottest import PARAMETERS, UEFI_TIMEOUT_S, Case, Disks, Failed, Machine, expect_lines, expect_memory, good_files, run, run_in
+from boottest import PARAMETERS, SHORT_PARAMETERS, UEFI_TIMEOUT_S, Case, Disks, Failed, Machine, expect_lines, expect_memory, good_files, run, run_in
 
 COMMAND = 'cat /proc/meminfo; dmesg'
 DISKS = Disks()
@@ -26,7 +26,7 @@ def menu():
     """Two entries: a key calls the menu, Down chooses the second one, its parameters are edited, Enter boots it."""
     files = good_files()
     files['linnet/boot.conf'] = (f'default = first\ntimeout = 60\nkernel = \\linnet\\kernel.elf\ninitramfs = \\linnet\\initramfs.cpio\n'
-                                 f'[first]\nparameters = first\n[second]\nparameters = {PARAMETERS} chosen=secon\n').encode()
+                                 f'[first]\nparameters = first\n[second]\nparameters = {SHORT_PARAMETERS} chosen=secon\n').encode()
     with Machine(firmware='uefi', memory='512M', disks=[('nvme', DISKS.make(files))], serials=['port', 'port']) as vm:
         port = vm.ports[0]
         port.wait_for('"first" starts in', UEFI_TIMEOUT_S)
