@@ -1,5 +1,5 @@
 /*
- * DEFLATE (RFC 1951) and gzip (RFC 1952).
+ * DEFLATE (RFC 1951).
  *
  * Output goes through a window of twice the reach of a back reference: it is handed to the sink in halves, so that the last 32 KiB
  * are always there to copy from without wrapping around.
@@ -519,79 +519,12 @@ static int inflate_stream(struct inflate_state *s)
     return flush_window(s);
 }
 
-/* ---- gzip (RFC 1952, 2.3) ---- */
-
-#define GZIP_HEADER_CRC 0x02
-#define GZIP_EXTRA      0x04
-#define GZIP_NAME       0x08
-#define GZIP_COMMENT    0x10
-#define GZIP_RESERVED   0xe0
-
-static int skip_string(const uint8_t **p, const uint8_t *end)
-{
-    const uint8_t *nul = memchr(*p, 0, (size_t)(end - *p));
-
-    if (nul == NULL) {
-        return -EIO;
-    }
-    *p = nul + 1;
-    return 0;
-}
-
-/* Step over the header. */
-static int skip_header(const uint8_t **ret_p, const uint8_t *end)
-{
-    const uint8_t *start = *ret_p, *p = start + 10;
-    uint8_t flags;
-
-    if (end - start < 10) {
-        return end - start >= 2 && (start[0] != 0x1f || start[1] != 0x8b) ? -EILSEQ : -EIO;
-    }
-    flags = start[3];
-    if (start[0] != 0x1f || start[1] != 0x8b || start[2] != 8 || (flags & GZIP_RESERVED) != 0) {
-        return -EILSEQ;
-    }
-    if ((flags & GZIP_EXTRA) != 0) {
-        if (end - p < 2 || end - p - 2 < (p[0] | p[1] << 8)) {
-            return -EIO;
-        }
-        p += 2 + (p[0] | p[1] << 8);
-    }
-    if ((flags & GZIP_NAME) != 0 && skip_string(&p, end) < 0) {
-        return -EIO;
-    }
-    if ((flags & GZIP_COMMENT) != 0 && skip_string(&p, end) < 0) {
-        return -EIO;
-    }
-    if ((flags & GZIP_HEADER_CRC) != 0) {
-        if (end - p < 2) {
-            return -EIO;
-        }
-        if ((crc32(0, start, (size_t)(p - start)) & 0xffff) != (uint32_t)(p[0] | p[1] << 8)) {
-            return -EILSEQ;
-        }
-        p += 2;
-    }
-    *ret_p = p;
-    return 0;
-}
-
-static uint32_t load_le32(const uint8_t *p)
-{
-    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-int gzip_member(struct inflate_state *state, const uint8_t *in, size_t len_bytes,
-                const struct inflate_sink *sink, size_t *ret_used)
+int inflate(struct inflate_state *state, const uint8_t *in, size_t len_bytes,
+            const struct inflate_sink *sink, struct inflate_result *ret_result)
 {
     struct inflate_state *s = state;
-    const uint8_t *body = in;
-    int err = skip_header(&body, in + len_bytes);
 
-    if (err < 0) {
-        return err;
-    }
-    s->in = body;
+    s->in = in;
     s->in_end = in + len_bytes;
     s->bits = 0;
     s->nbits = s->nmissing = 0;
@@ -599,16 +532,15 @@ int gzip_member(struct inflate_state *state, const uint8_t *in, size_t len_bytes
     s->at = s->flushed = 0;
     s->total = 0;
     s->crc = 0;
-    err = inflate_stream(s);
+    int err = inflate_stream(s);
     if (err < 0) {
         return err;
     }
-    if (!align_to_byte(s) || s->in_end - s->in < 8) {
+    if (!align_to_byte(s)) {
         return -EIO;
     }
-    if (load_le32(s->in) != s->crc || load_le32(s->in + 4) != (uint32_t)s->total) {
-        return -EILSEQ;
-    }
-    *ret_used = (size_t)(s->in + 8 - in);
+    ret_result->used_bytes = (size_t)(s->in - in);
+    ret_result->crc32 = s->crc;
+    ret_result->total_bytes = s->total;
     return 0;
 }

@@ -18,6 +18,16 @@ struct inflate_sink {
 struct inflate_state;
 size_t inflate_state_size(void);
 
+struct inflate_result {
+    size_t used_bytes; /* of the input, up to the byte in which the stream ends */
+    uint64_t total_bytes;
+    uint32_t crc32; /* of the output */
+};
+
+/* Decompress one DEFLATE stream from `in`. -EILSEQ: damaged; -EIO: truncated; or the sink's error. */
+int inflate(struct inflate_state *state, const uint8_t *in, size_t len_bytes,
+            const struct inflate_sink *sink, struct inflate_result *ret_result);
+
 /*
  * Decompress one gzip member from `in`; *ret_used is the number of input bytes consumed, trailer included.
  * -EILSEQ: not gzip, damaged, or wrong CRC or length; -EIO: truncated; or the sink's error.

@@ -213,7 +213,7 @@ static int pipe_fds[2];
 static void *sleep_somehow(void *arg)
 {
     static volatile uint32_t word;
-    struct timespec ts = {100, 0};
+    struct timespec ts = {100, 0}, vfork_ts = {2, 0}; /* the child lives on when we are gone */
     struct pollfd pollfd = {.fd = pipe_fds[0], .events = POLLIN};
     sigset_t set;
     char byte;
@@ -242,7 +242,7 @@ static void *sleep_somehow(void *arg)
         break;
     case 6:
         if (vfork() == 0) {
-            nanosleep(&ts, NULL);
+            nanosleep(&vfork_ts, NULL);
             _exit(0);
         }
         break;

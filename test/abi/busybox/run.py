@@ -5,6 +5,7 @@ out, of at least APPLETS applets. TAP.
 """
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,9 +29,16 @@ def may_mount(folder):
     return mounted
 
 
+def default_signals():
+    """What whoever started us ignores (nohup: SIGHUP) is no part of the comparison."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def on_linux(busybox, folder, script):
     command = PREPARE.format(busybox=busybox, dir=folder, script=script)
-    return subprocess.run([busybox, 'sh', '-c', command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False, timeout=200).stdout
+    return subprocess.run([busybox, 'sh', '-c', command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False, timeout=200,
+                          preexec_fn=default_signals).stdout
 
 
 def on_linnet(folder, script):
