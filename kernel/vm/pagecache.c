@@ -16,6 +16,7 @@
 #include "kernel/mm/frame.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/slab.h"
+#include "kernel/vm/file_regions.h"
 #include "kernel/vm/private.h"
 
 /* ---- nodes of the tree ---- */
@@ -73,13 +74,13 @@ void pagecache_init(struct pagecache *cache, const struct pagecache_ops *ops, vo
     xarray_init(&cache->pages, &pagecache_xarray_memory);
     cache->size_bytes = 0;
     mutex_init(&cache->rmap_lock, "rmap");
-    list_init(&cache->regions);
+    cache->regions.node = NULL;
     cache->writable_shared = 0;
 }
 
 void pagecache_fini(struct pagecache *cache)
 {
-    ASSERT(list_empty(&cache->regions));
+    ASSERT(file_regions_empty(cache));
     if (cache->pages.nentries > 0) {
         pagecache_drop(cache, 0, UINT64_MAX);
     }

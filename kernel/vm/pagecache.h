@@ -3,10 +3,12 @@
  *
  * Each inode embeds one struct pagecache. tmpfs keeps its data nowhere else.
  * Locking: cache->lock (spin) protects the tree and each cached page's owner and index; a page's content is ordered by the
- * inode's lock for writers and by PAGE_FLAG_LOCKED during I/O. Regions that map the file are listed under rmap_lock.
+ * inode's lock for writers and by PAGE_FLAG_LOCKED during I/O. The regions that map the file
+ * form a tree under rmap_lock (file_regions.h).
  */
 #pragma once
 
+#include "kernel/base/rbtree.h"
 #include "kernel/base/xarray.h"
 #include "kernel/mm/page.h"
 #include "kernel/sched/mutex.h"
@@ -28,7 +30,7 @@ struct pagecache {
     struct xarray pages; /* [lock] index -> struct page, each slot holds a reference */
     uint64_t size_bytes; /* [a] end of file: faults beyond its last page are -EIO */
     struct mutex rmap_lock;
-    struct list_node regions; /* [rmap_lock] struct vm_region.rmap_node */
+    struct rb_root regions;   /* [rmap_lock] what maps the file, by page index: file_regions.h */
     uint32_t writable_shared; /* [rmap_lock] shared writable mappings */
 };
 

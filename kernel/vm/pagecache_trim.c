@@ -6,6 +6,7 @@
  */
 #include "kernel/base/errno.h"
 #include "kernel/base/string.h"
+#include "kernel/vm/file_regions.h"
 #include "kernel/vm/private.h"
 
 /* Clear [from, to) of the page at `index`, if there is one. */
@@ -32,10 +33,10 @@ static void drop_and_unmap(struct pagecache *cache, uint64_t first, uint64_t las
     if (cache->pages.nentries > 0) {
         pagecache_drop(cache, first, last);
     }
-    if (!list_empty(&cache->regions)) {
+    if (!file_regions_empty(cache)) {
         mutex_lock(&cache->rmap_lock);
         struct vm_region *region;
-        list_for_each (region, &cache->regions, rmap_node) {
+        for_each_file_region (region, cache, first, last) {
             vm_zap_file_range(region, first, last, even_private);
         }
         mutex_unlock(&cache->rmap_lock);

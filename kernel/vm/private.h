@@ -79,7 +79,7 @@ void region_append(struct vmspace *vm, struct vm_region *region);
 uint64_t regions_find_gap(struct vmspace *vm, uint64_t len, uint64_t floor, uint64_t limit);
 /* The first region that ends above addr, without the cache of the last hit. */
 struct vm_region *region_lookup(struct vmspace *vm, uint64_t addr);
-/* Its place on the list of its file's mappings. */
+/* Its place in the tree of its file's mappings. */
 void region_rmap_add(struct vm_region *region);
 void region_rmap_remove(struct vm_region *region);
 

@@ -7,6 +7,7 @@
  */
 #include "kernel/core/panic.h"
 #include "kernel/mm/slab.h"
+#include "kernel/vm/file_regions.h"
 #include "kernel/vm/private.h"
 
 struct slab_cache *vm_region_cache;
@@ -161,23 +162,6 @@ static void rmap_leave(struct pagecache *cache)
     }
 }
 
-static inline bool is_writable_shared(const struct vm_region *region)
-{
-    return (region->flags & (VM_SHARED | VM_MAYWRITE)) == (VM_SHARED | VM_MAYWRITE);
-}
-
-static void rmap_add_locked(struct pagecache *cache, struct vm_region *region)
-{
-    list_push_back(&cache->regions, &region->rmap_node);
-    cache->writable_shared += is_writable_shared(region);
-}
-
-static void rmap_remove_locked(struct pagecache *cache, struct vm_region *region)
-{
-    list_remove(&region->rmap_node);
-    cache->writable_shared -= is_writable_shared(region);
-}
-
 int region_split(struct vm_region *region, uint64_t at)
 {
     struct vm_region *upper = region->vm->nregions < VM_MAX_REGIONS ? region_alloc() : NULL;
@@ -194,7 +178,8 @@ int region_split(struct vm_region *region, uint64_t at)
     struct pagecache *cache = rmap_enter(region);
     region->end = at;
     if (cache != NULL) {
-        rmap_add_locked(cache, upper);
+        file_region_resized(region);
+        file_regions_add(cache, upper);
     }
     rmap_leave(cache);
     region_insert(region->vm, upper);
@@ -239,7 +224,8 @@ static void region_absorb(struct vm_region *lower, struct vm_region *upper)
     region_remove(lower->vm, upper);
     region_resize(lower, lower->start, end);
     if (cache != NULL) {
-        rmap_remove_locked(cache, upper);
+        file_regions_remove(cache, upper);
+        file_region_resized(lower);
     }
     rmap_leave(cache);
     if (upper->source != NULL) {
@@ -253,6 +239,9 @@ void region_extend(struct vm_region *region, uint64_t end)
     struct pagecache *cache = rmap_enter(region);
 
     region_resize(region, region->start, end);
+    if (cache != NULL) {
+        file_region_resized(region);
+    }
     rmap_leave(cache);
 }
 
@@ -401,7 +390,7 @@ void region_rmap_add(struct vm_region *region)
     struct pagecache *cache = rmap_enter(region);
 
     if (cache != NULL) {
-        rmap_add_locked(cache, region);
+        file_regions_add(cache, region);
     }
     rmap_leave(cache);
 }
@@ -411,7 +400,7 @@ void region_rmap_remove(struct vm_region *region)
     struct pagecache *cache = rmap_enter(region);
 
     if (cache != NULL) {
-        rmap_remove_locked(cache, region);
+        file_regions_remove(cache, region);
     }
     rmap_leave(cache);
 }

@@ -69,7 +69,10 @@ struct vm_region {
     uint64_t pgoff;           /* [vm] page index in the source of `start` */
     const char *name;         /* [I] "[stack]" ..., static, or NULL */
     union {
-        struct list_node rmap_node;  /* [rmap_lock] on source->cache->regions */
+        struct {
+            struct rb_node rmap_node; /* [rmap_lock] in source->cache->regions */
+            uint64_t rmap_reach; /* [rmap_lock] augmented: the last page index of this subtree */
+        };
         struct vm_region *next_dead; /* [vm] on vm->dead: removed, its source not yet let go */
     };
     uint64_t fault_next;   /* [a] where a sequential run of first touches would go on: a hint */
