@@ -1,7 +1,7 @@
 /*
  * Page tables in software: four levels of 512 words, as on x86-64, but with the MMU_* bits themselves in the entries.
  *
- * An entry is physical address | MMU_* | ENTRY_PRESENT. A leaf is an entry of level 0, or one of level 1 with MMU_HUGE. The kernel's own
+ * An entry is physical address | MMU_* | ENTRY_PRESENT; a soft entry has MMU_SOFT and its value for an address. A leaf is an entry of level 0, or one of level 1 with MMU_HUGE. The kernel's own
  * space is recorded in the same way, and shown to the host through host_memory_show().
  *
  * One lock orders everything: tests do not need speed, and host threads may be CPUs.
@@ -15,9 +15,9 @@
 #include "kernel/machine/mmu.h"
 #include "kernel/mm/frame.h"
 
-#define ENTRY_PRESENT 0x800ull
-#define ENTRY_ADDRESS 0x0000fffffffff000ull
-#define ENTRY_FLAGS   0x7ffull
+#define ENTRY_PRESENT 0x8000000000000000ull
+#define ENTRY_ADDRESS 0x000ffffffffff000ull
+#define ENTRY_FLAGS   0xfffull
 #define LEVELS        4
 #define ENTRIES       512u
 #define LEVEL_SIZE(l) (PAGE_SIZE << (9 * (l)))
@@ -226,12 +226,41 @@ bool mmu_query(struct mmu_space *space, vaddr_t va, paddr_t *ret_pa, unsigned *r
 
     pthread_mutex_lock(&mmu_lock);
     uint64_t *slot = leaf_find(space, va, &size);
-    if (slot != NULL) {
+    bool found = slot != NULL && (*slot & MMU_SOFT) == 0;
+    if (found) {
         *ret_pa = (*slot & ENTRY_ADDRESS) + ALIGN_DOWN(va & (size - 1), PAGE_SIZE);
         *ret_flags = (unsigned)(*slot & ENTRY_FLAGS);
     }
     pthread_mutex_unlock(&mmu_lock);
-    return slot != NULL;
+    return found;
+}
+
+bool mmu_query_soft(struct mmu_space *space, vaddr_t va, uint64_t *ret_value)
+{
+    uint64_t size;
+
+    pthread_mutex_lock(&mmu_lock);
+    uint64_t *slot = leaf_find(space, va, &size);
+    bool found = slot != NULL && (*slot & MMU_SOFT) != 0;
+    if (found) {
+        *ret_value = (*slot & ENTRY_ADDRESS) >> PAGE_SHIFT;
+    }
+    pthread_mutex_unlock(&mmu_lock);
+    return found;
+}
+
+void mmu_replace_soft(struct mmu_space *space, vaddr_t va, uint64_t value, struct mmu_flush *flush)
+{
+    uint64_t size;
+
+    pthread_mutex_lock(&mmu_lock);
+    uint64_t *slot = leaf_find(space, va, &size);
+    if (slot == NULL || size != PAGE_SIZE || value >> MMU_SOFT_BITS != 0) {
+        __builtin_trap();
+    }
+    *slot = value << PAGE_SHIFT | MMU_SOFT | ENTRY_PRESENT;
+    flush_note(flush, va, va + PAGE_SIZE);
+    pthread_mutex_unlock(&mmu_lock);
 }
 
 void mmu_replace(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags,
@@ -357,6 +386,9 @@ static void visit_protect(struct walk *walk, vaddr_t va, uint64_t *slot)
     uint64_t size = (*slot & MMU_HUGE) != 0 ? HUGE_PAGE_SIZE : PAGE_SIZE;
     uint64_t fresh = (*slot & ~walk->clear) | walk->set;
 
+    if ((*slot & MMU_SOFT) != 0) {
+        return;
+    }
     if (fresh != *slot) {
         *slot = fresh;
         flush_note(walk->flush, va, va + size);
@@ -398,8 +430,9 @@ int mmu_move(struct mmu_space *space, vaddr_t from, vaddr_t to, uint64_t len_byt
     /* Tables first, so that a failure moves nothing. */
     for (vaddr_t va = from; va < from + len_bytes; va += PAGE_SIZE) {
         paddr_t pa;
-        unsigned flags;
-        if (!mmu_query(space, va, &pa, &flags)) {
+        unsigned flags = 0;
+        uint64_t value;
+        if (!mmu_query(space, va, &pa, &flags) && !mmu_query_soft(space, va, &value)) {
             continue;
         }
         if ((flags & MMU_HUGE) != 0) {
@@ -455,7 +488,7 @@ int mmu_copy(struct mmu_space *dst, struct mmu_space *src, vaddr_t start, vaddr_
 
 static void visit_clear_accessed(struct walk *walk, vaddr_t va, uint64_t *slot)
 {
-    if ((*slot & MMU_ACCESSED) != 0) {
+    if ((*slot & (MMU_ACCESSED | MMU_SOFT)) == MMU_ACCESSED) {
         *slot &= ~(uint64_t)MMU_ACCESSED;
         walk->count++;
         flush_note(walk->flush, va, va + PAGE_SIZE);

@@ -133,12 +133,35 @@ bool mmu_query(struct mmu_space *space, vaddr_t va, paddr_t *ret_pa, unsigned *r
         return true;
     }
     pte_t pte = atomic_load_relaxed(pte_table(*pde) + pte_index(va, PAGE_SHIFT));
-    if (pte == 0) {
+    if (pte == 0 || unlikely(pte_is_soft(pte))) {
         return false;
     }
     *ret_pa = pte_phys(pte);
     *ret_flags = pte_flags(pte);
     return true;
+}
+
+bool mmu_query_soft(struct mmu_space *space, vaddr_t va, uint64_t *ret_value)
+{
+    pte_t *entry = pte_find(space, va);
+    pte_t pte = entry == NULL ? 0 : atomic_load_relaxed(entry);
+
+    if (!pte_is_soft(pte)) {
+        return false;
+    }
+    *ret_value = pte_phys(pte) >> PAGE_SHIFT;
+    return true;
+}
+
+void mmu_replace_soft(struct mmu_space *space, vaddr_t va, uint64_t value, struct mmu_flush *flush)
+{
+    pte_t *pte = pte_find(space, va);
+
+    BUG_ON(pte == NULL || value >> MMU_SOFT_BITS != 0);
+    pte_t old = __atomic_exchange_n(pte, pte_make_soft(value), __ATOMIC_ACQ_REL);
+    if ((old & PTE_PRESENT) != 0) {
+        flush_note(flush, va, va + PAGE_SIZE);
+    }
 }
 
 void mmu_replace(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags,
@@ -154,6 +177,9 @@ void mmu_replace(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags
      * The same page with more rights needs no flush: a CPU that still knows the old entry faults, forgets it by that, and finds the new
      * one (Intel SDM volume 3, 4.10.4.3).
      */
+    if ((old & PTE_PRESENT) == 0) {
+        return;
+    }
     if (((old ^ new) & PTE_ADDRESS) != 0 || (old & ~new &PTE_WRITE) != 0 ||
         (new & ~old &PTE_NX) != 0) {
         flush_note(flush, va, va + PAGE_SIZE);

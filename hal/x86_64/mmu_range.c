@@ -134,6 +134,9 @@ int mmu_unmap(struct mmu_space *space, vaddr_t start, vaddr_t end, struct mmu_fl
 
 static pte_t protect_entry(const struct range_op *op, pte_t old)
 {
+    if (unlikely(pte_is_soft(old))) {
+        return old;
+    }
     if (likely((old & PTE_PRESENT) && (op->flags_clear & MMU_READ) == 0)) {
         return (old & ~op->clear) | op->set;
     }

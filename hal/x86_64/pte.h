@@ -2,7 +2,8 @@
  * Page-table entries (Intel SDM volume 3, 4.5; AMD APM volume 2, 5.3) and the walk down to them.
  *
  * An entry in the last level is in use when it is not 0. With MMU_READ it is present; without (PROT_NONE) its present bit is clear and
- * its address is stored inverted, so that it names no memory (L1 terminal fault, CVE-2018-3620).
+ * its address is stored inverted, so that it names no memory (L1 terminal fault, CVE-2018-3620). A soft entry has PTE_SOFT and its value,
+ * stored like an address that is not present.
  */
 #pragma once
 
@@ -22,9 +23,11 @@ typedef uint64_t pte_t;
 #define PTE_PAT_4K   0x080ull /* in the last level */
 #define PTE_GLOBAL   0x100ull
 #define PTE_SPECIAL  0x200ull /* software: MMU_SPECIAL */
-#define PTE_PAT_BIG  0x1000ull
-#define PTE_NX       (1ull << 63)
-#define PTE_ADDRESS  0x000ffffffffff000ull
+#define PTE_SOFT                                                                                   \
+    0x400ull /* software, not present: MMU_SOFT, the value stored inverted where an address would be */
+#define PTE_PAT_BIG 0x1000ull
+#define PTE_NX      (1ull << 63)
+#define PTE_ADDRESS 0x000ffffffffff000ull
 
 #define PTES_PER_TABLE 512u
 #define PDE_SHIFT      21
@@ -69,9 +72,9 @@ static inline pte_t pte_make(paddr_t pa, unsigned flags)
     pte_t pte = PTE_ACCESSED;
 
     _Static_assert(MMU_WRITE == PTE_WRITE && MMU_USER == PTE_USER << 1 &&
-                       MMU_SPECIAL == PTE_SPECIAL << 1 && MMU_GLOBAL << 4 == PTE_GLOBAL &&
-                       PTE_WRITE << 5 == PTE_DIRTY && MMU_ACCESSED == PTE_ACCESSED << 2 &&
-                       MMU_DIRTY == PTE_DIRTY << 2,
+                       MMU_SPECIAL == PTE_SPECIAL << 1 && MMU_SOFT == PTE_SOFT << 1 &&
+                       MMU_GLOBAL << 4 == PTE_GLOBAL && PTE_WRITE << 5 == PTE_DIRTY &&
+                       MMU_ACCESSED == PTE_ACCESSED << 2 && MMU_DIRTY == PTE_DIRTY << 2,
                    "bits that only move");
     pte |= (flags & MMU_WRITE) | (flags & MMU_WRITE) << 5;
     pte |= (flags & (MMU_USER | MMU_SPECIAL)) >> 1 | (flags & MMU_GLOBAL) << 4;
@@ -91,7 +94,7 @@ static inline unsigned pte_flags(pte_t pte)
 {
     unsigned flags = (unsigned)(pte & (PTE_PRESENT | PTE_WRITE));
 
-    flags |= (unsigned)(pte & (PTE_USER | PTE_SPECIAL)) << 1;
+    flags |= (unsigned)(pte & (PTE_USER | PTE_SPECIAL | PTE_SOFT)) << 1;
     flags |= (unsigned)(pte & (PTE_ACCESSED | PTE_DIRTY)) << 2;
     if ((pte & (PTE_NX | PTE_PRESENT)) == PTE_PRESENT) {
         flags |= MMU_EXEC;
@@ -101,6 +104,16 @@ static inline unsigned pte_flags(pte_t pte)
                  (pte & PTE_GLOBAL ? MMU_GLOBAL : 0);
     }
     return flags;
+}
+
+static inline bool pte_is_soft(pte_t pte)
+{
+    return (pte & (PTE_PRESENT | PTE_SOFT)) == PTE_SOFT;
+}
+
+static inline pte_t pte_make_soft(uint64_t value)
+{
+    return PTE_SOFT | (~(value << PAGE_SHIFT) & PTE_ADDRESS);
 }
 
 /* Neighbours mostly have the same bits: the translation of the last ones seen. */

@@ -33,6 +33,16 @@ struct mmu_space {
 #define MMU_SPECIAL                                                                                \
     0x400u /* software bit: no struct page behind the frame is counted (zero page, device, vDSO) */
 
+#define MMU_SOFT                                                                                   \
+    0x800u /* callbacks only: a soft entry, its value is pa >> PAGE_SHIFT; no other flag has a meaning */
+
+/*
+ * Soft entries: an entry of the last level that is not present, so that every access faults, but holds a value of vm's own (where in
+ * swap the page is, for instance). mmu_query() does not see it, mmu_map() finds the slot in use, mmu_protect() and mmu_clear_accessed() pass
+ * it by, mmu_unmap(), mmu_move() and mmu_copy() treat it like a leaf.
+ */
+#define MMU_SOFT_BITS 40u /* of a value */
+
 struct mmu_flush {
     struct mmu_space *space;
     vaddr_t start, end; /* range that needs flushing; start >= end: nothing */
@@ -64,7 +74,11 @@ int mmu_map_pages(struct mmu_space *space, vaddr_t va, struct page **pages, unsi
                   unsigned flags);
 /* What is mapped at va. False: nothing. *ret_flags gets MMU_*. */
 bool mmu_query(struct mmu_space *space, vaddr_t va, paddr_t *ret_pa, unsigned *ret_flags);
-/* Put another page or other rights in the place of a present 4 KiB entry (copy-on-write, exclusive reuse). */
+/* The value of the soft entry at va. False: there is none. */
+bool mmu_query_soft(struct mmu_space *space, vaddr_t va, uint64_t *ret_value);
+/* Put a soft entry in the place of a 4 KiB leaf or of another soft entry. */
+void mmu_replace_soft(struct mmu_space *space, vaddr_t va, uint64_t value, struct mmu_flush *flush);
+/* Put another page or other rights in the place of a 4 KiB leaf (copy-on-write, exclusive reuse) or of a soft entry. */
 void mmu_replace(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags,
                  struct mmu_flush *flush);
 

@@ -2,7 +2,7 @@
  * From the boot memory map to the frame allocator.
  *
  * The page array lies at PAGE_ARRAY, one struct page per frame number, and is populated only where there is RAM, rounded to whole
- * largest blocks. Where 2 MiB of it (the frames of 256 MiB) are wanted to at least three quarters they are mapped as one huge
+ * largest blocks. Where 2 MiB of it (the frames of 205 MiB) are wanted to at least three quarters they are mapped as one huge
  * page, else 4 KiB pages are. Its memory and the page tables that map it come from the early allocator, which eats the largest usable
  * range from its top downwards; frame_alloc() hands out the same early frames until frames_ready. They stay PAGE_RESERVED and are never freed.
  *
@@ -17,12 +17,10 @@
 #include "kernel/machine/mmu.h"
 #include "kernel/mm/zone.h"
 
-#define ARRAY_CHUNK  HUGE_PAGE_SIZE /* of the page array, and how many frames it describes */
-#define CHUNK_FRAMES (ARRAY_CHUNK / sizeof(struct page))
-#define PAGE_FRAMES                                                                                \
-    (PAGE_SIZE / sizeof(struct page)) /* frames described by one page of the array */
+#define ARRAY_CHUNK HUGE_PAGE_SIZE /* of the page array: the frames of some 200 MiB */
 
-_Static_assert(PAGE_FRAMES <= FRAME_MAX_BLOCK, "the array is populated by whole pages");
+_Static_assert(FRAME_MAX_BLOCK * sizeof(struct page) % PAGE_SIZE == 0,
+               "the array is populated by whole pages");
 
 bool frames_ready;
 

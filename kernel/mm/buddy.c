@@ -119,7 +119,7 @@ static void zone_add_block(struct zone *zone, pfn_t pfn, unsigned order)
     zone->start = MIN(zone->start, pfn);
     zone->end = MAX(zone->end, pfn + (1ull << order));
     zone->managed += 1ull << order;
-    page_set_counts(pfn_to_page(pfn), 0);
+    pfn_to_page(pfn)->counts = 0;
     zone_give_locked(zone, pfn_to_page(pfn), order);
     spin_unlock_irqrestore(&zone->lock, flags);
 }

@@ -113,7 +113,7 @@ static __always_inline void page_start_life(struct page *page, unsigned order, e
 {
     memory_unpoison(page_to_virt(page), PAGE_SIZE << order);
     frame_debug_alloc(page, order);
-    page_set_counts(page, 1);
+    page->counts = 1;
     page_set_meta(page, page_meta(order > 0 ? PAGE_FLAG_HEAD : 0, kind, order));
 }
 
@@ -239,6 +239,7 @@ void page_free_last(struct page *page)
         panic("mm: frame %#llx is freed, but its kind is %u", (unsigned long long)page_to_pfn(page),
               kind);
     }
+    ASSERT(page->mapcount == 0);
     frame_debug_free(page, order);
     memory_poison_as(page_to_virt(page), PAGE_SIZE << order, POISON_FRAME);
     page_set_meta(page, page_meta(0, PAGE_FREE, FRAME_ORDER_HOT));
@@ -269,6 +270,13 @@ void pages_put(struct page **pages, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
         page_put(pages[i]);
+    }
+}
+
+void pages_unmap_put(struct page **pages, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        page_unmap_put(pages[i]);
     }
 }
 

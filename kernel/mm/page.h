@@ -1,14 +1,18 @@
 /*
- * struct page: 32 bytes of metadata for each page frame, in one virtually contiguous array indexed by frame number.
+ * struct page: 40 bytes of metadata for each page frame, in one virtually contiguous array indexed by frame number.
  *
  * Who owns the fields depends on `kind`:
  *   PAGE_FREE   link, order, private = CPU or zone bookkeeping of the allocator        [zone lock]
  *   PAGE_SLAB   owner = struct slab_cache, private = objects in use                    [slab's own]
- *   PAGE_ANON   mapcount = user mappings                                               [a]
- *   PAGE_FILE   owner = struct pagecache, index = page index in the file, mapcount     [pagecache lock]
+ *   PAGE_ANON   owner and index say where mappings of it may be found                  [I] while mapped
+ *   PAGE_FILE, PAGE_SHARED  owner = struct pagecache, index = page index in the file   [pagecache lock]
  *   others      free for the owner
  *
  * refs counts references: each page-table entry, each cache slot and each temporary user holds one. The last page_put frees it.
+ * mapcount counts the page-table entries among them. The two lie side by side: one atomic addition counts a mapping in both.
+ *
+ * There are no compound pages: a 2 MiB leaf of a user's page table shows 512 frames, each with its own counts. So a leaf is split into
+ * 512 entries, and an entry of it replaced, without a look at any struct page.
  */
 #pragma once
 
@@ -31,19 +35,29 @@ enum page_kind {
     PAGE_NKINDS,
 };
 
-#define PAGE_FLAG_LOCKED   0x01u /* page lock: being read or written back */
-#define PAGE_FLAG_UPTODATE 0x02u
-#define PAGE_FLAG_DIRTY    0x04u
-#define PAGE_FLAG_ERROR    0x08u
-#define PAGE_FLAG_HEAD     0x10u /* first page of a higher-order block */
-#define PAGE_FLAG_PINNED   0x20u
+#define PAGE_FLAG_LOCKED     0x001u /* page lock: being read or written back */
+#define PAGE_FLAG_UPTODATE   0x002u
+#define PAGE_FLAG_DIRTY      0x004u
+#define PAGE_FLAG_ERROR      0x008u
+#define PAGE_FLAG_HEAD       0x010u /* first page of a higher-order block */
+#define PAGE_FLAG_PINNED     0x020u
+#define PAGE_FLAG_LRU        0x040u /* on a list of the least recently used */
+#define PAGE_FLAG_ACTIVE     0x080u /* the active one */
+#define PAGE_FLAG_REFERENCED 0x100u /* used since reclaim looked last */
+#define PAGE_FLAG_MLOCKED    0x200u /* some mapping is locked: stays in memory */
+#define PAGE_FLAG_SWAPCACHE  0x400u /* private = its slot of swap */
 
 struct page {
-    uint32_t refs;     /* [a] */
-    uint32_t mapcount; /* [a] */
-    uint16_t flags;    /* [a] PAGE_FLAG_* */
-    uint8_t kind;      /* enum page_kind; changes only while nobody else refers to the page */
-    uint8_t order;     /* of the block this is the first page of */
+    union {
+        struct {
+            uint32_t refs;     /* [a] */
+            uint32_t mapcount; /* [a] */
+        };
+        uint64_t counts; /* [a] both */
+    };
+    uint16_t flags; /* [a] PAGE_FLAG_* */
+    uint8_t kind;   /* enum page_kind; changes only while nobody else refers to the page */
+    uint8_t order;  /* of the block this is the first page of */
     uint32_t private;
     union {
         struct list_node link;
@@ -53,9 +67,10 @@ struct page {
         };
         struct page *next_table; /* mmu_flush */
     };
+    uint32_t lru_prev, lru_next; /* [lru lock] frame numbers, counted from the node's first */
 };
 
-_Static_assert(sizeof(struct page) == 32, "the page array costs 0.8 % of memory");
+_Static_assert(sizeof(struct page) == 40, "the page array costs 1 % of memory");
 
 #ifdef HOST_BUILD
 extern struct page *host_page_array;
@@ -114,5 +129,36 @@ static inline void page_put(struct page *page)
 }
 /* page_put() for each of n pages. Any context. */
 void pages_put(struct page **pages, unsigned n);
+
+#define PAGE_COUNT_MAPPING 0x100000001ull /* one mapping and the reference it holds */
+
+/* One more page table entry shows the page. Any context. */
+static inline void page_map_get(struct page *page)
+{
+    (void)atomic_fetch_add_relaxed(&page->counts, PAGE_COUNT_MAPPING);
+}
+
+/* An entry that showed the page is gone, and no CPU knows it any more: page_put() with it. Any context. */
+static inline void page_unmap_put(struct page *page)
+{
+    if ((uint32_t)__atomic_fetch_sub(&page->counts, PAGE_COUNT_MAPPING, __ATOMIC_ACQ_REL) == 1) {
+        page_free_last(page);
+    }
+}
+
+/* page_unmap_put() for each of n pages. Any context. */
+void pages_unmap_put(struct page **pages, unsigned n);
+
+/* A reference that the caller has becomes an entry's, or an entry's becomes the caller's again. */
+static inline void page_map(struct page *page)
+{
+    (void)atomic_fetch_add_relaxed(&page->mapcount, 1);
+}
+
+static inline void page_unmap(struct page *page)
+{
+    (void)atomic_fetch_sub_relaxed(&page->mapcount, 1);
+}
+
 /* Change page->kind and the figures of frame_stats. Nobody else refers to the page. */
 void page_set_kind(struct page *page, enum page_kind kind);

@@ -53,12 +53,6 @@ static inline void page_set_meta(struct page *page, uint64_t meta)
     __builtin_memcpy(&page->flags, &meta, sizeof(meta));
 }
 
-static inline void page_set_counts(struct page *page, uint64_t refs)
-{
-    __builtin_memcpy(&page->refs, &refs, sizeof(refs)); /* and mapcount 0 */
-}
-
-_Static_assert(offsetof(struct page, mapcount) == 4, "page_set_counts");
 _Static_assert(offsetof(struct page, flags) == 8 && offsetof(struct page, kind) == 10 &&
                    offsetof(struct page, order) == 11 && offsetof(struct page, private) == 12,
                "page_set_meta");

@@ -49,6 +49,9 @@ static __noinline int anon_fill_run(struct vmspace *vm, struct vm_region *region
     if (got == 0) {
         return -ENOMEM;
     }
+    for (unsigned i = 0; i < got; i++) {
+        pages[i]->mapcount = 1;
+    }
     spin_lock(&vm->table_lock);
     int mapped = mmu_map_pages(&vm->mmu, va, pages, got, region_mmu_flags(region, true));
     spin_unlock(&vm->table_lock);
@@ -57,7 +60,7 @@ static __noinline int anon_fill_run(struct vmspace *vm, struct vm_region *region
         bool first_missing = pages[0] != NULL;
         for (unsigned i = 0; i < got; i++) {
             if (pages[i] != NULL) {
-                page_put(pages[i]);
+                page_unmap_put(pages[i]);
             }
         }
         paddr_t pa;
@@ -82,9 +85,10 @@ static inline int anon_fill(struct vmspace *vm, struct vm_region *region, uint64
     if (unlikely(page == NULL)) {
         return -ENOMEM;
     }
+    page->mapcount = 1;
     int err = vm_map_one(vm, va, page, region_mmu_flags(region, true));
     if (unlikely(err < 0)) {
-        page_put(page);
+        page_unmap_put(page);
         return err == -EEXIST ? 0 : err;
     }
     vm_rss_add(&vm->rss_anon, 1);
@@ -142,6 +146,7 @@ static int cow_copy(struct vmspace *vm, struct vm_region *region, uint64_t va, s
         page_put(fresh);
         return 0; /* somebody else was here: the access is tried again */
     }
+    fresh->mapcount = 1;
     mmu_replace(&vm->mmu, va, page_to_phys(fresh), region_mmu_flags(region, true), &flush);
     spin_unlock(&vm->table_lock);
     mmu_flush_finish(&flush);
@@ -153,7 +158,7 @@ static int cow_copy(struct vmspace *vm, struct vm_region *region, uint64_t va, s
             vm_rss_add(&vm->rss_anon, 1);
             vm_count(mapped, -1);
         }
-        page_put(old); /* the entry's */
+        page_unmap_put(old);
     } else {
         vm_rss_add(&vm->rss_anon, 1);
     }

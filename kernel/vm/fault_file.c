@@ -84,6 +84,9 @@ static int file_read(struct vmspace *vm, struct vm_region *region, uint64_t va)
             gone[ngone++] = pages[i];
             pages[i] = NULL;
         }
+        if (pages[i] != NULL) {
+            page_map(pages[i]);
+        }
     }
     int mapped = mmu_map_pages(&vm->mmu, start, pages, n, file_mmu_flags(region, false));
     spin_unlock(&vm->table_lock);
@@ -91,7 +94,7 @@ static int file_read(struct vmspace *vm, struct vm_region *region, uint64_t va)
     bool starved = mapped == 0 && pages[target] != NULL;
     for (unsigned i = 0; i < n; i++) {
         if (unlikely(pages[i] != NULL)) {
-            page_put(pages[i]);
+            page_unmap_put(pages[i]);
         }
     }
     pages_put(gone, ngone);
@@ -131,6 +134,7 @@ static int private_write(struct vmspace *vm, struct vm_region *region, uint64_t 
         return -ENOMEM;
     }
     page_copy(page_to_virt(copy), page_to_virt(original));
+    copy->mapcount = 1;
     spin_lock(&vm->table_lock);
     err = 0; /* truncated meanwhile: the access is tried again and fails then */
     if (page_in_cache(original, region->source->cache)) {
@@ -140,7 +144,7 @@ static int private_write(struct vmspace *vm, struct vm_region *region, uint64_t 
     spin_unlock(&vm->table_lock);
     page_put(original);
     if (copy != NULL) {
-        page_put(copy);
+        page_unmap_put(copy);
         return err == -EEXIST ? 0 : err;
     }
     region->has_anon = true;
@@ -172,6 +176,9 @@ static int shared_write(struct vmspace *vm, struct vm_region *region, uint64_t v
         if (!mmu_query(&vm->mmu, va, &pa, &flags)) {
             err = mmu_map(&vm->mmu, va, page_to_phys(page), file_mmu_flags(region, true));
             taken = err == 0;
+            if (taken) {
+                page_map(page);
+            }
         } else if (pa == page_to_phys(page)) {
             mmu_replace(&vm->mmu, va, pa, file_mmu_flags(region, true), &flush);
         }

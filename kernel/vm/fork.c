@@ -24,7 +24,7 @@ static bool fork_leaf(void *arg, vaddr_t va, paddr_t pa, unsigned flags)
         return true;
     }
     struct page *page = phys_to_page(pa);
-    page_get(page);
+    page_map_get(page);
     if (likely(page->kind == PAGE_ANON)) {
         count->anon++;
     } else if (page->kind == PAGE_SHARED) {

@@ -40,7 +40,7 @@ static bool zap_leaf(void *arg, vaddr_t va, paddr_t pa, unsigned old_flags)
         return true;
     }
     if (zap->at_once) {
-        pages_put(zap->pages, BATCH);
+        pages_unmap_put(zap->pages, BATCH);
         zap->n = 0;
         return true;
     }
@@ -78,7 +78,7 @@ static void zap_range(struct zap *zap, uint64_t start, uint64_t end)
         err = mmu_unmap(&vm->mmu, start, end, &flush, zap_leaf, zap);
         spin_unlock(&vm->table_lock);
         mmu_flush_finish(&flush);
-        pages_put(zap->pages, zap->n);
+        pages_unmap_put(zap->pages, zap->n);
         zap->n = 0;
     } while (err == -EAGAIN);
     zap_settle(zap);
