@@ -5,7 +5,7 @@
 
 typedef uint64_t __attribute__((may_alias, aligned(1))) word_t;
 
-int memcmp(const void *a, const void *b, size_t n)
+int(memcmp)(const void *a, const void *b, size_t n)
 {
     const uint8_t *pa = a, *pb = b;
 

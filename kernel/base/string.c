@@ -20,7 +20,7 @@ static inline __maybe_unused uint64_t zero_bytes(uint64_t word)
     return (word - ONES) & ~word & HIGHS;
 }
 
-size_t strlen(const char *s)
+size_t(strlen)(const char *s)
 {
     const char *p = s;
 

@@ -19,6 +19,18 @@ char *strchr(const char *s, int c);
 char *strrchr(const char *s, int c);
 char *strstr(const char *haystack, const char *needle);
 
+/*
+ * A kernel is compiled freestanding, where these names mean nothing to the compiler. With them it copies and clears what is small and
+ * of known size in place. Whoever defines a function puts its name into parentheses.
+ */
+#ifndef HOST_BUILD
+#define memcpy(dst, src, n)  __builtin_memcpy(dst, src, n)
+#define memmove(dst, src, n) __builtin_memmove(dst, src, n)
+#define memset(dst, c, n)    __builtin_memset(dst, c, n)
+#define memcmp(a, b, n)      __builtin_memcmp(a, b, n)
+#define strlen(s)            __builtin_strlen(s)
+#endif
+
 /* Copy at most size-1 bytes and always terminate. Returns the length copied, or -E2BIG when it did not fit. */
 ssize_t str_copy(char *dst, const char *src, size_t size);
 bool str_has_prefix(const char *s, const char *prefix);

@@ -4,7 +4,7 @@
  */
 #include "kernel/base/string.h"
 
-void *memcpy(void *restrict dst, const void *restrict src, size_t n)
+void *(memcpy)(void *restrict dst, const void *restrict src, size_t n)
 {
     void *ret = dst;
 
@@ -12,7 +12,7 @@ void *memcpy(void *restrict dst, const void *restrict src, size_t n)
     return ret;
 }
 
-void *memmove(void *dst, const void *src, size_t n)
+void *(memmove)(void *dst, const void *src, size_t n)
 {
     char *to = dst;
     const char *from = src;
@@ -26,7 +26,7 @@ void *memmove(void *dst, const void *src, size_t n)
     return dst;
 }
 
-void *memset(void *dst, int c, size_t n)
+void *(memset)(void *dst, int c, size_t n)
 {
     void *ret = dst;
 
@@ -34,7 +34,7 @@ void *memset(void *dst, int c, size_t n)
     return ret;
 }
 
-int memcmp(const void *a, const void *b, size_t n)
+int(memcmp)(const void *a, const void *b, size_t n)
 {
     const uint8_t *left = a, *right = b;
 

@@ -15,21 +15,21 @@ void *raw_memset(void *dst, int c, size_t n);
 void raw_page_clear(void *page);
 void raw_page_copy(void *dst, const void *src);
 
-void *memcpy(void *restrict dst, const void *restrict src, size_t n)
+void *(memcpy)(void *restrict dst, const void *restrict src, size_t n)
 {
     kasan_check((uintptr_t)src, n, false, CALLER);
     kasan_check((uintptr_t)dst, n, true, CALLER);
     return raw_memcpy(dst, src, n);
 }
 
-void *memmove(void *dst, const void *src, size_t n)
+void *(memmove)(void *dst, const void *src, size_t n)
 {
     kasan_check((uintptr_t)src, n, false, CALLER);
     kasan_check((uintptr_t)dst, n, true, CALLER);
     return raw_memmove(dst, src, n);
 }
 
-void *memset(void *dst, int c, size_t n)
+void *(memset)(void *dst, int c, size_t n)
 {
     kasan_check((uintptr_t)dst, n, true, CALLER);
     return raw_memset(dst, c, n);
