@@ -504,6 +504,43 @@ size_t mmu_clear_accessed(struct mmu_space *space, vaddr_t start, vaddr_t end,
     return walk.count;
 }
 
+int mmu_walk(struct mmu_space *space, vaddr_t start, vaddr_t end, mmu_walk_fn *fn, void *arg)
+{
+    uint64_t n;
+
+    for (vaddr_t va = mmu_skip_hole(space, start, end); va < end;
+         va = mmu_skip_hole(space, va + n * PAGE_SIZE, end)) {
+        uint64_t size, old;
+        n = 1;
+        pthread_mutex_lock(&mmu_lock);
+        uint64_t *slot = leaf_find(space, va, &size);
+        old = slot == NULL ? 0 : *slot;
+        pthread_mutex_unlock(&mmu_lock);
+        if (old != 0) {
+            uint64_t within = va & (size - 1);
+            n = MIN(size - within, end - va) >> PAGE_SHIFT;
+            if (!fn(arg, va, (old & ENTRY_ADDRESS) + within, (unsigned)(old & ENTRY_FLAGS), n)) {
+                return -EAGAIN;
+            }
+        }
+    }
+    return 0;
+}
+
+vaddr_t mmu_skip_hole(struct mmu_space *space, vaddr_t va, vaddr_t end)
+{
+    pthread_mutex_lock(&mmu_lock);
+    while (va < end) {
+        uint64_t *slot = space->root == 0 ? NULL : slot_find(space, va, 1, false);
+        if (slot != NULL && *slot != 0) {
+            break;
+        }
+        va = ALIGN_DOWN(va, HUGE_PAGE_SIZE) + HUGE_PAGE_SIZE;
+    }
+    pthread_mutex_unlock(&mmu_lock);
+    return MIN(va, end);
+}
+
 void mmu_flush_finish(struct mmu_flush *flush)
 {
     if (flush->start < flush->end) {

@@ -1,5 +1,5 @@
 /*
- * Operations on ranges of user pages: unmap, protect, move, copy (fork), age.
+ * Operations on ranges of user pages: unmap, protect, move, copy (fork), age, look.
  *
  * All are one walk over the level-2 entries in use (slots_walk), which skips holes by whole tables, and a loop of their own over the entries of one
  * last-level table. The loops end early when they have seen as many entries as the table has (page->private). These loops are
@@ -29,6 +29,7 @@ struct range_op {
         };
         uint64_t delta; /* move: to - from */
         size_t count;   /* clear_accessed */
+        mmu_walk_fn *walk;
     };
 };
 
@@ -375,4 +376,58 @@ size_t mmu_clear_accessed(struct mmu_space *space, vaddr_t start, vaddr_t end,
 
     (void)slots_walk(&op, start, end, age_slot);
     return op.count;
+}
+
+/* ---- look ---- */
+
+static int walk_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
+{
+    pte_t large = atomic_load_relaxed(pde);
+
+    if (large & PTE_LARGE) {
+        uint64_t first = (start & (HUGE_PAGE_SIZE - 1)) >> PAGE_SHIFT;
+        pte_t pte = pte_advance(pte_from_large(large), first);
+        return op->walk(op->arg, start, pte_phys(pte), pte_flags(pte) | MMU_HUGE,
+                        (end - start) >> PAGE_SHIFT)
+                   ? 0
+                   : -EAGAIN;
+    }
+    pte_t *pte = pte_table(large) + pte_index(start, PAGE_SHIFT);
+    struct pte_bits last = {0};
+    unsigned left = atomic_load_relaxed(&pte_table_page(pte)->private);
+
+    for (vaddr_t va = start; va < end && left > 0; va += PAGE_SIZE, pte++) {
+        pte_t value = atomic_load_relaxed(pte);
+
+        if (value == 0) {
+            continue;
+        }
+        left--;
+        if (!op->walk(op->arg, va, pte_phys(value), pte_flags_cached(value, &last), 1)) {
+            return -EAGAIN;
+        }
+    }
+    return 0;
+}
+
+int mmu_walk(struct mmu_space *space, vaddr_t start, vaddr_t end, mmu_walk_fn *fn, void *arg)
+{
+    struct range_op op = {.space = space, .arg = arg, .walk = fn};
+
+    return slots_walk(&op, start, end, walk_slot);
+}
+
+static int found_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
+{
+    (void)pde;
+    (void)end;
+    op->delta = start;
+    return -EEXIST;
+}
+
+vaddr_t mmu_skip_hole(struct mmu_space *space, vaddr_t va, vaddr_t end)
+{
+    struct range_op op = {.space = space};
+
+    return slots_walk(&op, va, end, found_slot) == 0 ? end : op.delta;
 }

@@ -108,6 +108,17 @@ int mmu_copy(struct mmu_space *dst, struct mmu_space *src, vaddr_t start, vaddr_
 size_t mmu_clear_accessed(struct mmu_space *space, vaddr_t start, vaddr_t end,
                           struct mmu_flush *flush);
 
+/*
+ * Look at [start, end) without changing anything: `fn` gets each leaf and soft entry in ascending order, as mmu_query() would tell it (pa
+ * is a soft entry's value << PAGE_SHIFT, flags has MMU_SOFT). `npages` is 1, or how many pages of a HUGE leaf lie in the range.
+ * When fn returns false the walk stops and mmu_walk returns -EAGAIN. Tables may not be freed meanwhile (vmspace->lock is held), and
+ * entries stay as they are if the caller holds the table lock.
+ */
+typedef bool mmu_walk_fn(void *arg, vaddr_t va, paddr_t pa, unsigned flags, uint64_t npages);
+int mmu_walk(struct mmu_space *space, vaddr_t start, vaddr_t end, mmu_walk_fn *fn, void *arg);
+/* Past the hole: the first address from va on that a table or a huge leaf is there for; end: none. Tables may not be freed. */
+vaddr_t mmu_skip_hole(struct mmu_space *space, vaddr_t va, vaddr_t end);
+
 static inline void mmu_flush_init(struct mmu_flush *flush, struct mmu_space *space)
 {
     flush->space = space;
