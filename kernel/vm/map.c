@@ -94,7 +94,7 @@ int vm_add_region(struct vmspace *vm, uint64_t addr, uint64_t len, uint32_t flag
         vm_account(vm, (int64_t)(len >> PAGE_SHIFT), flags);
         return 0;
     }
-    if (vm->nregions >= VM_MAX_REGIONS) {
+    if (vm->nregions >= atomic_load_relaxed(&vm_max_map_count)) {
         return -ENOMEM;
     }
     struct vm_region *region = region_alloc();

@@ -79,6 +79,13 @@ void region_append(struct vmspace *vm, struct vm_region *region);
 uint64_t regions_find_gap(struct vmspace *vm, uint64_t len, uint64_t floor, uint64_t limit);
 /* The first region that ends above addr, without the cache of the last hit. */
 struct vm_region *region_lookup(struct vmspace *vm, uint64_t addr);
+/* Nodes of trees that look-ups and searches for holes have looked at: counted in host builds alone, for tests. */
+#ifdef HOST_BUILD
+extern uint64_t regions_steps;
+#define region_step() (regions_steps++)
+#else
+#define region_step() ((void)0)
+#endif
 /* Its place in the tree of its file's mappings. */
 void region_rmap_add(struct vm_region *region);
 void region_rmap_remove(struct vm_region *region);
@@ -100,7 +107,6 @@ static inline uint64_t region_index(const struct vm_region *region, uint64_t add
     return region->pgoff + ((addr - region->start) >> PAGE_SHIFT);
 }
 
-#define VM_MAX_REGIONS    65530u            /* Linux' vm.max_map_count */
 #define STACK_GUARD_BYTES (256 * PAGE_SIZE) /* between a stack and what lies below it */
 
 /* ---- accounting (account.c) ---- */

@@ -11,6 +11,10 @@
 #include "kernel/vm/private.h"
 
 struct slab_cache *vm_region_cache;
+uint32_t vm_max_map_count = 65530; /* [a] Linux' default (proc_sys_vm(5)) */
+#ifdef HOST_BUILD
+uint64_t regions_steps;
+#endif
 
 static inline struct vm_region *region_of(struct rb_node *node)
 {
@@ -79,6 +83,7 @@ void region_insert(struct vmspace *vm, struct vm_region *region)
     struct vm_region *next = NULL;
 
     while (*link != NULL) {
+        region_step();
         parent = *link;
         struct vm_region *at = region_of(parent);
         if (region->start < at->start) {
@@ -164,7 +169,8 @@ static void rmap_leave(struct pagecache *cache)
 
 int region_split(struct vm_region *region, uint64_t at)
 {
-    struct vm_region *upper = region->vm->nregions < VM_MAX_REGIONS ? region_alloc() : NULL;
+    bool full = region->vm->nregions >= atomic_load_relaxed(&vm_max_map_count);
+    struct vm_region *upper = full ? NULL : region_alloc();
 
     if (upper == NULL) {
         return -ENOMEM;
@@ -274,6 +280,7 @@ struct vm_region *region_lookup(struct vmspace *vm, uint64_t addr)
     struct vm_region *best = NULL;
 
     while (node != NULL) {
+        region_step();
         struct vm_region *region = region_of(node);
         if (region->end > addr) {
             best = region;
@@ -306,6 +313,7 @@ struct vm_region *vmspace_find(struct vmspace *vm, uint64_t addr)
 static struct vm_region *rightmost_gap(struct rb_node *node, uint64_t len)
 {
     for (;;) {
+        region_step();
         if (subtree_gap(node->right) >= len) {
             node = node->right;
         } else if (region_of(node)->gap >= len) {
@@ -323,6 +331,7 @@ static struct vm_region *gap_below_limit(struct vmspace *vm, uint64_t len, uint6
     struct rb_node *candidate = NULL;
 
     while (node != NULL) {
+        region_step();
         if (region_of(node)->start >= limit) {
             node = node->left;
             continue;
@@ -348,6 +357,7 @@ static uint64_t gap_at_limit(struct vmspace *vm, uint64_t limit, uint64_t *ret_s
     struct vm_region *above = NULL;
 
     while (node != NULL) {
+        region_step();
         struct vm_region *region = region_of(node);
         if (region->start < limit) {
             below = region;

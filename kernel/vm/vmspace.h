@@ -155,6 +155,9 @@ int vmspace_fault(struct vmspace *vm, uint64_t addr, unsigned flags);
 ssize_t vmspace_access(struct vmspace *vm, uint64_t addr, void *buf, size_t len_bytes, bool write,
                        bool force);
 
+/* [a] The most regions a space may have (vm.max_map_count): mmap, and what would cut a region, fails with ENOMEM there. */
+extern uint32_t vm_max_map_count;
+
 /* The most pages that were resident at a time so far. Any context. */
 uint64_t vmspace_rss_peak(struct vmspace *vm);
 

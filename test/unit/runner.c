@@ -26,6 +26,7 @@ extern const struct test_case __stop_linkset_tests[] __attribute__((weak, visibi
 
 void test_fail(const char *file, int line, const char *fmt, ...);
 void test_skip(void);
+void test_note(const char *fmt, ...);
 
 void test_fail(const char *file, int line, const char *fmt, ...)
 {
@@ -38,6 +39,17 @@ void test_fail(const char *file, int line, const char *fmt, ...)
     print_error("%s:%d: %s\n", file, line, text);
     _fail(file, line);
     abort();
+}
+
+void test_note(const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    (void)fputs("# ", stdout);
+    (void)vprintf(fmt, args);
+    (void)fputc('\n', stdout);
+    va_end(args);
 }
 
 void test_skip(void)

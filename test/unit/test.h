@@ -21,6 +21,8 @@ LINKSET_DECLARE(tests, struct test_case);
 
 void test_fail(const char *file, int line, const char *fmt, ...) __noreturn __printf(3, 4);
 void test_skip(void) __noreturn;
+/* A line of the test's own beside its result: a figure that it measured. */
+void test_note(const char *fmt, ...) __printf(1, 2);
 
 #define TEST(noun_, name_)                                                                         \
     static void test_##noun_##_##name_(void);                                                      \
