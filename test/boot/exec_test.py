@@ -2,8 +2,10 @@
 import hashlib
 import os
 import random
+import shutil
 import signal
 import subprocess
+import tarfile
 import tempfile
 import time
 
@@ -142,6 +144,33 @@ def added():
                    '--add', f'{folder}/a', '--add', f'{folder}/a:/opt/deep/a', '--add', f'{folder}:/data')
 
 
+def other_root():
+    """--root: a folder, or a tar archive of it, is all that the guest has, with process 1 of ours and what --add brings."""
+    with tempfile.TemporaryDirectory() as folder:
+        top = os.path.join(folder, 'root')
+        os.makedirs(os.path.join(top, 'bin'))
+        shutil.copy(shutil.which('busybox'), os.path.join(top, 'bin', 'busybox'))
+        for name in ('sh', 'cat', 'ls', 'stat', 'tee'):
+            os.link(os.path.join(top, 'bin', 'busybox'), os.path.join(top, 'bin', name))
+        with open(os.path.join(top, 'made-here'), 'w', encoding='ascii') as file:
+            file.write('text')
+        os.chmod(os.path.join(top, 'made-here'), 0o2640)
+        os.chown(os.path.join(top, 'made-here'), os.getuid(), os.getgid())
+        archive = os.path.join(folder, 'root.tar.gz')
+        with tarfile.open(archive, 'w:gz') as tar:
+            tar.add(top, arcname='.')
+        command = 'cat /made-here /etc/extra; stat -c " %a %u %g %h" /made-here /bin/sh; ls /usr 2>/dev/null || tee /dev/stderr; exit 5'
+        expected = f'textmore 2640 {os.getuid()} {os.getgid()} 1\n 755 {os.getuid()} {os.getgid()} 6\nends'
+        with open(os.path.join(folder, 'extra'), 'w', encoding='ascii') as file:
+            file.write('more')
+        for where in (top, archive):
+            expect_end(command, 5, expected.encode(), b'ends', '--root', where, '--add', f'{folder}/extra:/etc/extra', given=b'ends')
+        for options, sentence in ((['--root', folder + '/none'], b'does not exist'), (['--root', top, '--packages', 'git'], b'is not a suite'),
+                                  (['--packages', 'git'], b'needs a --root SUITE')):
+            status, out, err = execute('true', *options)
+            expect(status == 2 and out == b'' and sentence in err, f'{options}: {status} {err}')
+
+
 def idle():
     """Nobody polls: an idle system with a command that waits is woken a few times a second at most."""
     count = "awk '/LOC|timer/ { n += $2 } END { print n }' /proc/interrupts"
@@ -166,5 +195,6 @@ if __name__ == '__main__':
         Case('a command that powers off', powered_off),
         Case('interrupted from outside', interrupted),
         Case('files and folders added', added),
+        Case('another root', other_root),
         Case('an idle system sleeps', idle),
     ])

@@ -6,7 +6,7 @@ import sys
 
 from build import CommandError
 
-# (Debian, Fedora, Arch, what shows that it is there, why)
+# (Debian, Fedora, Arch, what shows that it is there, why); None: not packaged there
 PACKAGES = [
     ('clang', 'clang', 'clang', 'clang', 'compiles the kernel, the loader and the user programs'),
     ('lld', 'lld', 'lld', 'ld.lld', 'links them'),
@@ -24,6 +24,7 @@ PACKAGES = [
     ('qemu-system-x86', 'qemu-system-x86-core', 'qemu-system-x86', 'qemu-system-x86_64', 'the machine to boot on'),
     ('ovmf', 'edk2-ovmf', 'edk2-ovmf', None, 'UEFI firmware for it'),
     ('gdb', 'gdb', 'gdb', 'gdb', 'linnet debug'),
+    ('mmdebstrap', 'mmdebstrap', None, 'mmdebstrap', 'linnet run --root SUITE'),
 ]
 MANAGERS = [('apt-get', 0, ['apt-get', 'install', '-y', '--no-install-recommends']), ('dnf', 1, ['dnf', 'install', '-y']),
             ('pacman', 2, ['pacman', '-S', '--noconfirm', '--needed'])]
@@ -41,7 +42,8 @@ def installed(package, proof):
 
 
 def missing():
-    return [entry for entry in PACKAGES if not installed(entry[0], entry[3])]
+    column = manager()[0] or 0
+    return [entry for entry in PACKAGES if entry[column] is not None and not installed(entry[0], entry[3])]
 
 
 def manager():

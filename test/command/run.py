@@ -16,6 +16,7 @@ import time
 
 import build
 import deps
+import root
 from build import CommandError
 from exec import Session
 from qemu import UEFI_TIMEOUT_S, Machine, MachineError, OptionError, Timeout
@@ -37,13 +38,15 @@ def parser():
     p = argparse.ArgumentParser(prog='linnet run', description=__doc__.splitlines()[0],
                                 epilog='What follows "--" goes to QEMU as it is.')
     p.add_argument('--smp', default='1', metavar='N', help='CPUs')
-    p.add_argument('--mem', default='512M', metavar='SIZE', help='memory (512M)')
+    p.add_argument('--mem', default=None, metavar='SIZE', help='memory (512M, and what a --root needs)')
     p.add_argument('--cpu', default='max', metavar='MODEL')
     p.add_argument('--firmware', choices=['uefi', 'direct'], help='uefi: the real road (default with a window); direct: no firmware (default with --exec)')
     p.add_argument('--machine', default='q35', choices=['q35', 'pc', 'microvm'])
     p.add_argument('--accel', default=None, metavar='ARG', help='a QEMU accelerator (a session: kvm where it works, else tcg; --exec: tcg)')
     p.add_argument('--disk', action='append', default=[], type=disk, metavar='KIND:FILE', help='nvme ahci virtio usb ... : disk image; repeatable')
     p.add_argument('--add', action='append', default=[], metavar='PATH[:GUESTPATH]', help='put a file or folder into the initramfs; repeatable')
+    p.add_argument('--root', metavar='DIR|TAR|SUITE', help='the root file system: a folder, a tar archive, or a Debian suite (made once, kept)')
+    p.add_argument('--packages', metavar='A,B,C', help='packages for a --root SUITE')
     p.add_argument('--append', default='', metavar='PARAMETERS', help='kernel parameters')
     p.add_argument('--exec', dest='command', metavar='COMMAND', help='run it under sh -c as root, then power off')
     p.add_argument('--timeout', type=float, default=None, metavar='SECONDS')
@@ -76,23 +79,33 @@ def kvm_works(options):
     return qemu_works(['-accel', 'kvm', '-machine', 'q35', '-cpu', options.cpu, '-display', 'none'])
 
 
-def make_initramfs(options, folder):
-    """The built initramfs, with another archive behind it for what --add names."""
-    base = build.artifact('userspace', 'image', 'initramfs.cpio')
-    if not options.add:
-        return base
-    extra, joined = os.path.join(folder, 'add.cpio'), os.path.join(folder, 'initramfs.cpio')
+def added_items(options):
+    """What --add names, as items for mkcpio.py."""
     items = []
     for item in options.add:
         path, _, guest = item.partition(':')
         if not os.path.exists(path):
             raise CommandError(f'--add: {path} does not exist', 2)
         items.append(f'{os.path.abspath(path)}:{guest or "/" + os.path.basename(os.path.abspath(path))}')
+    return items
+
+
+def make_initramfs(options, folder):
+    """The built initramfs or the root asked for, with another archive behind it for what else goes in."""
+    items = added_items(options)
+    if options.root is not None:
+        base = root.archive(options.root, options.packages, folder)
+        items = root.overlay() + items
+    else:
+        base = build.artifact('userspace', 'image', 'initramfs.cpio')
+    if not items:
+        return base
+    extra, joined = os.path.join(folder, 'add.cpio'), os.path.join(folder, 'initramfs.cpio')
     build.quiet([sys.executable, os.path.join(build.TOP, 'userspace', 'image', 'mkcpio.py'), extra] + items)
     with open(joined, 'wb') as out:
         for part in (base, extra):
             with open(part, 'rb') as file:
-                shutil.copyfileobj(file, out)
+                shutil.copyfileobj(file, out, 1 << 20)
     return joined
 
 
@@ -109,7 +122,7 @@ def machine_fields(options, folder, parameters):
     firmware = options.firmware or ('direct' if options.command is not None or options.machine == 'microvm' else 'uefi')
     append = ' '.join(filter(None, parameters + [options.append]))
     initramfs = make_initramfs(options, folder)
-    fields = {'machine': options.machine, 'accel': accelerator(options), 'cpu': options.cpu, 'smp': options.smp, 'memory': options.mem,
+    fields = {'machine': options.machine, 'accel': accelerator(options), 'cpu': options.cpu, 'smp': options.smp, 'memory': options.mem or root.default_memory(initramfs),
               'firmware': firmware, 'disks': list(options.disk), 'extra': options.qemu}
     if firmware == 'direct':
         fields |= {'kernel': build.artifact('kernel.elf'), 'initrd': initramfs, 'append': append}
@@ -231,6 +244,8 @@ def main(args):
     args, qemu = split_qemu(args)
     options = parser().parse_args(args)
     options.qemu = qemu
+    if options.packages is not None and options.root is None:
+        raise CommandError('--packages: needs a --root SUITE to install them in', 2)
     if options.screenshot and options.machine == 'microvm':
         raise CommandError('--screenshot: machine microvm has no screen', 2)
     if options.screenshot and options.command is None and options.timeout is None:
