@@ -218,7 +218,7 @@ void frames_init(const struct boot_handoff *handoff)
         early_range_add(mem->base, mem->base == early_base ? early_end : end);
     }
     early_range_add(early_gap_base, early_gap_end);
-    zones_set_watermarks();
+    zones_update_watermarks();
     frames_ready = true;
 
     struct frame_stats stats;
@@ -235,7 +235,7 @@ void frames_release_boot(paddr_t base, uint64_t len_bytes)
     paddr_t end = ALIGN_DOWN(base + len_bytes, PAGE_SIZE);
 
     early_range_add(start, end);
-    zones_set_watermarks();
+    zones_update_watermarks();
 }
 
 #ifndef HOST_BUILD

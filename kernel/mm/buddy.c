@@ -6,6 +6,7 @@
  * frame looks so. Blocks leave the lists with their kind cleared.
  */
 #include "kernel/base/bitmap.h"
+#include "kernel/base/string.h"
 #include "kernel/core/panic.h"
 #include "kernel/mm/zone.h"
 
@@ -87,18 +88,6 @@ unsigned zone_take_singles_locked(struct zone *zone, unsigned n, struct page **p
     return got;
 }
 
-uint64_t zone_available_locked(const struct zone *zone, unsigned flags)
-{
-    uint64_t keep = (flags & FRAME_RESERVE) != 0 ? 0 : zone->watermark;
-    bool wants_this_zone =
-        (flags & FRAME_DMA) != 0 || ((flags & FRAME_DMA32) != 0 && zone != &zones[ZONE_DMA]);
-
-    if (!wants_this_zone) {
-        keep += zone->fallback_reserve;
-    }
-    return zone->free > keep ? zone->free - keep : 0;
-}
-
 void zones_init(void)
 {
     for (unsigned id = 0; id < ZONE_COUNT; id++) {
@@ -137,22 +126,6 @@ void zones_add_range(pfn_t start, pfn_t end)
     }
 }
 
-/*
- * What ordinary requests leave: 1/256 of each zone, at most 2 MiB, for code that must allocate in order to free. And what
- * requests that do not ask for low memory leave of it to those that do: a sixteenth where there is a higher zone.
- */
-void zones_set_watermarks(void)
-{
-    uint64_t above = 0;
-
-    for (int id = ZONE_COUNT - 1; id >= 0; id--) {
-        struct zone *zone = &zones[id];
-        zone->watermark = MIN(zone->managed / 256, 512ull);
-        zone->fallback_reserve = MIN(zone->managed, above) / 16;
-        above += zone->managed;
-    }
-}
-
 bool zone_stats(enum zone_id id, struct zone_stats *ret_stats)
 {
     if ((unsigned)id >= ZONE_COUNT || zones[id].managed == 0) {
@@ -165,7 +138,10 @@ bool zone_stats(enum zone_id id, struct zone_stats *ret_stats)
     ret_stats->end = zone->end;
     ret_stats->managed = zone->managed;
     ret_stats->free = zone->free;
-    ret_stats->low_watermark = zone->watermark;
+    ret_stats->min = zone->min;
+    ret_stats->low = zone->low;
+    ret_stats->high = zone->high;
+    memcpy(ret_stats->protection, zone->protection, sizeof(zone->protection));
     for (unsigned order = 0; order < FRAME_ORDERS; order++) {
         ret_stats->free_by_order[order] = zone->nblocks[order];
     }

@@ -14,7 +14,9 @@
 #include "kernel/core/percpu.h"
 #include "kernel/mm/frame_debug.h"
 #include "kernel/mm/poison.h"
+#include "kernel/mm/slab.h"
 #include "kernel/mm/zone.h"
+#include "kernel/sync/lockdep.h"
 
 #define HOT_MAX   96u /* frames a CPU keeps at most */
 #define HOT_BATCH 32u /* moved to or from the zones at once */
@@ -28,12 +30,17 @@ struct frame_hot {
 
 static DEFINE_PER_CPU(struct frame_hot, frame_hot); /* interrupts off */
 
-size_t (*frame_reclaim_hook)(size_t npages);
+static const struct frame_reclaim_ops *reclaim_ops; /* [I] after boot */
+
+void frames_set_reclaim(const struct frame_reclaim_ops *ops)
+{
+    __atomic_store_n(&reclaim_ops, ops, __ATOMIC_RELEASE);
+}
 
 /* ---- the zones' side ---- */
 
 /* Zones that may serve a request, best first. */
-static unsigned zone_first(unsigned flags)
+static enum zone_id zone_first(unsigned flags)
 {
     if ((flags & FRAME_DMA) != 0) {
         return ZONE_DMA;
@@ -41,13 +48,13 @@ static unsigned zone_first(unsigned flags)
     return (flags & FRAME_DMA32) != 0 ? ZONE_DMA32 : ZONE_NORMAL;
 }
 
-static struct page *zones_take(unsigned order, unsigned flags)
+static struct page *zones_take(unsigned order, enum zone_id first, enum zone_floor floor)
 {
-    for (int id = (int)zone_first(flags); id >= 0; id--) {
+    for (int id = (int)first; id >= 0; id--) {
         struct zone *zone = &zones[id];
         struct page *page = NULL;
         uint64_t irq = spin_lock_irqsave(&zone->lock);
-        if (zone_available_locked(zone, flags) >= (1ull << order)) {
+        if (zone_available_locked(zone, floor, first) >= (1ull << order)) {
             page = zone_take_locked(zone, order);
         }
         spin_unlock_irqrestore(&zone->lock, irq);
@@ -58,16 +65,25 @@ static struct page *zones_take(unsigned order, unsigned flags)
     return NULL;
 }
 
+static void wake_reclaim(unsigned order)
+{
+    const struct frame_reclaim_ops *ops = __atomic_load_n(&reclaim_ops, __ATOMIC_ACQUIRE);
+
+    if (ops != NULL && ops->wake != NULL) {
+        ops->wake(0, order);
+    }
+}
+
 /* Interrupts off. */
-static void hot_refill(struct frame_hot *hot, unsigned flags)
+static unsigned hot_refill_above(struct frame_hot *hot, enum zone_floor floor)
 {
     struct page *batch[HOT_BATCH];
     unsigned got = 0;
 
-    for (int id = (int)zone_first(flags); id >= 0 && got == 0; id--) {
+    for (int id = ZONE_NORMAL; id >= 0 && got == 0; id--) {
         struct zone *zone = &zones[id];
         spin_lock(&zone->lock);
-        uint64_t available = zone_available_locked(zone, flags);
+        uint64_t available = zone_available_locked(zone, floor, ZONE_NORMAL);
         if (available > 0) {
             got = zone_take_singles_locked(zone, (unsigned)MIN(available, (uint64_t)HOT_BATCH),
                                            batch);
@@ -75,8 +91,18 @@ static void hot_refill(struct frame_hot *hot, unsigned flags)
         spin_unlock(&zone->lock);
     }
     /* Reversed, so that they come off the stack in ascending order. */
-    while (got > 0) {
-        hot->pages[hot->count++] = batch[--got];
+    for (unsigned i = got; i > 0; i--) {
+        hot->pages[hot->count++] = batch[i - 1];
+    }
+    return got;
+}
+
+/* Never below `min`: what is taken from there is taken one by one, by frame_alloc_slow(). Interrupts off. */
+static void hot_refill(struct frame_hot *hot)
+{
+    if (hot_refill_above(hot, FLOOR_LOW) == 0) {
+        wake_reclaim(0);
+        (void)hot_refill_above(hot, FLOOR_MIN);
     }
 }
 
@@ -127,6 +153,41 @@ static void count_alloc(unsigned order, enum page_kind kind)
     irq_restore(irq);
 }
 
+/* Nothing is free above `min`. The request may go below it, or may wait. */
+static struct page *zones_take_below_min(unsigned order, unsigned flags, enum zone_id first)
+{
+    const struct frame_reclaim_ops *ops = __atomic_load_n(&reclaim_ops, __ATOMIC_ACQUIRE);
+    bool reserve = (flags & FRAME_RESERVE) != 0;
+    struct page *page;
+
+    if (reserve || (flags & FRAME_RECLAIM) == 0) {
+        page = zones_take(order, first, reserve ? FLOOR_NONE : FLOOR_ATOMIC);
+        if (page != NULL) {
+            if (ops != NULL && ops->dipped != NULL && !reserve) {
+                ops->dipped(0);
+            }
+            return page;
+        }
+    }
+    /* What the heap can spare is to be had without waiting. */
+    size_t freed = slab_shrink_all();
+    frames_drain_local();
+    page = zones_take(order, first,
+                      reserve                        ? FLOOR_NONE
+                      : (flags & FRAME_RECLAIM) != 0 ? FLOOR_MIN
+                                                     : FLOOR_ATOMIC);
+    if (page != NULL || (flags & FRAME_RECLAIM) == 0 || ops == NULL || ops->reclaim == NULL) {
+        return page;
+    }
+    might_sleep();
+    do {
+        freed = ops->reclaim(0, order);
+        frames_drain_local();
+        page = zones_take(order, first, FLOOR_MIN);
+    } while (page == NULL && freed > 0);
+    return page;
+}
+
 /* Everything but the common case: larger blocks, special zones, empty stacks, early boot, little memory. */
 static __noinline struct page *frame_alloc_slow(unsigned order, unsigned flags, enum page_kind kind)
 {
@@ -136,13 +197,14 @@ static __noinline struct page *frame_alloc_slow(unsigned order, unsigned flags, 
     if (unlikely(!frames_ready)) {
         return early_frame_alloc(order, flags);
     }
-    struct page *page = zones_take(order, flags);
+    enum zone_id first = zone_first(flags);
+    struct page *page = zones_take(order, first, FLOOR_LOW);
     if (page == NULL) {
-        frames_drain_local();
-        if (frame_reclaim_hook != NULL) {
-            (void)frame_reclaim_hook((1ull << order) + HOT_BATCH);
-        }
-        page = zones_take(order, flags);
+        wake_reclaim(order);
+        page = zones_take(order, first, FLOOR_MIN);
+    }
+    if (page == NULL) {
+        page = zones_take_below_min(order, flags, first);
     }
     if (page == NULL) {
         return NULL;
@@ -162,7 +224,7 @@ struct page *frame_alloc(unsigned order, unsigned flags, enum page_kind kind)
         struct frame_hot *hot = this_cpu_ptr(frame_hot);
         uint32_t count = hot->count;
         if (unlikely(count == 0) && likely(frames_ready)) {
-            hot_refill(hot, flags);
+            hot_refill(hot);
             count = hot->count;
         }
         if (likely(count > 0)) {
@@ -182,6 +244,17 @@ struct page *frame_alloc(unsigned order, unsigned flags, enum page_kind kind)
     return frame_alloc_slow(order, flags, kind);
 }
 
+void frame_split(struct page *page)
+{
+    uint64_t n = 1ull << page->order;
+    uint64_t meta = page_meta(page->flags & ~PAGE_FLAG_HEAD, page->kind, 0);
+
+    for (uint64_t i = 0; i < n; i++) {
+        page[i].counts = 1;
+        page_set_meta(page + i, meta);
+    }
+}
+
 unsigned frame_alloc_bulk(unsigned n, unsigned flags, enum page_kind kind, struct page **pages)
 {
     unsigned done = 0;
@@ -191,7 +264,7 @@ unsigned frame_alloc_bulk(unsigned n, unsigned flags, enum page_kind kind, struc
             uint64_t irq = irq_save();
             struct frame_hot *hot = this_cpu_ptr(frame_hot);
             if (hot->count == 0) {
-                hot_refill(hot, flags);
+                hot_refill(hot);
             }
             unsigned take = MIN(hot->count, n - done);
             for (unsigned i = 0; i < take; i++) {

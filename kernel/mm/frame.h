@@ -23,12 +23,25 @@ enum zone_id {
 #define FRAME_ZERO    0x01u /* content cleared */
 #define FRAME_DMA     0x02u /* below 16 MiB */
 #define FRAME_DMA32   0x04u /* below 4 GiB */
-#define FRAME_RESERVE 0x08u /* may use the emergency reserve: for code that frees memory */
+#define FRAME_RESERVE 0x08u /* may use all of the reserve: for code that frees memory */
+#define FRAME_RECLAIM                                                                              \
+    0x10u /* may wait until memory is reclaimed: threads alone, no spin lock held */
 
-/* 2^order frames, or NULL. The first page has `kind`, refs 1, mapcount 0, flags 0. Any context. */
+/*
+ * How low memory may fall. Each zone has three watermarks (vm.min_free_kbytes, vm.watermark_scale_factor), and a request that could be served
+ * by a higher zone leaves more of a lower one (vm.lowmem_reserve_ratio):
+ *   low    when no zone is above it the reclaim thread is woken; it works until `high` is reached
+ *   min    requests with FRAME_RECLAIM stop here: they reclaim themselves, or fail
+ *   min/4  all other requests stop here: the kernel's own, which cannot wait (slabs, page tables, stacks)
+ *   0      requests with FRAME_RESERVE stop here
+ */
+
+/* 2^order frames, or NULL. The first page has `kind`, refs 1, mapcount 0, flags 0. Any context, but for FRAME_RECLAIM. */
 struct page *frame_alloc(unsigned order, unsigned flags, enum page_kind kind) __must_check;
 /* Give a block back; refs must be 1. Any context. */
 void frame_free(struct page *page);
+/* A block, refs 1, becomes 2^order single frames of its kind, refs 1 each. Nobody else refers to it. Any context. */
+void frame_split(struct page *page);
 /* Many single frames at once: fills pages[], returns how many it got. */
 unsigned frame_alloc_bulk(unsigned n, unsigned flags, enum page_kind kind, struct page **pages);
 /* Give this CPU's hot frames back to the zones, where they merge. Any context. */
@@ -58,7 +71,8 @@ void frame_stats(struct frame_stats *ret_stats);
 struct zone_stats {
     const char *name;
     pfn_t start, end;
-    uint64_t managed, free, low_watermark;
+    uint64_t managed, free, min, low, high;
+    uint64_t protection[ZONE_COUNT]; /* what a request that begins at that zone leaves besides */
     uint64_t free_by_order[FRAME_MAX_ORDER + 1];
 };
 bool zone_stats(enum zone_id id, struct zone_stats *ret_stats);
@@ -67,5 +81,28 @@ bool zone_stats(enum zone_id id, struct zone_stats *ret_stats);
 struct boot_mem;
 bool boot_memory(unsigned index, struct boot_mem *ret_mem);
 
-/* Called when an allocation is about to fail; set by vm: reclaim without sleeping; returns pages freed. */
-extern size_t (*frame_reclaim_hook)(size_t npages);
+/*
+ * What vm does when memory is short. Called without the allocator's locks.
+ *   wake     no zone that may serve a request for 2^order frames is above its low watermark: wake the reclaim thread of `node`. Any context,
+ *            interrupts may be off, the caller may hold any spin lock; called for each such refill, so it must be cheap when awake.
+ *   dipped   a request of the current thread went below `min`, for it could not wait. As `wake`; the thread reclaims on its way to user mode.
+ *   reclaim  a FRAME_RECLAIM request found nothing above `min`. May sleep. Returns the frames it freed; the request is tried again while
+ *            that is not 0, and fails then.
+ */
+struct frame_reclaim_ops {
+    void (*wake)(unsigned node, unsigned order);
+    void (*dipped)(unsigned node);
+    size_t (*reclaim)(unsigned node, unsigned order);
+};
+/* Boot, once; each member may be NULL. */
+void frames_set_reclaim(const struct frame_reclaim_ops *ops);
+
+/* vm.min_free_kbytes, vm.watermark_scale_factor (in 1/10000 of a zone), and what both come to. Any context. */
+struct frame_watermarks {
+    uint64_t min_free_kb;
+    unsigned scale_factor;
+    unsigned lowmem_ratio[ZONE_COUNT]; /* 0: none is kept */
+};
+void frames_get_watermarks(struct frame_watermarks *ret_watermarks);
+/* -EINVAL: a figure out of the bounds that Linux has for it; nothing changed then. */
+int frames_set_watermarks(const struct frame_watermarks *watermarks);

@@ -19,15 +19,15 @@
 
 struct zone {
     struct spinlock lock;
-    const char *name;   /* [I] */
-    pfn_t start, end;   /* [lock] frames managed lie inside */
-    uint64_t managed;   /* [lock] frames given to this zone */
-    uint64_t free;      /* [lock] frames in the lists */
-    uint64_t watermark; /* [lock] ordinary requests leave this many */
+    const char *name;        /* [I] */
+    pfn_t start, end;        /* [lock] frames managed lie inside */
+    uint64_t managed;        /* [lock] frames given to this zone */
+    uint64_t free;           /* [lock] frames in the lists */
+    uint64_t min, low, high; /* [lock] watermarks: see frame.h */
     uint64_t
-        fallback_reserve; /* [lock] requests that could be served by a higher zone leave this many more */
-    uint32_t nonempty;                    /* [lock] bit per order: the list holds something */
-    uint64_t nblocks[FRAME_ORDERS];       /* [lock] */
+        protection[ZONE_COUNT];     /* [lock] what requests that begin at that zone leave besides */
+    uint32_t nonempty;              /* [lock] bit per order: the list holds something */
+    uint64_t nblocks[FRAME_ORDERS]; /* [lock] */
     struct list_node lists[FRAME_ORDERS]; /* [lock] struct page.link of free blocks' first frames */
 };
 
@@ -60,7 +60,8 @@ _Static_assert(offsetof(struct page, flags) == 8 && offsetof(struct page, kind) 
 void zones_init(void);
 /* Hand [start, end) to the zones it lies in. Merges with free neighbours. */
 void zones_add_range(pfn_t start, pfn_t end);
-void zones_set_watermarks(void);
+/* After the zones have grown. */
+void zones_update_watermarks(void);
 
 /* A block of 2^order frames from the lists, NULL: none. zone->lock held. */
 struct page *zone_take_locked(struct zone *zone, unsigned order);
@@ -69,8 +70,16 @@ void zone_give_locked(struct zone *zone, struct page *page, unsigned order);
 /* Up to n single frames, taken from the smallest blocks first. zone->lock held. */
 unsigned zone_take_singles_locked(struct zone *zone, unsigned n, struct page **pages);
 
-/* How many frames `zone` may hand out to a request with these FRAME_* flags. zone->lock held. */
-uint64_t zone_available_locked(const struct zone *zone, unsigned flags);
+/* How far down a zone may be emptied. */
+enum zone_floor {
+    FLOOR_LOW,
+    FLOOR_MIN,
+    FLOOR_ATOMIC,
+    FLOOR_NONE,
+};
+
+/* How many frames `zone` may hand out above `floor` to a request that begins at zone `first`. zone->lock held. */
+uint64_t zone_available_locked(const struct zone *zone, enum zone_floor floor, enum zone_id first);
 
 /* Before the zones exist: frames from the boot map. NULL: none left. */
 struct page *early_frame_alloc(unsigned order, unsigned flags);

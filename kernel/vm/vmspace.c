@@ -177,13 +177,6 @@ void vmspace_use(struct vmspace *vm)
     vmspace_put(old);
 }
 
-/* All there is to give back so far: empty slabs, and what this CPU holds of them. Any context. */
-static size_t reclaim(size_t npages)
-{
-    (void)npages;
-    return slab_shrink_all();
-}
-
 void vm_init(void)
 {
     vmspace_cache = slab_cache_create("vmspace", sizeof(struct vmspace), 0, 0, NULL);
@@ -191,7 +184,6 @@ void vm_init(void)
     vm_zero_page = frame_alloc(0, FRAME_ZERO, PAGE_KERNEL);
     BUG_ON(vmspace_cache == NULL || vm_region_cache == NULL || vm_zero_page == NULL);
     aslr_off = param_bool("norandmaps", false);
-    frame_reclaim_hook = reclaim;
     vm_account_init();
     pagecache_subsystem_init();
     vdso_init();

@@ -31,6 +31,7 @@ static void zone_lists_of(uint64_t free_by_order[ZONE_COUNT][FRAME_MAX_ORDER + 1
 {
     struct zone_stats stats;
 
+    (void)slab_shrink_all();
     frames_drain_local();
     for (unsigned id = 0; id < ZONE_COUNT; id++) {
         memset(free_by_order[id], 0, sizeof(free_by_order[id]));
@@ -52,11 +53,11 @@ TEST(frame, blocks_never_overlap_and_all_of_them_coalesce_again)
 {
     uint64_t before[ZONE_COUNT][FRAME_MAX_ORDER + 1], after[ZONE_COUNT][FRAME_MAX_ORDER + 1];
     uint64_t seed = 3;
-    struct frame_stats stats = stats_now();
 
     memset(owned, 0, sizeof(owned));
     memset(blocks, 0, sizeof(blocks));
     zone_lists_of(before);
+    struct frame_stats stats = stats_now();
     for (unsigned i = 0; i < 40000; i++) {
         unsigned slot = (unsigned)(test_random(&seed) % NBLOCKS);
         if (blocks[slot].page != NULL) {
