@@ -4,7 +4,7 @@
  * An entry is physical address | MMU_* | ENTRY_PRESENT; a soft entry has MMU_SOFT and its value for an address. A leaf is an entry of level 0, or one of level 1 with MMU_HUGE. The kernel's own
  * space is recorded in the same way, and shown to the host through host_memory_show().
  *
- * One lock orders everything: tests do not need speed, and host threads may be CPUs.
+ * One lock orders everything: tests do not need speed, and host threads may be CPUs. The locks of blocks are taken as the contract says, before it.
  */
 #include <pthread.h>
 #include <string.h>
@@ -14,6 +14,7 @@
 #include "kernel/base/errno.h"
 #include "kernel/machine/mmu.h"
 #include "kernel/mm/frame.h"
+#include "kernel/mm/mmu_locks.h"
 
 #define ENTRY_PRESENT 0x8000000000000000ull
 #define ENTRY_ADDRESS 0x000ffffffffff000ull
@@ -107,9 +108,10 @@ static bool table_is_empty(const uint64_t *table)
 
 /* ---- spaces ---- */
 
-int mmu_space_init(struct mmu_space *space)
+int mmu_space_init(struct mmu_space *space, struct mmu_locks *locks)
 {
     memset(space, 0, sizeof(*space));
+    space->locks = locks;
     space->root = table_create(space);
     space->ntables = 0;
     return space->root == 0 ? -ENOMEM : 0;
@@ -338,20 +340,45 @@ static void walk_table(struct walk *walk, uint64_t *table, unsigned level, vaddr
             continue;
         }
         walk_table(walk, table_at(table[i]), level - 1, va, start, end);
-        if (walk->prune && !walk->flush->keep_tables && table_is_empty(table_at(table[i]))) {
+        if (walk->prune && walk->flush->floor <= va && last <= walk->flush->ceiling &&
+            table_is_empty(table_at(table[i]))) {
             table_release(walk->space, walk->flush, table[i] & ENTRY_ADDRESS);
             table[i] = 0;
         }
     }
 }
 
-static int walk_run(struct walk *walk, vaddr_t start, vaddr_t end)
+/* The first address at or after va that may be mapped: holes are passed over by whole tables. */
+static vaddr_t next_used(struct mmu_space *space, vaddr_t va, vaddr_t end)
 {
     pthread_mutex_lock(&mmu_lock);
-    if (walk->space->root != 0) {
-        walk_table(walk, phys_to_virt(walk->space->root), LEVELS - 1, 0, start, end);
+    while (va < end) {
+        uint64_t *table = phys_to_virt(space->root);
+        unsigned level = LEVELS - 1;
+        while (level > 1 && table[index_at(va, level)] != 0) {
+            table = table_at(table[index_at(va, level--)]);
+        }
+        if (table[index_at(va, level)] != 0) {
+            break;
+        }
+        va = ALIGN_DOWN(va, LEVEL_SIZE(level)) + LEVEL_SIZE(level);
     }
     pthread_mutex_unlock(&mmu_lock);
+    return va;
+}
+
+static int walk_run(struct walk *walk, vaddr_t start, vaddr_t end)
+{
+    while (walk->err == 0 && (start = next_used(walk->space, start, end)) < end) {
+        vaddr_t next = MIN(ALIGN_DOWN(start, HUGE_PAGE_SIZE) + HUGE_PAGE_SIZE, end);
+        struct spinlock *lock = mmu_block_lock(walk->space->locks, start);
+        spin_lock(lock);
+        pthread_mutex_lock(&mmu_lock);
+        walk_table(walk, phys_to_virt(walk->space->root), LEVELS - 1, 0, start, next);
+        pthread_mutex_unlock(&mmu_lock);
+        spin_unlock(lock);
+        start = next;
+    }
     return walk->err;
 }
 

@@ -13,14 +13,14 @@
 
 struct mmu_format mmu_format __ro_after_init;
 
-int mmu_space_init(struct mmu_space *space)
+int mmu_space_init(struct mmu_space *space, struct mmu_locks *locks)
 {
     struct page *root = root_alloc();
 
     if (root == NULL) {
         return -ENOMEM;
     }
-    *space = (struct mmu_space){.root = page_to_phys(root), .ntables = 1};
+    *space = (struct mmu_space){.root = page_to_phys(root), .locks = locks, .ntables = 1};
     return 0;
 }
 
@@ -48,7 +48,7 @@ void mmu_space_fini(struct mmu_space *space)
 
     tlb_space_leave(space);
     if (unlikely(root->private != 0)) {
-        /* Tables that were kept when their last entry went (keep_tables). */
+        /* Tables that stayed when their last entry went. */
         table_tree_free(phys_to_virt(space->root), mmu_format.la57 ? 5 : 4, PTES_PER_TABLE / 2);
         root->private = 0;
     }
@@ -123,16 +123,18 @@ bool mmu_query(struct mmu_space *space, vaddr_t va, paddr_t *ret_pa, unsigned *r
     vaddr_t skip;
     pte_t *pde = pde_find(space, va, &skip);
 
-    if (pde == NULL) {
+    /* Read once: without the block's lock a leaf may be split or go at any moment. */
+    pte_t upper = pde == NULL ? 0 : atomic_load_relaxed(pde);
+    if (upper == 0) {
         return false;
     }
-    if (unlikely(*pde & PTE_LARGE)) {
-        pte_t pte = pte_from_large(*pde);
+    if (unlikely(upper & PTE_LARGE)) {
+        pte_t pte = pte_from_large(upper);
         *ret_pa = pte_phys(pte) + (va & (HUGE_PAGE_SIZE - 1) & ~(PAGE_SIZE - 1));
         *ret_flags = pte_flags(pte) | MMU_HUGE;
         return true;
     }
-    pte_t pte = atomic_load_relaxed(pte_table(*pde) + pte_index(va, PAGE_SHIFT));
+    pte_t pte = atomic_load_relaxed(pte_table(upper) + pte_index(va, PAGE_SHIFT));
     if (pte == 0 || unlikely(pte_is_soft(pte))) {
         return false;
     }

@@ -1,21 +1,26 @@
 /*
  * Operations on ranges of user pages: unmap, protect, move, copy (fork), age, look.
  *
- * All are one walk over the level-2 entries in use (slots_walk), which skips holes by whole tables, and a loop of their own over the entries of one
- * last-level table. The loops end early when they have seen as many entries as the table has (page->private). These loops are
- * what fork, exit and munmap spend their time in.
+ * All are one walk over the level-2 entries in use (slots_walk), which skips holes by whole tables and takes the lock of each block, and a
+ * loop of their own over the entries of one last-level table. The loops end early when they have seen as many entries as the table has
+ * (page->private). These loops are what fork, exit and munmap spend their time in.
+ *
+ * A table that an unmap leaves empty is taken out after the block's lock is given back: nobody inside can be there (flush->floor, ceiling),
+ * and who is outside is kept off by locks->shape. The entry that leads to a table is found before the lock is taken and read under it.
  *
  * The accessed and dirty bits of entries that this code rewrites are already set by mmu_map where the rights allow it, so a plain store
  * does not lose an update by another CPU.
  */
 #include "hal/x86_64/pte.h"
 #include "kernel/base/errno.h"
+#include "kernel/mm/mmu_locks.h"
 
 /* What a slot function works on. */
 struct range_op {
     struct mmu_space *space;
     struct mmu_flush *flush;
     void *arg;
+    bool emptied; /* unmap: the block's table has no entries now */
     union {
         mmu_unmap_fn *unmap;
         struct {
@@ -36,14 +41,39 @@ struct range_op {
 /* The part [start, end) of the range under one level-2 entry. Not 0 stops the walk. */
 typedef int slot_fn(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end);
 
-static __always_inline int slots_walk(struct range_op *op, vaddr_t start, vaddr_t end, slot_fn *fn)
+/* The table that covers the block of va is empty: take it out, and those above it that become so. */
+static void block_prune(struct range_op *op, vaddr_t va)
+{
+    struct mmu_flush *flush = op->flush;
+    vaddr_t block = va & ~(HUGE_PAGE_SIZE - 1);
+
+    if (flush->floor <= block && block + HUGE_PAGE_SIZE <= flush->ceiling) {
+        spin_lock(&op->space->locks->shape);
+        tables_prune(op->space, va, flush);
+        spin_unlock(&op->space->locks->shape);
+    }
+}
+
+static __always_inline int slots_do(struct range_op *op, vaddr_t start, vaddr_t end, slot_fn *fn,
+                                    bool locked)
 {
     while (start < end) {
         vaddr_t next = (start & ~(HUGE_PAGE_SIZE - 1)) + HUGE_PAGE_SIZE;
         pte_t *pde = pde_find(op->space, start, &next);
 
         if (pde != NULL) {
-            int err = fn(op, pde, start, MIN(next, end));
+            struct spinlock *lock = mmu_block_lock(op->space->locks, start);
+            if (locked) {
+                spin_lock(lock);
+            }
+            int err = likely(*pde != 0) ? fn(op, pde, start, MIN(next, end)) : 0;
+            if (locked) {
+                spin_unlock(lock);
+            }
+            if (unlikely(op->emptied)) {
+                op->emptied = false;
+                block_prune(op, start);
+            }
             if (unlikely(err != 0)) {
                 return err;
             }
@@ -53,6 +83,12 @@ static __always_inline int slots_walk(struct range_op *op, vaddr_t start, vaddr_
     return 0;
 }
 
+/* Each block with its lock held. */
+static __always_inline int slots_walk(struct range_op *op, vaddr_t start, vaddr_t end, slot_fn *fn)
+{
+    return slots_do(op, start, end, fn, true);
+}
+
 static bool covers(vaddr_t start, vaddr_t end)
 {
     return end - start == HUGE_PAGE_SIZE;
@@ -60,12 +96,11 @@ static bool covers(vaddr_t start, vaddr_t end)
 
 /* ---- unmap ---- */
 
-static void entries_removed(struct range_op *op, pte_t *pde, unsigned n, vaddr_t start)
+/* `n` entries of the table that holds `entry` are gone. */
+static inline void entries_removed(struct range_op *op, const pte_t *entry, unsigned n)
 {
-    struct page *page = phys_to_page(*pde & PTE_ADDRESS);
-
-    if (atomic_fetch_sub_relaxed(&page->private, n) == n && !op->flush->keep_tables) {
-        tables_prune(op->space, start, op->flush);
+    if (atomic_fetch_sub_relaxed(&pte_table_page(entry)->private, n) == n) {
+        op->emptied = true;
     }
 }
 
@@ -75,10 +110,7 @@ static int unmap_large(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t e
 
     atomic_store_relaxed(pde, 0);
     flush_note(op->flush, start, end);
-    struct page *page = pte_table_page(pde);
-    if (atomic_fetch_sub_relaxed(&page->private, 1) == 1 && !op->flush->keep_tables) {
-        tables_prune(op->space, start, op->flush);
-    }
+    entries_removed(op, pde, 1);
     bool more =
         op->unmap == NULL || op->unmap(op->arg, start, pte_phys(pte), pte_flags(pte) | MMU_HUGE);
     return more ? 0 : -EAGAIN;
@@ -94,8 +126,9 @@ static __noinline int unmap_slot(struct range_op *op, pte_t *pde, vaddr_t start,
             return -ENOMEM;
         }
     }
+    const pte_t *table = pte_table(*pde);
     pte_t *pte = pte_table(*pde) + pte_index(start, PAGE_SHIFT);
-    unsigned used = atomic_load_relaxed(&pte_table_page(pte)->private);
+    unsigned used = atomic_load_relaxed(&pte_table_page(table)->private);
     unsigned left = used;
     struct pte_bits last = {0};
     vaddr_t va = start;
@@ -119,7 +152,7 @@ static __noinline int unmap_slot(struct range_op *op, pte_t *pde, vaddr_t start,
     if (left != used) {
         flush_note(op->flush, start, va);
     }
-    entries_removed(op, pde, used - left, start);
+    entries_removed(op, table, used - left);
     return err;
 }
 
@@ -252,7 +285,7 @@ static int move_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end
         (void)atomic_fetch_add_relaxed(&pte_table_page(to)->private, 1);
         flush_note(op->flush, va, va + PAGE_SIZE);
     }
-    entries_removed(op, pde, used - left, start);
+    (void)atomic_fetch_sub_relaxed(&pte_table_page(pte_table(*pde))->private, used - left);
     return 0;
 }
 
@@ -284,7 +317,7 @@ static int copy_large(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t en
         flush_note(op->flush, start, end);
     }
     *to = pte_to_large(pte);
-    pte_table_page(to)->private ++;
+    (void)atomic_fetch_add_relaxed(&pte_table_page(to)->private, 1);
     return 0;
 }
 
@@ -330,7 +363,7 @@ static __noinline int copy_slot(struct range_op *op, pte_t *pde, vaddr_t start, 
     if (all & protect) {
         flush_note(op->flush, start, end);
     }
-    phys_to_page(*to_pde & PTE_ADDRESS)->private += copied;
+    (void)atomic_fetch_add_relaxed(&phys_to_page(*to_pde & PTE_ADDRESS)->private, copied);
     return 0;
 }
 
@@ -384,6 +417,9 @@ static int walk_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end
 {
     pte_t large = atomic_load_relaxed(pde);
 
+    if (unlikely(large == 0)) { /* it went meanwhile */
+        return 0;
+    }
     if (large & PTE_LARGE) {
         uint64_t first = (start & (HUGE_PAGE_SIZE - 1)) >> PAGE_SHIFT;
         pte_t pte = pte_advance(pte_from_large(large), first);
@@ -414,7 +450,7 @@ int mmu_walk(struct mmu_space *space, vaddr_t start, vaddr_t end, mmu_walk_fn *f
 {
     struct range_op op = {.space = space, .arg = arg, .walk = fn};
 
-    return slots_walk(&op, start, end, walk_slot);
+    return slots_do(&op, start, end, walk_slot, false);
 }
 
 static int found_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
@@ -429,5 +465,5 @@ vaddr_t mmu_skip_hole(struct mmu_space *space, vaddr_t va, vaddr_t end)
 {
     struct range_op op = {.space = space};
 
-    return slots_walk(&op, va, end, found_slot) == 0 ? end : op.delta;
+    return slots_do(&op, va, end, found_slot, false) == 0 ? end : op.delta;
 }

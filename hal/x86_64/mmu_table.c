@@ -6,7 +6,7 @@
  * The same holds for top tables, whose kernel half never changes after boot. This is what makes fork and exit cheap.
  *
  * Concurrency: two faults may install the same table at once: the entry is set by compare-and-swap, the loser gives its page back. Tables
- * are taken out only by callers that exclude all others from the space (struct mmu_flush, keep_tables).
+ * are taken out under locks->shape, and only where no region is (struct mmu_flush, floor and ceiling).
  *
  * Locks: the per-CPU lists with preemption off.
  */
@@ -166,6 +166,7 @@ pte_t *table_below(struct mmu_space *space, pte_t *pde)
 void tables_prune(struct mmu_space *space, vaddr_t va, struct mmu_flush *flush)
 {
     pte_t *path[5]; /* entries over va, from the top */
+    unsigned shifts[5];
     unsigned depth = 0;
     pte_t *entry = phys_to_virt(space->root);
 
@@ -175,13 +176,18 @@ void tables_prune(struct mmu_space *space, vaddr_t va, struct mmu_flush *flush)
         if (*entry == 0 || (shift == PDE_SHIFT && (*entry & PTE_LARGE))) {
             break;
         }
+        shifts[depth] = shift;
         path[depth++] = entry;
         entry = pte_table(*entry);
     }
     while (depth-- > 0) {
         struct page *page = phys_to_page(*path[depth] & PTE_ADDRESS);
 
-        if (page->private != 0) {
+        unsigned shift = shifts[depth];
+        vaddr_t start = va >> shift << shift;
+
+        if (page->private != 0 || start < flush->floor ||
+            start + (1ull << shift) > flush->ceiling) {
             return;
         }
         *path[depth] = 0;

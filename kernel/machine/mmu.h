@@ -1,9 +1,10 @@
 /*
  * Page tables. The portable kernel decides what is mapped where; the machine owns the format.
  *
- * struct mmu_space is one tree of tables. The kernel half is shared by all of them. Callers serialise changes to the same
- * range (vmspace->lock for user ranges, the arena's lock for kernel ranges); the functions take their own lock only for
- * installing intermediate tables.
+ * struct mmu_space is one tree of tables. The kernel half is shared by all of them. Entries of user ranges change under the lock of
+ * their block (kernel/mm/mmu_locks.h): the caller of a function for a single entry or a run of pages holds it, the functions for ranges
+ * take one after another themselves, and call back with it held. Whoever calls is inside or outside, as said there. Missing tables are
+ * put in by compare-and-swap. Kernel ranges belong to whoever has them from the arena.
  *
  * Tables' memory comes from mm (frame_alloc), so most functions may return -ENOMEM; none sleeps.
  * Flushing: mmu_map of a formerly empty entry needs none. The unmap, protect and replace functions note what they
@@ -13,11 +14,14 @@
 
 #include "kernel/base/types.h"
 
+struct mmu_locks;
+
 struct mmu_space {
-    paddr_t root;        /* [I] physical address of the top table */
-    uint64_t cpus[4];    /* [a] CPUs that may hold translations of it (bit per cpu id) */
-    uint64_t generation; /* [a] for ASID/PCID reuse */
-    uint64_t ntables;    /* [a] table pages below root, for accounting */
+    paddr_t root;            /* [I] physical address of the top table */
+    struct mmu_locks *locks; /* [I] NULL: the kernel's own */
+    uint64_t cpus[4];        /* [a] CPUs that may hold translations of it (bit per cpu id) */
+    uint64_t generation;     /* [a] for ASID/PCID reuse */
+    uint64_t ntables;        /* [a] table pages below root, for accounting */
 };
 
 #define MMU_READ     0x001u
@@ -47,13 +51,16 @@ struct mmu_flush {
     struct mmu_space *space;
     vaddr_t start, end; /* range that needs flushing; start >= end: nothing */
     bool tables_freed;  /* intermediate tables went away: paging-structure caches too */
-    bool
-        keep_tables; /* set by a caller of mmu_unmap that does not exclude faults and changes elsewhere in the space (it does not
-                              hold vmspace->lock for writing): tables that become empty stay until a later unmap */
+    /*
+     * mmu_unmap() takes tables out that it leaves empty and that show nothing but addresses of [floor, ceiling): there is no region in
+     * it, nor can one come to be before the call returns. Empty: no table is taken out.
+     */
+    vaddr_t floor, ceiling;
     struct page *tables; /* table pages to free after the flush, linked by page->next_table */
 };
 
-int mmu_space_init(struct mmu_space *space);
+/* `locks` belong to the caller and live as long as the space. -ENOMEM. */
+int mmu_space_init(struct mmu_space *space, struct mmu_locks *locks);
 /* All user entries are gone already (mmu_unmap of everything). Frees the root. */
 void mmu_space_fini(struct mmu_space *space);
 /* Make `space` the active one on this CPU (NULL: kernel threads; may stay on the former user space lazily). IRQs off. */
@@ -86,7 +93,7 @@ void mmu_replace(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags
  * Clear each present leaf in [start, end), skipping empty tables quickly, and call `fn` (may be NULL) with what it was: `old_flags`
  * carries ACCESSED and DIRTY. When fn returns false the walk stops after that leaf and mmu_unmap returns -EAGAIN: the
  * caller's batch is full, it flushes and calls again. A HUGE leaf that the range covers in part is split first (-ENOMEM: not
- * split, walk stops). Tables under the range that are empty now are taken out and noted in `flush`, but for flush->keep_tables.
+ * split, walk stops). Tables between flush->floor and ceiling that are empty now are taken out and noted in `flush`.
  */
 typedef bool mmu_unmap_fn(void *arg, vaddr_t va, paddr_t pa, unsigned old_flags);
 int mmu_unmap(struct mmu_space *space, vaddr_t start, vaddr_t end, struct mmu_flush *flush,
@@ -94,7 +101,10 @@ int mmu_unmap(struct mmu_space *space, vaddr_t start, vaddr_t end, struct mmu_fl
 /* Set rights of the present leaves in the range: new = (old & ~clear) | set over READ, WRITE, EXEC. */
 int mmu_protect(struct mmu_space *space, vaddr_t start, vaddr_t end, unsigned set, unsigned clear,
                 struct mmu_flush *flush);
-/* Move leaves from [from, from+len) to the empty range at `to` (mremap). */
+/*
+ * Move leaves from [from, from+len) to the empty range at `to` (mremap). The caller keeps faults away from both, and holds locks->shape, so
+ * that nobody outside misses a page on its way.
+ */
 int mmu_move(struct mmu_space *space, vaddr_t from, vaddr_t to, uint64_t len_bytes,
              struct mmu_flush *flush);
 /*
@@ -111,8 +121,8 @@ size_t mmu_clear_accessed(struct mmu_space *space, vaddr_t start, vaddr_t end,
 /*
  * Look at [start, end) without changing anything: `fn` gets each leaf and soft entry in ascending order, as mmu_query() would tell it (pa
  * is a soft entry's value << PAGE_SHIFT, flags has MMU_SOFT). `npages` is 1, or how many pages of a HUGE leaf lie in the range.
- * When fn returns false the walk stops and mmu_walk returns -EAGAIN. Tables may not be freed meanwhile (vmspace->lock is held), and
- * entries stay as they are if the caller holds the table lock.
+ * When fn returns false the walk stops and mmu_walk returns -EAGAIN. The caller is inside or holds locks->shape; no block's lock is taken:
+ * entries may change meanwhile, each is read once.
  */
 typedef bool mmu_walk_fn(void *arg, vaddr_t va, paddr_t pa, unsigned flags, uint64_t npages);
 int mmu_walk(struct mmu_space *space, vaddr_t start, vaddr_t end, mmu_walk_fn *fn, void *arg);
@@ -125,7 +135,8 @@ static inline void mmu_flush_init(struct mmu_flush *flush, struct mmu_space *spa
     flush->start = UINT64_MAX;
     flush->end = 0;
     flush->tables_freed = false;
-    flush->keep_tables = false;
+    flush->floor = 0;
+    flush->ceiling = 0;
     flush->tables = NULL;
 }
 

@@ -34,7 +34,8 @@ static struct page *page_peek(struct vmspace *vm, uint64_t va, bool write, bool 
     paddr_t pa;
     unsigned flags;
 
-    spin_lock(&vm->table_lock);
+    spin_lock(&vm->locks.shape);
+    vm_table_lock(vm, va);
     if (mmu_query(&vm->mmu, va, &pa, &flags)) {
         *ret_counted = (flags & MMU_SPECIAL) == 0;
         if (*ret_counted) {
@@ -44,12 +45,21 @@ static struct page *page_peek(struct vmspace *vm, uint64_t va, bool write, bool 
             page = phys_to_page(pa);
         }
     }
-    spin_unlock(&vm->table_lock);
+    vm_table_unlock(vm, va);
+    spin_unlock(&vm->locks.shape);
     if (page != NULL && *ret_counted && !page_suits(page, flags, write, force)) {
         page_put(page);
         page = NULL;
     }
     return page;
+}
+
+bool vm_query_outside(struct vmspace *vm, uint64_t va, paddr_t *ret_pa, unsigned *ret_flags)
+{
+    spin_lock(&vm->locks.shape);
+    bool found = mmu_query(&vm->mmu, va, ret_pa, ret_flags);
+    spin_unlock(&vm->locks.shape);
+    return found;
 }
 
 static struct page *page_bring(struct vmspace *vm, uint64_t va, bool write, bool force,
@@ -63,7 +73,7 @@ static struct page *page_bring(struct vmspace *vm, uint64_t va, bool write, bool
         paddr_t pa;
         unsigned mmu_flags;
         unsigned flags = (write ? FAULT_WRITE : 0) | (force ? FAULT_FORCE : 0);
-        if (mmu_query(&vm->mmu, va, &pa, &mmu_flags)) {
+        if (vm_query_outside(vm, va, &pa, &mmu_flags)) {
             flags |= FAULT_PRESENT;
         }
         if (vmspace_fault(vm, va, flags) < 0) {
@@ -136,7 +146,7 @@ int vm_populate_for(struct vmspace *vm, uint64_t start, uint64_t end, int want_w
         for (; wanted && start < piece_end && err == 0; start += PAGE_SIZE) {
             paddr_t pa;
             unsigned flags;
-            bool present = mmu_query(&vm->mmu, start, &pa, &flags);
+            bool present = vm_query_outside(vm, start, &pa, &flags);
             if (!present || (write && (flags & MMU_WRITE) == 0)) {
                 err = vmspace_fault(vm, start,
                                     (write ? FAULT_WRITE : 0) | (present ? FAULT_PRESENT : 0));

@@ -5,7 +5,7 @@
  * that fills a buffer pays for the exception once in sixteen pages, and one that touches here and there pays no memory for it:
  * at most as many pages are given ahead as the run has touched.
  *
- * Several threads may fault at once: page table entries change under vm->table_lock, and what was found before it was taken is looked
+ * Several threads may fault at once: page table entries change under the lock of their block, and what was found before it was taken is looked
  * at again.
  */
 #include "kernel/vm/fault.h"
@@ -33,9 +33,9 @@ static inline unsigned run_window(struct vm_region *region, uint64_t va)
 
 int vm_map_one(struct vmspace *vm, uint64_t va, struct page *page, unsigned mmu_flags)
 {
-    spin_lock(&vm->table_lock);
+    vm_table_lock(vm, va);
     int err = mmu_map(&vm->mmu, va, page_to_phys(page), mmu_flags);
-    spin_unlock(&vm->table_lock);
+    vm_table_unlock(vm, va);
     return err;
 }
 
@@ -52,9 +52,9 @@ static __noinline int anon_fill_run(struct vmspace *vm, struct vm_region *region
     for (unsigned i = 0; i < got; i++) {
         pages[i]->mapcount = 1;
     }
-    spin_lock(&vm->table_lock);
+    vm_table_lock(vm, va);
     int mapped = mmu_map_pages(&vm->mmu, va, pages, got, region_mmu_flags(region, true));
-    spin_unlock(&vm->table_lock);
+    vm_table_unlock(vm, va);
     vm_rss_add(&vm->rss_anon, mapped);
     if (unlikely((unsigned)mapped < got)) {
         bool first_missing = pages[0] != NULL;
@@ -107,7 +107,7 @@ static int anon_read(struct vmspace *vm, struct vm_region *region, uint64_t va)
 
 /*
  * Is the entry at va one that a write fault still has to deal with? Then *ret_page is the page it shows (NULL: the zero page or
- * device memory). table_lock held.
+ * device memory). Block lock held.
  */
 static bool cow_needed_locked(struct vmspace *vm, uint64_t va, struct page **ret_page)
 {
@@ -140,15 +140,15 @@ static int cow_copy(struct vmspace *vm, struct vm_region *region, uint64_t va, s
         page_copy(page_to_virt(fresh), page_to_virt(old));
     }
     mmu_flush_init(&flush, &vm->mmu);
-    spin_lock(&vm->table_lock);
+    vm_table_lock(vm, va);
     if (unlikely(!cow_needed_locked(vm, va, &now) || now != old)) {
-        spin_unlock(&vm->table_lock);
+        vm_table_unlock(vm, va);
         page_put(fresh);
         return 0; /* somebody else was here: the access is tried again */
     }
     fresh->mapcount = 1;
     mmu_replace(&vm->mmu, va, page_to_phys(fresh), region_mmu_flags(region, true), &flush);
-    spin_unlock(&vm->table_lock);
+    vm_table_unlock(vm, va);
     mmu_flush_finish(&flush);
     region->has_anon = true;
     vm_count(cow_copies, 1);
@@ -170,15 +170,15 @@ int vm_fault_cow(struct vmspace *vm, struct vm_region *region, uint64_t va)
     struct page *page;
     struct mmu_flush flush;
 
-    spin_lock(&vm->table_lock);
+    vm_table_lock(vm, va);
     if (!cow_needed_locked(vm, va, &page)) {
-        spin_unlock(&vm->table_lock);
+        vm_table_unlock(vm, va);
         return 0;
     }
     if (page != NULL && page_is_exclusive(page)) {
         mmu_flush_init(&flush, &vm->mmu);
         mmu_replace(&vm->mmu, va, page_to_phys(page), region_mmu_flags(region, true), &flush);
-        spin_unlock(&vm->table_lock);
+        vm_table_unlock(vm, va);
         mmu_flush_finish(&flush);
         vm_count(cow_reuses, 1);
         return 0;
@@ -186,7 +186,7 @@ int vm_fault_cow(struct vmspace *vm, struct vm_region *region, uint64_t va)
     if (page != NULL) {
         page_get(page);
     }
-    spin_unlock(&vm->table_lock);
+    vm_table_unlock(vm, va);
     int err = cow_copy(vm, region, va, page);
     if (page != NULL) {
         page_put(page);

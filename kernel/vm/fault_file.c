@@ -2,7 +2,7 @@
  * Faults in mappings of files, of shared memory and of devices.
  *
  * A read maps what the page cache has of the 64 KiB around the address. A page found in the cache may be truncated away before it is in
- * the page table: under vm->table_lock its owner is looked at again (pagecache_trim.c takes pages out of the cache first, then
+ * the page table: under the lock of the block its owner is looked at again (pagecache_trim.c takes pages out of the cache first, then
  * unmaps them under that lock).
  */
 #include "kernel/base/string.h"
@@ -76,7 +76,7 @@ static int file_read(struct vmspace *vm, struct vm_region *region, uint64_t va)
             return err == -ENOSPC ? -EIO : err;
         }
     }
-    spin_lock(&vm->table_lock);
+    vm_table_lock(vm, va);
     struct page *gone[FAULT_BATCH];
     unsigned ngone = 0;
     for (unsigned i = 0; i < n; i++) {
@@ -89,7 +89,7 @@ static int file_read(struct vmspace *vm, struct vm_region *region, uint64_t va)
         }
     }
     int mapped = mmu_map_pages(&vm->mmu, start, pages, n, file_mmu_flags(region, false));
-    spin_unlock(&vm->table_lock);
+    vm_table_unlock(vm, va);
     count_mapped(vm, cache, mapped);
     bool starved = mapped == 0 && pages[target] != NULL;
     for (unsigned i = 0; i < n; i++) {
@@ -135,13 +135,13 @@ static int private_write(struct vmspace *vm, struct vm_region *region, uint64_t 
     }
     page_copy(page_to_virt(copy), page_to_virt(original));
     copy->mapcount = 1;
-    spin_lock(&vm->table_lock);
+    vm_table_lock(vm, va);
     err = 0; /* truncated meanwhile: the access is tried again and fails then */
     if (page_in_cache(original, region->source->cache)) {
         err = mmu_map(&vm->mmu, va, page_to_phys(copy), region_mmu_flags(region, true));
         copy = err < 0 ? copy : NULL;
     }
-    spin_unlock(&vm->table_lock);
+    vm_table_unlock(vm, va);
     page_put(original);
     if (copy != NULL) {
         page_unmap_put(copy);
@@ -171,7 +171,7 @@ static int shared_write(struct vmspace *vm, struct vm_region *region, uint64_t v
     }
     mmu_flush_init(&flush, &vm->mmu);
     bool taken = false;
-    spin_lock(&vm->table_lock);
+    vm_table_lock(vm, va);
     if (page_in_cache(page, cache)) {
         if (!mmu_query(&vm->mmu, va, &pa, &flags)) {
             err = mmu_map(&vm->mmu, va, page_to_phys(page), file_mmu_flags(region, true));
@@ -183,7 +183,7 @@ static int shared_write(struct vmspace *vm, struct vm_region *region, uint64_t v
             mmu_replace(&vm->mmu, va, pa, file_mmu_flags(region, true), &flush);
         }
     }
-    spin_unlock(&vm->table_lock);
+    vm_table_unlock(vm, va);
     mmu_flush_finish(&flush);
     if (taken) {
         count_mapped(vm, cache, 1);
@@ -206,7 +206,7 @@ static int device_fault(struct vmspace *vm, struct vm_region *region, uint64_t v
     }
     unsigned mmu_flags = region_mmu_flags(region, true) | MMU_SPECIAL | cache_flags;
     mmu_flush_init(&flush, &vm->mmu);
-    spin_lock(&vm->table_lock);
+    vm_table_lock(vm, va);
     err = mmu_map(&vm->mmu, va, pa, mmu_flags);
     if (err == -EEXIST) {
         err = 0;
@@ -214,7 +214,7 @@ static int device_fault(struct vmspace *vm, struct vm_region *region, uint64_t v
             mmu_replace(&vm->mmu, va, pa, mmu_flags, &flush);
         }
     }
-    spin_unlock(&vm->table_lock);
+    vm_table_unlock(vm, va);
     mmu_flush_finish(&flush);
     return err;
 }

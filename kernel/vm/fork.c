@@ -8,8 +8,6 @@
 #include "kernel/machine/mmu.h"
 #include "kernel/vm/private.h"
 
-#define FORK_PIECE MIB(256)
-
 struct fork_count {
     uint64_t anon, file, shared;
 };
@@ -55,22 +53,6 @@ static struct vm_region *fork_region(struct vmspace *child, const struct vm_regi
     return copy;
 }
 
-/* A piece at a time, so that the table lock is not held for long. */
-static int fork_pages(struct vmspace *child, struct vmspace *parent, const struct vm_region *region,
-                      struct mmu_flush *flush, struct fork_count *count)
-{
-    int err = 0;
-
-    for (uint64_t start = region->start; start < region->end && err == 0;) {
-        uint64_t end = MIN(ALIGN_DOWN(start, FORK_PIECE) + FORK_PIECE, region->end);
-        spin_lock(&parent->table_lock);
-        err = mmu_copy(&child->mmu, &parent->mmu, start, end, true, flush, fork_leaf, count);
-        spin_unlock(&parent->table_lock);
-        start = end;
-    }
-    return err;
-}
-
 static int fork_regions(struct vmspace *child, struct vmspace *parent, struct mmu_flush *flush)
 {
     struct fork_count count = {0};
@@ -85,7 +67,8 @@ static int fork_regions(struct vmspace *child, struct vmspace *parent, struct mm
         if (copy == NULL) {
             err = -ENOMEM;
         } else if (region->has_anon && (region->flags & (VM_SHARED | VM_WIPEONFORK)) == 0) {
-            err = fork_pages(child, parent, region, flush, &count);
+            err = mmu_copy(&child->mmu, &parent->mmu, region->start, region->end, true, flush,
+                           fork_leaf, &count);
         } else {
             copy->has_anon = false;
             copy->touched = false;

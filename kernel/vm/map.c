@@ -195,21 +195,34 @@ void vm_bury(struct vm_region *dead)
     }
 }
 
+/* What an unmap takes out, and the regions that are left on both sides. */
+struct unmap {
+    uint64_t start, end;
+    struct vm_region *below, *above;
+    bool touched; /* there may be something in the page tables */
+};
+
 /*
  * Exactly one region's whole, its head or its tail: the common cases, which need no new region. False: none of them.
  */
-static bool unmap_simple(struct vmspace *vm, struct vm_region *region, uint64_t start, uint64_t end)
+static bool unmap_simple(struct vmspace *vm, struct vm_region *region, struct unmap *unmap)
 {
+    uint64_t start = unmap->start;
+    uint64_t end = unmap->end;
+
     if (end > region->end || start < region->start ||
         (start > region->start && end < region->end)) {
         return false;
     }
+    if (region->source != NULL && (start != region->start || end != region->end)) {
+        return false; /* truncation walks the file's regions: these are cut under its lock */
+    }
+    unmap->touched = region->touched;
+    unmap->below = start > region->start ? region : vm_region_prev(region);
+    unmap->above = end < region->end ? region : vm_region_next(region);
     if (start == region->start && end == region->end) {
         drop_region(vm, region);
         return true;
-    }
-    if (region->source != NULL) {
-        return false; /* truncation walks the file's regions: these are cut under its lock */
     }
     vm_account(vm, -(int64_t)((end - start) >> PAGE_SHIFT), region->flags);
     if (start == region->start) {
@@ -220,27 +233,63 @@ static bool unmap_simple(struct vmspace *vm, struct vm_region *region, uint64_t 
     return true;
 }
 
+/* Any number of regions, cut where the limits cross them. */
+static int unmap_many(struct vmspace *vm, struct unmap *unmap)
+{
+    int err = regions_split_at(vm, unmap->start, unmap->end);
+
+    if (err < 0) {
+        return err;
+    }
+    struct vm_region *region = region_lookup(vm, unmap->start);
+    unmap->below = vm_region_prev(region);
+    while (region != NULL && region->start < unmap->end) {
+        struct vm_region *next = vm_region_next(region);
+        unmap->touched |= region->touched;
+        drop_region(vm, region);
+        region = next;
+    }
+    unmap->above = region;
+    return 0;
+}
+
+/*
+ * Pages and tables of what was taken out. A table that it shares with a neighbour stays, and is the neighbour's matter from now on, even
+ * if that one was never touched.
+ */
+static void unmap_pages(struct vmspace *vm, const struct unmap *unmap)
+{
+    uint64_t floor = unmap->below == NULL ? 0 : unmap->below->end;
+    uint64_t ceiling = unmap->above == NULL ? UINT64_MAX : unmap->above->start;
+
+    if (!unmap->touched) {
+        return;
+    }
+    if (unmap->below != NULL && floor > ALIGN_DOWN(unmap->start, HUGE_PAGE_SIZE)) {
+        unmap->below->touched = true;
+    }
+    if (unmap->above != NULL && ceiling < ALIGN_UP(unmap->end, HUGE_PAGE_SIZE)) {
+        unmap->above->touched = true;
+    }
+    vm_zap_removed(vm, unmap->start, unmap->end, floor, ceiling);
+}
+
 int vm_unmap_locked(struct vmspace *vm, uint64_t start, uint64_t end)
 {
     struct vm_region *region = region_lookup(vm, start);
+    struct unmap unmap = {.start = start, .end = end};
+    int err = 0;
 
     if (region == NULL || region->start >= end) {
         return 0;
     }
-    if (!unmap_simple(vm, region, start, end)) {
-        int err = regions_split_at(vm, start, end);
-        if (err < 0) {
-            return err;
-        }
-        region = region_lookup(vm, start);
-        while (region != NULL && region->start < end) {
-            struct vm_region *next = vm_region_next(region);
-            drop_region(vm, region);
-            region = next;
-        }
+    if (!unmap_simple(vm, region, &unmap)) {
+        err = unmap_many(vm, &unmap);
     }
-    vm_zap(vm, start, end);
-    return 0;
+    if (err == 0) {
+        unmap_pages(vm, &unmap);
+    }
+    return err;
 }
 
 int vmspace_unmap(struct vmspace *vm, uint64_t addr, uint64_t len_bytes)

@@ -2,7 +2,7 @@
  * Making files shorter: truncation and holes, and finding data and holes.
  *
  * Order: the size sinks first, then the pages leave the cache, then they are unmapped wherever a region shows them. A fault that met the
- * page before sees, under vm->table_lock, that it has left the cache, and starts again; so nothing maps it behind our back.
+ * page before sees, under the lock of its block of the page table, that it has left the cache, and starts again; so nothing maps it behind our back.
  */
 #include "kernel/base/errno.h"
 #include "kernel/base/string.h"

@@ -131,8 +131,22 @@ static inline void vm_rss_add(uint64_t *counter, int64_t n)
 
 /* ---- page tables (zap.c) ---- */
 
-/* Unmap [start, end) and let the pages go. The range's regions are gone or will be; takes vm->table_lock. */
+/* Entries of the HUGE_PAGE_SIZE block around va, while the lock is held. */
+static inline void vm_table_lock(struct vmspace *vm, uint64_t va)
+{
+    spin_lock(mmu_block_lock(&vm->locks, va));
+}
+static inline void vm_table_unlock(struct vmspace *vm, uint64_t va)
+{
+    spin_unlock(mmu_block_lock(&vm->locks, va));
+}
+/* mmu_query() for who has no hold on the region at va. */
+bool vm_query_outside(struct vmspace *vm, uint64_t va, paddr_t *ret_pa, unsigned *ret_flags);
+/* Unmap [start, end) and let the pages go; the tables stay. */
 void vm_zap(struct vmspace *vm, uint64_t start, uint64_t end);
+/* The same when the range's regions are gone: tables go too. No region is left between floor and ceiling. vm->lock held for writing. */
+void vm_zap_removed(struct vmspace *vm, uint64_t start, uint64_t end, uint64_t floor,
+                    uint64_t ceiling);
 /* The same for what a region shows of pages [first, last] of its file, truncated or punched; with or without private copies. */
 void vm_zap_file_range(struct vm_region *region, uint64_t first, uint64_t last, bool even_private);
 /* Let the pages and all tables of a space that nobody runs in go. */

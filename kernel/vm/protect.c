@@ -75,9 +75,7 @@ static void rights_changed(struct vm_region *region, uint32_t old)
         clear |= MMU_WRITE;
     }
     mmu_flush_init(&flush, &vm->mmu);
-    spin_lock(&vm->table_lock);
     (void)mmu_protect(&vm->mmu, region->start, region->end, set, clear, &flush);
-    spin_unlock(&vm->table_lock);
     mmu_flush_finish(&flush);
 }
 

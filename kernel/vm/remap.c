@@ -47,12 +47,12 @@ static int move_entries(struct vmspace *vm, uint64_t from, uint64_t to, uint64_t
     struct mmu_flush flush;
 
     mmu_flush_init(&flush, &vm->mmu);
-    spin_lock(&vm->table_lock);
+    spin_lock(&vm->locks.shape);
     int err = mmu_move(&vm->mmu, from, to, len, &flush);
     if (err < 0) {
         (void)mmu_move(&vm->mmu, to, from, len, &flush);
     }
-    spin_unlock(&vm->table_lock);
+    spin_unlock(&vm->locks.shape);
     mmu_flush_finish(&flush);
     return err;
 }

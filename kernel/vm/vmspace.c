@@ -32,12 +32,12 @@ struct vmspace *vmspace_alloc(void)
     if (vm == NULL) {
         return NULL;
     }
-    if (mmu_space_init(&vm->mmu) < 0) {
+    if (mmu_space_init(&vm->mmu, &vm->locks) < 0) {
         slab_free(vmspace_cache, vm);
         return NULL;
     }
     rwsem_init(&vm->lock, "vmspace");
-    spin_init(&vm->table_lock, "page tables");
+    mmu_locks_init(&vm->locks);
     vm->regions.node = NULL;
     vm->cached = NULL;
     vm->dead = NULL;
@@ -179,7 +179,8 @@ void vmspace_use(struct vmspace *vm)
 
 void vm_init(void)
 {
-    vmspace_cache = slab_cache_create("vmspace", sizeof(struct vmspace), 0, 0, NULL);
+    vmspace_cache =
+        slab_cache_create("vmspace", sizeof(struct vmspace), 0, SLAB_ALIGN_CACHELINE, NULL);
     vm_region_cache = slab_cache_create("vm_region", sizeof(struct vm_region), 0, 0, NULL);
     vm_zero_page = frame_alloc(0, FRAME_ZERO, PAGE_KERNEL);
     BUG_ON(vmspace_cache == NULL || vm_region_cache == NULL || vm_zero_page == NULL);

@@ -2,15 +2,17 @@
  * Address spaces: regions in an augmented tree (by start, with the largest gap per subtree), page tables behind machine/mmu.h,
  * demand faults, copy-on-write.
  *
- * Locking: vm->lock (rwsem): read for faults and look-ups, write for changes of the tree. vm->table_lock (spin) orders changes of page
- * table entries: faults of several threads, and truncation of a mapped file, which does not hold vm->lock. Order: vm->lock ->
- * pagecache rmap_lock -> table_lock; pagecache lock and table_lock are never held together.
+ * Locking: vm->lock (rwsem): read for faults and look-ups, write for changes of the tree. vm->locks (spin; kernel/mm/mmu_locks.h) order
+ * changes of page table entries, 2 MiB of addresses by 2 MiB: faults of several threads, and those who come from outside without
+ * vm->lock: truncation of a mapped file, reverse mapping, debuggers. Order: vm->lock -> pagecache rmap_lock -> locks.shape -> a
+ * block's lock; the pagecache lock and a block's are never held together.
  * User-copy functions may fault and take vm->lock for reading: never call them with it held.
  */
 #pragma once
 
 #include "kernel/base/rbtree.h"
 #include "kernel/machine/mmu.h"
+#include "kernel/mm/mmu_locks.h"
 #include "kernel/sched/mutex.h"
 
 struct pagecache;
@@ -84,7 +86,7 @@ struct vm_region {
 struct vmspace {
     struct mmu_space mmu;
     struct rwsem lock;
-    struct spinlock table_lock;
+    struct mmu_locks locks;      /* of the page tables */
     struct rb_root regions;      /* [lock] */
     struct vm_region *dead;      /* [lock] removed in this hold of the lock, not yet freed */
     struct vm_region *cached;    /* [a] last hit of a look-up; validated under the lock */

@@ -12,8 +12,9 @@
 
 struct zap {
     struct vmspace *vm;
-    bool at_once;     /* nobody runs in the space */
-    bool keep_tables; /* called from outside: faults go on meanwhile */
+    bool at_once;            /* nobody runs in the space */
+    bool outside;            /* the space is not the caller's: no lock keeps its regions */
+    uint64_t floor, ceiling; /* struct mmu_flush */
     unsigned n;
     int64_t anon, shared, file;
     struct page *pages[BATCH];
@@ -73,10 +74,15 @@ static void zap_range(struct zap *zap, uint64_t start, uint64_t end)
 
     do {
         mmu_flush_init(&flush, &vm->mmu);
-        flush.keep_tables = zap->keep_tables;
-        spin_lock(&vm->table_lock);
+        flush.floor = zap->floor;
+        flush.ceiling = zap->ceiling;
+        if (unlikely(zap->outside)) {
+            spin_lock(&vm->locks.shape);
+        }
         err = mmu_unmap(&vm->mmu, start, end, &flush, zap_leaf, zap);
-        spin_unlock(&vm->table_lock);
+        if (unlikely(zap->outside)) {
+            spin_unlock(&vm->locks.shape);
+        }
         mmu_flush_finish(&flush);
         pages_unmap_put(zap->pages, zap->n);
         zap->n = 0;
@@ -88,7 +94,9 @@ static void zap_init(struct zap *zap, struct vmspace *vm)
 {
     zap->vm = vm;
     zap->at_once = false;
-    zap->keep_tables = false;
+    zap->outside = false;
+    zap->floor = 0;
+    zap->ceiling = 0;
     zap->n = 0;
     zap->anon = zap->file = zap->shared = 0;
 }
@@ -98,6 +106,18 @@ void vm_zap(struct vmspace *vm, uint64_t start, uint64_t end)
     struct zap zap;
 
     zap_init(&zap, vm);
+    vm_note_peak(vm);
+    zap_range(&zap, start, end);
+}
+
+void vm_zap_removed(struct vmspace *vm, uint64_t start, uint64_t end, uint64_t floor,
+                    uint64_t ceiling)
+{
+    struct zap zap;
+
+    zap_init(&zap, vm);
+    zap.floor = floor;
+    zap.ceiling = ceiling;
     vm_note_peak(vm);
     zap_range(&zap, start, end);
 }
@@ -114,6 +134,7 @@ void vm_zap_all(struct vmspace *vm)
 
     zap_init(&zap, vm);
     zap.at_once = true;
+    zap.ceiling = UINT64_MAX;
     for (struct vm_region *region = vmspace_first(vm); region != NULL;
          region = vm_region_next(region)) {
         if (!region->touched) {
@@ -138,7 +159,7 @@ static void zap_from_outside(struct vmspace *vm, uint64_t start, uint64_t end)
     struct zap zap;
 
     zap_init(&zap, vm);
-    zap.keep_tables = true;
+    zap.outside = true;
     zap_range(&zap, start, end);
 }
 
@@ -150,7 +171,7 @@ static void zap_file_pages(struct vm_region *region, uint64_t start, uint64_t en
     for (uint64_t va = start; va < end; va += PAGE_SIZE) {
         paddr_t pa;
         unsigned flags;
-        if (mmu_query(&vm->mmu, va, &pa, &flags) &&
+        if (vm_query_outside(vm, va, &pa, &flags) &&
             ((flags & MMU_SPECIAL) != 0 || phys_to_page(pa)->kind != PAGE_ANON)) {
             zap_from_outside(vm, va, va + PAGE_SIZE);
         }

@@ -78,6 +78,7 @@ static bool note_leaf(void *arg, vaddr_t va, paddr_t pa, unsigned flags)
 TEST(counts, soft_entries_hold_a_value_and_show_nothing)
 {
     struct vmspace *vm = space_enter();
+    static struct mmu_locks locks;
     struct mmu_space other;
     struct mmu_flush flush;
     const uint64_t value = (1ull << MMU_SOFT_BITS) - 2;
@@ -87,7 +88,8 @@ TEST(counts, soft_entries_hold_a_value_and_show_nothing)
     paddr_t pa = page_to_phys(page);
     unsigned flags;
 
-    EXPECT_EQ(mmu_space_init(&other), 0);
+    mmu_locks_init(&locks);
+    EXPECT_EQ(mmu_space_init(&other, &locks), 0);
     mmu_flush_init(&flush, &vm->mmu);
     EXPECT_EQ(mmu_map(&vm->mmu, BASE, pa, MMU_READ | MMU_USER), 0);
     EXPECT(!mmu_query_soft(&vm->mmu, BASE, &got));
