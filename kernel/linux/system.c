@@ -22,6 +22,7 @@
 #include "kernel/proc/uts.h"
 #include "kernel/security/cred.h"
 #include "kernel/vfs/mount.h"
+#include "kernel/vm/swap.h"
 
 SYSCALL1(uname, struct new_utsname __user *, uname)
 {
@@ -63,10 +64,12 @@ SYSCALL1(sysinfo, struct sysinfo __user *, uinfo)
 {
     struct sysinfo info;
     struct frame_stats frames;
+    struct swap_stats swap;
     uint64_t load[3];
 
     memset(&info, 0, sizeof(info));
     frame_stats(&frames);
+    swap_stats(&swap);
     sched_load(load);
     info.uptime = ktime_now() / NS_PER_S;
     for (int i = 0; i < 3; i++) {
@@ -75,6 +78,8 @@ SYSCALL1(sysinfo, struct sysinfo __user *, uinfo)
     info.totalram = frames.total << PAGE_SHIFT;
     info.freeram = frames.free << PAGE_SHIFT;
     info.sharedram = frames.by_kind[PAGE_SHARED] << PAGE_SHIFT;
+    info.totalswap = swap.total << PAGE_SHIFT;
+    info.freeswap = swap.free << PAGE_SHIFT;
     info.procs = (uint16_t)MIN(process_count(), (uint64_t)UINT16_MAX);
     info.mem_unit = 1;
     return copy_to_user(uinfo, &info, sizeof(info));

@@ -105,18 +105,20 @@ bool swap_cache_remove_unused(swap_entry_t entry, struct page *page, uint32_t re
 
 /* What the first page of an area says (swap_header.c). */
 struct swap_header {
-    uint64_t nslots; /* with slot 0; what lies beyond the device or SWAP_SLOTS_MAX is cut off */
+    uint64_t nslots; /* with slot 0; at most SWAP_SLOTS_MAX */
     uint32_t nbad;
-    const uint32_t *
-        bad; /* [nbad] inside the page that was parsed; each is above 0 and below the last_page of the header */
+    const uint32_t *bad; /* [nbad] inside the page that was parsed: swap_header_bad() */
+    bool swapped;        /* written by a machine of the other byte order */
     uint8_t uuid[16];
     char label[17];
 };
 /*
- * Parse the page that mkswap(8) wrote at the start of a device of device_bytes. -EINVAL: not swap space, of another version, or
- * nonsense.
+ * Parse the page (aligned to 4) that mkswap(8) wrote at the start of a device of device_bytes. -EINVAL: not swap space, of another
+ * version, larger than the device, or nonsense.
  */
 int swap_header_parse(const void *page, uint64_t device_bytes, struct swap_header *ret_header);
+/* Slot `index` (below nbad) of those not to be used; above 0, perhaps beyond nslots. */
+uint64_t swap_header_bad(const struct swap_header *header, uint32_t index);
 
 #define SWAP_PRIORITY_DEFAULT (-1) /* below all areas so far */
 

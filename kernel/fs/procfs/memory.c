@@ -1,11 +1,12 @@
 /*
- * /proc/{meminfo,vmstat,slabinfo,buddyinfo}. What this kernel does not have (swap, huge page pools) is truly 0.
+ * /proc/{meminfo,vmstat,slabinfo,buddyinfo}. What this kernel does not have (huge page pools) is truly 0.
  */
 #include "kernel/fs/procfs/procfs.h"
 #include "kernel/machine/mmu.h"
 #include "kernel/mm/arena.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/slab.h"
+#include "kernel/vm/swap.h"
 #include "kernel/vm/vmspace.h"
 
 static void line_kb(struct text *text, const char *name, uint64_t pages)
@@ -16,11 +17,13 @@ static void line_kb(struct text *text, const char *name, uint64_t pages)
 static int meminfo_show(struct text *text)
 {
     struct frame_stats frames;
+    struct swap_stats swap;
     struct vm_stats vm;
     uint64_t file, anon;
 
     frame_stats(&frames);
     vm_stats(&vm);
+    swap_stats(&swap);
     /* Files of tmpfs are shared memory: part of the cache, but of the anonymous lists. */
     file = vm.page_cache_pages;
     anon = vm.anon_pages + vm.shared_pages;
@@ -30,7 +33,7 @@ static int meminfo_show(struct text *text)
     line_kb(text, "MemAvailable:", frames.free);
     line_kb(text, "Buffers:", 0);
     line_kb(text, "Cached:", file + vm.shared_pages);
-    line_kb(text, "SwapCached:", 0);
+    line_kb(text, "SwapCached:", swap.cached);
     line_kb(text, "Active:", anon + file);
     line_kb(text, "Inactive:", 0);
     line_kb(text, "Active(anon):", anon);
@@ -39,8 +42,8 @@ static int meminfo_show(struct text *text)
     line_kb(text, "Inactive(file):", 0);
     line_kb(text, "Unevictable:", 0);
     line_kb(text, "Mlocked:", 0);
-    line_kb(text, "SwapTotal:", 0);
-    line_kb(text, "SwapFree:", 0);
+    line_kb(text, "SwapTotal:", swap.total);
+    line_kb(text, "SwapFree:", swap.free);
     line_kb(text, "Dirty:", 0);
     line_kb(text, "Writeback:", 0);
     line_kb(text, "AnonPages:", vm.anon_pages);
@@ -55,7 +58,7 @@ static int meminfo_show(struct text *text)
     line_kb(text, "NFS_Unstable:", 0);
     line_kb(text, "Bounce:", 0);
     line_kb(text, "WritebackTmp:", 0);
-    line_kb(text, "CommitLimit:", frames.total / 2);
+    line_kb(text, "CommitLimit:", frames.total / 2 + swap.total);
     line_kb(text, "Committed_AS:", vm.committed_pages);
     line_kb(text, "VmallocTotal:", BOOT_ARENA_SIZE >> PAGE_SHIFT);
     line_kb(text, "VmallocUsed:", frames.by_kind[PAGE_STACK]);
@@ -83,11 +86,13 @@ static void line_count(struct text *text, const char *name, uint64_t value)
 static int vmstat_show(struct text *text)
 {
     struct frame_stats frames;
+    struct swap_stats swap;
     struct vm_stats vm;
     struct mmu_stats mmu;
 
     frame_stats(&frames);
     vm_stats(&vm);
+    swap_stats(&swap);
     mmu_stats(&mmu);
     line_count(text, "nr_free_pages", frames.free);
     line_count(text, "nr_inactive_anon", 0);
@@ -108,8 +113,8 @@ static int vmstat_show(struct text *text)
     line_count(text, "nr_page_table_pages", frames.by_kind[PAGE_TABLE]);
     line_count(text, "pgpgin", 0);
     line_count(text, "pgpgout", 0);
-    line_count(text, "pswpin", 0);
-    line_count(text, "pswpout", 0);
+    line_count(text, "pswpin", swap.pages_in);
+    line_count(text, "pswpout", swap.pages_out);
     line_count(text, "pgalloc_normal", frames.allocs);
     line_count(text, "pgfree", frames.frees);
     line_count(text, "pgfault", vm.faults);

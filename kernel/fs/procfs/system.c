@@ -15,6 +15,7 @@
 #include "kernel/machine/smp.h"
 #include "kernel/mm/frame.h"
 #include "kernel/proc/uts.h"
+#include "kernel/vm/swap.h"
 
 #define USER_HZ 100
 
@@ -283,9 +284,25 @@ static int locks_show(struct text *text)
     return 0;
 }
 
+/* proc(5): columns apart by tabs, sizes in KiB. Numbers of eight digits reach into the second tab. */
 static int swaps_show(struct text *text)
 {
+    struct swap_area_stats area;
+
     text_puts(text, "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
+    for (unsigned i = 0; swap_area_describe(i, &area); i++) {
+        unsigned long long size = area.nslots << (PAGE_SHIFT - 10);
+        unsigned long long used = area.nused << (PAGE_SHIFT - 10);
+        size_t start = text->len;
+        text_escaped(text, area.path, " \t\n\\");
+        size_t len = text->len - start;
+        for (size_t pad = len < 40 ? 40 - len : 1; pad > 0; pad--) {
+            text_putc(text, ' ');
+        }
+        text_printf(text, "%s\t%llu\t%s%llu\t%s%d\n", area.is_partition ? "partition" : "file\t",
+                    size, size < 10000000 ? "\t" : "", used, used < 10000000 ? "\t" : "",
+                    area.priority);
+    }
     return 0;
 }
 
