@@ -126,15 +126,16 @@ static __noinline int unmap_slot(struct range_op *op, pte_t *pde, vaddr_t start,
             return -ENOMEM;
         }
     }
-    const pte_t *table = pte_table(*pde);
-    pte_t *pte = pte_table(*pde) + pte_index(start, PAGE_SHIFT);
-    unsigned used = atomic_load_relaxed(&pte_table_page(table)->private);
+    pte_t *first = pte_table(*pde) + pte_index(start, PAGE_SHIFT);
+    pte_t *pte = first;
+    unsigned used = atomic_load_relaxed(&pte_table_page(first)->private);
     unsigned left = used;
     struct pte_bits last = {0};
-    vaddr_t va = start;
+    vaddr_t va;
     int err = 0;
 
-    for (; va < end && left > 0; va += PAGE_SIZE, pte++) {
+    for (const pte_t *last_pte = pte + ((end - start) >> PAGE_SHIFT); pte < last_pte && left > 0;
+         pte++) {
         pte_t old = *pte;
 
         if (old == 0) {
@@ -142,17 +143,19 @@ static __noinline int unmap_slot(struct range_op *op, pte_t *pde, vaddr_t start,
         }
         *pte = 0;
         left--;
-        if (op->unmap != NULL &&
-            unlikely(!op->unmap(op->arg, va, pte_phys(old), pte_flags_cached(old, &last)))) {
-            va += PAGE_SIZE;
-            err = -EAGAIN;
-            break;
+        if (op->unmap != NULL) {
+            va = start + ((vaddr_t)(pte - first) << PAGE_SHIFT);
+            if (unlikely(!op->unmap(op->arg, va, pte_phys(old), pte_flags_cached(old, &last)))) {
+                pte++;
+                err = -EAGAIN;
+                break;
+            }
         }
     }
     if (left != used) {
-        flush_note(op->flush, start, va);
+        flush_note(op->flush, start, start + ((vaddr_t)(pte - first) << PAGE_SHIFT));
     }
-    entries_removed(op, table, used - left);
+    entries_removed(op, first, used - left);
     return err;
 }
 
@@ -166,16 +169,21 @@ int mmu_unmap(struct mmu_space *space, vaddr_t start, vaddr_t end, struct mmu_fl
 
 /* ---- protect ---- */
 
-static pte_t protect_entry(const struct range_op *op, pte_t old)
+/* To or from PROT_NONE. */
+static __noinline pte_t protect_absent(const struct range_op *op, pte_t old)
 {
-    if (unlikely(pte_is_soft(old))) {
+    if (pte_is_soft(old)) {
         return old;
     }
+    return pte_make(pte_phys(old), (pte_flags(old) & ~op->flags_clear) | op->flags_set);
+}
+
+static inline pte_t protect_entry(const struct range_op *op, pte_t old)
+{
     if (likely((old & PTE_PRESENT) && (op->flags_clear & MMU_READ) == 0)) {
         return (old & ~op->clear) | op->set;
     }
-    /* To or from PROT_NONE. */
-    return pte_make(pte_phys(old), (pte_flags(old) & ~op->flags_clear) | op->flags_set);
+    return protect_absent(op, old);
 }
 
 /* True when a CPU that still knows `old` could do what `new` forbids. */
@@ -207,10 +215,13 @@ static __noinline int protect_slot(struct range_op *op, pte_t *pde, vaddr_t star
             return -ENOMEM;
         }
     }
-    pte_t *pte = pte_table(*pde) + pte_index(start, PAGE_SHIFT);
+    pte_t *first = pte_table(*pde) + pte_index(start, PAGE_SHIFT);
+    pte_t *pte = first;
+    const pte_t *shrunk_first = NULL;
+    const pte_t *shrunk_last = NULL;
     unsigned left = atomic_load_relaxed(&pte_table_page(pte)->private);
 
-    for (vaddr_t va = start; va < end && left > 0; va += PAGE_SIZE, pte++) {
+    for (pte_t *last = pte + ((end - start) >> PAGE_SHIFT); pte < last && left > 0; pte++) {
         pte_t old = *pte;
 
         if (old == 0) {
@@ -218,12 +229,18 @@ static __noinline int protect_slot(struct range_op *op, pte_t *pde, vaddr_t star
         }
         left--;
         pte_t new = protect_entry(op, old);
-        if (new != old) {
-            atomic_store_relaxed(pte, new);
-            if (rights_shrink(old, new)) {
-                flush_note(op->flush, va, va + PAGE_SIZE);
-            }
+        if (new == old) {
+            continue;
         }
+        atomic_store_relaxed(pte, new);
+        if (rights_shrink(old, new)) {
+            shrunk_first = shrunk_first == NULL ? pte : shrunk_first;
+            shrunk_last = pte;
+        }
+    }
+    if (shrunk_first != NULL) {
+        flush_note(op->flush, start + ((vaddr_t)(shrunk_first - first) << PAGE_SHIFT),
+                   start + ((vaddr_t)(shrunk_last - first + 1) << PAGE_SHIFT));
     }
     return 0;
 }

@@ -26,7 +26,7 @@ static inline uint64_t subtree_gap(struct rb_node *node)
     return node == NULL ? 0 : region_of(node)->max_gap;
 }
 
-static bool region_update(struct rb_node *node)
+static __always_inline bool update_inline(struct rb_node *node)
 {
     struct vm_region *region = region_of(node);
     uint64_t left = subtree_gap(node->left);
@@ -40,6 +40,11 @@ static bool region_update(struct rb_node *node)
     }
     region->max_gap = most;
     return true;
+}
+
+static bool region_update(struct rb_node *node)
+{
+    return update_inline(node);
 }
 
 /* The usable hole below `region`, given where the region before it ends. */
@@ -61,8 +66,12 @@ static uint64_t end_before(struct vm_region *region)
 
 static void gap_refresh(struct vm_region *region, uint64_t prev_end)
 {
+    struct rb_node *node = &region->node;
+
     region->gap = gap_below(region, prev_end);
-    rb_propagate(&region->node, region_update);
+    while (node != NULL && update_inline(node)) {
+        node = rb_parent(node);
+    }
 }
 
 struct vm_region *region_alloc(void)
