@@ -40,7 +40,9 @@ static unsigned index_at(vaddr_t va, unsigned level)
 
 static uint64_t entry_make(paddr_t pa, unsigned flags)
 {
-    return pa | (flags & ENTRY_FLAGS) | ENTRY_PRESENT | MMU_ACCESSED;
+    unsigned used = MMU_ACCESSED | ((flags & MMU_WRITE) != 0 ? MMU_DIRTY : 0);
+
+    return pa | (flags & ENTRY_FLAGS) | ENTRY_PRESENT | used;
 }
 
 static paddr_t table_create(struct mmu_space *space)
@@ -430,7 +432,7 @@ int mmu_protect(struct mmu_space *space, vaddr_t start, vaddr_t end, unsigned se
                         .flush = flush,
                         .split = true,
                         .visit = visit_protect,
-                        .set = set & rights,
+                        .set = (set & rights) | ((set & MMU_WRITE) != 0 ? MMU_DIRTY : 0),
                         .clear = clear & rights};
     return walk_run(&walk, start, end);
 }

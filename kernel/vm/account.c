@@ -59,6 +59,9 @@ void vm_account(struct vmspace *vm, int64_t npages, uint32_t flags)
 {
     uint64_t n = (uint64_t)npages;
 
+    if (npages < 0 && vm->total_pages > vm->total_peak) {
+        vm->total_peak = vm->total_pages;
+    }
     vm->total_pages += n;
     if ((flags & VM_STACK) != 0) {
         vm->stack_pages += n;
@@ -89,6 +92,19 @@ uint64_t vmspace_rss_peak(struct vmspace *vm)
 {
     vm_note_peak(vm);
     return atomic_load_relaxed(&vm->rss_peak);
+}
+
+void vmspace_reset_peak(struct vmspace *vm)
+{
+    atomic_store_relaxed(&vm->rss_peak, 0);
+    vm_note_peak(vm);
+}
+
+uint64_t vmspace_total_peak(const struct vmspace *vm)
+{
+    uint64_t total = READ_ONCE(vm->total_pages);
+
+    return MAX(READ_ONCE(vm->total_peak), total);
 }
 
 void vm_stats(struct vm_stats *ret_stats)

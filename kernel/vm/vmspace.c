@@ -54,6 +54,7 @@ void vmspace_copy_layout(struct vmspace *child, const struct vmspace *parent)
 
     memcpy((uint8_t *)child + head, (const uint8_t *)parent + head, sizeof(*child) - head);
     child->total_pages = 0;
+    child->total_peak = 0;
     child->locked_pages = 0;
     child->stack_pages = 0;
     child->data_pages = 0;

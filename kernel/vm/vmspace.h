@@ -101,7 +101,8 @@ struct vmspace {
     uint64_t auxv[48];                                   /* [I] pairs, for /proc/PID/auxv */
     unsigned nauxv;                                      /* [I] pairs in use, with AT_NULL */
     uint64_t total_pages, locked_pages, stack_pages, data_pages, exec_pages; /* [lock] */
-    uint64_t rss_anon, rss_file, rss_shared, rss_peak;                       /* [a] */
+    uint64_t total_peak; /* [lock] the most total_pages was before it last fell */
+    uint64_t rss_anon, rss_file, rss_shared, rss_peak;         /* [a] */
     uint64_t limit_as, limit_data, limit_stack, limit_memlock; /* [a] bytes; set by prlimit */
     struct vm_source *exe;                                     /* [I] /proc/PID/exe, referenced */
     bool dumpable;                                             /* [a] */
@@ -162,6 +163,10 @@ extern uint32_t vm_max_map_count;
 
 /* The most pages that were resident at a time so far. Any context. */
 uint64_t vmspace_rss_peak(struct vmspace *vm);
+/* From now on, the most that are resident from now on. Any context. */
+void vmspace_reset_peak(struct vmspace *vm);
+/* The most pages that were mapped at a time so far. Any context. */
+uint64_t vmspace_total_peak(const struct vmspace *vm);
 
 /* The region that contains addr, or the first above it; NULL: none. vm->lock held. */
 struct vm_region *vmspace_find(struct vmspace *vm, uint64_t addr);

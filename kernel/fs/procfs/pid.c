@@ -121,16 +121,33 @@ static int refuse_setattr(struct inode *inode, const struct inode_attr *attr)
 
 /* ---- files ---- */
 
-static int pid_generate(struct text *text, struct file *file)
+static int entry_target(const struct file *file, struct proc_target *ret_target)
 {
     const struct proc_pid_file *entry = proc_inode_of(file->inode)->file;
-    struct proc_target target;
-    int err;
 
-    err = (entry->flags & PROC_PID_ACCESS) != 0 ? proc_target_get_checked(file->inode, &target)
-                                                : proc_target_get(file->inode, &target);
+    return (entry->flags & PROC_PID_ACCESS) != 0 ? proc_target_get_checked(file->inode, ret_target)
+                                                 : proc_target_get(file->inode, ret_target);
+}
+
+static int pid_generate(struct text *text, struct file *file)
+{
+    struct proc_target target;
+    int err = entry_target(file, &target);
+
     if (err == 0) {
-        err = entry->show(text, &target);
+        err = proc_inode_of(file->inode)->file->show(text, &target);
+        proc_target_put(&target);
+    }
+    return err;
+}
+
+static int pid_text_next(struct text *text, struct file *file, uint64_t *cursor)
+{
+    struct proc_target target;
+    int err = entry_target(file, &target);
+
+    if (err == 0) {
+        err = proc_inode_of(file->inode)->file->next(text, &target, cursor);
         proc_target_put(&target);
     }
     return err;
@@ -138,17 +155,21 @@ static int pid_generate(struct text *text, struct file *file)
 
 static int pid_file_open(struct inode *inode, struct file *file)
 {
+    const struct proc_pid_file *entry = proc_inode_of(inode)->file;
     struct proc_target target;
     int err;
 
-    if ((proc_inode_of(inode)->file->flags & PROC_PID_ACCESS) != 0) {
+    if ((entry->flags & PROC_PID_ACCESS) != 0) {
         err = proc_target_get_checked(inode, &target);
         if (err < 0) {
             return err;
         }
         proc_target_put(&target);
     }
-    return text_open(file, pid_generate);
+    if (entry->next != NULL) {
+        return text_open_stream(file, pid_text_next);
+    }
+    return text_open(file, entry->show != NULL ? pid_generate : NULL);
 }
 
 static int pid_take(struct file *file, char *value, size_t len)
@@ -264,7 +285,7 @@ static struct inode *entry_create(struct inode *dir, const struct proc_pid_file 
         inode->ops = &pid_link_ops;
         break;
     default:
-        inode->fops = &pid_file_fops;
+        inode->fops = entry->fops != NULL ? entry->fops : &pid_file_fops;
         break;
     }
     return inode;

@@ -1,80 +1,10 @@
 /*
- * /proc/PID/{maps,cmdline,environ,auxv,mounts,mountinfo}: what lies in a process' memory, and what it sees mounted.
+ * /proc/PID/{cmdline,environ,auxv,mounts,mountinfo}: what execve left in a process' memory, and what it sees mounted.
  */
 #include "kernel/base/string.h"
 #include "kernel/fs/procfs/procfs.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/vfs/mount.h"
-
-/* ---- maps ---- */
-
-#define MAPS_NAME_COLUMN 73
-#define PATH_BYTES       4096u
-
-/* What a region shows, copied while the address space is locked. */
-struct region {
-    uint64_t start, end, pgoff, dev, ino;
-    uint32_t flags;
-    const char *name;
-    bool has_path;
-};
-
-static void region_read(const struct vm_region *region, struct region *ret, char *path)
-{
-    *ret = (struct region){
-        .start = region->start, .end = region->end, .flags = region->flags, .name = region->name};
-    if (region->source != NULL && region->source->ops->describe != NULL) {
-        path[0] = '\0';
-        region->source->ops->describe(region->source, &ret->dev, &ret->ino, path, PATH_BYTES);
-        ret->pgoff = region->pgoff;
-        ret->has_path = path[0] != '\0';
-    }
-}
-
-static void region_show(struct text *text, const struct region *region, const char *path)
-{
-    size_t line = text->len;
-
-    text_printf(
-        text, "%08llx-%08llx %c%c%c%c %08llx %02x:%02x %llu ", (unsigned long long)region->start,
-        (unsigned long long)region->end, (region->flags & VM_READ) != 0 ? 'r' : '-',
-        (region->flags & VM_WRITE) != 0 ? 'w' : '-', (region->flags & VM_EXEC) != 0 ? 'x' : '-',
-        (region->flags & VM_SHARED) != 0 ? 's' : 'p',
-        (unsigned long long)region->pgoff << PAGE_SHIFT, DEV_MAJOR(region->dev),
-        DEV_MINOR(region->dev), (unsigned long long)region->ino);
-    if (region->has_path || region->name != NULL) {
-        while (!text->failed && text->len - line < MAPS_NAME_COLUMN) {
-            text_putc(text, ' ');
-        }
-        text_escaped(text, region->has_path ? path : region->name, "\n");
-    }
-    text_putc(text, '\n');
-}
-
-static int maps_show(struct text *text, const struct proc_target *target)
-{
-    struct vmspace *vm = thread_vm_get(target->thread);
-    char *path;
-
-    if (vm == NULL) {
-        return 0;
-    }
-    path = kmalloc(PATH_BYTES);
-    if (path == NULL) {
-        vmspace_put(vm);
-        return -ENOMEM;
-    }
-    rwsem_lock_read(&vm->lock);
-    for (struct vm_region *at = vmspace_first(vm); at != NULL; at = vm_region_next(at)) {
-        struct region region;
-        region_read(at, &region, path);
-        region_show(text, &region, path);
-    }
-    rwsem_unlock_read(&vm->lock);
-    kfree(path);
-    vmspace_put(vm);
-    return 0;
-}
 
 /* ---- cmdline, environ, auxv ---- */
 
@@ -183,7 +113,6 @@ static int mountinfo_show(struct text *text, const struct proc_target *target)
     PROC_PID_FILE(name_) = {                                                                       \
         .name = #name_, .mode = S_IFREG | (perm_), .flags = (flags_), .show = name_##_show}
 
-PID_FILE(maps, 0444, PROC_PID_TASK | PROC_PID_ACCESS);
 PID_FILE(cmdline, 0444, PROC_PID_TASK);
 PID_FILE(environ, 0400, PROC_PID_TASK | PROC_PID_ACCESS);
 PID_FILE(auxv, 0400, PROC_PID_TASK | PROC_PID_ACCESS);

@@ -227,7 +227,7 @@ static void status_memory(struct text *text, struct vmspace *vm)
         (ALIGN_UP(vm->code_end, PAGE_SIZE) - ALIGN_DOWN(vm->code_start, PAGE_SIZE)) >> PAGE_SHIFT;
     code = MIN(code, vm->exec_pages);
     exec = vm->exec_pages - code;
-    status_line_kb(text, "VmPeak", vm->total_pages);
+    status_line_kb(text, "VmPeak", vmspace_total_peak(vm));
     status_line_kb(text, "VmSize", vm->total_pages);
     status_line_kb(text, "VmLck", vm->locked_pages);
     status_line_kb(text, "VmPin", 0);

@@ -25,7 +25,10 @@ struct proc_pid_file {
     uint32_t mode;  /* type and permission; S_IFLNK: link; S_IFDIR: ops */
     unsigned flags; /* PROC_PID_* */
     int (*show)(struct text *text, const struct proc_target *target);
+    /* A long one, instead of show: see text_next_fn. */
+    int (*next)(struct text *text, const struct proc_target *target, uint64_t *cursor);
     int (*write)(const struct proc_target *target, char *value, size_t len_bytes);
+    const struct file_ops *fops; /* S_IFREG: operations of its own instead of all these */
     int (*link)(const struct proc_target *target,
                 struct path *ret_path); /* S_IFLNK: where it leads */
     const struct inode_ops *dir_ops;    /* S_IFDIR */

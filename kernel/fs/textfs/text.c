@@ -102,17 +102,59 @@ void text_putc(struct text *text, char c)
     text_write(text, &c, 1);
 }
 
+/* The digits of `value` at the end of buf[24]; returns where they begin. */
+static size_t decimal(char buf[24], uint64_t value)
+{
+    size_t at = 24;
+
+    do {
+        buf[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    return at;
+}
+
 void text_number(struct text *text, uint64_t value)
 {
     char digits[24];
-    size_t at = sizeof(digits);
+    size_t at = decimal(digits, value);
 
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
     digits[--at] = ' ';
     text_write(text, digits + at, sizeof(digits) - at);
+}
+
+void text_decimal(struct text *text, uint64_t value, unsigned width)
+{
+    char digits[24];
+    size_t at = decimal(digits, value);
+
+    while (sizeof(digits) - at < width && at > 0) {
+        digits[--at] = ' ';
+    }
+    text_write(text, digits + at, sizeof(digits) - at);
+}
+
+void text_hex(struct text *text, uint64_t value, unsigned digits)
+{
+    char buf[16];
+    size_t at = sizeof(buf);
+
+    do {
+        buf[--at] = "0123456789abcdef"[value & 15];
+        value >>= 4;
+    } while (at > 0 && (value > 0 || sizeof(buf) - at < digits));
+    text_write(text, buf + at, sizeof(buf) - at);
+}
+
+void text_pad(struct text *text, size_t line, size_t column)
+{
+    size_t used = text->len - line;
+    char *at = used < column ? text_reserve(text, column - used) : NULL;
+
+    if (at != NULL) {
+        memset(at, ' ', column - used);
+        text->len += column - used;
+    }
 }
 
 void text_escaped(struct text *text, const char *s, const char *which)

@@ -3,6 +3,7 @@
  *
  *   struct text            a growing buffer that show functions print into
  *   text_open() ...        file operations over a generator: the text is made by the first read, and anew by a read at position 0
+ *   text_open_stream() ... the same for what may be long: made piece by piece while it is read
  *   struct text_tree       directories and files from tables of struct text_file, sorted by name
  *
  * Writes hand the whole value (at most TEXT_VALUE_MAX bytes, NUL-terminated, one trailing newline removed) to the file's write function.
@@ -33,6 +34,12 @@ void text_putc(struct text *text, char c);
 void text_write(struct text *text, const void *data, size_t len_bytes);
 /* A number in decimal behind a blank: most of /proc is made of these, and they cost less than a format. */
 void text_number(struct text *text, uint64_t value);
+/* A number in decimal, right-aligned in `width` columns. */
+void text_decimal(struct text *text, uint64_t value, unsigned width);
+/* A number in hexadecimal with at least `digits` digits. */
+void text_hex(struct text *text, uint64_t value, unsigned digits);
+/* Blanks up to column `column` of the line that began at text->len == line. */
+void text_pad(struct text *text, size_t line, size_t column);
 /* A byte string with white space and backslash as \ooo, as fstab-like files have it. */
 void text_escaped(struct text *text, const char *s, const char *which);
 /* Space for `n` bytes at the end; NULL: no memory. The caller adds what it used to text->len. */
@@ -42,8 +49,19 @@ char *text_reserve(struct text *text, size_t n);
 
 typedef int text_generate_fn(struct text *text, struct file *file);
 
-/* For a file_ops.open: prepares file->private. -ENOMEM. The other three go with it. */
+/* For a file_ops.open: prepares file->private. -ENOMEM. The other three go with it. generate NULL: reading gives -EINVAL. */
 int text_open(struct file *file, text_generate_fn *generate);
+/*
+ * The next piece of a long text: add to `text` until text_is_enough(), starting at *cursor (0 at first, its meaning is the file's), which is
+ * advanced. 1: there may be more, 0: that was the end, or -errno. A reader sees each piece as of its own time.
+ */
+typedef int text_next_fn(struct text *text, struct file *file, uint64_t *cursor);
+int text_open_stream(struct file *file, text_next_fn *next);
+#define TEXT_PIECE_BYTES 16384u
+static inline bool text_is_enough(const struct text *text)
+{
+    return text->len >= TEXT_PIECE_BYTES || text->failed;
+}
 void text_release(struct file *file);
 ssize_t text_read(struct file *file, struct iov_iter *to, loff_t *pos);
 loff_t text_llseek(struct file *file, loff_t offset, int whence);

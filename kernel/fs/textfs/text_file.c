@@ -13,11 +13,14 @@
 struct text_handle {
     struct mutex lock;
     struct text text;           /* [h] */
-    bool made;                  /* [h] text holds the content */
-    text_generate_fn *generate; /* [I] */
+    bool made;                  /* [h] text holds the content, of a stream its last piece */
+    text_generate_fn *generate; /* [I] or next */
+    text_next_fn *next;         /* [I] */
+    uint64_t cursor;            /* [h] of a stream: where its next piece begins */
+    loff_t start;               /* [h] the position of text.buf[0] in the file */
 };
 
-int text_open(struct file *file, text_generate_fn *generate)
+static int handle_open(struct file *file, text_generate_fn *generate, text_next_fn *next)
 {
     struct text_handle *handle = kzalloc(sizeof(*handle));
 
@@ -27,8 +30,19 @@ int text_open(struct file *file, text_generate_fn *generate)
     mutex_init(&handle->lock, "text file");
     text_init(&handle->text);
     handle->generate = generate;
+    handle->next = next;
     file->private = handle;
     return 0;
+}
+
+int text_open(struct file *file, text_generate_fn *generate)
+{
+    return handle_open(file, generate, NULL);
+}
+
+int text_open_stream(struct file *file, text_next_fn *next)
+{
+    return handle_open(file, NULL, next);
 }
 
 void text_release(struct file *file)
@@ -56,22 +70,53 @@ static int make(struct text_handle *handle, struct file *file)
     return 0;
 }
 
+/* Bring the piece that holds position `pos` into the buffer. Pieces are not kept: who reads backwards has them made anew. */
+static int make_piece(struct text_handle *handle, struct file *file, loff_t pos)
+{
+    int more = 1;
+
+    if (pos == 0 || pos < handle->start || !handle->made) {
+        handle->cursor = 0;
+        handle->start = 0;
+        text_reset(&handle->text);
+        handle->made = true;
+    }
+    while (more > 0 && (uint64_t)(pos - handle->start) >= handle->text.len) {
+        handle->start += (loff_t)handle->text.len;
+        text_reset(&handle->text);
+        more = handle->next(&handle->text, file, &handle->cursor);
+        if (more < 0 || handle->text.failed) {
+            handle->made = false;
+            return more < 0 ? more : -ENOMEM;
+        }
+    }
+    return 0;
+}
+
+static int make_at(struct text_handle *handle, struct file *file, loff_t pos)
+{
+    if (handle->next != NULL) {
+        return make_piece(handle, file, pos);
+    }
+    return pos == 0 || !handle->made ? make(handle, file) : 0;
+}
+
 ssize_t text_read(struct file *file, struct iov_iter *to, loff_t *pos)
 {
     struct text_handle *handle = file->private;
     ssize_t n = 0;
-    int err = 0;
+    size_t at;
+    int err;
 
-    if (*pos < 0) {
-        return -EINVAL;
+    if (*pos < 0 || (handle->generate == NULL && handle->next == NULL)) {
+        return -EINVAL; /* a file that is only written to */
     }
     mutex_lock(&handle->lock);
-    if (*pos == 0 || !handle->made) {
-        err = make(handle, file);
-    }
-    if (err == 0 && (uint64_t)*pos < handle->text.len) {
-        size_t want = MIN(handle->text.len - (size_t)*pos, to->count);
-        n = (ssize_t)iov_copy_to(to, handle->text.buf + *pos, want);
+    err = make_at(handle, file, *pos);
+    at = (size_t)(*pos - handle->start);
+    if (err == 0 && at < handle->text.len) {
+        size_t want = MIN(handle->text.len - at, to->count);
+        n = (ssize_t)iov_copy_to(to, handle->text.buf + at, want);
         if (n == 0 && want > 0) {
             err = -EFAULT;
         }

@@ -179,8 +179,7 @@ static int show_generate(struct text *text, struct file *file)
 
 static int show_open(struct inode *inode, struct file *file)
 {
-    (void)inode;
-    return text_open(file, show_generate);
+    return text_open(file, text_inode_node(inode)->file->show != NULL ? show_generate : NULL);
 }
 
 static int take_value(struct file *file, char *value, size_t len)

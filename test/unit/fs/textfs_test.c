@@ -4,7 +4,10 @@
 #define TEST_SUITE "fs"
 #include "test/unit/test.h"
 
+#include "kernel/base/errno.h"
+#include "kernel/base/printf.h"
 #include "kernel/fs/textfs/text.h"
+#include "kernel/vm/iov.h"
 
 static struct text text;
 
@@ -91,4 +94,97 @@ TEST(text_tree, refuses_a_name_twice)
     text_tree_init(&tree, 1);
     EXPECT_EQ(text_tree_add(&tree, &files[0]), 0);
     EXPECT_EQ(text_tree_add(&tree, &files[0]), -17);
+}
+
+TEST(text, numbers_stand_in_columns)
+{
+    text_init(&text);
+    text_decimal(&text, 42, 8);
+    text_decimal(&text, 123456789, 4);
+    text_decimal(&text, 7, 100); /* no column is wider than a number can be, and some */
+    text_hex(&text, 0xbeef, 8);
+    text_hex(&text, UINT64_MAX, 2);
+    text_hex(&text, 0, 0);
+    EXPECT_MEM_EQ(text.buf, "      42123456789                       70000beefffffffffffffffff0",
+                  text.len);
+    text_reset(&text);
+    text_puts(&text, "ab");
+    text_pad(&text, 0, 5);
+    text_pad(&text, 0, 3);
+    EXPECT_EQ(text.len, 5);
+    EXPECT_MEM_EQ(text.buf, "ab   ", 5);
+    text_fini(&text);
+}
+
+/* Lines of numbers up to 20000; the cursor is the next one. */
+static int count_next(struct text *to, struct file *file, uint64_t *cursor)
+{
+    (void)file;
+    while (*cursor < 20000 && !text_is_enough(to)) {
+        text_printf(to, "%06llu\n", (unsigned long long)(*cursor)++);
+    }
+    return *cursor < 20000;
+}
+
+static ssize_t stream_read(struct file *file, char *buf, size_t n, loff_t *pos)
+{
+    struct iov_iter to;
+
+    iov_init_kernel(&to, buf, n);
+    return text_read(file, &to, pos);
+}
+
+TEST(text_file, a_stream_is_made_in_pieces_that_join)
+{
+    static char buf[1 << 17];
+    struct file file = {0};
+    loff_t pos = 0;
+    uint64_t line = 0;
+    ssize_t n;
+
+    EXPECT_EQ(text_open_stream(&file, count_next), 0);
+    while ((n = stream_read(&file, buf, 7 * 1000, &pos)) > 0) {
+        EXPECT((size_t)n <= TEXT_PIECE_BYTES + 7);
+        pos -= n % 7; /* whole lines, so that what comes next can be told */
+        for (ssize_t at = 0; at + 7 <= n; at += 7, line++) {
+            char expected[8];
+            (void)ksnprintf(expected, sizeof(expected), "%06llu\n", (unsigned long long)line);
+            EXPECT_MEM_EQ(buf + at, expected, 7);
+        }
+    }
+    EXPECT_EQ(n, 0);
+    EXPECT_EQ(line, 20000);
+    pos = 7 * 15000; /* anywhere: back, on, and beyond the end */
+    EXPECT_EQ(stream_read(&file, buf, 7, &pos), 7);
+    EXPECT_MEM_EQ(buf, "015000\n", 7);
+    pos = 7 * 3 + 1;
+    EXPECT_EQ(stream_read(&file, buf, 3, &pos), 3);
+    EXPECT_MEM_EQ(buf, "000", 3);
+    pos = 7 * 20000 + 5;
+    EXPECT_EQ(stream_read(&file, buf, 7, &pos), 0);
+    text_release(&file);
+}
+
+static int fail_next(struct text *to, struct file *file, uint64_t *cursor)
+{
+    (void)file;
+    text_puts(to, "some");
+    return (*cursor)++ == 0 ? 1 : -EIO;
+}
+
+TEST(text_file, an_error_in_a_stream_is_the_readers)
+{
+    char buf[8];
+    struct file file = {0};
+    loff_t pos = 0;
+
+    EXPECT_EQ(text_open_stream(&file, fail_next), 0);
+    EXPECT_EQ(stream_read(&file, buf, 8, &pos), 4);
+    EXPECT_EQ(stream_read(&file, buf, 8, &pos), -EIO);
+    pos = 0;
+    EXPECT_EQ(stream_read(&file, buf, 8, &pos), 4);
+    text_release(&file);
+    EXPECT_EQ(text_open(&file, NULL), 0); /* only written to */
+    EXPECT_EQ(stream_read(&file, buf, 8, &pos), -EINVAL);
+    text_release(&file);
 }
