@@ -12,6 +12,8 @@
  */
 #pragma once
 
+#include <arch/page.h>
+
 #include "kernel/base/types.h"
 #include "kernel/sync/spinlock.h"
 
