@@ -12,6 +12,7 @@
 #include "kernel/base/string.h"
 #include "kernel/machine/entry.h"
 #include "kernel/mm/frame.h"
+#include "kernel/vm/rmap.h"
 
 #define STACK_GROW_BYTES KIB(64) /* stacks grow by so much at a time */
 
@@ -51,6 +52,7 @@ static __noinline int anon_fill_run(struct vmspace *vm, struct vm_region *region
     }
     for (unsigned i = 0; i < got; i++) {
         pages[i]->mapcount = 1;
+        rmap_page_made(pages[i], region, va + i * PAGE_SIZE);
     }
     vm_table_lock(vm, va);
     int mapped = mmu_map_pages(&vm->mmu, va, pages, got, region_mmu_flags(region, true));
@@ -86,6 +88,7 @@ static inline int anon_fill(struct vmspace *vm, struct vm_region *region, uint64
         return -ENOMEM;
     }
     page->mapcount = 1;
+    rmap_page_made(page, region, va);
     int err = vm_map_one(vm, va, page, region_mmu_flags(region, true));
     if (unlikely(err < 0)) {
         page_unmap_put(page);
@@ -147,6 +150,7 @@ static int cow_copy(struct vmspace *vm, struct vm_region *region, uint64_t va, s
         return 0; /* somebody else was here: the access is tried again */
     }
     fresh->mapcount = 1;
+    rmap_page_made(fresh, region, va);
     mmu_replace(&vm->mmu, va, page_to_phys(fresh), region_mmu_flags(region, true), &flush);
     vm_table_unlock(vm, va);
     mmu_flush_finish(&flush);

@@ -8,6 +8,7 @@
 #include "kernel/base/string.h"
 #include "kernel/mm/frame.h"
 #include "kernel/vm/fault.h"
+#include "kernel/vm/rmap.h"
 
 static inline bool page_in_cache(const struct page *page, const struct pagecache *cache)
 {
@@ -135,6 +136,7 @@ static int private_write(struct vmspace *vm, struct vm_region *region, uint64_t 
     }
     page_copy(page_to_virt(copy), page_to_virt(original));
     copy->mapcount = 1;
+    rmap_page_made(copy, region, va);
     vm_table_lock(vm, va);
     err = 0; /* truncated meanwhile: the access is tried again and fails then */
     if (page_in_cache(original, region->source->cache)) {

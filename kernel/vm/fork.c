@@ -7,6 +7,7 @@
 #include "kernel/base/string.h"
 #include "kernel/machine/mmu.h"
 #include "kernel/vm/private.h"
+#include "kernel/vm/rmap.h"
 
 struct fork_count {
     uint64_t anon, file, shared;
@@ -49,6 +50,7 @@ static struct vm_region *fork_region(struct vmspace *child, const struct vm_regi
         copy->source->ops->get(copy->source);
         region_rmap_add(copy);
     }
+    rmap_region_moved(copy);
     vm_account(child, (int64_t)region_pages(copy), copy->flags);
     return copy;
 }
@@ -74,9 +76,9 @@ static int fork_regions(struct vmspace *child, struct vmspace *parent, struct mm
             copy->touched = false;
         }
     }
-    child->rss_anon = count.anon;
-    child->rss_file = count.file;
-    child->rss_shared = count.shared;
+    vm_rss_add(&child->rss_anon, (int64_t)count.anon);
+    vm_rss_add(&child->rss_file, (int64_t)count.file);
+    vm_rss_add(&child->rss_shared, (int64_t)count.shared);
     vm_count(mapped, (int64_t)(count.file + count.shared));
     return err;
 }
@@ -92,7 +94,10 @@ int vmspace_fork(struct vmspace *parent, struct vmspace **ret_child)
     mmu_flush_init(&flush, &parent->mmu);
     rwsem_lock_write(&parent->lock);
     vmspace_copy_layout(child, parent);
-    int err = fork_regions(child, parent, &flush);
+    int err = vm_family_join(child, parent->family);
+    if (err == 0) {
+        err = fork_regions(child, parent, &flush);
+    }
     mmu_flush_finish(&flush);
     rwsem_unlock_write(&parent->lock);
     if (err < 0) {

@@ -7,6 +7,7 @@
 #include "kernel/core/panic.h"
 #include "kernel/core/random.h"
 #include "kernel/vm/private.h"
+#include "kernel/vm/rmap.h"
 
 #define MAP_32BIT_FLOOR 0x40000000ull
 #define MAP_32BIT_LIMIT 0x80000000ull
@@ -58,9 +59,15 @@ static int check_fixed(struct vmspace *vm, uint64_t addr, uint64_t len, unsigned
 
 /* ---- making regions ---- */
 
+/* Do the region's pages, if any, count from where new ones would? */
+static bool delta_fits(const struct vm_region *region, int64_t vpn_delta)
+{
+    return vpn_delta == VPN_DELTA_ANY || region->vpn_delta == vpn_delta;
+}
+
 /* Let a neighbour grow over [addr, addr + len) instead of making a region for it. Anonymous memory only. */
 static struct vm_region *extend_neighbour(struct vmspace *vm, uint64_t addr, uint64_t len,
-                                          uint32_t flags, const char *name)
+                                          uint32_t flags, const char *name, int64_t vpn_delta)
 {
     struct vm_region *next = region_lookup(vm, addr);
     struct vm_region *prev;
@@ -75,12 +82,12 @@ static struct vm_region *extend_neighbour(struct vmspace *vm, uint64_t addr, uin
         prev = last == NULL ? NULL : rb_entry(last, struct vm_region, node);
     }
     if (prev != NULL && prev->end == addr && prev->source == NULL && prev->flags == flags &&
-        prev->name == name) {
+        prev->name == name && delta_fits(prev, vpn_delta)) {
         region_resize(prev, prev->start, addr + len);
         return region_merge(prev);
     }
     if (next != NULL && next->start == addr + len && next->source == NULL && next->flags == flags &&
-        next->name == name) {
+        next->name == name && delta_fits(next, vpn_delta)) {
         region_resize(next, addr, next->end);
         return next;
     }
@@ -88,9 +95,9 @@ static struct vm_region *extend_neighbour(struct vmspace *vm, uint64_t addr, uin
 }
 
 int vm_add_region(struct vmspace *vm, uint64_t addr, uint64_t len, uint32_t flags,
-                  struct vm_source *source, uint64_t pgoff, const char *name)
+                  struct vm_source *source, uint64_t pgoff, const char *name, int64_t vpn_delta)
 {
-    if (source == NULL && extend_neighbour(vm, addr, len, flags, name) != NULL) {
+    if (source == NULL && extend_neighbour(vm, addr, len, flags, name, vpn_delta) != NULL) {
         vm_account(vm, (int64_t)(len >> PAGE_SHIFT), flags);
         return 0;
     }
@@ -108,10 +115,12 @@ int vm_add_region(struct vmspace *vm, uint64_t addr, uint64_t len, uint32_t flag
     region->has_anon = false;
     region->touched = false;
     region->fault_next = 0;
+    region->vpn_delta = vpn_delta == VPN_DELTA_ANY ? 0 : vpn_delta;
     region->source = source;
     region->pgoff = pgoff;
     region->name = name;
     region_insert(vm, region);
+    rmap_region_moved(region);
     vm_account(vm, (int64_t)(len >> PAGE_SHIFT), flags);
     if (source != NULL) {
         source->ops->get(source);
@@ -141,7 +150,7 @@ static int64_t map_locked(struct vmspace *vm, uint64_t addr, uint64_t len, uint3
         err = vm_unmap_locked(vm, addr, addr + len);
     }
     if (err == 0) {
-        err = vm_add_region(vm, addr, len, flags, source, pgoff, name);
+        err = vm_add_region(vm, addr, len, flags, source, pgoff, name, VPN_DELTA_ANY);
     }
     return err < 0 ? err : (int64_t)addr;
 }
@@ -176,6 +185,7 @@ static void drop_region(struct vmspace *vm, struct vm_region *region)
 {
     vm_account(vm, -(int64_t)region_pages(region), region->flags);
     region_remove(vm, region);
+    rmap_region_gone(region);
     if (region->source == NULL) {
         region_free(region);
         return;
@@ -320,7 +330,8 @@ static bool brk_grow(struct vmspace *vm, uint64_t old_end, uint64_t new_end)
     if (vm_may_grow(vm, (new_end - old_end) >> PAGE_SHIFT, HEAP_FLAGS) < 0) {
         return false;
     }
-    return vm_add_region(vm, old_end, new_end - old_end, HEAP_FLAGS, NULL, 0, "[heap]") == 0;
+    return vm_add_region(vm, old_end, new_end - old_end, HEAP_FLAGS, NULL, 0, "[heap]",
+                         VPN_DELTA_ANY) == 0;
 }
 
 uint64_t vmspace_brk(struct vmspace *vm, uint64_t brk)

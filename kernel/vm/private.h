@@ -184,9 +184,10 @@ void vdso_init(void);
 
 /* A hole for len bytes, or a negative errno. `how` is VMMAP_*. vm->lock held for writing, as for the next two. */
 int64_t vm_choose_address(struct vmspace *vm, uint64_t hint, uint64_t len, unsigned how);
+#define VPN_DELTA_ANY INT64_MIN /* no page will be moved there */
 /* A region over a hole, counted; may grow a neighbour instead. */
 int vm_add_region(struct vmspace *vm, uint64_t addr, uint64_t len, uint32_t flags,
-                  struct vm_source *source, uint64_t pgoff, const char *name);
+                  struct vm_source *source, uint64_t pgoff, const char *name, int64_t vpn_delta);
 int vm_unmap_locked(struct vmspace *vm, uint64_t start, uint64_t end);
 /* Fault in what is not there, as far as rights allow. No lock held. want_write: 1, 0, or -1 for what the region suggests. */
 int vm_populate(struct vmspace *vm, uint64_t start, uint64_t end);

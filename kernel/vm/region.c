@@ -9,6 +9,7 @@
 #include "kernel/mm/slab.h"
 #include "kernel/vm/file_regions.h"
 #include "kernel/vm/private.h"
+#include "kernel/vm/rmap.h"
 
 struct slab_cache *vm_region_cache;
 uint32_t vm_max_map_count = 65530; /* [a] Linux' default (proc_sys_vm(5)) */
@@ -198,6 +199,7 @@ int region_split(struct vm_region *region, uint64_t at)
     }
     rmap_leave(cache);
     region_insert(region->vm, upper);
+    rmap_region_moved(upper);
     return 0;
 }
 
@@ -224,6 +226,7 @@ static bool regions_alike(const struct vm_region *lower, const struct vm_region 
 {
     return lower->end == upper->start && lower->flags == upper->flags &&
            lower->source == upper->source && lower->name == upper->name &&
+           lower->vpn_delta == upper->vpn_delta &&
            (lower->flags & (VM_SPECIAL | VM_GROWSDOWN)) == 0 &&
            (lower->source == NULL || region_index(lower, lower->end) == upper->pgoff);
 }
@@ -243,6 +246,7 @@ static void region_absorb(struct vm_region *lower, struct vm_region *upper)
         file_region_resized(lower);
     }
     rmap_leave(cache);
+    rmap_region_gone(upper);
     if (upper->source != NULL) {
         upper->source->ops->put(upper->source);
     }

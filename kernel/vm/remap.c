@@ -62,8 +62,13 @@ static int64_t remap_move(struct vmspace *vm, struct vm_region *region, const st
     bool has_anon = region->has_anon;
     uint64_t moved = MIN(remap->old_len, remap->new_len);
     uint64_t pgoff = region->source != NULL ? region_index(region, remap->old_addr) : 0;
+    int64_t vpn_delta = VPN_DELTA_ANY;
+    if (has_anon) { /* pages keep the number at which they were made */
+        vpn_delta =
+            region->vpn_delta + (int64_t)(remap->old_addr - remap->new_addr) / (int64_t)PAGE_SIZE;
+    }
     int err = vm_add_region(vm, remap->new_addr, remap->new_len, region->flags, region->source,
-                            pgoff, region->name);
+                            pgoff, region->name, vpn_delta);
     if (err < 0) {
         return err;
     }

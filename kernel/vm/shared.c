@@ -147,11 +147,11 @@ int vmspace_map_vdso(struct vmspace *vm, uint64_t *ret_base)
         base = (uint64_t)chosen;
     }
     if (err == 0) {
-        err = vm_add_region(vm, base, PAGE_SIZE, flags, &vdso_source, 0, "[vvar]");
+        err = vm_add_region(vm, base, PAGE_SIZE, flags, &vdso_source, 0, "[vvar]", VPN_DELTA_ANY);
     }
     if (err == 0) {
         err = vm_add_region(vm, base + PAGE_SIZE, len - PAGE_SIZE, flags | VM_EXEC | VM_MAYEXEC,
-                            &vdso_source, 1, "[vdso]");
+                            &vdso_source, 1, "[vdso]", VPN_DELTA_ANY);
         if (err < 0) {
             (void)vm_unmap_locked(vm, base, base + PAGE_SIZE);
         }

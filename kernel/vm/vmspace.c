@@ -11,6 +11,7 @@
 #include "kernel/mm/frame.h"
 #include "kernel/mm/slab.h"
 #include "kernel/vm/private.h"
+#include "kernel/vm/rmap.h"
 
 #define STACK_RANDOM_PAGES BIT(22) /* 16 GiB */
 #define MMAP_RANDOM_PAGES  BIT(28) /* 1 TiB */
@@ -42,6 +43,7 @@ struct vmspace *vmspace_alloc(void)
     vm->cached = NULL;
     vm->dead = NULL;
     vm->nregions = 0;
+    vm->family = NULL;
     refcount_init(&vm->refs, 1);
     size_t head = offsetof(struct vmspace, mmap_base);
     memset((uint8_t *)vm + head, 0, sizeof(*vm) - head);
@@ -75,6 +77,10 @@ struct vmspace *vmspace_create(bool randomize)
     uint64_t mmap_random = 0;
 
     if (vm == NULL) {
+        return NULL;
+    }
+    if (vm_family_found(vm) < 0) {
+        vmspace_put(vm);
         return NULL;
     }
     if (randomize && !aslr_off) {
@@ -138,6 +144,7 @@ static void free_regions(struct vmspace *vm)
                 region_rmap_remove(region);
                 region->source->ops->put(region->source);
             }
+            rmap_region_gone(region);
             vm_account(vm, -(int64_t)region_pages(region), region->flags);
             region_free(region);
         }
@@ -151,6 +158,7 @@ static __noinline void vmspace_destroy(struct vmspace *vm)
     might_sleep();
     vm_zap_all(vm);
     free_regions(vm);
+    vm_family_leave(vm);
     mmu_space_fini(&vm->mmu);
     if (vm->exe != NULL) {
         vm->exe->ops->put(vm->exe);

@@ -10,12 +10,14 @@
  */
 #pragma once
 
+#include "kernel/base/list.h"
 #include "kernel/base/rbtree.h"
 #include "kernel/machine/mmu.h"
 #include "kernel/mm/mmu_locks.h"
 #include "kernel/sched/mutex.h"
 
 struct pagecache;
+struct vm_family;
 struct vm_region;
 
 /*
@@ -77,6 +79,9 @@ struct vm_region {
         };
         struct vm_region *next_dead; /* [vm] on vm->dead: removed, its source not yet let go */
     };
+    int64_t
+        vpn_delta; /* [vm] page number at which anonymous pages here were made - their number now: not 0 where mremap moved some */
+    struct list_node moved_link; /* [family lock] with a vpn_delta: in the family's list */
     uint64_t fault_next;   /* [a] where a sequential run of first touches would go on: a hint */
     uint16_t fault_window; /* [a] pages the next fault of the run maps: a hint */
     bool has_anon; /* [a] may hold anonymous pages; false: fork need not copy its page tables */
@@ -92,6 +97,8 @@ struct vmspace {
     struct vm_region *cached;    /* [a] last hit of a look-up; validated under the lock */
     uint32_t nregions;           /* [lock] */
     struct refcount refs;        /* users: threads */
+    struct vm_family *family;    /* [I] all that fork made of one program: rmap.h */
+    uint32_t family_slot;        /* [I] in it */
     uint64_t mmap_base;          /* [I] top-down allocation starts below */
     uint64_t brk_start, brk_end; /* [lock] */
     uint64_t stack_top;          /* [I] */
