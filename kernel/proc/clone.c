@@ -190,6 +190,7 @@ static void inherit(struct process *child, struct process *parent, uint64_t flag
     child->no_new_privs = parent->no_new_privs;
     child->dumpable = parent->dumpable;
     child->oom_score_adj = parent->oom_score_adj;
+    child->oom_score_adj_least = parent->oom_score_adj_least;
     child->io_read_bytes = child->io_write_bytes = child->syscr = child->syscw = 0;
 }
 

@@ -12,6 +12,7 @@
 #include "kernel/core/time.h"
 #include "kernel/mm/slab.h"
 #include "kernel/proc/internal.h"
+#include "kernel/proc/oom.h"
 
 struct spinlock process_tree_lock = SPINLOCK_INIT("process tree");
 struct process *process_init_task;
@@ -209,4 +210,5 @@ void process_init(void)
     signal_queue_init();
     jobctl_init();
     sched_tick_hook = cpu_timers_tick;
+    oom_init();
 }

@@ -117,7 +117,7 @@ struct process {
     struct cpu_timers cpu_timers;
     uint32_t personality;                                 /* [o] */
     bool no_new_privs, dumpable;                          /* [o] */
-    int oom_score_adj;                                    /* [a] */
+    int oom_score_adj, oom_score_adj_least;               /* [a] oom.h */
     uint64_t io_read_bytes, io_write_bytes, syscr, syscw; /* [a] /proc/PID/io */
 };
 

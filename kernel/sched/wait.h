@@ -104,3 +104,10 @@ void wait_remove(struct wait_queue *queue, struct waiter *waiter);
                          result_ = (cond) ? 0 : -ETIMEDOUT;                                        \
                          break;                                                                    \
                      }))
+/* Not interrupted by signals, but until an absolute deadline: 0, or -ETIMEDOUT when it passed with cond false. */
+#define wait_event_until(queue, cond, deadline)                                                    \
+    wait_event_loop_(                                                                              \
+        queue, cond, THREAD_UNINTERRUPTIBLE, false, if (schedule_until(deadline)) {                \
+            result_ = (cond) ? 0 : -ETIMEDOUT;                                                     \
+            break;                                                                                 \
+        })

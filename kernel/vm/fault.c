@@ -12,6 +12,7 @@
 #include "kernel/base/string.h"
 #include "kernel/machine/entry.h"
 #include "kernel/mm/frame.h"
+#include "kernel/vm/oom.h"
 #include "kernel/vm/rmap.h"
 
 #define STACK_GROW_BYTES KIB(64) /* stacks grow by so much at a time */
@@ -45,7 +46,7 @@ static __noinline int anon_fill_run(struct vmspace *vm, struct vm_region *region
                                     unsigned n)
 {
     struct page *pages[FAULT_BATCH];
-    unsigned got = frame_alloc_bulk(n, FRAME_ZERO, PAGE_ANON, pages);
+    unsigned got = frame_alloc_bulk(n, FRAME_ZERO | FRAME_RECLAIM, PAGE_ANON, pages);
 
     if (got == 0) {
         return -ENOMEM;
@@ -83,7 +84,7 @@ static inline int anon_fill(struct vmspace *vm, struct vm_region *region, uint64
     if (n > 1) {
         return anon_fill_run(vm, region, va, n);
     }
-    struct page *page = frame_alloc(0, FRAME_ZERO, PAGE_ANON);
+    struct page *page = frame_alloc(0, FRAME_ZERO | FRAME_RECLAIM, PAGE_ANON);
     if (unlikely(page == NULL)) {
         return -ENOMEM;
     }
@@ -134,7 +135,8 @@ static int cow_copy(struct vmspace *vm, struct vm_region *region, uint64_t va, s
 {
     struct page *now;
     struct mmu_flush flush;
-    struct page *fresh = frame_alloc(0, old == NULL ? FRAME_ZERO : 0, PAGE_ANON);
+    struct page *fresh =
+        frame_alloc(0, old == NULL ? FRAME_ZERO | FRAME_RECLAIM : FRAME_RECLAIM, PAGE_ANON);
 
     if (unlikely(fresh == NULL)) {
         return -ENOMEM;
@@ -280,6 +282,7 @@ int vmspace_fault(struct vmspace *vm, uint64_t addr, unsigned flags)
 {
     int err;
 
+again:
     rwsem_lock_read(&vm->lock);
     struct vm_region *region = vmspace_find(vm, addr);
     if (unlikely(region == NULL || region->start > addr)) {
@@ -296,6 +299,9 @@ int vmspace_fault(struct vmspace *vm, uint64_t addr, unsigned flags)
                                              : vm_fault_file(vm, region, va, flags);
     }
     rwsem_unlock_read(&vm->lock);
+    if (unlikely(err == -ENOMEM) && vm_out_of_memory()) {
+        goto again;
+    }
     return err;
 }
 
@@ -307,5 +313,9 @@ int machine_page_fault(vaddr_t addr, unsigned flags)
         return -EFAULT;
     }
     thread->minflt++;
-    return vmspace_fault(thread->vm, addr, flags);
+    int err = vmspace_fault(thread->vm, addr, flags);
+    if (unlikely(err == -ENOMEM) && (flags & FAULT_USER) != 0 && thread_signal_pending(thread)) {
+        return 0; /* it is being killed, which happens on the way back to user mode */
+    }
+    return err;
 }

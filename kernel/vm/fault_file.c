@@ -66,7 +66,8 @@ static int file_read(struct vmspace *vm, struct vm_region *region, uint64_t va)
     unsigned target = (unsigned)((va - start) >> PAGE_SHIFT);
     (void)pagecache_get_present(cache, region_index(region, start), n, pages);
     if (pages[target] == NULL) {
-        int err = pagecache_get(cache, region_index(region, va), PAGECACHE_CREATE, &pages[target]);
+        int err = pagecache_get(cache, region_index(region, va), PAGECACHE_CREATE | PAGECACHE_FAULT,
+                                &pages[target]);
         if (err < 0) {
             pages[target] = NULL;
             for (unsigned i = 0; i < n; i++) {
@@ -116,7 +117,7 @@ static int file_page(struct vm_region *region, uint64_t va, struct page **ret_pa
     if (index >= cache_pages(cache)) {
         return -EIO;
     }
-    int err = pagecache_get(cache, index, PAGECACHE_CREATE, ret_page);
+    int err = pagecache_get(cache, index, PAGECACHE_CREATE | PAGECACHE_FAULT, ret_page);
     return err == -ENOSPC ? -EIO : err;
 }
 
@@ -129,7 +130,7 @@ static int private_write(struct vmspace *vm, struct vm_region *region, uint64_t 
     if (err < 0) {
         return err;
     }
-    struct page *copy = frame_alloc(0, 0, PAGE_ANON);
+    struct page *copy = frame_alloc(0, FRAME_RECLAIM, PAGE_ANON);
     if (copy == NULL) {
         page_put(original);
         return -ENOMEM;

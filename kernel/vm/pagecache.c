@@ -17,6 +17,7 @@
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/slab.h"
 #include "kernel/vm/file_regions.h"
+#include "kernel/vm/oom.h"
 #include "kernel/vm/private.h"
 
 /* ---- nodes of the tree ---- */
@@ -171,7 +172,7 @@ static int page_read(struct pagecache *cache, struct page *page)
 static int pagecache_create(struct pagecache *cache, uint64_t index, struct page **ret_page)
 {
     bool backed = pagecache_is_backed(cache);
-    struct page *page = frame_alloc(0, FRAME_ZERO, pagecache_kind(cache));
+    struct page *page = frame_alloc(0, FRAME_ZERO | FRAME_RECLAIM, pagecache_kind(cache));
     struct page *other;
 
     if (page == NULL) {
@@ -214,7 +215,8 @@ int pagecache_get(struct pagecache *cache, uint64_t index, unsigned flags, struc
                 return 0;
             }
             int err = pagecache_create(cache, index, ret_page);
-            if (err != -EAGAIN) {
+            if (err != -EAGAIN &&
+                (err != -ENOMEM || (flags & PAGECACHE_FAULT) != 0 || !vm_out_of_memory())) {
                 return err;
             }
             continue;

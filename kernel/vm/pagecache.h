@@ -40,6 +40,8 @@ void pagecache_fini(struct pagecache *cache);
 
 #define PAGECACHE_CREATE                                                                           \
     0x1u /* add a page when it is missing (a write, or a read that fills a hole) */
+#define PAGECACHE_FAULT                                                                            \
+    0x2u /* -ENOMEM at once: vm->lock is held, the fault itself deals with it (kernel/vm/oom.h) */
 /*
  * The page at `index`, referenced and up to date. Without CREATE a hole in a file without read_page gives *ret_page = NULL and 0.
  * May sleep. -EIO, -ENOMEM, -ENOSPC.

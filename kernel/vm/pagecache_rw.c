@@ -8,6 +8,7 @@
 #include "kernel/base/string.h"
 #include "kernel/mm/frame.h"
 #include "kernel/vm/iov.h"
+#include "kernel/vm/oom.h"
 #include "kernel/vm/private.h"
 
 #define BATCH 16u
@@ -115,7 +116,7 @@ static ssize_t write_fresh(struct pagecache *cache, uint64_t index, size_t offse
                            struct iov_iter *from)
 {
     struct page *other;
-    struct page *page = frame_alloc(0, 0, pagecache_kind(cache));
+    struct page *page = frame_alloc(0, FRAME_RECLAIM, pagecache_kind(cache));
 
     if (page == NULL) {
         return -ENOMEM;
@@ -160,7 +161,7 @@ static ssize_t write_page(struct pagecache *cache, uint64_t index, size_t offset
         }
         if (page == NULL) {
             ssize_t moved = write_fresh(cache, index, offset, len, from);
-            if (moved != -EEXIST) {
+            if (moved != -EEXIST && (moved != -ENOMEM || !vm_out_of_memory())) {
                 return moved;
             }
             continue;

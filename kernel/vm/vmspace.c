@@ -10,6 +10,7 @@
 #include "kernel/core/random.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/slab.h"
+#include "kernel/vm/oom.h"
 #include "kernel/vm/private.h"
 #include "kernel/vm/rmap.h"
 
@@ -65,6 +66,7 @@ void vmspace_copy_layout(struct vmspace *child, const struct vmspace *parent)
     child->rss_file = 0;
     child->rss_shared = 0;
     child->rss_peak = 0;
+    child->oom_victim = child->oom_reaped = false;
     if (child->exe != NULL) {
         child->exe->ops->get(child->exe);
     }
@@ -162,6 +164,9 @@ static __noinline void vmspace_destroy(struct vmspace *vm)
     mmu_space_fini(&vm->mmu);
     if (vm->exe != NULL) {
         vm->exe->ops->put(vm->exe);
+    }
+    if (unlikely(vm->oom_victim)) {
+        vm_oom_space_gone(vm);
     }
     slab_free(vmspace_cache, vm);
 }

@@ -113,6 +113,7 @@ struct vmspace {
     uint64_t limit_as, limit_data, limit_stack, limit_memlock; /* [a] bytes; set by prlimit */
     struct vm_source *exe;                                     /* [I] /proc/PID/exe, referenced */
     bool dumpable;                                             /* [a] */
+    bool oom_victim, oom_reaped; /* [a] oom.h: being killed for its memory; it has been taken */
 };
 
 /*

@@ -6,6 +6,7 @@
 #include "kernel/mm/arena.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/slab.h"
+#include "kernel/proc/oom.h"
 #include "kernel/vm/swap.h"
 #include "kernel/vm/vmspace.h"
 
@@ -119,6 +120,7 @@ static int vmstat_show(struct text *text)
     line_count(text, "pgfree", frames.frees);
     line_count(text, "pgfault", vm.faults);
     line_count(text, "pgmajfault", vm.major_faults);
+    line_count(text, "oom_kill", oom_kills());
     line_count(text, "nr_tlb_local_flush_all", mmu.flush_all);
     line_count(text, "nr_tlb_local_flush_one", mmu.flush_page);
     return 0;

@@ -1,5 +1,5 @@
 /*
- * /proc/PID/{stat,statm,status,comm,limits,io,wchan,oom_score_adj,oom_adj,oom_score,personality}: proc(5)'s formats, which
+ * /proc/PID/{stat,statm,status,comm,limits,io,wchan,personality}: proc(5)'s formats, which
  * ps and top parse field by field.
  */
 #include <linux/capability.h>
@@ -456,59 +456,6 @@ static int wchan_show(struct text *text, const struct proc_target *target)
     return 0;
 }
 
-static int oom_score_adj_show(struct text *text, const struct proc_target *target)
-{
-    text_printf(text, "%d\n", target->process->oom_score_adj);
-    return 0;
-}
-
-static int oom_score_adj_write(const struct proc_target *target, char *value, size_t len)
-{
-    int64_t adj;
-    int err = str_to_i64(value, 0, &adj);
-
-    (void)len;
-    if (err < 0) {
-        return err;
-    }
-    if (adj < -1000 || adj > 1000) {
-        return -EINVAL;
-    }
-    if (adj < target->process->oom_score_adj && !current_has_cap(CAP_SYS_RESOURCE)) {
-        return -EACCES;
-    }
-    target->process->oom_score_adj = (int)adj;
-    return 0;
-}
-
-/* The older scale, of -17 (never) to 15. */
-static int oom_adj_show(struct text *text, const struct proc_target *target)
-{
-    int adj = target->process->oom_score_adj;
-
-    text_printf(text, "%d\n", adj == 1000 ? 15 : adj * 17 / 1000);
-    return 0;
-}
-
-/* Of 0 to 2000: memory in thousandths of all there is, and the adjustment (proc(5), /proc/PID/oom_score). */
-static int oom_score_show(struct text *text, const struct proc_target *target)
-{
-    struct vmspace *vm = process_vm_get(target->process);
-    struct frame_stats frames;
-    int64_t score = 0, adj = target->process->oom_score_adj;
-
-    if (vm != NULL) {
-        frame_stats(&frames);
-        if (adj != -1000) {
-            score = (int64_t)((vm_rss_pages(vm) + vm->mmu.ntables) * 1000 / MAX(frames.total, 1u));
-            score = MAX((1000 + score + adj) * 2 / 3, 0);
-        }
-        vmspace_put(vm);
-    }
-    text_printf(text, "%lld\n", (long long)score);
-    return 0;
-}
-
 static int personality_show(struct text *text, const struct proc_target *target)
 {
     text_printf(text, "%08x\n", target->process->personality);
@@ -525,16 +472,9 @@ PID_FILE(status, 0444, PROC_PID_TASK);
 PID_FILE(limits, 0444, PROC_PID_TASK);
 PID_FILE(io, 0400, PROC_PID_TASK | PROC_PID_ACCESS);
 PID_FILE(wchan, 0444, PROC_PID_TASK);
-PID_FILE(oom_adj, 0444, PROC_PID_TASK);
-PID_FILE(oom_score, 0444, PROC_PID_TASK);
 PID_FILE(personality, 0400, PROC_PID_TASK | PROC_PID_ACCESS);
 PROC_PID_FILE(comm) = {.name = "comm",
                        .mode = S_IFREG | 0644,
                        .flags = PROC_PID_TASK,
                        .show = comm_show,
                        .write = comm_write};
-PROC_PID_FILE(oom_score_adj) = {.name = "oom_score_adj",
-                                .mode = S_IFREG | 0644,
-                                .flags = PROC_PID_TASK,
-                                .show = oom_score_adj_show,
-                                .write = oom_score_adj_write};

@@ -1,0 +1,97 @@
+"""Memory that runs out, in the ways a program can think of: whoever has most is killed, the shell lives, and the memory comes back."""
+import re
+
+from boottest import Case, artifact, expect, run, tail
+from exec_test import execute
+
+KEPT_KB = 4096  # what caches may keep of it
+
+
+def under_pressure(way, memory='256M', prepare=''):
+    """(what the program said, the log) after it ran in a machine of its own, whose shell lived and which has its memory back."""
+    program = artifact('test', 'boot', 'pressure')
+    free = "awk '/MemFree/ { print \"free\", $2 }' /proc/meminfo"
+    command = f'{prepare}{free}; setsid /pressure {way} 2>&1; echo status $?; sleep 1; {free}; echo log; dmesg; grep oom_kill /proc/vmstat'
+    status, out, err = execute(command, '--mem', memory, '--add', f'{program}:/pressure')
+    text = out.decode('utf-8', 'replace')
+    parts = re.fullmatch(r'free (\d+)\n(.*)status \d+\nfree (\d+)\nlog\n(.*)', text, re.S)
+    expect(status == 0 and parts is not None, f'status {status}:\n{tail(text)}\n{tail(err.decode())}')
+    lost = int(parts[1]) - int(parts[3])
+    expect(lost < KEPT_KB, f'{lost} kB did not come back:\n{tail(text)}')
+    return parts[2].strip(), parts[4]
+
+
+def hog(memory):
+    """4 GiB of what does not compress: killed, with a clear log."""
+    said, log = under_pressure('hog', memory)
+    expect(said in ('', 'Killed'), said)
+    expect(re.search(r'pressure invoked oom-killer: order=0', log), tail(log))
+    expect(re.search(r'\[ +\d+\] +0 +\d+ +\d{7} .* 0 pressure\n', log), f'no table of tasks:\n{tail(log)}')
+    expect(re.search(r'Out of memory: Killed process \d+ \(pressure\) total-vm:\d{7}kB, anon-rss:\d+kB, file-rss:', log), tail(log))
+    expect('oom_kill 1\n' in log, tail(log))
+
+
+def sparse():
+    """Page tables alone."""
+    said, log = under_pressure('sparse')
+    expect(said in ('', 'Killed') and re.search(r'Killed process \d+ \(pressure\).* anon-rss:\d{1,3}kB.* pgtables:\d{6}kB', log), tail(log))
+
+
+def adjusted():
+    """oom_score_adj: 900 goes first, -1000 never."""
+    said, _ = under_pressure('adjusted')
+    expect(said == 'dear -1 plain -1 cheap 9 more -1\nKilled', said)
+
+
+def together():
+    """Who shares the victim's memory ends with it."""
+    said, _ = under_pressure('together')
+    expect(said == 'first 9 other 0 more -1', said)
+
+
+def stuck():
+    """A victim that waits for whoever waits for memory loses its memory all the same."""
+    said, log = under_pressure('stuck')
+    expect(said == 'wrote 115 MiB, victim 9', said)
+    expect(re.search(r'oom_reaper: reaped process \d+ \(pressure\), now anon-rss:\d{1,3}kB', log), tail(log))
+
+
+def nobody():
+    """Where nobody may be killed, who needs memory waits for it."""
+    said, log = under_pressure('unkillable', prepare='echo -1000 >/proc/$$/oom_score_adj; ')
+    expect(said == 'all touched, helper 0', said)
+    expect('Out of memory and no killable processes' in log, tail(log))
+
+
+def files():
+    """A file system in memory is full before memory is."""
+    said, log = under_pressure('files')
+    expect(said == 'full after many files' and 'oom_kill 0' in log, said)
+
+
+def told_to_panic():
+    program = artifact('test', 'boot', 'pressure')
+    status, out, err = execute('echo 1 >/proc/sys/vm/panic_on_oom; /pressure hog', '--mem', '128M', '--add', f'{program}:/pressure')
+    expect(status == 125 and b'panic: Out of memory' in err, f'status {status}, {out}:\n{tail(err.decode())}')
+
+
+def whoever_asks():
+    """oom_kill_allocating_task: not the largest, but the one at the end of its luck."""
+    said, log = under_pressure('adjusted', prepare='echo 1 >/proc/sys/vm/oom_kill_allocating_task; echo 0 >/proc/sys/vm/oom_dump_tasks; ')
+    expect(said == 'dear -1 plain -1 cheap -1 more 9\nKilled', said)
+    expect('Tasks state' not in log, 'a table that nobody wanted')
+
+
+if __name__ == '__main__':
+    run([
+        Case('a hog in 256 MiB', hog, '256M'),
+        Case('a hog in 64 MiB', hog, '64M'),
+        Case('page tables', sparse),
+        Case('oom_score_adj', adjusted),
+        Case('two processes with one space', together),
+        Case('a victim that is stuck', stuck),
+        Case('nobody to kill', nobody),
+        Case('files without content', files),
+        Case('panic_on_oom', told_to_panic),
+        Case('oom_kill_allocating_task', whoever_asks),
+    ])

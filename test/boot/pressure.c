@@ -1,0 +1,269 @@
+/*
+ * pressure WHAT   uses up memory in one of several ways, for memory_test.py. Says what came of it in a line; some ways end by being killed.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MIB 1048576ul
+
+static void die(const char *what)
+{
+    printf("%s: %s\n", what, strerror(errno));
+    exit(2);
+}
+
+static char *map(size_t len, int rights)
+{
+    char *at = mmap(NULL, len, rights, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (at == MAP_FAILED) {
+        die("mmap");
+    }
+    return at;
+}
+
+/* Content that does not compress. */
+static void fill(char *at, size_t len)
+{
+    static uint64_t x = 88172645463325252ull;
+
+    for (size_t i = 0; i < len; i += sizeof(x)) {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        memcpy(at + i, &x, sizeof(x));
+    }
+}
+
+static void touch(size_t mib)
+{
+    fill(map(mib * MIB, PROT_READ | PROT_WRITE), mib * MIB);
+}
+
+static void adjust(int adj)
+{
+    FILE *file = fopen("/proc/self/oom_score_adj", "w");
+
+    if (file == NULL || fprintf(file, "%d", adj) < 0 || fclose(file) != 0) {
+        die("oom_score_adj");
+    }
+}
+
+/* A child that runs fn(arg) and stays until it is killed; returns when fn has. */
+static pid_t child(void (*fn)(int), int arg)
+{
+    int ready[2];
+    char byte;
+
+    if (pipe(ready) < 0) {
+        die("pipe");
+    }
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid < 0) {
+        die("fork");
+    }
+    if (pid == 0) {
+        fn(arg);
+        (void)!write(ready[1], "x", 1);
+        for (;;) {
+            pause();
+        }
+    }
+    close(ready[1]);
+    (void)!read(ready[0], &byte, 1);
+    close(ready[0]);
+    return pid;
+}
+
+/* How the child is: its signal, 0 for an orderly end, -1 while it lives. */
+static int fate(pid_t pid)
+{
+    int status = 0;
+
+    pid_t got = waitpid(pid, &status, WNOHANG);
+    return got == 0 ? -1 : WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+/* ---- ways ---- */
+
+static void way_hog(void)
+{
+    touch(4096);
+    printf("all touched\n");
+}
+
+/* Read faults over a vast range: nothing but page tables. */
+static void way_sparse(void)
+{
+    size_t len = 1ul << 45;
+    volatile char *at = map(len, PROT_READ), sum = 0;
+
+    for (size_t i = 0; i < len; i += 2 * MIB) {
+        sum += at[i];
+    }
+    printf("all touched %d\n", sum);
+}
+
+static void hold(int mib)
+{
+    touch((size_t)mib);
+}
+
+static void hold_dear(int mib)
+{
+    adjust(-1000);
+    touch((size_t)mib);
+}
+
+static void hold_cheap(int mib)
+{
+    adjust(900);
+    touch((size_t)mib);
+}
+
+/* Of three, the cheap one goes first, though it has least; the dear one never. */
+static void way_adjusted(void)
+{
+    pid_t dear = child(hold_dear, 100), plain = child(hold, 60), cheap = child(hold_cheap, 20);
+    pid_t more = child(hold, 80);
+
+    usleep(200000); /* for an end to be complete */
+    printf("dear %d plain %d cheap %d more %d\n", fate(dear), fate(plain), fate(cheap), fate(more));
+    fflush(stdout);
+    kill(0, SIGKILL);
+}
+
+static int sharer(void *arg)
+{
+    (void)arg;
+    for (;;) {
+        pause();
+    }
+    return 0;
+}
+
+static pid_t share(void)
+{
+    static char stack[65536];
+
+    return clone(sharer, stack + sizeof(stack), CLONE_VM | SIGCHLD, NULL);
+}
+
+static volatile pid_t *shared_word;
+
+/* Two processes, one space: both end. */
+static void hold_together(int mib)
+{
+    shared_word[0] = share();
+    touch((size_t)mib);
+}
+
+static void way_together(void)
+{
+    shared_word = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t first = child(hold_together, 150);
+    pid_t more = child(hold, 100);
+    usleep(100000);
+    printf("first %d other %d more %d\n", fate(first), kill(shared_word[0], 0) == 0, fate(more));
+    kill(more, SIGKILL);
+}
+
+/*
+ * The one with most memory waits for the lock of a file, whose holder waits for memory: the victim cannot end, so its memory must be taken.
+ */
+static void way_stuck(void)
+{
+    int file = open("/tmp/stuck", O_CREAT | O_RDWR | O_TRUNC, 0600);
+    int go[2];
+    char byte = 0;
+
+    if (file < 0 || pipe(go) < 0) {
+        die("stuck");
+    }
+    pid_t hog = fork();
+    if (hog == 0) {
+        touch(150);
+        (void)!write(go[1], "x", 1);
+        usleep(100000);
+        for (;;) {
+            (void)!pwrite(file, &byte, 1, 0);
+        }
+    }
+    (void)!read(go[0], &byte, 1);
+    char *zeros = map(115 * MIB, PROT_READ);
+    ssize_t n = pwrite(file, zeros, 115 * MIB, 0);
+    int status = 0;
+    waitpid(hog, &status, 0);
+    printf("wrote %zd MiB, victim %d\n", n / (ssize_t)MIB, WTERMSIG(status));
+    unlink("/tmp/stuck");
+}
+
+/* Started where nobody may be killed: waits until somebody gives memory back. */
+static void way_unkillable(void)
+{
+    pid_t holder = child(hold, 100);
+    pid_t helper = fork();
+    if (helper == 0) {
+        char *at = map(90 * MIB, PROT_READ | PROT_WRITE);
+        fill(at, 90 * MIB);
+        sleep(3);
+        _exit(0);
+    }
+    sleep(1);
+    touch(80);
+    printf("all touched, helper %d\n", fate(helper));
+    kill(holder, SIGKILL);
+}
+
+/* Empty files, until the file system says that it is full. */
+static void way_files(void)
+{
+    char name[64];
+    int n = 0, fd;
+
+    for (;; n++) {
+        snprintf(name, sizeof(name), "/tmp/pressure%d", n);
+        fd = open(name, O_CREAT | O_WRONLY | O_EXCL, 0600);
+        if (fd < 0) {
+            break;
+        }
+        close(fd);
+    }
+    int error = errno;
+    for (int i = 0; i < n; i++) {
+        snprintf(name, sizeof(name), "/tmp/pressure%d", i);
+        unlink(name);
+    }
+    printf("%s after %s files\n", error == ENOSPC ? "full" : strerror(error),
+           n > 1000 ? "many" : "few");
+}
+
+static const struct way {
+    const char *name;
+    void (*run)(void);
+} ways[] = {
+    {"hog", way_hog},           {"sparse", way_sparse}, {"adjusted", way_adjusted},
+    {"together", way_together}, {"stuck", way_stuck},   {"unkillable", way_unkillable},
+    {"files", way_files},
+};
+
+int main(int argc, char **argv)
+{
+    for (size_t i = 0; argc == 2 && i < sizeof(ways) / sizeof(ways[0]); i++) {
+        if (strcmp(argv[1], ways[i].name) == 0) {
+            ways[i].run();
+            return 0;
+        }
+    }
+    return 1;
+}
