@@ -10,6 +10,7 @@
 #include "kernel/core/symbols.h"
 #include "kernel/core/time.h"
 #include "kernel/core/timer.h"
+#include "kernel/debug/bench.h"
 #include "kernel/debug/kasan/kasan.h"
 #include "kernel/debug/leak.h"
 #include "kernel/debug/selftest.h"
@@ -47,6 +48,7 @@ static void boot_thread_main(void *arg)
     tty_init();                       /* terminals, the console device, virtual terminals */
     drivers_probe(boot);              /* serial, keyboard, framebuffer */
     initramfs_mount_root(boot);       /* rootfs, unpacked from the initramfs */
+    benches_run();                    /* linnet.bench= */
     frames_release_boot_memory(boot); /* loader memory, initramfs, .init sections */
     mmu_kernel_seal();                /* what boot alone may write is read-only from here on */
     if (param_bool("linnet.panic", false)) {

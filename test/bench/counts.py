@@ -78,6 +78,12 @@ def parse_report(text):
     return rows
 
 
+def parse_kernel_report(text):
+    """The lines of kernel/debug/bench.h in the kernel's log: what parse_report() gives."""
+    found = re.findall(r'bench: ((?:row|skip) .*|done)$', text.replace('\r', ''), re.M)
+    return parse_report(''.join(line + (' kernel' if line.startswith('skip') else '') + '\n' for line in found))
+
+
 def join(report, counted):
     """{name: {'unit', 'user', 'kernel'} per unit, the mean of the samples, or {'error', 'what'}} of one run."""
     if len(report) != len(counted):
@@ -179,6 +185,13 @@ def side(row):
     if 'error' in row:
         return f'{row["error"] + " (" + row["what"] + ")":>24}'
     return f'{number(row["user"]):>11} {number(row["kernel"]):>12}'
+
+
+def kernel_table(rows):
+    """The rows of the kernel's own benchmarks, as lines."""
+    yield f'{"operation":<22} {"instructions":>12}'
+    for name, row in rows.items():
+        yield f'{name:<22} ' + (f'{row["error"]:>12}' if 'error' in row else f'{number(row["kernel"]):>12}')
 
 
 def table(linux, linnet):

@@ -54,6 +54,16 @@ class Parsing(unittest.TestCase):
         self.assertEqual(counts.parse_report(REPORT),
                          [('stat', 'op', 10.0), ('epoll_64', 'ENOSYS', 'epoll_create1'), ('pipe_bw_64k', '64KiB', 7.0)])
 
+    def test_the_kernels_report_is_found_in_its_log(self):
+        log = ('[    0.01] mm: bench: none\r\n[    0.02] bench: row frame_pair op 512\r\n[    0.03] bench: skip vm_fault 12\r\n'
+               '[    0.04] serial: ttyS0\r\n[    0.05] bench: done\r\n')
+        self.assertEqual(counts.parse_kernel_report(log), [('frame_pair', 'op', 512.0), ('vm_fault', 'ENOMEM', 'kernel')])
+        with self.assertRaises(counts.CountError):
+            counts.parse_kernel_report(log.replace('bench: done', ''))
+        rows = {'frame_pair': {'unit': 'op', 'user': 0.0, 'kernel': 31.25}, 'vm_fault': {'error': 'ENOMEM', 'what': 'kernel'}}
+        self.assertEqual([line.split() for line in counts.kernel_table(rows)],
+                         [['operation', 'instructions'], ['frame_pair', '31.2'], ['vm_fault', 'ENOMEM']])
+
     def test_a_report_cut_short_is_an_error(self):
         for text in ('', 'row stat op 10\n', 'row stat\ndone\n', 'oops\ndone\n'):
             with self.assertRaises(counts.CountError):

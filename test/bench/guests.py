@@ -99,6 +99,21 @@ def run_rows(guest, plugin, initramfs, folder, rows=(), samples=2, profile=False
     return counts.join(report, counted['rows']), counted
 
 
+def run_kernel(guest, plugin, initramfs, folder, groups='all'):
+    """Boot with the kernel's own benchmarks (kernel/debug/bench.h), no row of the program's. Returns {name: figures}."""
+    output = os.path.join(folder, f'{guest.name}-kernel.counts')
+    append = f'rdinit=/bench bench.rows=none linnet.bench={groups}'
+    logs = (os.path.join(folder, f'{guest.name}-kernel.console'), None)
+    with machine(guest, plugin, output, initramfs, append, '1024M', logs=logs) as vm:
+        try:
+            vm.wait(BOOT_TIMEOUT_S)
+            report = counts.parse_kernel_report(vm.ports[0].text())
+        except (Timeout, counts.CountError) as error:
+            vm.kill()
+            raise MachineError(f'{guest.name}: {error}. {vm.errors}\n{console_tail(vm.ports[0])}') from error
+    return counts.join(report, read_counts(output)['rows'])
+
+
 def run_system(guest, plugin, initramfs, folder, memory_mib=512):
     """Boot the system as it is shipped, to a shell that shows /proc/meminfo. Returns {'entry_to_user_shipped', 'memory_kib', 'meminfo'}."""
     output = os.path.join(folder, f'{guest.name}-system.counts')

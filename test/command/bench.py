@@ -37,6 +37,7 @@ def parser():
     p.add_argument('--repeat', type=int, default=2, metavar='N', help='samples of each row, averaged (2)')
     p.add_argument('--json', metavar='FILE', help='where the figures go (build/bench.json)')
     p.add_argument('--check', action='store_true', help='fail when a figure is beyond what the project promises')
+    p.add_argument('--kernel', action='store_true', help="the kernel's own operations (frames, objects, page tables, regions) instead")
     p.add_argument('--profile', metavar='ROW', help='which functions of Linnet the instructions of this row are in')
     p.add_argument('--no-build', action='store_true', help='measure what was built last')
     return p
@@ -147,6 +148,17 @@ def show_profile(options, plugin, initramfs):
     return 0
 
 
+def show_kernel(options, plugin, initramfs):
+    """Instructions of single operations inside the kernel, which no program can call alone."""
+    rows = guests.run_kernel(guests.linnet(build.artifact('kernel.elf')), plugin, initramfs, build.artifact('bench'))
+    print('Instructions per operation, inside the kernel')
+    for line in counts.kernel_table(rows):
+        print(line)
+    with open(options.json or build.artifact('bench-kernel.json'), 'w', encoding='utf-8') as file:
+        json.dump(rows, file, indent=1)
+    return 1 if any('error' in row for row in rows.values()) else 0
+
+
 def main(args):
     options = parser().parse_args(args)
     if options.repeat < 1:
@@ -160,6 +172,8 @@ def main(args):
     with tempfile.TemporaryDirectory(prefix='linnet-bench-') as folder:
         initramfs = guests.make_initramfs(os.path.join(folder, 'bench.cpio'), build.artifact('test', 'bench', 'bench'))
         try:
+            if options.kernel:
+                return show_kernel(options, plugin, initramfs)
             if options.profile:
                 return show_profile(options, plugin, initramfs)
             return compare(options, plugin, initramfs, shipped)
