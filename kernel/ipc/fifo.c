@@ -4,10 +4,11 @@
  */
 #include "kernel/ipc/pipe_private.h"
 
-/* The pipe behind a FIFO, counted for one more file; made by the first. NULL: no memory. */
-static struct pipe *fifo_attach(struct inode *inode)
+/* The pipe behind a FIFO, counted for one more file; made by the first. NULL: *ret_err, as pipe_alloc(). */
+static struct pipe *fifo_attach(struct inode *inode, int *ret_err)
 {
-    struct pipe *fresh = pipe_alloc();
+    struct pipe *fresh = NULL;
+    *ret_err = pipe_alloc(&fresh);
 
     spin_lock(&inode->attr_lock);
     struct pipe *pipe = inode->private;
@@ -59,9 +60,10 @@ static int open_ends(struct inode *inode, struct file *file, bool meet)
     if (mode == 0) {
         return -EINVAL;
     }
-    struct pipe *pipe = fifo_attach(inode);
+    int err;
+    struct pipe *pipe = fifo_attach(inode, &err);
     if (pipe == NULL) {
-        return -ENOMEM;
+        return err;
     }
     file->private = pipe;
     file->pos = -1; /* no count of openings: see pipe_poll */
@@ -82,7 +84,7 @@ static int open_ends(struct inode *inode, struct file *file, bool meet)
         pipe->writes_opened++;
     }
     mutex_unlock(&pipe->lock);
-    int err = meet ? fifo_rendezvous(file, pipe, met, seen_reads, seen_writes) : 0;
+    err = meet ? fifo_rendezvous(file, pipe, met, seen_reads, seen_writes) : 0;
     if (err < 0) {
         pipe_close_end(inode, pipe, mode);
     }

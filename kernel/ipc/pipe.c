@@ -24,9 +24,10 @@
 #include "kernel/mm/frame.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/slab.h"
+#include "kernel/security/cred.h"
+#include "kernel/vm/oom.h"
 
-#define PIPE_MAX_BYTES                                                                             \
-    (1u << 20) /* proc(5), /proc/sys/fs/pipe-max-size: beyond it CAP_SYS_RESOURCE */
+#define PIPE_SLOTS_LEAST 2u /* of a pipe beyond the soft limit of its user */
 
 static struct slab_cache *pipe_slab __ro_after_init;
 
@@ -40,21 +41,65 @@ static void pipe_construct(void *object)
     wait_queue_init(&pipe->open_wait);
 }
 
-struct pipe *pipe_alloc(void)
-{
-    struct pipe *pipe = slab_alloc(pipe_slab, 0);
+/* ---- accounts ---- */
 
-    if (pipe != NULL) {
-        pipe->slots = pipe->inline_slots;
-        pipe->mask = PIPE_SLOTS - 1;
-        pipe->head = pipe->tail = 0;
-        pipe->readers = pipe->writers = 0;
-        pipe->reads_opened = pipe->writes_opened = 0;
-        pipe->files = 1;
-        pipe->nspares = 0;
-    }
-    return pipe;
+/* The user's pipes may hold `more` slots than before. True: and this is more than `limit`. */
+static inline bool account(struct user *user, int64_t more, uint64_t limit)
+{
+    uint64_t pages = atomic_fetch_add_relaxed(&user->pipe_pages, (uint64_t)more) + (uint64_t)more;
+
+    return unlikely(pages > limit && limit != 0);
 }
+
+static bool is_privileged(void)
+{
+    return current_has_cap(CAP_SYS_RESOURCE) || current_has_cap(CAP_SYS_ADMIN);
+}
+
+/* Count a new pipe for the current user: the number of slots it may have; 0: none. */
+static uint32_t account_new(struct user *user)
+{
+    uint64_t hard = atomic_load_relaxed(&pipe_limits.hard_pages);
+    uint32_t slots = PIPE_SLOTS;
+
+    if (account(user, slots, atomic_load_relaxed(&pipe_limits.soft_pages)) && !is_privileged()) {
+        (void)account(user, (int64_t)PIPE_SLOTS_LEAST - slots, 0);
+        slots = PIPE_SLOTS_LEAST;
+    }
+    if (unlikely(hard != 0) && atomic_load_relaxed(&user->pipe_pages) > hard && !is_privileged()) {
+        (void)account(user, -(int64_t)slots, 0);
+        slots = 0;
+    }
+    return slots;
+}
+
+int pipe_alloc(struct pipe **ret_pipe)
+{
+    struct user *user = cred_current()->user;
+    uint32_t slots = account_new(user);
+
+    if (unlikely(slots == 0)) {
+        return -ENFILE;
+    }
+    struct pipe *pipe = slab_alloc(pipe_slab, 0);
+    if (unlikely(pipe == NULL)) {
+        (void)account(user, -(int64_t)slots, 0);
+        return -ENOMEM;
+    }
+    pipe->slots = pipe->inline_slots;
+    pipe->mask = slots - 1;
+    pipe->head = pipe->tail = 0;
+    pipe->readers = pipe->writers = 0;
+    pipe->reads_opened = pipe->writes_opened = 0;
+    pipe->files = 1;
+    pipe->nspares = 0;
+    pipe->user = user_get(user);
+    pipe->naccounted = slots;
+    *ret_pipe = pipe;
+    return 0;
+}
+
+/* ---- the ring ---- */
 
 static inline struct pipe_slot *pipe_slot(const struct pipe *pipe, uint32_t index)
 {
@@ -82,6 +127,8 @@ void pipe_free(struct pipe *pipe)
     if (pipe->slots != pipe->inline_slots) {
         kfree(pipe->slots);
     }
+    (void)account(pipe->user, -(int64_t)pipe->naccounted, 0);
+    user_put(pipe->user);
     slab_free(pipe_slab, pipe);
 }
 
@@ -90,7 +137,7 @@ static struct page *pipe_page_get(struct pipe *pipe)
     if (pipe->nspares > 0) {
         return pipe->spares[--pipe->nspares];
     }
-    return frame_alloc(0, 0, PAGE_KERNEL);
+    return frame_alloc(0, FRAME_RECLAIM, PAGE_KERNEL);
 }
 
 static void pipe_page_drop(struct pipe *pipe, struct page *page)
@@ -226,9 +273,12 @@ static ssize_t pipe_merge(struct pipe *pipe, struct iov_iter *from)
 /* Fill a new slot. Bytes, -EFAULT or -ENOMEM. Lock held; the pipe is not full. */
 static ssize_t pipe_put(struct pipe *pipe, struct iov_iter *from, bool packet)
 {
-    struct page *page = pipe_page_get(pipe);
+    struct page *page;
     size_t want = MIN(from->count, (size_t)PAGE_SIZE);
 
+    do {
+        page = pipe_page_get(pipe);
+    } while (unlikely(page == NULL) && vm_out_of_memory());
     if (unlikely(page == NULL)) {
         return -ENOMEM;
     }
@@ -417,9 +467,24 @@ void pipe_release(struct file *file)
     pipe_close_end(file->inode, file->private, file->mode);
 }
 
+/* May a pipe of the user grow by so many slots? They are counted then. */
+static bool may_grow(struct user *user, int64_t more)
+{
+    bool soft = account(user, more, atomic_load_relaxed(&pipe_limits.soft_pages));
+    uint64_t hard = atomic_load_relaxed(&pipe_limits.hard_pages);
+    bool over = soft || (hard != 0 && atomic_load_relaxed(&user->pipe_pages) > hard);
+
+    if (more > 0 && unlikely(over) && !is_privileged()) {
+        (void)account(user, -more, 0);
+        return false;
+    }
+    return true;
+}
+
 static int64_t pipe_resize(struct pipe *pipe, uint32_t slots)
 {
     struct pipe_slot *fresh = kcalloc(slots, sizeof(*fresh));
+    int err = 0;
 
     if (fresh == NULL) {
         return -ENOMEM;
@@ -427,10 +492,16 @@ static int64_t pipe_resize(struct pipe *pipe, uint32_t slots)
     mutex_lock(&pipe->lock);
     uint32_t used = pipe->head - pipe->tail;
     if (used > slots) {
+        err = -EBUSY;
+    } else if (!may_grow(pipe->user, (int64_t)slots - pipe->naccounted)) {
+        err = -EPERM;
+    }
+    if (err < 0) {
         mutex_unlock(&pipe->lock);
         kfree(fresh);
-        return -EBUSY;
+        return err;
     }
+    pipe->naccounted = slots;
     for (uint32_t i = 0; i < used; i++) {
         fresh[i] = *pipe_slot(pipe, pipe->tail + i);
     }
@@ -463,7 +534,9 @@ int64_t pipe_set_size(struct file *file, uint64_t size_bytes)
         return -EINVAL;
     }
     uint64_t slots = BIT(log2_ceil(MAX(DIV_ROUND_UP(size_bytes, PAGE_SIZE), 1ull)));
-    if (slots * PAGE_SIZE > PIPE_MAX_BYTES && !current_has_cap(CAP_SYS_RESOURCE)) {
+    if (slots * PAGE_SIZE > atomic_load_relaxed(&pipe_limits.max_bytes) &&
+        slots > READ_ONCE(((struct pipe *)file->private)->mask) + 1 &&
+        !current_has_cap(CAP_SYS_RESOURCE)) {
         return -EPERM;
     }
     return pipe_resize(file->private, (uint32_t)slots);
@@ -499,11 +572,11 @@ bool file_is_pipe(const struct file *file)
 int pipe_create(int flags, struct file **ret_read, struct file **ret_write)
 {
     struct inode *inode = anon_inode_create(S_IFIFO | 0600);
-    struct pipe *pipe = pipe_alloc();
+    struct pipe *pipe = NULL;
     char name[32];
-    int err = -ENOMEM;
+    int err = inode == NULL ? -ENOMEM : pipe_alloc(&pipe);
 
-    if (inode == NULL || pipe == NULL) {
+    if (err < 0) {
         goto free_both;
     }
     (void)ksnprintf(name, sizeof(name), "pipe:[%llu]", (unsigned long long)inode->ino);

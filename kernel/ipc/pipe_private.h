@@ -24,14 +24,16 @@ struct pipe {
     uint32_t head, tail;          /* [lock] free-running: next slot to fill, oldest filled one */
     uint32_t readers, writers;    /* [lock] open ends */
     uint32_t reads_opened, writes_opened; /* [lock] openings ever, for the rendezvous of FIFOs */
-    uint32_t files;   /* [inode->attr_lock] open files; the last one frees the pipe */
-    uint32_t nspares; /* [lock] */
+    uint32_t files;      /* [inode->attr_lock] open files; the last one frees the pipe */
+    struct user *user;   /* [I] whom its size is counted for, referenced */
+    uint32_t naccounted; /* [lock] slots that are */
+    uint32_t nspares;    /* [lock] */
     struct page *spares[PIPE_SPARES]; /* [lock] drained pages, for the next writes */
     struct pipe_slot inline_slots[PIPE_SLOTS];
 };
 
-/* With no ends and one file. NULL: no memory. */
-struct pipe *pipe_alloc(void);
+/* With no ends and one file. -ENOMEM; -ENFILE: the user has as many as may be. */
+int pipe_alloc(struct pipe **ret_pipe);
 void pipe_free(struct pipe *pipe);
 /* The ends that `mode` (FMODE_READ, FMODE_WRITE) names go, and one file; the last one takes the pipe along. */
 void pipe_close_end(struct inode *inode, struct pipe *pipe, unsigned mode);

@@ -93,13 +93,7 @@ static int charge_user(struct process *me)
     if (unlikely(me->user != user)) {
         change_user(me, user);
     }
-    uint32_t count = atomic_fetch_add_relaxed(&user->nprocesses, 1) + 1;
-    if (unlikely(count > process_limit(RLIMIT_NPROC)) && user != &user_root &&
-        !current_has_cap(CAP_SYS_RESOURCE) && !current_has_cap(CAP_SYS_ADMIN)) {
-        (void)atomic_fetch_sub_relaxed(&user->nprocesses, 1);
-        return -EAGAIN;
-    }
-    return 0;
+    return threads_charge(user, process_limit(RLIMIT_NPROC));
 }
 
 static int copy_files(struct thread *child, const struct thread *parent, uint64_t flags)
@@ -436,7 +430,7 @@ int64_t process_clone(const struct clone_request *request)
     int64_t result = (request->flags & CLONE_THREAD) != 0 ? clone_thread(me, request)
                                                           : clone_process(me, request);
     if (result < 0) {
-        (void)atomic_fetch_sub_relaxed(&me->user->nprocesses, 1);
+        threads_uncharge(me->user);
     }
     return result;
 }

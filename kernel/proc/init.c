@@ -33,8 +33,8 @@ static struct process *init_make(void)
     process->leader = thread;
     process->actions = signal_actions_get(&signal_actions_default);
     process->user = user_get(&user_root);
-    (void)atomic_fetch_add_relaxed(&user_root.nprocesses, 1);
     limits_init_default(process->limits);
+    BUG_ON(threads_charge(&user_root, RLIM64_INFINITY) < 0);
     process->start_time = thread->start_time;
     process->vfork_done = true;
     process->dumpable = true;

@@ -107,6 +107,12 @@ bool group_is_orphaned_locked(struct pid *group, const struct process *except);
 
 /* ---- jobs.c, limits.c, itimer.c, exec ---- */
 void jobctl_init(void);
+/*
+ * Count one more thread of the user, and one less. -EAGAIN: beyond `limit` (RLIMIT_NPROC), which does not bind the privileged, or beyond
+ * kernel.threads-max, which binds everybody.
+ */
+int threads_charge(struct user *user, uint64_t limit);
+void threads_uncharge(struct user *user);
 void limits_init_default(struct rlimit64 limits[RLIM_NLIMITS]);
 void limits_apply_to_vm(const struct process *process, struct vmspace *vm);
 void process_add_child_usage_locked(struct process *parent, struct process *child);

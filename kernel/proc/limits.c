@@ -8,10 +8,16 @@
 
 #include "kernel/base/string.h"
 #include "kernel/core/time.h"
+#include "kernel/mm/arena.h"
 #include "kernel/mm/frame.h"
 #include "kernel/proc/internal.h"
 
 #define NR_OPEN_MAX 1048576u /* proc(5), /proc/sys/fs/nr_open */
+
+#define THREADS_LEAST 64u
+
+uint32_t threads_max;
+static uint32_t threads_total; /* [a] of all users */
 
 #define LIMIT(soft, hard)                                                                          \
     {                                                                                              \
@@ -24,8 +30,10 @@ void limits_init_default(struct rlimit64 limits[RLIM_NLIMITS])
     struct frame_stats frames;
 
     frame_stats(&frames);
-    /* As many processes as would fill half of the memory with kernel stacks and page tables. */
-    uint64_t nproc = CLAMP(frames.total / 32, 64u, PID_MAX_DEFAULT / 2);
+    /* As many threads as would fill an eighth of the memory with kernel stacks; half of them for one user. */
+    threads_max = (uint32_t)CLAMP(frames.total * PAGE_SIZE / 8 / KSTACK_SIZE,
+                                  (uint64_t)THREADS_LEAST, (uint64_t)PID_MAX_DEFAULT);
+    uint64_t nproc = threads_max / 2;
     for (unsigned i = 0; i < RLIM_NLIMITS; i++) {
         limits[i] = (struct rlimit64)LIMIT(RLIM64_INFINITY, RLIM64_INFINITY);
     }
@@ -38,6 +46,26 @@ void limits_init_default(struct rlimit64 limits[RLIM_NLIMITS])
     limits[RLIMIT_MSGQUEUE] = (struct rlimit64)LIMIT(819200, 819200);
     limits[RLIMIT_NICE] = (struct rlimit64)LIMIT(0, 0);
     limits[RLIMIT_RTPRIO] = (struct rlimit64)LIMIT(0, 0);
+}
+
+int threads_charge(struct user *user, uint64_t limit)
+{
+    uint32_t all = atomic_fetch_add_relaxed(&threads_total, 1) + 1;
+    uint32_t theirs = atomic_fetch_add_relaxed(&user->nprocesses, 1) + 1;
+
+    if (likely(theirs <= limit || user == &user_root || current_has_cap(CAP_SYS_RESOURCE) ||
+               current_has_cap(CAP_SYS_ADMIN)) &&
+        likely(all <= atomic_load_relaxed(&threads_max))) {
+        return 0;
+    }
+    threads_uncharge(user);
+    return -EAGAIN;
+}
+
+void threads_uncharge(struct user *user)
+{
+    (void)atomic_fetch_sub_relaxed(&threads_total, 1);
+    (void)atomic_fetch_sub_relaxed(&user->nprocesses, 1);
 }
 
 uint64_t process_limit(unsigned resource)

@@ -113,7 +113,7 @@ void process_release(struct process *process)
     pid_put(process->session);
     process->group = NULL;
     process->session = NULL;
-    (void)atomic_fetch_sub_relaxed(&process->user->nprocesses, 1);
+    threads_uncharge(process->user);
     process->leader->cred = NULL;
     cred_put(cred);
     process_put(process);

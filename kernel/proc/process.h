@@ -195,6 +195,7 @@ int process_getpgid(int pid);
 int process_getsid(int pid);
 int process_setsid(void);
 
+extern uint32_t threads_max; /* [a] /proc/sys/kernel/threads-max: fork fails with -EAGAIN beyond */
 uint64_t process_limit(unsigned resource); /* soft limit of the current process */
 int process_prlimit(int pid, unsigned resource, const struct rlimit64 *new,
                     struct rlimit64 *ret_old);

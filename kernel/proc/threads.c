@@ -147,7 +147,7 @@ bool thread_leave_finish_locked(struct process *process, struct thread *thread,
         thread->pid->thread = NULL;
         *ret_cred = thread->cred;
         thread->cred = NULL;
-        (void)atomic_fetch_sub_relaxed(&process->user->nprocesses, 1);
+        threads_uncharge(process->user);
     }
     bool exec = process->exec_thread != NULL;
     spin_unlock(&process->siglock);
@@ -179,7 +179,7 @@ static void take_over_as_leader(struct process *process, struct thread *thread)
     old->cred = NULL;
     spin_unlock(&process->siglock);
     spin_unlock_irqrestore(&process_tree_lock, flags);
-    (void)atomic_fetch_sub_relaxed(&process->user->nprocesses, 1);
+    threads_uncharge(process->user);
     cred_put(cred);
     thread_put(old);
 }

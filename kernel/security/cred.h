@@ -12,15 +12,24 @@ struct group_list {
     uint32_t gids[]; /* sorted */
 };
 
-/* What a real user ID uses, over all its processes: RLIMIT_NPROC and RLIMIT_SIGPENDING are about it. */
+/* What a real user ID uses, over all its processes: RLIMIT_NPROC, RLIMIT_SIGPENDING and pipe_limits are about it. */
 struct user {
     struct refcount refs;
     uint32_t uid;         /* [I] */
     struct user *next;    /* [table lock] */
     uint32_t nprocesses;  /* [a] */
     uint32_t nsigpending; /* [a] */
+    uint64_t pipe_pages;  /* [a] that their pipes may hold: pipe_limits */
 };
 extern struct user user_root;
+
+/* How much memory pipes may hold (pipe(7), "/proc files"). The privileged may exceed it. */
+struct pipe_limits {
+    uint32_t max_bytes; /* [a] of one pipe */
+    uint64_t soft_pages,
+        hard_pages; /* [a] of one user: smaller pipes beyond; none beyond. 0: no limit */
+};
+extern struct pipe_limits pipe_limits;
 /* The one of `uid`, referenced; NULL: no memory. Any context. */
 struct user *user_find(uint32_t uid);
 static inline struct user *user_get(struct user *user)

@@ -11,6 +11,7 @@
 #define USER_BUCKETS_SHIFT 6
 
 struct user user_root = {.refs = {.value = 1}};
+struct pipe_limits pipe_limits = {.max_bytes = 1u << 20, .soft_pages = 16384};
 
 static struct spinlock user_lock = SPINLOCK_INIT("users");
 static struct user *user_table[1 << USER_BUCKETS_SHIFT]; /* [user_lock] but for user_root */

@@ -69,6 +69,19 @@ def files():
     expect(said == 'full after many files' and 'oom_kill 0' in log, said)
 
 
+def bombs():
+    """fork(2) fails before memory does, for root and for a user."""
+    for way in ('bomb', 'user-bomb'):
+        said, log = under_pressure(way, '128M')
+        expect(said == 'Resource temporarily unavailable after many processes\nKilled' and 'oom_kill 0' in log, said)
+
+
+def pipes():
+    """What a user's pipes hold is limited."""
+    said, log = under_pressure('pipes')
+    expect(said == 'No file descriptors available with less than 80 MiB in many pipes' and 'oom_kill 0' in log, said)
+
+
 def told_to_panic():
     program = artifact('test', 'boot', 'pressure')
     status, out, err = execute('echo 1 >/proc/sys/vm/panic_on_oom; /pressure hog', '--mem', '128M', '--add', f'{program}:/pressure')
@@ -92,6 +105,8 @@ if __name__ == '__main__':
         Case('a victim that is stuck', stuck),
         Case('nobody to kill', nobody),
         Case('files without content', files),
+        Case('processes', bombs),
+        Case('pipes', pipes),
         Case('panic_on_oom', told_to_panic),
         Case('oom_kill_allocating_task', whoever_asks),
     ])

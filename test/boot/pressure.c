@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -248,13 +249,71 @@ static void way_files(void)
            n > 1000 ? "many" : "few");
 }
 
+static void become_nobody(void)
+{
+    if (setgid(65534) < 0 || setuid(65534) < 0) {
+        die("setuid");
+    }
+}
+
+/* Processes that stay, as many as there can be. */
+static void bomb(void)
+{
+    int n = 0;
+    pid_t pid;
+
+    while ((pid = fork()) > 0) {
+        n++;
+    }
+    if (pid == 0) {
+        pause();
+        _exit(0);
+    }
+    printf("%s after %s processes\n", strerror(errno), n > 100 ? "many" : "few");
+    fflush(stdout);
+    kill(0, SIGKILL);
+}
+
+static void way_bomb(void)
+{
+    bomb();
+}
+
+static void way_user_bomb(void)
+{
+    become_nobody();
+    bomb();
+}
+
+/* All pipes that one user can have, filled. */
+static void way_pipes(void)
+{
+    static char page[4096];
+    struct rlimit files = {4096, 4096};
+    unsigned long bytes = 0;
+    int ends[2], n = 0;
+
+    setrlimit(RLIMIT_NOFILE, &files);
+    become_nobody();
+    for (; pipe2(ends, O_NONBLOCK) == 0; n++) {
+        ssize_t wrote;
+        fcntl(ends[1], F_SETPIPE_SZ, MIB);
+        while ((wrote = write(ends[1], page, sizeof(page))) > 0) {
+            bytes += (unsigned long)wrote;
+        }
+    }
+    printf("%s with %s than 80 MiB in %s pipes\n", strerror(errno),
+           bytes > 80 * MIB ? "more" : "less", n > 2000 ? "many" : "few");
+}
+
 static const struct way {
     const char *name;
     void (*run)(void);
 } ways[] = {
     {"hog", way_hog},           {"sparse", way_sparse}, {"adjusted", way_adjusted},
     {"together", way_together}, {"stuck", way_stuck},   {"unkillable", way_unkillable},
-    {"files", way_files},
+    {"files", way_files},       {"bomb", way_bomb},     {"user-bomb", way_user_bomb},
+    {"pipes", way_pipes},
 };
 
 int main(int argc, char **argv)

@@ -2,8 +2,7 @@
  * /proc/PID/{oom_score,oom_score_adj,oom_adj} and /proc/sys/vm/{panic_on_oom,oom_kill_allocating_task,oom_dump_tasks} (proc(5)).
  */
 #include "kernel/proc/oom.h"
-#include "kernel/base/string.h"
-#include "kernel/fs/procfs/procfs.h"
+#include "kernel/fs/procfs/setting.h"
 
 /* oom_adj is the older scale, of -17 (never) to 15. */
 #define OLD_NEVER (-17)
@@ -72,34 +71,7 @@ PID_FILE(oom_score, 0444);
 PID_FILE(oom_score_adj, 0644, .write = oom_score_adj_write);
 PID_FILE(oom_adj, 0644, .write = oom_adj_write);
 
-static int set_within(char *value, int64_t max, int *setting)
-{
-    int64_t number;
-    int err = str_to_i64(value, 0, &number);
-
-    if (err == 0 && (number < 0 || number > max)) {
-        err = -EINVAL;
-    }
-    if (err == 0) {
-        atomic_store_relaxed(setting, (int)number);
-    }
-    return err;
-}
-
-#define VM_SETTING(name_, variable_, max_)                                                         \
-    static int name_##_show(struct text *text)                                                     \
-    {                                                                                              \
-        text_printf(text, "%d\n", atomic_load_relaxed(&(variable_)));                              \
-        return 0;                                                                                  \
-    }                                                                                              \
-    static int name_##_write(char *value, size_t len)                                              \
-    {                                                                                              \
-        (void)len;                                                                                 \
-        return set_within(value, (max_), &(variable_));                                            \
-    }                                                                                              \
-    PROC_FILE(sys_##name_) = {                                                                     \
-        .path = "sys/vm/" #name_, .mode = 0644, .show = name_##_show, .write = name_##_write}
-
-VM_SETTING(panic_on_oom, oom_panic, 2);
-VM_SETTING(oom_kill_allocating_task, oom_kill_allocating, INT32_MAX);
-VM_SETTING(oom_dump_tasks, oom_dump_tasks, INT32_MAX);
+PROC_SETTING(panic_on_oom, "sys/vm/panic_on_oom", oom_panic, 0, 2);
+PROC_SETTING(oom_kill_allocating_task, "sys/vm/oom_kill_allocating_task", oom_kill_allocating, 0,
+             INT32_MAX);
+PROC_SETTING(oom_dump_tasks, "sys/vm/oom_dump_tasks", oom_dump_tasks, 0, INT32_MAX);

@@ -3,13 +3,14 @@
  */
 #include <linux/capability.h>
 
+#include "kernel/base/bitmap.h"
 #include "kernel/base/printf.h"
 #include "kernel/base/string.h"
 #include "kernel/core/log.h"
 #include "kernel/core/param.h"
 #include "kernel/core/random.h"
 #include "kernel/dev/pty.h"
-#include "kernel/fs/procfs/procfs.h"
+#include "kernel/fs/procfs/setting.h"
 #include "kernel/mm/frame.h"
 #include "kernel/proc/uts.h"
 
@@ -80,7 +81,6 @@ CONSTANT(nr_open, "sys/fs/nr_open", "1048576");
 CONSTANT(protected_hardlinks, "sys/fs/protected_hardlinks", "0");
 CONSTANT(protected_symlinks, "sys/fs/protected_symlinks", "0");
 CONSTANT(suid_dumpable, "sys/fs/suid_dumpable", "0");
-CONSTANT(pipe_max_size, "sys/fs/pipe-max-size", "1048576");
 
 _Static_assert(CAP_LAST_CAP == 40, "cap_last_cap");
 _Static_assert(PID_MAX_DEFAULT == 32768, "pid_max");
@@ -102,12 +102,33 @@ static int pty_max_show(struct text *text)
 }
 PROC_FILE(sys_pty_max) = {.path = "sys/kernel/pty/max", .show = pty_max_show};
 
-static int threads_max_show(struct text *text)
+PROC_SETTING(threads_max, "sys/kernel/threads-max", threads_max, 20, PID_MAX_DEFAULT);
+
+/* ---- pipes ---- */
+
+static int pipe_max_show(struct text *text)
 {
-    text_printf(text, "%d\n", PID_MAX_DEFAULT);
+    text_printf(text, "%u\n", atomic_load_relaxed(&pipe_limits.max_bytes));
     return 0;
 }
-PROC_FILE(sys_threads_max) = {.path = "sys/kernel/threads-max", .show = threads_max_show};
+
+/* A whole number of pages, and a power of two: what a pipe can have. */
+static int pipe_max_write(char *value, size_t len)
+{
+    int64_t bytes;
+    int err = proc_setting_parse(value, 1, 1ll << 31, &bytes);
+
+    (void)len;
+    if (err == 0) {
+        bytes = MAX(1ll << log2_ceil((uint64_t)bytes), (int64_t)PAGE_SIZE);
+        atomic_store_relaxed(&pipe_limits.max_bytes, (uint32_t)bytes);
+    }
+    return err;
+}
+PROC_FILE(sys_pipe_max) = {
+    .path = "sys/fs/pipe-max-size", .mode = 0644, .show = pipe_max_show, .write = pipe_max_write};
+PROC_SETTING(pipe_soft, "sys/fs/pipe-user-pages-soft", pipe_limits.soft_pages, 0, INT64_MAX);
+PROC_SETTING(pipe_hard, "sys/fs/pipe-user-pages-hard", pipe_limits.hard_pages, 0, INT64_MAX);
 
 /* ---- printk ---- */
 

@@ -54,6 +54,9 @@ static uint64_t count_dentries(void)
 void tree_begin(const char *options)
 {
     tree_start();
+    if (current_thread()->cred == NULL) {
+        tree_become(0, 0);
+    }
     current_thread()->files = fdtable_create();
     current_thread()->fs->umask = 0;
     dentries_before = count_dentries();
