@@ -11,6 +11,7 @@
 #include "kernel/core/time.h"
 #include "kernel/core/timer.h"
 #include "kernel/debug/bench.h"
+#include "kernel/debug/crash.h"
 #include "kernel/debug/kasan/kasan.h"
 #include "kernel/debug/leak.h"
 #include "kernel/debug/selftest.h"
@@ -51,10 +52,8 @@ static void boot_thread_main(void *arg)
     benches_run();                    /* linnet.bench= */
     frames_release_boot_memory(boot); /* loader memory, initramfs, .init sections */
     mmu_kernel_seal();                /* what boot alone may write is read-only from here on */
-    if (param_bool("linnet.panic", false)) {
-        panic("asked for by the parameter linnet.panic");
-    }
-    selftests_run(); /* linnet.selftest= */
+    crash_on_purpose();               /* linnet.crash= */
+    selftests_run();                  /* linnet.selftest= */
     process_start_init(param_string("init"), param_string("rdinit"));
 }
 

@@ -38,15 +38,27 @@ def without_initramfs():
 
 
 def panics():
-    """The parameter linnet.panic: message, symbolised backtrace, build id; then off, as panic=off says."""
-    with direct(append=f'{PARAMETERS} linnet.panic') as vm:
+    """linnet.crash=panic: message, symbolised backtrace, build id; then off, as panic=off says."""
+    expect_lines(crash('panic'), r'panic: asked for by the parameter', r' #0 .* [a-z_]+\+0x[0-9a-f]+', r'build [0-9a-f]{8}')
+
+
+def crash(name, cpu='max'):
+    """What the console says about a crime on purpose."""
+    with direct(cpu=cpu, append=f'{PARAMETERS} linnet.crash={name}') as vm:
         try:
             status = vm.wait(DIRECT_TIMEOUT_S)
         except MachineError as error:
             raise Failed(f'{error}\n{tail(vm.ports[0].text())}') from error
         text = vm.ports[0].text()
     expect(status == 0, f'QEMU ended with {status}')
-    expect_lines(text, r'panic: asked for by the parameter', r' #0 .* [a-z_]+\+0x[0-9a-f]+', r'build [0-9a-f]{8}')
+    return text
+
+
+def stopped(name, report):
+    """The machine does not let the kernel do it."""
+    text = crash(name)
+    expect_lines(text, rf'panic: {report}')
+    expect('went through' not in text, f'{name} went through')
 
 
 if __name__ == '__main__':
@@ -61,4 +73,14 @@ if __name__ == '__main__':
         Case('no page writable and executable, Nehalem', protected, 'Nehalem', '', 'NX'),
         Case('a missing initramfs is told', without_initramfs),
         Case('a panic on purpose is told and powers off', panics),
+        Case('constants cannot be written', stopped, 'write-constant', 'page fault in the kernel: write of 0xffff.* not allowed'),
+        Case('what boot has settled cannot be written', stopped, 'write-sealed', 'page fault in the kernel: write of 0xffff.* not allowed'),
+        Case('code cannot be written', stopped, 'write-code', 'page fault in the kernel: write of 0xffff.* not allowed'),
+        Case('variables are not executed', stopped, 'run-data', 'page fault in the kernel: execute of 0xffff.* not allowed'),
+        Case('the heap is not executed', stopped, 'run-heap', 'page fault in the kernel: execute of 0xffff.* not allowed'),
+        Case('user memory is not executed (SMEP)', stopped, 'run-user', 'page fault in the kernel: execute of 0x10000000, not allowed'),
+        Case('user memory is not read by accident (SMAP)', stopped, 'read-user', 'page fault in the kernel: read of 0x10000000, not allowed'),
+        Case('user memory is not written by accident (SMAP)', stopped, 'write-user', 'page fault in the kernel: write of 0x10000000, not allowed'),
+        Case('a null pointer is nobody\'s', stopped, 'read-null', 'page fault in the kernel: read of 0, not mapped'),
+        Case('a stack ends at its guard page', stopped, 'stack-overflow', 'kernel stack overflow'),
     ])

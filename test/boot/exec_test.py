@@ -106,7 +106,7 @@ def too_slow():
 
 
 def panic_told():
-    status, out, err = execute('echo never', '--append', 'linnet.panic')
+    status, out, err = execute('echo never', '--append', 'linnet.crash=panic')
     expect(status == NO_SYSTEM and out == b'' and b'panic: asked for' in err, f'status {status}, {out}:\n{tail(err.decode())}')
 
 
