@@ -358,8 +358,9 @@ void tty_hangup(struct tty *tty)
     mutex_lock(&tty->open_lock);
     (void)atomic_fetch_add(&tty->hangups, 1);
     tty_flush_input(tty);
-    if (tty->ops->flush_output != NULL) {
-        tty->ops->flush_output(tty);
+    if (tty->ops->flush_output != NULL && tty->ops->chars_in_buffer != NULL) {
+        tty->ops->flush_output(
+            tty); /* where nothing is ever buffered, all has gone out: a pty's master reads it still */
     }
     if (tty->ops->hangup != NULL) {
         tty->ops->hangup(tty);

@@ -171,6 +171,13 @@ def other_root():
             expect(status == 2 and out == b'' and sentence in err, f'{options}: {status} {err}')
 
 
+def root_options():
+    """initramfs_options= are those of the root's tmpfs; what makes no sense is left out, and told."""
+    expect_end("stat -f -c '%b %S' /", 0, b'16384 4096\n', b'', '--append', 'initramfs_options=size=64m')
+    expect_end("dmesg | grep -o 'cannot mount the root with.*'", 0, b'cannot mount the root with "size=x": error 22\n', b'',
+               '--append', 'initramfs_options=size=x')
+
+
 def idle():
     """Nobody polls: an idle system with a command that waits is woken a few times a second at most."""
     count = "awk '/LOC|timer/ { n += $2 } END { print n }' /proc/interrupts"
@@ -196,5 +203,6 @@ if __name__ == '__main__':
         Case('interrupted from outside', interrupted),
         Case('files and folders added', added),
         Case('another root', other_root),
+        Case('options of the root', root_options),
         Case('an idle system sleeps', idle),
     ])

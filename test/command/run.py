@@ -120,6 +120,8 @@ def make_image(options, initramfs, append, folder):
 def machine_fields(options, folder, parameters):
     """What both ways of booting share, and each way's own."""
     firmware = options.firmware or ('direct' if options.command is not None or options.machine == 'microvm' else 'uefi')
+    if options.root is not None:
+        parameters = parameters + ['initramfs_options=size=95%']  # it is the root for good, and more than half of a small memory
     append = ' '.join(filter(None, parameters + [options.append]))
     initramfs = make_initramfs(options, folder)
     fields = {'machine': options.machine, 'accel': accelerator(options), 'cpu': options.cpu, 'smp': options.smp, 'memory': options.mem or root.default_memory(initramfs),

@@ -13,9 +13,11 @@
 
 #include "kernel/abi/boot.h"
 #include "kernel/base/inflate.h"
+#include "kernel/base/printf.h"
 #include "kernel/base/string.h"
 #include "kernel/core/log.h"
 #include "kernel/core/panic.h"
+#include "kernel/core/param.h"
 #include "kernel/fs/initramfs/cpio.h"
 #include "kernel/mm/arena.h"
 #include "kernel/mm/kmalloc.h"
@@ -305,9 +307,28 @@ static void unpack_all(const uint8_t *data, size_t len_bytes)
     }
 }
 
+/* With the mount options that the parameter initramfs_options gives, as Linux has it from 6.18 on; wrong ones are told and left out. */
+static int mount_root(void)
+{
+    const char *given = param_string("initramfs_options");
+    char options[128];
+
+    if (given != NULL) {
+        int err = -EINVAL;
+        if (ksnprintf(options, sizeof(options), "mode=0755,%s", given) < (int)sizeof(options)) {
+            err = vfs_mount_root("tmpfs", options);
+        }
+        if (err == 0) {
+            return 0;
+        }
+        log_err("initramfs: cannot mount the root with \"%s\": error %d", given, -err);
+    }
+    return vfs_mount_root("tmpfs", "mode=0755");
+}
+
 void initramfs_mount_root(const struct boot_handoff *handoff)
 {
-    int err = vfs_mount_root("tmpfs", "mode=0755");
+    int err = mount_root();
     struct fs_context *fs = current_thread()->fs;
 
     if (err < 0) {

@@ -614,6 +614,17 @@ TEST(pty, the_slaves_close_lets_the_master_read_the_rest_and_then_fails)
     end_pty();
 }
 
+TEST(pty, a_hangup_lets_the_master_read_the_rest)
+{
+    begin_pty();
+    EXPECT_EQ(file_write(&file, "last"), 4);
+    tty_hangup(tty);
+    EXPECT_STR_EQ(master_read(), "last");
+    file.fops->release(&file);
+    master.fops->release(&master);
+    end_pty();
+}
+
 TEST(pty, the_masters_close_hangs_the_slave_up)
 {
     begin_pty();
