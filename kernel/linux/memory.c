@@ -8,6 +8,7 @@
 #include "kernel/proc/process.h"
 #include "kernel/vfs/fdtable.h"
 #include "kernel/vfs/mount.h"
+#include "kernel/vm/tunables.h"
 #include "kernel/vm/vmspace.h"
 
 static uint32_t vm_flags_of_prot(uint64_t prot)
@@ -92,7 +93,10 @@ SYSCALL6(mmap, uint64_t, addr, uint64_t, len, uint64_t, prot, uint64_t, flags, i
     }
     vm_flags |= type != MAP_PRIVATE ? VM_SHARED : 0;
     vm_flags |= (flags & MAP_GROWSDOWN) != 0 ? VM_GROWSDOWN : 0;
-    vm_flags |= (flags & MAP_NORESERVE) != 0 ? VM_NORESERVE : 0;
+    if ((flags & MAP_NORESERVE) != 0 &&
+        atomic_load_relaxed(&vm_tunables.overcommit_memory) != OVERCOMMIT_NEVER) {
+        vm_flags |= VM_NORESERVE;
+    }
     vm_flags |= (flags & MAP_LOCKED) != 0 ? VM_LOCKED : 0;
     how |= (flags & MAP_FIXED) != 0 ? VMMAP_FIXED : 0;
     how |= (flags & MAP_FIXED_NOREPLACE) != 0 ? VMMAP_NOREPLACE : 0;

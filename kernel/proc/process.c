@@ -7,6 +7,8 @@
  * Structures come from a cache of constructed objects: locks, lists and wait queues are made once, and are empty and free again
  * whenever a structure goes back; so a fork sets only what it inherits.
  */
+#include <linux/capability.h>
+
 #include "kernel/base/string.h"
 #include "kernel/core/panic.h"
 #include "kernel/core/time.h"
@@ -199,6 +201,11 @@ struct cred *process_cred_get(struct process *process)
     return cred != NULL ? cred : cred_get(&cred_init_user);
 }
 
+static bool may_have_reserve(void)
+{
+    return current_has_cap(CAP_SYS_ADMIN);
+}
+
 void process_init(void)
 {
     process_cache = slab_cache_create("process", sizeof(struct process), 0, SLAB_ALIGN_CACHELINE,
@@ -210,5 +217,6 @@ void process_init(void)
     signal_queue_init();
     jobctl_init();
     sched_tick_hook = cpu_timers_tick;
+    vm_admin_hook = may_have_reserve;
     oom_init();
 }

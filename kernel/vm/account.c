@@ -1,35 +1,14 @@
 /*
- * Accounting: what a space has mapped, against its limits and against the machine; and the figures of the whole machine.
- *
- * Overcommit is Linux' heuristic (Documentation/mm/overcommit-accounting, mode 0): only a single request that can never be met is
- * refused.
+ * Accounting: what a space has mapped, against its limits and against the machine (commit.c); and the figures of the whole machine.
  */
-#include <linux/mman.h>
-
 #include "kernel/mm/frame.h"
 #include "kernel/vm/private.h"
 
 DEFINE_PER_CPU(struct vm_counters, vm_counters);
 
-static uint64_t committed_pages; /* [a] private writable memory that all spaces may ask for */
-static uint64_t total_frames;    /* [I] after vm_init() */
-
-void vm_account_init(void)
-{
-    struct frame_stats stats;
-
-    frame_stats(&stats);
-    total_frames = stats.total;
-}
-
 static inline bool is_data(uint32_t flags)
 {
     return (flags & (VM_WRITE | VM_SHARED | VM_STACK)) == VM_WRITE;
-}
-
-static inline bool is_committed(uint32_t flags)
-{
-    return (flags & (VM_WRITE | VM_SHARED | VM_NORESERVE)) == VM_WRITE;
 }
 
 static inline bool over(uint64_t pages, uint64_t limit_bytes)
@@ -49,7 +28,7 @@ int vm_may_grow(struct vmspace *vm, uint64_t npages, uint32_t flags)
         over(vm->locked_pages + npages, atomic_load_relaxed(&vm->limit_memlock))) {
         return -EAGAIN;
     }
-    if (is_committed(flags) && npages > total_frames) {
+    if (vm_is_committed(flags) && !vm_may_commit(vm, npages)) {
         return -ENOMEM;
     }
     return 0;
@@ -73,8 +52,8 @@ void vm_account(struct vmspace *vm, int64_t npages, uint32_t flags)
     if (unlikely((flags & VM_LOCKED) != 0)) {
         vm->locked_pages += n;
     }
-    if (is_committed(flags)) {
-        (void)atomic_fetch_add_relaxed(&committed_pages, n);
+    if (vm_is_committed(flags)) {
+        vm_commit(npages);
     }
 }
 
@@ -124,7 +103,7 @@ void vm_stats(struct vm_stats *ret_stats)
         ret_stats->mapped_pages += (uint64_t)READ_ONCE(counters->mapped);
     }
     frame_stats(&frames);
-    ret_stats->committed_pages = atomic_load_relaxed(&committed_pages);
+    ret_stats->committed_pages = vm_committed();
     ret_stats->shared_pages = frames.by_kind[PAGE_SHARED];
     ret_stats->page_cache_pages = frames.by_kind[PAGE_FILE];
     ret_stats->anon_pages = frames.by_kind[PAGE_ANON];

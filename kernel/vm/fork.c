@@ -37,7 +37,8 @@ static bool fork_leaf(void *arg, vaddr_t va, paddr_t pa, unsigned flags)
 /* A copy of `region` at the end of child's tree. */
 static struct vm_region *fork_region(struct vmspace *child, const struct vm_region *region)
 {
-    struct vm_region *copy = region_alloc();
+    bool promised = !vm_is_committed(region->flags) || vm_may_commit(child, region_pages(region));
+    struct vm_region *copy = promised ? region_alloc() : NULL;
 
     if (copy == NULL) {
         return NULL;

@@ -115,7 +115,21 @@ static inline uint64_t region_index(const struct vm_region *region, uint64_t add
 int vm_may_grow(struct vmspace *vm, uint64_t npages, uint32_t flags);
 /* Count npages in (or, negative, out). */
 void vm_account(struct vmspace *vm, int64_t npages, uint32_t flags);
-void vm_account_init(void);
+
+/* ---- promises of memory (commit.c) ---- */
+
+/* Does memory of these VM_* flags count as promised? Private memory that is written; shared memory counts for itself. */
+static inline bool vm_is_committed(uint32_t flags)
+{
+    return (flags & (VM_WRITE | VM_SHARED | VM_NORESERVE)) == VM_WRITE;
+}
+/* May npages more be promised to who runs in `vm`? (NULL: nobody in particular.) */
+bool vm_may_commit(const struct vmspace *vm, uint64_t npages);
+/* Count a promise, or (negative) that it is no more. Any context. */
+void vm_commit(int64_t npages);
+uint64_t vm_committed(void);
+void vm_commit_init(void);
+
 static inline uint64_t *vm_rss_counter(struct vmspace *vm, const struct page *page)
 {
     if (page->kind == PAGE_ANON) {

@@ -82,7 +82,7 @@ static void rights_changed(struct vm_region *region, uint32_t old)
 /* mprotect(2): EACCES for what the mapping may never be, ENOMEM for holes and limits. */
 static int protect_check(struct vmspace *vm, uint64_t start, uint64_t end, uint32_t rwx)
 {
-    uint64_t grows = 0;
+    uint64_t grows = 0, commits = 0;
 
     if (!regions_cover(vm, start, end)) {
         return -ENOMEM;
@@ -93,8 +93,13 @@ static int protect_check(struct vmspace *vm, uint64_t start, uint64_t end, uint3
             return -EACCES;
         }
         if ((rwx & VM_WRITE) != 0 && (region->flags & (VM_WRITE | VM_SHARED)) == 0) {
-            grows += (MIN(region->end, end) - MAX(region->start, start)) >> PAGE_SHIFT;
+            uint64_t npages = (MIN(region->end, end) - MAX(region->start, start)) >> PAGE_SHIFT;
+            grows += npages;
+            commits += (region->flags & VM_NORESERVE) == 0 ? npages : 0;
         }
+    }
+    if (commits != 0 && !vm_may_commit(vm, commits)) {
+        return -ENOMEM;
     }
     if (grows != 0 && vm->data_pages + grows > atomic_load_relaxed(&vm->limit_data) >> PAGE_SHIFT) {
         return -ENOMEM;

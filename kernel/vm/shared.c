@@ -15,7 +15,8 @@ struct shared_memory {
     struct vm_source source;
     struct pagecache cache;
     struct refcount refs;
-    uint64_t ino; /* [I] */
+    uint64_t ino;    /* [I] */
+    uint64_t npages; /* [I] promised */
 };
 
 static uint64_t last_ino; /* [a] */
@@ -36,6 +37,7 @@ static void shared_put(struct vm_source *source)
 
     if (refcount_put(&shared->refs)) {
         pagecache_fini(&shared->cache);
+        vm_commit(-(int64_t)shared->npages);
         kfree(shared);
     }
 }
@@ -53,11 +55,14 @@ static const struct vm_source_ops shared_ops = {
 
 int vm_source_create_shared(uint64_t npages, struct vm_source **ret_source)
 {
-    struct shared_memory *shared = kmalloc(sizeof(*shared));
+    struct shared_memory *shared =
+        vm_may_commit(current_thread()->vm, npages) ? kmalloc(sizeof(*shared)) : NULL;
 
     if (shared == NULL) {
         return -ENOMEM;
     }
+    vm_commit((int64_t)npages);
+    shared->npages = npages;
     pagecache_init(&shared->cache, NULL, shared);
     shared->cache.size_bytes = npages << PAGE_SHIFT;
     shared->source.ops = &shared_ops;

@@ -199,7 +199,7 @@ void vm_init(void)
     vm_zero_page = frame_alloc(0, FRAME_ZERO, PAGE_KERNEL);
     BUG_ON(vmspace_cache == NULL || vm_region_cache == NULL || vm_zero_page == NULL);
     aslr_off = param_bool("norandmaps", false);
-    vm_account_init();
+    vm_commit_init();
     pagecache_subsystem_init();
     vdso_init();
 }

@@ -189,7 +189,9 @@ static inline struct vm_region *vmspace_first(struct vmspace *vm)
     return first == NULL ? NULL : rb_entry(first, struct vm_region, node);
 }
 
-/* vm's own sources: shared anonymous memory (zero-filled, one page cache). -ENOMEM. */
+/* Set by proc at boot: may the current thread have the administrators' share of memory (CAP_SYS_ADMIN)? */
+extern bool (*vm_admin_hook)(void);
+/* vm's own sources: shared anonymous memory (zero-filled, one page cache), promised at once. -ENOMEM. */
 int vm_source_create_shared(uint64_t npages, struct vm_source **ret_source);
 /* Map the vDSO image and its data pages; *ret_base for AT_SYSINFO_EHDR. */
 int vmspace_map_vdso(struct vmspace *vm, uint64_t *ret_base);

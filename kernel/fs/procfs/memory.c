@@ -8,6 +8,7 @@
 #include "kernel/mm/slab.h"
 #include "kernel/proc/oom.h"
 #include "kernel/vm/swap.h"
+#include "kernel/vm/tunables.h"
 #include "kernel/vm/vmspace.h"
 
 static void line_kb(struct text *text, const char *name, uint64_t pages)
