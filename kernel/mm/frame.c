@@ -13,6 +13,7 @@
 #include "kernel/core/panic.h"
 #include "kernel/core/percpu.h"
 #include "kernel/mm/frame_debug.h"
+#include "kernel/mm/lru.h"
 #include "kernel/mm/poison.h"
 #include "kernel/mm/slab.h"
 #include "kernel/mm/zone.h"
@@ -313,6 +314,9 @@ void page_free_last(struct page *page)
               kind);
     }
     ASSERT(page->mapcount == 0);
+    if ((page->flags & PAGE_FLAG_LRU) != 0) {
+        lru_take_freed(&page, 1);
+    }
     frame_debug_free(page, order);
     memory_poison_as(page_to_virt(page), PAGE_SIZE << order, POISON_FRAME);
     page_set_meta(page, page_meta(0, PAGE_FREE, FRAME_ORDER_HOT));
@@ -339,18 +343,37 @@ void frame_free(struct page *page)
     page_free_last(page);
 }
 
+#define DROP_BATCH 32u
+
+/* Take `count` from the counts of each page. Those that go leave their lists together. */
+static inline void pages_drop(struct page **pages, unsigned n, uint64_t count)
+{
+    struct page *last[DROP_BATCH];
+    unsigned nlast = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        uint32_t refs = (uint32_t)__atomic_fetch_sub(&pages[i]->counts, count, __ATOMIC_ACQ_REL);
+        if (refs == 1) {
+            last[nlast++] = pages[i];
+        }
+        if (nlast == DROP_BATCH || (i + 1 == n && nlast > 0)) {
+            lru_take_freed(last, nlast);
+            for (unsigned k = 0; k < nlast; k++) {
+                page_free_last(last[k]);
+            }
+            nlast = 0;
+        }
+    }
+}
+
 void pages_put(struct page **pages, unsigned n)
 {
-    for (unsigned i = 0; i < n; i++) {
-        page_put(pages[i]);
-    }
+    pages_drop(pages, n, 1);
 }
 
 void pages_unmap_put(struct page **pages, unsigned n)
 {
-    for (unsigned i = 0; i < n; i++) {
-        page_unmap_put(pages[i]);
-    }
+    pages_drop(pages, n, PAGE_COUNT_MAPPING);
 }
 
 void page_set_kind(struct page *page, enum page_kind kind)

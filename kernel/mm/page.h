@@ -46,6 +46,8 @@ enum page_kind {
 #define PAGE_FLAG_REFERENCED 0x100u /* used since reclaim looked last */
 #define PAGE_FLAG_MLOCKED    0x200u /* some mapping is locked: stays in memory */
 #define PAGE_FLAG_SWAPCACHE  0x400u /* private = its slot of swap */
+/* 0x3800: where on the lists, see lru.h */
+#define PAGE_FLAG_UNEVICTABLE 0x4000u /* on the list of pages that must stay */
 
 struct page {
     union {

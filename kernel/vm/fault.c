@@ -12,6 +12,7 @@
 #include "kernel/base/string.h"
 #include "kernel/machine/entry.h"
 #include "kernel/mm/frame.h"
+#include "kernel/mm/lru.h"
 #include "kernel/vm/oom.h"
 #include "kernel/vm/rmap.h"
 
@@ -55,6 +56,7 @@ static __noinline int anon_fill_run(struct vmspace *vm, struct vm_region *region
         pages[i]->mapcount = 1;
         rmap_page_made(pages[i], region, va + i * PAGE_SIZE);
     }
+    lru_add_new(pages, got);
     vm_table_lock(vm, va);
     int mapped = mmu_map_pages(&vm->mmu, va, pages, got, region_mmu_flags(region, true));
     vm_table_unlock(vm, va);
@@ -90,6 +92,7 @@ static inline int anon_fill(struct vmspace *vm, struct vm_region *region, uint64
     }
     page->mapcount = 1;
     rmap_page_made(page, region, va);
+    lru_add_new(&page, 1);
     int err = vm_map_one(vm, va, page, region_mmu_flags(region, true));
     if (unlikely(err < 0)) {
         page_unmap_put(page);
@@ -153,6 +156,7 @@ static int cow_copy(struct vmspace *vm, struct vm_region *region, uint64_t va, s
     }
     fresh->mapcount = 1;
     rmap_page_made(fresh, region, va);
+    lru_add_new(&fresh, 1);
     mmu_replace(&vm->mmu, va, page_to_phys(fresh), region_mmu_flags(region, true), &flush);
     vm_table_unlock(vm, va);
     mmu_flush_finish(&flush);

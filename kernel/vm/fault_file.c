@@ -7,6 +7,7 @@
  */
 #include "kernel/base/string.h"
 #include "kernel/mm/frame.h"
+#include "kernel/mm/lru.h"
 #include "kernel/vm/fault.h"
 #include "kernel/vm/rmap.h"
 
@@ -138,6 +139,7 @@ static int private_write(struct vmspace *vm, struct vm_region *region, uint64_t 
     page_copy(page_to_virt(copy), page_to_virt(original));
     copy->mapcount = 1;
     rmap_page_made(copy, region, va);
+    lru_add_new(&copy, 1);
     vm_table_lock(vm, va);
     err = 0; /* truncated meanwhile: the access is tried again and fails then */
     if (page_in_cache(original, region->source->cache)) {

@@ -15,6 +15,7 @@
 #include "kernel/core/panic.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/kmalloc.h"
+#include "kernel/mm/lru.h"
 #include "kernel/mm/slab.h"
 #include "kernel/vm/file_regions.h"
 #include "kernel/vm/oom.h"
@@ -126,6 +127,7 @@ int pagecache_add(struct pagecache *cache, uint64_t index, struct page *page,
     } else {
         page->owner = cache;
         page->index = index;
+        lru_add_new(&page, 1); /* should it not be stored after all, it leaves when it is freed */
         err = xarray_store(&cache->pages, index, page, NULL);
     }
     spin_unlock(&cache->lock);
