@@ -13,6 +13,7 @@
 #include "kernel/machine/entry.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/lru.h"
+#include "kernel/vm/fault_log.h"
 #include "kernel/vm/oom.h"
 #include "kernel/vm/rmap.h"
 
@@ -317,7 +318,8 @@ int machine_page_fault(vaddr_t addr, unsigned flags)
         return -EFAULT;
     }
     thread->minflt++;
-    int err = vmspace_fault(thread->vm, addr, flags);
+    int err = likely(!fault_log_on) ? vmspace_fault(thread->vm, addr, flags)
+                                    : fault_log_fault(thread->vm, addr, flags);
     if (unlikely(err == -ENOMEM) && (flags & FAULT_USER) != 0 && thread_signal_pending(thread)) {
         return 0; /* it is being killed, which happens on the way back to user mode */
     }

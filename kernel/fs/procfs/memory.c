@@ -60,7 +60,7 @@ static int meminfo_show(struct text *text)
     line_kb(text, "NFS_Unstable:", 0);
     line_kb(text, "Bounce:", 0);
     line_kb(text, "WritebackTmp:", 0);
-    line_kb(text, "CommitLimit:", frames.total / 2 + swap.total);
+    line_kb(text, "CommitLimit:", vm_commit_limit());
     line_kb(text, "Committed_AS:", vm.committed_pages);
     line_kb(text, "VmallocTotal:", BOOT_ARENA_SIZE >> PAGE_SHIFT);
     line_kb(text, "VmallocUsed:", frames.by_kind[PAGE_STACK]);

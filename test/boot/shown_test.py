@@ -1,0 +1,55 @@
+"""What the kernel shows of its memory beyond what Linux shows too (test/abi has that), and what may be set under /proc/sys/vm."""
+import re
+
+from boottest import Case, expect, run, tail
+from exec_test import execute
+
+
+def said_by(command, *options):
+    status, out, err = execute(command, *options)
+    text = out.decode('utf-8', 'replace')
+    expect(status == 0, f'status {status}:\n{tail(text)}\n{tail(err.decode())}')
+    return text
+
+
+def fault_table():
+    """The tool's table has who ran meanwhile, with the kinds it had; the log is off before and after."""
+    log = '/sys/kernel/debug/faults'
+    text = said_by(f'head -n 1 {log}; (sleep 0.5; cat /etc/passwd >/dev/null) & faults -n 1 -c 1; head -n 1 {log}; echo 2 > {log} || echo refused')
+    expect(text.startswith('# off\n') and text.endswith('# off\nrefused\n'), tail(text))
+    row = re.search(r'^ +\d+ cat +(\d+) +(\d+) +(\d+) +(\d+) +(\d+) +(\d+)', text, re.M)
+    expect(row is not None, f'no row of cat:\n{tail(text)}')
+    total, _, anon, copied, _, file = (int(figure) for figure in row.groups())
+    expect(total > 20 and anon > 0 and copied > 0 and file > 10, row[0])
+
+
+def fault_lines():
+    """Each fault in a line of its own, in the order of time; the log stays on for whoever had switched it on."""
+    text = said_by('echo 1 > /sys/kernel/debug/faults; (sleep 0.3; ls / >/dev/null) & faults -l -n 1 -c 1; head -n 1 /sys/kernel/debug/faults')
+    times = [float(time) for time in re.findall(r'^([0-9.]+) cpu0 +\d+ ls +[rwx] [0-9a-f]+ at [0-9a-f]+ \w+ +\d+ ns$', text, re.M)]
+    expect(len(times) > 10 and times == sorted(times), tail(text))
+    expect(text.endswith('# on\n'), tail(text))
+
+
+def promises():
+    """Mode 2 of overcommit keeps to its limit, which /proc/meminfo tells."""
+    text = said_by('cd /proc/sys/vm; echo 2 > overcommit_memory; echo 40000 > overcommit_kbytes; cat overcommit_ratio; grep -i commit /proc/meminfo;'
+                   'dd if=/dev/zero of=/dev/null bs=50M count=1 2>&1; dd if=/dev/zero of=/dev/null bs=10M count=1 2>&1; echo 3 > overcommit_memory || echo refused')
+    expect(re.match(r'0\nCommitLimit: +40000 kB\nCommitted_AS: +\d{3,4} kB\ndd: out of memory\n1\+0 .*refused\n$', text, re.S), tail(text))
+
+
+def settings():
+    """What is set is what is read; what is out of bounds is refused."""
+    text = said_by('cd /proc/sys/vm; echo 9000 > min_free_kbytes; echo 77777 > max_map_count; echo 150 > watermark_scale_factor;'
+                   'cat min_free_kbytes max_map_count watermark_scale_factor; for f in swappiness:201 overcommit_memory:3 nr_hugepages:1 drop_caches:0;'
+                   'do echo ${f#*:} 2>/dev/null > ${f%:*} || echo refused; done; echo 3 > drop_caches')
+    expect(text == '9000\n77777\n150\n' + 4 * 'refused\n', tail(text))
+
+
+if __name__ == '__main__':
+    run([
+        Case('page faults, as a table', fault_table),
+        Case('page faults, line by line', fault_lines),
+        Case('promises of memory are kept', promises),
+        Case('settings of memory', settings),
+    ])
