@@ -1,6 +1,7 @@
 /*
  * Address-space calls: mmap(2) and family.
  */
+#include <linux/memfd.h>
 #include <linux/mman.h>
 #include <linux/mount.h>
 
@@ -35,7 +36,7 @@ static int file_map_rights(struct file *file, uint64_t prot, bool shared, uint32
         }
         *flags &= ~VM_MAYWRITE;
     }
-    return 0;
+    return seals_check_map(file->inode, flags);
 }
 
 static int64_t map_file(uint64_t addr, uint64_t len, uint64_t prot, uint32_t flags, unsigned how,
@@ -165,4 +166,41 @@ SYSCALL3(mlock2, uint64_t, addr, uint64_t, len, unsigned, flags)
 SYSCALL2(munlock, uint64_t, addr, uint64_t, len)
 {
     return vmspace_lock(current_thread()->vm, addr, len, false);
+}
+
+/* ---- files of memory ---- */
+
+/* The name from user space: at most MEMFD_NAME_MAX bytes, -EINVAL for more (memfd_create(2)). */
+static int memfd_name(char *name, size_t size, const char __user *uname)
+{
+    ssize_t len = strncpy_from_user(name, uname, size);
+
+    return len == -ENAMETOOLONG ? -EINVAL : (int)MIN(len, (ssize_t)0);
+}
+
+SYSCALL2(memfd_create, const char __user *, uname, unsigned, flags)
+{
+    char name[MEMFD_NAME_MAX + 1];
+    const unsigned known = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+    struct file *file;
+
+    if ((flags & MFD_HUGETLB) != 0) {
+        return (flags & ~(known | MFD_HUGETLB | (MFD_HUGE_MASK << MFD_HUGE_SHIFT))) != 0 ? -EINVAL
+                                                                                         : -ENOSYS;
+    }
+    if ((flags & ~known) != 0) {
+        return -EINVAL;
+    }
+    int err = memfd_name(name, sizeof(name), uname);
+    if (err == 0) {
+        err = vfs_memfd_create(name, flags, &file);
+    }
+    if (err < 0) {
+        return err;
+    }
+    int fd = fd_add(file, (flags & MFD_CLOEXEC) != 0);
+    if (fd < 0) {
+        file_put(file);
+    }
+    return fd;
 }

@@ -134,7 +134,8 @@ static int setattr_size(struct inode *inode, uint64_t size)
     if (!inode_is_regular(inode)) {
         return -EINVAL;
     }
-    return pagecache_truncate(&inode->cache, size);
+    int err = seals_check_size(inode, size);
+    return err < 0 ? err : pagecache_truncate(&inode->cache, size);
 }
 
 int inode_setattr_generic(struct inode *inode, const struct inode_attr *attr)

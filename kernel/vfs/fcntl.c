@@ -166,7 +166,7 @@ static int64_t fcntl_file(struct file *file, unsigned cmd, uint64_t arg)
         return atomic_load_relaxed(&file->owner_signal);
     case F_GETPIPE_SZ:
     case F_SETPIPE_SZ:
-        return file->fops->fcntl == NULL ? -EBADF : file->fops->fcntl(file, cmd, arg);
+        return S_ISFIFO(file->inode->mode) ? file->fops->fcntl(file, cmd, arg) : -EBADF;
     default:
         return file->fops->fcntl == NULL ? -EINVAL : file->fops->fcntl(file, cmd, arg);
     }

@@ -90,7 +90,6 @@ int file_create(const struct path *path, int flags, unsigned mode, struct file *
     file->owner = NULL;
     file->owner_type = 0;
     file->owner_signal = 0;
-    file->seals = 0;
     file->flock_held = false;
     *ret_file = file;
     return 0;

@@ -69,7 +69,6 @@ struct file {
     struct pid *owner;       /* [owner_lock] F_SETOWN */
     int owner_type;          /* [owner_lock] F_OWNER_* of F_SETOWN_EX */
     int owner_signal;        /* [a] F_SETSIG */
-    uint32_t seals;          /* memfd */
     bool flock_held;         /* [a] flock or OFD locks may be there: release looks */
 };
 
@@ -111,6 +110,16 @@ uint32_t vfs_poll(struct file *file, struct poll_table *table);
 ssize_t vfs_sendfile(struct file *out, struct file *in, loff_t *pos, size_t count);
 ssize_t vfs_copy_file_range(struct file *in, loff_t *in_pos, struct file *out, loff_t *out_pos,
                             size_t count);
+/* memfd_create(2) but for the descriptor: flags MFD_ALLOW_SEALING; a name of at most MEMFD_NAME_MAX bytes. -ENOMEM. */
+#define MEMFD_NAME_MAX 249u
+int vfs_memfd_create(const char *name, unsigned flags, struct file **ret_file);
+/*
+ * What seals (fcntl(2)) say, 0 or -EPERM. Writing at pos and a new size: inode->lock held for writing. A mapping: one that is shared and
+ * only read loses VM_MAYWRITE.
+ */
+int seals_check_write(const struct inode *inode, loff_t pos, size_t count);
+int seals_check_size(const struct inode *inode, uint64_t size_bytes);
+int seals_check_map(const struct inode *inode, uint32_t *vm_flags);
 /* Read a whole range into a kernel buffer (exec, initramfs). Bytes read or an error. */
 ssize_t file_read_kernel(struct file *file, void *buf, size_t len_bytes, loff_t pos);
 
@@ -178,8 +187,9 @@ ssize_t generic_file_read(struct file *file, struct iov_iter *to, loff_t *pos);
 ssize_t generic_file_write(struct file *file, struct iov_iter *from, loff_t *pos);
 loff_t generic_file_llseek(struct file *file, loff_t offset, int whence);
 int generic_file_mmap(struct file *file, uint32_t vm_flags, struct vm_source **ret_source);
-/* fsync for files that live in memory alone. */
+/* fsync and fcntl for files that live in memory alone. */
 int memory_file_fsync(struct file *file, bool data_only);
+int64_t memory_file_fcntl(struct file *file, unsigned cmd, uint64_t arg);
 /* Directories: any position an iterate operation gave out may be gone back to. */
 loff_t directory_llseek(struct file *file, loff_t offset, int whence);
 /* A read happened: the access time moves as the mount says (noatime, relatime). */

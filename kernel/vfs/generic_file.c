@@ -38,6 +38,10 @@ ssize_t generic_file_write(struct file *file, struct iov_iter *from, loff_t *pos
         *pos = (loff_t)inode->cache.size_bytes;
     }
     ssize_t result = file_limit_write(*pos, from->count);
+    if (unlikely(inode->cache.seals > F_SEAL_SEAL) && result > 0) {
+        int err = seals_check_write(inode, *pos, (size_t)result);
+        result = err < 0 ? err : result;
+    }
     if (likely(result >= 0)) {
         from->count = (size_t)result;
         result = pagecache_write(&inode->cache, pos, from);

@@ -49,7 +49,7 @@ static struct vm_region *fork_region(struct vmspace *child, const struct vm_regi
     region_append(child, copy);
     if (copy->source != NULL) {
         copy->source->ops->get(copy->source);
-        region_rmap_add(copy);
+        (void)region_rmap_add(copy); /* the parent has the same */
     }
     rmap_region_moved(copy);
     vm_account(child, (int64_t)region_pages(copy), copy->flags);

@@ -119,12 +119,19 @@ int vm_add_region(struct vmspace *vm, uint64_t addr, uint64_t len, uint32_t flag
     region->source = source;
     region->pgoff = pgoff;
     region->name = name;
+    region->vm = vm;
+    if (source != NULL) {
+        int err = region_rmap_add(region);
+        if (err < 0) {
+            region_free(region);
+            return err;
+        }
+    }
     region_insert(vm, region);
     rmap_region_moved(region);
     vm_account(vm, (int64_t)(len >> PAGE_SHIFT), flags);
     if (source != NULL) {
         source->ops->get(source);
-        region_rmap_add(region);
         (void)region_merge(region);
     }
     return 0;

@@ -31,7 +31,8 @@ struct pagecache {
     uint64_t size_bytes; /* [a] end of file: faults beyond its last page are -EIO */
     struct mutex rmap_lock;
     struct rb_root regions;   /* [rmap_lock] what maps the file, by page index: file_regions.h */
-    uint32_t writable_shared; /* [rmap_lock] shared writable mappings */
+    uint32_t writable_shared; /* [rmap_lock] shared mappings that are or may become writable */
+    uint32_t seals;           /* [a] F_SEAL_*: kernel/vfs/memfd.c; changes under rmap_lock */
 };
 
 void pagecache_init(struct pagecache *cache, const struct pagecache_ops *ops, void *owner);

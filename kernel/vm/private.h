@@ -86,8 +86,8 @@ extern uint64_t regions_steps;
 #else
 #define region_step() ((void)0)
 #endif
-/* Its place in the tree of its file's mappings. */
-void region_rmap_add(struct vm_region *region);
+/* Its place in the tree of its file's mappings. -EPERM: the file is sealed against such a mapping, and so has none like it. */
+int region_rmap_add(struct vm_region *region);
 void region_rmap_remove(struct vm_region *region);
 
 static inline struct vm_region *vm_region_prev(struct vm_region *region)

@@ -5,6 +5,8 @@
  * region->gap is the hole between the region before (or USER_MIN) and this one, less the guard that a stack keeps below itself.
  * Changing one region's limits changes its own gap and that of the next.
  */
+#include <linux/fcntl.h>
+
 #include "kernel/core/panic.h"
 #include "kernel/mm/slab.h"
 #include "kernel/vm/file_regions.h"
@@ -408,14 +410,22 @@ uint64_t regions_find_gap(struct vmspace *vm, uint64_t len, uint64_t floor, uint
 
 /* ---- who maps a file ---- */
 
-void region_rmap_add(struct vm_region *region)
+int region_rmap_add(struct vm_region *region)
 {
+    const uint32_t may_write = VM_SHARED | VM_MAYWRITE;
     struct pagecache *cache = rmap_enter(region);
+    int err = 0;
 
     if (cache != NULL) {
-        file_regions_add(cache, region);
+        if (unlikely((cache->seals & F_SEAL_WRITE) != 0) &&
+            (region->flags & may_write) == may_write) {
+            err = -EPERM;
+        } else {
+            file_regions_add(cache, region);
+        }
     }
     rmap_leave(cache);
+    return err;
 }
 
 void region_rmap_remove(struct vm_region *region)

@@ -55,6 +55,7 @@ static void tmpfs_inode_set_kind(struct tmpfs_inode *tmpfs_inode, uint32_t mode,
         inode->ops = &tmpfs_file_ops;
         inode->fops = &tmpfs_file_fops;
         pagecache_init(&inode->cache, &tmpfs_cache_ops, inode);
+        inode->cache.seals = F_SEAL_SEAL; /* none may be added; a memfd begins anew */
         break;
     case S_IFDIR:
         inode->ops = &tmpfs_dir_ops;
@@ -154,7 +155,11 @@ static int tmpfs_fallocate(struct inode *inode, int mode, loff_t offset, loff_t 
     }
     rwsem_lock_write(&inode->lock);
     if ((mode & FALLOC_FL_PUNCH_HOLE) != 0) {
-        err = pagecache_punch(&inode->cache, (uint64_t)offset, end);
+        /* A hole writes zeros, but makes nothing longer. */
+        err = seals_check_write(inode, 0, 0);
+        err = err < 0 ? err : pagecache_punch(&inode->cache, (uint64_t)offset, end);
+    } else if ((inode->cache.seals & F_SEAL_GROW) != 0 && end > inode->cache.size_bytes) {
+        err = -EPERM;
     } else {
         err = tmpfs_allocate(inode, (uint64_t)offset, end);
         if (err == 0 && (mode & FALLOC_FL_KEEP_SIZE) == 0 && end > inode->cache.size_bytes) {
@@ -175,4 +180,5 @@ const struct file_ops tmpfs_file_fops = {.read = generic_file_read,
                                          .write = generic_file_write,
                                          .llseek = generic_file_llseek,
                                          .mmap = generic_file_mmap,
+                                         .fcntl = memory_file_fcntl,
                                          .fsync = memory_file_fsync};
