@@ -5,7 +5,7 @@
 
 #include "kernel/proc/internal.h"
 
-bool process_may_access(struct process *target)
+static bool may_access(struct process *target, uint32_t uid, uint32_t gid)
 {
     const struct cred *mine = cred_current();
 
@@ -13,10 +13,23 @@ bool process_may_access(struct process *target)
         return true;
     }
     struct cred *theirs = process_cred_get(target);
-    bool same = mine->fsuid == theirs->uid && mine->fsuid == theirs->euid &&
-                mine->fsuid == theirs->suid && mine->fsgid == theirs->gid &&
-                mine->fsgid == theirs->egid && mine->fsgid == theirs->sgid && target->dumpable &&
-                (theirs->cap_permitted & ~mine->cap_permitted) == 0;
+    bool same = uid == theirs->uid && uid == theirs->euid && uid == theirs->suid &&
+                gid == theirs->gid && gid == theirs->egid && gid == theirs->sgid &&
+                target->dumpable && (theirs->cap_permitted & ~mine->cap_permitted) == 0;
     cred_put(theirs);
     return same || cred_has_cap(mine, CAP_SYS_PTRACE);
+}
+
+bool process_may_access(struct process *target)
+{
+    const struct cred *mine = cred_current();
+
+    return may_access(target, mine->fsuid, mine->fsgid);
+}
+
+bool process_may_attach(struct process *target)
+{
+    const struct cred *mine = cred_current();
+
+    return may_access(target, mine->uid, mine->gid);
 }

@@ -219,5 +219,7 @@ struct fs_context *thread_fs_get(struct thread *thread);
 struct vmspace *process_vm_get(struct process *process); /* that of any of its threads */
 /* May the current thread inspect `target` (ptrace(2), "access mode checking")? */
 bool process_may_access(struct process *target);
+/* The same with the real IDs, for calls that name another process (PTRACE_MODE_ATTACH_REALCREDS). */
+bool process_may_attach(struct process *target);
 /* Walk for /proc and kill(-1): first process with pid >= nr, alive or a zombie, referenced. */
 struct process *process_next(int nr);

@@ -1,9 +1,9 @@
 /*
  * Looking into address spaces from outside: execve writing a new stack, debuggers, /proc/PID/mem; and faulting ranges in.
  */
-#include "kernel/base/string.h"
 #include "kernel/mm/frame.h"
 #include "kernel/vm/fault.h"
+#include "kernel/vm/iov.h"
 
 #define RETRIES                                                                                    \
     8 /* a page that is found and lost again so often belongs to somebody who truncates in a loop */
@@ -83,15 +83,16 @@ static struct page *page_bring(struct vmspace *vm, uint64_t va, bool write, bool
     return NULL;
 }
 
-ssize_t vmspace_access(struct vmspace *vm, uint64_t addr, void *buf, size_t len_bytes, bool write,
-                       bool force)
+ssize_t vmspace_access_iter(struct vmspace *vm, uint64_t addr, size_t len_bytes,
+                            struct iov_iter *iter, bool write, bool force)
 {
-    uint8_t *at = buf;
     size_t done = 0;
 
-    if (addr >= USER_TOP || len_bytes > USER_TOP - addr) {
+    if (addr >= USER_TOP) {
         return -EFAULT;
     }
+    len_bytes = MIN(len_bytes, iter->count);
+    len_bytes = MIN(len_bytes, (size_t)(USER_TOP - addr));
     while (done < len_bytes) {
         uint64_t va = addr + done;
         size_t offset = va % PAGE_SIZE;
@@ -102,17 +103,25 @@ ssize_t vmspace_access(struct vmspace *vm, uint64_t addr, void *buf, size_t len_
             break;
         }
         uint8_t *data = (uint8_t *)page_to_virt(page) + offset;
-        if (write) {
-            memcpy(data, at + done, n);
-        } else {
-            memcpy(at + done, data, n);
-        }
+        size_t moved = write ? iov_copy_from(iter, data, n) : iov_copy_to(iter, data, n);
         if (counted) {
             page_put(page);
         }
-        done += n;
+        done += moved;
+        if (moved < n) {
+            break;
+        }
     }
     return done > 0 || len_bytes == 0 ? (ssize_t)done : -EFAULT;
+}
+
+ssize_t vmspace_access(struct vmspace *vm, uint64_t addr, void *buf, size_t len_bytes, bool write,
+                       bool force)
+{
+    struct iov_iter iter;
+
+    iov_init_kernel(&iter, buf, len_bytes);
+    return vmspace_access_iter(vm, addr, len_bytes, &iter, write, force);
 }
 
 /* The end of the region at va, or of the hole; whether writes should be faulted in rather than reads; false: nothing to do here. */

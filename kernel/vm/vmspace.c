@@ -25,7 +25,8 @@
 struct page *vm_zero_page;
 
 static struct slab_cache *vmspace_cache;
-static bool aslr_off; /* [I] parameter norandmaps */
+static bool aslr_off;        /* [I] parameter norandmaps */
+static uint64_t last_serial; /* [a] */
 
 struct vmspace *vmspace_alloc(void)
 {
@@ -45,6 +46,7 @@ struct vmspace *vmspace_alloc(void)
     vm->dead = NULL;
     vm->nregions = 0;
     vm->family = NULL;
+    vm->serial = atomic_fetch_add_relaxed(&last_serial, 1) + 1;
     refcount_init(&vm->refs, 1);
     size_t head = offsetof(struct vmspace, mmap_base);
     memset((uint8_t *)vm + head, 0, sizeof(*vm) - head);

@@ -99,6 +99,7 @@ struct vmspace {
     struct refcount refs;        /* users: threads */
     struct vm_family *family;    /* [I] all that fork made of one program: rmap.h */
     uint32_t family_slot;        /* [I] in it */
+    uint64_t serial;             /* [I] no other space has it, ever */
     uint64_t mmap_base;          /* [I] top-down allocation starts below */
     uint64_t brk_start, brk_end; /* [lock] */
     uint64_t stack_top;          /* [I] */
@@ -165,6 +166,14 @@ int vmspace_fault(struct vmspace *vm, uint64_t addr, unsigned flags);
  */
 ssize_t vmspace_access(struct vmspace *vm, uint64_t addr, void *buf, size_t len_bytes, bool write,
                        bool force);
+
+/*
+ * The same between that memory and a cursor (`write`: from the cursor into the space), which may be over the current thread's own memory.
+ * Nothing may be locked. -EFAULT: not a byte could be moved, for either side's sake.
+ */
+struct iov_iter;
+ssize_t vmspace_access_iter(struct vmspace *vm, uint64_t addr, size_t len_bytes,
+                            struct iov_iter *iter, bool write, bool force);
 
 /* [a] The most regions a space may have (vm.max_map_count): mmap, and what would cut a region, fails with ENOMEM there. */
 extern uint32_t vm_max_map_count;
