@@ -67,12 +67,13 @@ void kernel_main(const struct boot_handoff *handoff)
     symbols_init();       /* names in backtraces */
     panic_init();         /* reports of misused locks */
     log_info("linnet: %s", kernel_banner());
-    handoff_log(handoff); /* how we came here, memory map */
-    frames_init(handoff); /* page array, zones */
-    kasan_init(handoff);  /* from here on accesses are checked, in builds that do */
-    slab_init();          /* object caches, kmalloc */
-    arena_init();         /* kernel virtual space, stacks */
-    machine_init_cpu();   /* protections, FPU, system call entry, per-CPU areas */
+    handoff_log(handoff);        /* how we came here, memory map */
+    machine_init_nodes(handoff); /* which memory belongs to which NUMA node */
+    frames_init(handoff);        /* page array, zones */
+    kasan_init(handoff);         /* from here on accesses are checked, in builds that do */
+    slab_init();                 /* object caches, kmalloc */
+    arena_init();                /* kernel virtual space, stacks */
+    machine_init_cpu();          /* protections, FPU, system call entry, per-CPU areas */
     random_init(handoff->seed, sizeof(handoff->seed), (handoff->flags & BOOT_FLAG_SEED_GOOD) != 0);
     machine_init_platform(handoff); /* ACPI tables, interrupt controllers */
     machine_init_clocks();          /* clock source, event timer */

@@ -116,6 +116,16 @@ int acpi_srat_parse(const void *table, uint32_t len_bytes, struct acpi_srat *ret
 int acpi_slit_parse(const void *table, uint32_t len_bytes, uint8_t *distance, unsigned max,
                     unsigned *ret_n);
 
+/*
+ * The kernel's map of nodes from both; nslit 0: there is no SLIT. 0; 1: the SLIT does not fit and was left out; -ENOENT: nothing is said of any
+ * node; -EINVAL: memory of two nodes overlaps; -E2BIG: more nodes than the kernel takes. *ret_map is undefined on failure.
+ */
+struct numa_map;
+int acpi_numa_map(const struct acpi_srat *srat, const uint8_t *slit, unsigned nslit,
+                  struct numa_map *ret_map);
+/* The node in that map of the processor with this id. -ENOENT. */
+int acpi_srat_cpu_node(const struct acpi_srat *srat, uint32_t apic_id);
+
 /* Bounded scan of a DSDT's bytes for Name(\_S5, Package{a, b ...}): SLP_TYPa and SLP_TYPb. -ENOENT. */
 int acpi_find_s5(const void *dsdt, uint32_t len_bytes, uint8_t *ret_slp_typ_a,
                  uint8_t *ret_slp_typ_b);
@@ -124,8 +134,16 @@ int acpi_find_s5(const void *dsdt, uint32_t len_bytes, uint8_t *ret_slp_typ_a,
 const struct acpi_table_ref *acpi_table_find(const struct acpi_tables *tables,
                                              const char *signature);
 
-/* The machine's tables, after acpi_init(). NULL when absent. `rsdp` 0: a machine without ACPI. */
-void acpi_init(paddr_t rsdp);
+/*
+ * Before there is memory management: find the tables, where they are in what the loader has mapped, and read of them which memory is of which node;
+ * nodes_set_map() is called when they say so. handoff->rsdp 0: a machine without ACPI.
+ */
+struct boot_handoff;
+void acpi_init_early(const struct boot_handoff *handoff);
+/* The node of the processor, -ENOENT: not known. */
+int acpi_cpu_node(uint32_t apic_id);
+/* The other tables of the machine: NULL when absent, or before acpi_init(). */
+void acpi_init(void);
 const struct acpi_madt *acpi_madt(void);
 const struct acpi_fadt *acpi_fadt(void);
 const struct acpi_hpet *acpi_hpet(void);

@@ -11,11 +11,15 @@
 #include <arch/page.h>
 
 #include "hal/acpi/acpi.h"
+#include "kernel/abi/boot.h"
 #include "kernel/base/errno.h"
 #include "kernel/base/printf.h"
+#include "kernel/base/string.h"
 #include "kernel/core/log.h"
+#include "kernel/core/param.h"
 #include "kernel/machine/clock.h"
 #include "kernel/machine/io.h"
+#include "kernel/mm/node.h"
 
 #define PM1_SCI_EN       BIT(0)
 #define PM1_SLP_TYP(t)   ((uint32_t)(t) << 10)
@@ -35,6 +39,8 @@ static struct acpi_tables tables;
 static struct acpi_madt madt;
 static struct acpi_fadt fadt;
 static struct acpi_hpet hpet;
+static struct acpi_srat srat;
+static bool srat_used;
 static bool madt_valid, fadt_valid, hpet_valid, s5_valid;
 static uint8_t s5_typ_a, s5_typ_b;
 static struct acpi_register pm1a_cnt, pm1b_cnt, sleep_control, sleep_status, reset_reg;
@@ -164,13 +170,93 @@ static void find_s5(void)
     }
 }
 
-void acpi_init(paddr_t rsdp)
+/* ---- before memory management ---- */
+
+/* The loader maps the first 4 GiB, and all memory that the map lists (kernel/abi/boot.h). */
+static const void *__init early_map(void *arg, paddr_t pa, uint64_t len_bytes)
 {
-    if (rsdp == 0 || acpi_tables_load(&tables, &machine_memory, rsdp) < 0) {
-        log_notice("acpi: no tables");
+    const struct boot_handoff *handoff = arg;
+    const struct boot_mem *mem = phys_to_virt(handoff->mem);
+
+    if (pa + len_bytes <= GIB(4)) {
+        return phys_to_virt(pa);
+    }
+    for (uint64_t i = 0; i < handoff->nmem; i++) {
+        if ((mem[i].type == BOOT_MEM_ACPI_RECLAIM || mem[i].type == BOOT_MEM_ACPI_NVS) &&
+            pa >= mem[i].base && pa + len_bytes <= mem[i].base + mem[i].length_bytes) {
+            return phys_to_virt(pa);
+        }
+    }
+    return NULL;
+}
+
+/* The table's bytes, which early_map() has seen whole already. NULL: there is none. */
+static const void *__init early_table(const struct acpi_memory *memory, const char *signature,
+                                      uint32_t *ret_len_bytes)
+{
+    const struct acpi_table_ref *ref = acpi_table_find(&tables, signature);
+
+    *ret_len_bytes = ref == NULL ? 0 : ref->len_bytes;
+    return ref == NULL ? NULL : memory->map(memory->arg, ref->pa, ref->len_bytes);
+}
+
+static void __init nodes_find(const struct acpi_memory *memory)
+{
+    static struct numa_map __initdata map;
+    static uint8_t __initdata slit[MAX_NODES * MAX_NODES];
+    uint32_t len_bytes;
+    unsigned nslit = 0;
+    const void *table = early_table(memory, "SRAT", &len_bytes);
+
+    const char *wish = param_string("numa");
+    if (table == NULL || (wish != NULL && strcmp(wish, "off") == 0)) {
         return;
     }
+    if (acpi_srat_parse(table, len_bytes, &srat) < 0) {
+        log_warn("acpi: table SRAT: damaged; one node");
+        return;
+    }
+    table = early_table(memory, "SLIT", &len_bytes);
+    if (table != NULL && acpi_slit_parse(table, len_bytes, slit, MAX_NODES, &nslit) < 0) {
+        log_warn("acpi: table SLIT: damaged, skipped");
+        nslit = 0;
+    }
+    int err = acpi_numa_map(&srat, slit, nslit, &map);
+    if (err == 1) {
+        log_warn("acpi: the SLIT does not fit the SRAT, skipped");
+    }
+    if (err < 0 || (err = nodes_set_map(&map)) < 0) {
+        log_warn("acpi: the SRAT contradicts itself (error %d); one node", err);
+        return;
+    }
+    srat_used = true;
+}
+
+void __init acpi_init_early(const struct boot_handoff *handoff)
+{
+    union {
+        const struct boot_handoff *from;
+        void *to;
+    } arg = {handoff};
+    const struct acpi_memory memory = {.map = early_map, .arg = arg.to};
+
+    if (handoff->rsdp == 0 || acpi_tables_load(&tables, &memory, handoff->rsdp) < 0) {
+        log_notice("acpi: no tables");
+        tables.count = 0;
+        return;
+    }
+    tables.memory = &machine_memory;
     log_tables();
+    nodes_find(&memory);
+}
+
+int acpi_cpu_node(uint32_t apic_id)
+{
+    return srat_used ? acpi_srat_cpu_node(&srat, apic_id) : -ENOENT;
+}
+
+void acpi_init(void)
+{
     madt_valid = table_decode("APIC", decode_madt) == 0;
     hpet_valid = table_decode("HPET", decode_hpet) == 0;
     fadt_valid = table_decode("FACP", decode_fadt) == 0;

@@ -17,6 +17,12 @@
 
 /* Simulated physical memory (256 MiB), page array, frame allocator, slab, boot thread: everything below sched. Once. */
 void host_machine_init(void);
+/*
+ * The same with any memory map; the last range ends where memory ends. 1 to 2 MiB is the kernel, 2 MiB to 2 MiB + 1024 KiB the loader's. Memory costs the
+ * host only what is touched of it.
+ */
+struct boot_mem;
+void host_machine_init_map(const struct boot_mem *map, unsigned n);
 
 /*
  * How many misused locks and reference counts kernel/sync has reported so far; the text goes to stderr. The runner fails a test that

@@ -71,6 +71,11 @@ void machine_init_cpu(void)
 {
 }
 
+void machine_init_nodes(const struct boot_handoff *handoff)
+{
+    (void)handoff;
+}
+
 void machine_init_platform(const struct boot_handoff *handoff)
 {
     (void)handoff;

@@ -17,8 +17,6 @@
 #include "kernel/mm/slab.h"
 #include "kernel/sync/report.h"
 
-#define PAGE_ARRAY_SPACE (64ull << 20)
-
 uint8_t *host_phys_base;
 struct page *host_page_array;
 vaddr_t host_arena_base;
@@ -59,20 +57,48 @@ void host_memory_hide(vaddr_t va, uint64_t len)
     }
 }
 
-static void memory_create(void)
+static void memory_create(uint64_t bytes)
 {
     memory_fd = memfd_create("linnet-memory", 0);
-    if (memory_fd < 0 || ftruncate(memory_fd, (off_t)HOST_MEMORY_BYTES) < 0) {
+    if (memory_fd < 0 || ftruncate(memory_fd, (off_t)bytes) < 0) {
         die("host: memfd");
     }
-    host_phys_base = reserve(HOST_MEMORY_BYTES, HUGE_PAGE_SIZE);
-    host_memory_show((vaddr_t)host_phys_base, 0, HOST_MEMORY_BYTES);
-    host_page_array = reserve(PAGE_ARRAY_SPACE, HUGE_PAGE_SIZE);
+    host_phys_base = reserve(bytes, HUGE_PAGE_SIZE);
+    host_memory_show((vaddr_t)host_phys_base, 0, bytes);
+    host_page_array =
+        reserve((bytes >> PAGE_SHIFT) * sizeof(struct page) + HUGE_PAGE_SIZE, HUGE_PAGE_SIZE);
     host_arena_base = (vaddr_t)reserve(ARENA_SIZE, HUGE_PAGE_SIZE);
 }
 
+static struct boot_handoff *handoff_create(const struct boot_mem *map, unsigned n)
+{
+    struct boot_handoff *handoff = phys_to_virt(0x200000);
+
+    memset(handoff, 0, sizeof(*handoff));
+    handoff->magic = BOOT_MAGIC;
+    handoff->version = BOOT_VERSION;
+    handoff->size_bytes = sizeof(*handoff);
+    handoff->mem = 0x201000;
+    handoff->nmem = n;
+    memcpy(phys_to_virt(handoff->mem), map, n * sizeof(map[0]));
+    return handoff;
+}
+
+void host_machine_init_map(const struct boot_mem *map, unsigned n)
+{
+    static const uint8_t seed[32] = "the same in every run of a test";
+
+    memory_create(map[n - 1].base + map[n - 1].length_bytes);
+    sync_report_hook = host_sync_report;
+    param_init("");
+    frames_init(handoff_create(map, n));
+    slab_init();
+    arena_init();
+    random_init(seed, sizeof(seed), true);
+}
+
 /* A PC's map in small: the hole below 1 MiB, a kernel, loader memory, and a reserved range that is not a multiple of anything. */
-static struct boot_handoff *handoff_create(void)
+void host_machine_init(void)
 {
     static const struct boot_mem map[] = {
         {0x0, 0x9f000, BOOT_MEM_USABLE, ~0u},
@@ -82,27 +108,6 @@ static struct boot_handoff *handoff_create(void)
         {0x210000, HOST_MEMORY_BYTES - 0x210000 - 0x23000, BOOT_MEM_USABLE, ~0u},
         {HOST_MEMORY_BYTES - 0x23000, 0x23000, BOOT_MEM_ACPI_RECLAIM, ~0u},
     };
-    struct boot_handoff *handoff = phys_to_virt(0x200000);
 
-    memset(handoff, 0, sizeof(*handoff));
-    handoff->magic = BOOT_MAGIC;
-    handoff->version = BOOT_VERSION;
-    handoff->size_bytes = sizeof(*handoff);
-    handoff->mem = 0x201000;
-    handoff->nmem = sizeof(map) / sizeof(map[0]);
-    memcpy(phys_to_virt(handoff->mem), map, sizeof(map));
-    return handoff;
-}
-
-void host_machine_init(void)
-{
-    static const uint8_t seed[32] = "the same in every run of a test";
-
-    memory_create();
-    sync_report_hook = host_sync_report;
-    param_init("");
-    frames_init(handoff_create());
-    slab_init();
-    arena_init();
-    random_init(seed, sizeof(seed), true);
+    host_machine_init_map(map, sizeof(map) / sizeof(map[0]));
 }

@@ -7,6 +7,8 @@ struct boot_handoff;
 
 /* Before any allocation: CPU 0's struct cpu and %gs, descriptor tables, traps, early serial. */
 void machine_init_early(const struct boot_handoff *handoff);
+/* Before mm: nodes_set_map(), when the firmware knows of several NUMA nodes. Reads what the loader has mapped. */
+void machine_init_nodes(const struct boot_handoff *handoff);
 /* After mm: protection bits, FPU sizes, system call entry, mmu_kernel, per-CPU areas. */
 void machine_init_cpu(void);
 /* After mm: firmware tables, interrupt controllers. */

@@ -1,12 +1,10 @@
 /*
- * From the boot memory map to the frame allocator.
+ * From the boot memory map to the frame allocator: the map itself, the early allocator, and the order of steps. What becomes of the page array
+ * is in section.c.
  *
- * The page array lies at PAGE_ARRAY, one struct page per frame number, and is populated only where there is RAM, rounded to whole
- * largest blocks. Where 2 MiB of it (the frames of 205 MiB) are wanted to at least three quarters they are mapped as one huge
- * page, else 4 KiB pages are. Its memory and the page tables that map it come from the early allocator, which eats the largest usable
- * range from its top downwards; frame_alloc() hands out the same early frames until frames_ready. They stay PAGE_RESERVED and are never freed.
- *
- * Boot cost: the array is cleared, four instructions per frame, and free memory enters the zones in blocks of the largest size.
+ * Early on, memory for the tables of the allocator itself and for page tables comes from the largest usable range, from its top downwards;
+ * frame_alloc() hands out the same early frames until frames_ready. They stay PAGE_RESERVED and are never freed. Of a large
+ * range only the end is set aside for it, at least 1 GiB.
  */
 #include <arch/page.h>
 
@@ -15,24 +13,25 @@
 #include "kernel/core/log.h"
 #include "kernel/core/panic.h"
 #include "kernel/machine/mmu.h"
+#include "kernel/mm/section.h"
 #include "kernel/mm/zone.h"
 
-#define ARRAY_CHUNK HUGE_PAGE_SIZE /* of the page array: the frames of some 200 MiB */
-
-_Static_assert(FRAME_MAX_BLOCK * sizeof(struct page) % PAGE_SIZE == 0,
-               "the array is populated by whole pages");
+#define EARLY_AREA GIB(1) /* of a larger range; enough for the page array of 100 GiB */
 
 bool frames_ready;
 
 static struct boot_mem *boot_map; /* [I] after frames_init() */
 static unsigned boot_nmap;        /* [I] */
 static uint64_t ram_frames;       /* [I] frames of all RAM in the map */
+static pfn_t ram_end;             /* [I] past the last of them */
 
+static unsigned early_index; /* which range of the map it works in */
+static paddr_t early_area;   /* and from where on */
 /* What is left of the early allocator's range, and of the gap that its first aligned request left above. */
 static paddr_t early_base, early_end;
 static paddr_t early_gap_base, early_gap_end;
 
-static bool mem_is_ram(uint32_t type)
+bool boot_mem_is_ram(uint32_t type)
 {
     switch (type) {
     case BOOT_MEM_USABLE:
@@ -56,12 +55,17 @@ static void early_init(const struct boot_mem *map, unsigned n)
         if (map[i].type == BOOT_MEM_USABLE && map[i].length_bytes > early_end - early_base) {
             early_base = map[i].base;
             early_end = map[i].base + map[i].length_bytes;
+            early_index = i;
         }
     }
+    if (early_end - early_base > 2 * EARLY_AREA) {
+        early_base = ALIGN_DOWN(early_end - EARLY_AREA, GIB(1));
+    }
+    early_area = early_base;
 }
 
 /* Physical memory of `size` bytes (whole pages), aligned; not cleared. 0: none left. */
-static paddr_t early_alloc(uint64_t size, uint64_t align)
+static paddr_t early_try(uint64_t size, uint64_t align)
 {
     if (early_gap_end - early_gap_base >= size) {
         paddr_t pa = ALIGN_DOWN(early_gap_end - size, align);
@@ -82,9 +86,19 @@ static paddr_t early_alloc(uint64_t size, uint64_t align)
     return pa;
 }
 
+paddr_t early_alloc(uint64_t size, uint64_t align)
+{
+    paddr_t pa = early_try(size, align);
+
+    if (pa == 0) {
+        panic("mm: no early memory (%llu bytes)", (unsigned long long)size);
+    }
+    return pa;
+}
+
 struct page *early_frame_alloc(unsigned order, unsigned flags)
 {
-    paddr_t pa = early_alloc(PAGE_SIZE << order, PAGE_SIZE << order);
+    paddr_t pa = early_try(PAGE_SIZE << order, PAGE_SIZE << order);
 
     if (pa == 0) {
         return NULL;
@@ -106,80 +120,38 @@ static void early_range_add(paddr_t base, paddr_t end)
     }
 }
 
-/* ---- the page array ---- */
-
-/* Bytes of the page array in [start, end) that RAM needs, in whole largest blocks; for each such piece `fn` when not NULL. */
-typedef void array_piece_fn(uintptr_t start, uintptr_t end);
-
-static uint64_t array_wanted(uintptr_t start, uintptr_t end, array_piece_fn *fn)
+unsigned boot_index_at(pfn_t pfn)
 {
-    uint64_t wanted = 0;
-    uintptr_t done = start;
+    unsigned low = 0;
+    unsigned high = boot_nmap;
 
-    for (unsigned i = 0; i < boot_nmap; i++) {
-        if (!mem_is_ram(boot_map[i].type)) {
-            continue;
-        }
-        pfn_t first = ALIGN_DOWN(boot_map[i].base >> PAGE_SHIFT, FRAME_MAX_BLOCK);
-        pfn_t last =
-            ALIGN_UP((boot_map[i].base + boot_map[i].length_bytes) >> PAGE_SHIFT, FRAME_MAX_BLOCK);
-        uintptr_t from = MAX((uintptr_t)pfn_to_page(first), done);
-        uintptr_t to = MIN((uintptr_t)pfn_to_page(last), end);
-        if (from >= to) {
-            continue;
-        }
-        wanted += to - from;
-        done = to;
-        if (fn != NULL) {
-            fn(from, to);
+    while (low < high) {
+        unsigned middle = (low + high) / 2;
+        const struct boot_mem *mem = &boot_map[middle];
+        if (ALIGN_UP((mem->base + mem->length_bytes) >> PAGE_SHIFT, FRAME_MAX_BLOCK) <= pfn) {
+            low = middle + 1;
+        } else {
+            high = middle;
         }
     }
-    return wanted;
+    return low;
 }
 
-static void array_map(uintptr_t va, uint64_t size)
+bool boot_usable_next(pfn_t from, pfn_t *ret_start, pfn_t *ret_end)
 {
-    paddr_t pa = early_alloc(size, size);
-
-    if (pa == 0) {
-        panic("mm: no memory for the page array");
-    }
-    memset(phys_to_virt(pa), 0, size);
-    if (mmu_kernel_map(va, pa, size, MMU_READ | MMU_WRITE | MMU_GLOBAL) < 0) {
-        panic("mm: cannot map the page array");
-    }
-}
-
-static void array_map_piece(uintptr_t start, uintptr_t end)
-{
-    for (uintptr_t va = start; va < end; va += PAGE_SIZE) {
-        array_map(va, PAGE_SIZE);
-    }
-}
-
-/* Two passes: the huge pages first, so that the early allocator aligns but once. */
-static void array_populate(bool huge)
-{
-    uintptr_t done = 0;
-
-    for (unsigned i = 0; i < boot_nmap; i++) {
-        if (!mem_is_ram(boot_map[i].type)) {
-            continue;
-        }
-        pfn_t last =
-            ALIGN_UP((boot_map[i].base + boot_map[i].length_bytes) >> PAGE_SHIFT, FRAME_MAX_BLOCK);
-        uintptr_t chunk =
-            ALIGN_DOWN((uintptr_t)pfn_to_page(boot_map[i].base >> PAGE_SHIFT), ARRAY_CHUNK);
-        for (chunk = MAX(chunk, done); chunk < (uintptr_t)pfn_to_page(last); chunk += ARRAY_CHUNK) {
-            bool dense = array_wanted(chunk, chunk + ARRAY_CHUNK, NULL) >= ARRAY_CHUNK / 4 * 3;
-            if (dense && huge) {
-                array_map(chunk, ARRAY_CHUNK);
-            } else if (!dense && !huge) {
-                (void)array_wanted(chunk, chunk + ARRAY_CHUNK, array_map_piece);
-            }
-            done = chunk + ARRAY_CHUNK;
+    for (unsigned i = boot_index_at(from); i < boot_nmap; i++) {
+        const struct boot_mem *mem = &boot_map[i];
+        paddr_t limit = i == early_index ? early_area : mem->base + mem->length_bytes;
+        /* Frame 0 stays out: physical address 0 means "none" in too many places. */
+        pfn_t first = mem->base == 0 ? 1 : mem->base >> PAGE_SHIFT;
+        pfn_t start = MAX(first, from);
+        if (mem->type == BOOT_MEM_USABLE && start < limit >> PAGE_SHIFT) {
+            *ret_start = start;
+            *ret_end = limit >> PAGE_SHIFT;
+            return true;
         }
     }
+    return false;
 }
 
 /* ---- boot ---- */
@@ -191,14 +163,12 @@ static void boot_map_copy(const struct boot_handoff *handoff)
     boot_nmap = (unsigned)handoff->nmem;
     early_init(map, boot_nmap);
     paddr_t copy = early_alloc(ALIGN_UP(boot_nmap * sizeof(map[0]), PAGE_SIZE), PAGE_SIZE);
-    if (copy == 0) {
-        panic("mm: the memory map has no usable range (%u entries)", boot_nmap);
-    }
     boot_map = phys_to_virt(copy);
     memcpy(boot_map, map, boot_nmap * sizeof(map[0]));
     for (unsigned i = 0; i < boot_nmap; i++) {
-        if (mem_is_ram(boot_map[i].type)) {
+        if (boot_mem_is_ram(boot_map[i].type)) {
             ram_frames += boot_map[i].length_bytes >> PAGE_SHIFT;
+            ram_end = (boot_map[i].base + boot_map[i].length_bytes) >> PAGE_SHIFT;
         }
     }
 }
@@ -206,18 +176,13 @@ static void boot_map_copy(const struct boot_handoff *handoff)
 void frames_init(const struct boot_handoff *handoff)
 {
     boot_map_copy(handoff);
-    array_populate(true);
-    array_populate(false);
-    zones_init();
-    for (unsigned i = 0; i < boot_nmap; i++) {
-        const struct boot_mem *mem = &boot_map[i];
-        if (mem->type != BOOT_MEM_USABLE) {
-            continue;
-        }
-        paddr_t end = mem->base + mem->length_bytes;
-        early_range_add(mem->base, mem->base == early_base ? early_end : end);
-    }
+    sections_init(ram_end);
+    nodes_create();
+    sections_populate();
+    sections_release();
+    early_range_add(early_area, early_end);
     early_range_add(early_gap_base, early_gap_end);
+    nodes_order();
     zones_update_watermarks();
     frames_ready = true;
 
@@ -280,8 +245,10 @@ uint64_t frames_reserved(void)
 {
     uint64_t managed = 0;
 
-    for (unsigned id = 0; id < ZONE_COUNT; id++) {
-        managed += READ_ONCE(zones[id].managed);
+    for (unsigned node = 0; node < nodes_count(); node++) {
+        for (unsigned id = 0; id < ZONE_COUNT; id++) {
+            managed += READ_ONCE(nodes[node]->zones[id].managed);
+        }
     }
     return ram_frames - managed;
 }
@@ -309,7 +276,7 @@ bool pfn_valid(pfn_t pfn)
         } else if (pa - mem->base >= mem->length_bytes) {
             low = middle + 1;
         } else {
-            return mem_is_ram(mem->type);
+            return boot_mem_is_ram(mem->type) && section_present(pfn);
         }
     }
     return false;

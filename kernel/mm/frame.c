@@ -1,11 +1,8 @@
 /*
- * Page frames: the front of the allocator.
+ * Page frames: requests and releases.
  *
- * Single frames, which are nearly all requests, come from and go to a stack per CPU (last in, first out: warm in the cache), with
- * interrupts off and no lock. It is refilled from and spilled to the zones in batches. Larger blocks and requests for low memory
- * go to the zones at once.
- *
- * Counters are per CPU too: a frame may be counted up here and down there; only the sums mean something.
+ * Single frames, which are nearly all requests, come from and go to stacks per CPU (hot.c), with interrupts off and no lock. Larger blocks,
+ * requests for low memory and what belongs to other nodes go to the zones at once.
  */
 #include "kernel/mm/frame.h"
 
@@ -13,25 +10,26 @@
 #include "kernel/core/panic.h"
 #include "kernel/core/percpu.h"
 #include "kernel/mm/frame_debug.h"
+#include "kernel/mm/hot.h"
 #include "kernel/mm/lru.h"
 #include "kernel/mm/poison.h"
 #include "kernel/mm/slab.h"
 #include "kernel/mm/zone.h"
 #include "kernel/sync/lockdep.h"
 
-#define HOT_MAX   96u /* frames a CPU keeps at most */
-#define HOT_BATCH 32u /* moved to or from the zones at once */
-
-struct frame_hot {
-    uint32_t count;
-    struct page *pages[HOT_MAX];
-    int64_t by_kind[PAGE_NKINDS];
-    uint64_t allocs, frees;
-};
-
-static DEFINE_PER_CPU(struct frame_hot, frame_hot); /* interrupts off */
-
 static const struct frame_reclaim_ops *reclaim_ops; /* [I] after boot */
+
+bool frame_init_on_alloc;
+bool frame_init_on_free;
+
+/* A request for a block, as far as the zones are concerned. */
+struct frame_request {
+    unsigned order, flags;
+    enum zone_id first;
+    enum migrate_type type;
+    unsigned node;
+    nodemask_t allowed;
+};
 
 void frames_set_reclaim(const struct frame_reclaim_ops *ops)
 {
@@ -49,89 +47,69 @@ static enum zone_id zone_first(unsigned flags)
     return (flags & FRAME_DMA32) != 0 ? ZONE_DMA32 : ZONE_NORMAL;
 }
 
-static struct page *zones_take(unsigned order, enum zone_id first, enum zone_floor floor)
+static struct page *zone_take(struct zone *zone, const struct frame_request *request,
+                              enum zone_floor floor)
 {
-    for (int id = (int)first; id >= 0; id--) {
-        struct zone *zone = &zones[id];
-        struct page *page = NULL;
-        uint64_t irq = spin_lock_irqsave(&zone->lock);
-        if (zone_available_locked(zone, floor, first) >= (1ull << order)) {
-            page = zone_take_locked(zone, order);
+    uint64_t irq = spin_lock_irqsave(&zone->lock);
+    bool may = zone_available_locked(zone, floor, request->first) >= 1ull << request->order;
+    bool low = zone->untouched > 0 && zone->free < GROW_BELOW;
+    struct page *page = may && !low ? zone_take_locked(zone, request->order, request->type) : NULL;
+    bool grow = may && page == NULL && zone->untouched > 0;
+
+    spin_unlock_irqrestore(&zone->lock, irq);
+    if (likely(!grow)) {
+        return page;
+    }
+    (void)zone_grow(zone);
+    irq = spin_lock_irqsave(&zone->lock);
+    page = zone_take_locked(zone, request->order, request->type);
+    spin_unlock_irqrestore(&zone->lock, irq);
+    return page;
+}
+
+static void count_placement(const struct frame_request *request, unsigned node)
+{
+    unsigned here = this_node();
+
+    if (node == request->node) {
+        (void)atomic_fetch_add_relaxed(&nodes[node]->numa[NUMA_HIT], 1);
+    } else {
+        (void)atomic_fetch_add_relaxed(&nodes[node]->numa[NUMA_MISS], 1);
+        (void)atomic_fetch_add_relaxed(&nodes[request->node]->numa[NUMA_FOREIGN], 1);
+    }
+    (void)atomic_fetch_add_relaxed(&nodes[node]->numa[node == here ? NUMA_LOCAL : NUMA_OTHER], 1);
+}
+
+static struct page *zones_take(const struct frame_request *request, enum zone_floor floor)
+{
+    const struct node *home = nodes[request->node];
+
+    for (unsigned i = 0; i < home->nnear; i++) {
+        struct node *node = nodes[home->near[i]];
+        if (((request->allowed >> node->id) & 1) == 0) {
+            continue;
         }
-        spin_unlock_irqrestore(&zone->lock, irq);
-        if (page != NULL) {
-            return page;
+        for (int id = (int)request->first; id >= 0; id--) {
+            if (node->zones[id].managed == 0) {
+                continue;
+            }
+            struct page *page = zone_take(&node->zones[id], request, floor);
+            if (page != NULL) {
+                count_placement(request, node->id);
+                return page;
+            }
         }
     }
     return NULL;
 }
 
-static void wake_reclaim(unsigned order)
+void frame_wake_reclaim(unsigned node, unsigned order)
 {
     const struct frame_reclaim_ops *ops = __atomic_load_n(&reclaim_ops, __ATOMIC_ACQUIRE);
 
     if (ops != NULL && ops->wake != NULL) {
-        ops->wake(0, order);
+        ops->wake(node, order);
     }
-}
-
-/* Interrupts off. */
-static unsigned hot_refill_above(struct frame_hot *hot, enum zone_floor floor)
-{
-    struct page *batch[HOT_BATCH];
-    unsigned got = 0;
-
-    for (int id = ZONE_NORMAL; id >= 0 && got == 0; id--) {
-        struct zone *zone = &zones[id];
-        spin_lock(&zone->lock);
-        uint64_t available = zone_available_locked(zone, floor, ZONE_NORMAL);
-        if (available > 0) {
-            got = zone_take_singles_locked(zone, (unsigned)MIN(available, (uint64_t)HOT_BATCH),
-                                           batch);
-        }
-        spin_unlock(&zone->lock);
-    }
-    /* Reversed, so that they come off the stack in ascending order. */
-    for (unsigned i = got; i > 0; i--) {
-        hot->pages[hot->count++] = batch[i - 1];
-    }
-    return got;
-}
-
-/* Never below `min`: what is taken from there is taken one by one, by frame_alloc_slow(). Interrupts off. */
-static void hot_refill(struct frame_hot *hot)
-{
-    if (hot_refill_above(hot, FLOOR_LOW) == 0) {
-        wake_reclaim(0);
-        (void)hot_refill_above(hot, FLOOR_MIN);
-    }
-}
-
-/* Give the n frames that have lain longest back to their zones. Interrupts off. */
-static void hot_spill(struct frame_hot *hot, unsigned n)
-{
-    unsigned i = 0;
-
-    while (i < n) {
-        struct zone *zone = zone_of(page_to_pfn(hot->pages[i]));
-        spin_lock(&zone->lock);
-        do {
-            zone_give_locked(zone, hot->pages[i], 0);
-            i++;
-        } while (i < n && zone_of(page_to_pfn(hot->pages[i])) == zone);
-        spin_unlock(&zone->lock);
-    }
-    hot->count -= n;
-    memmove(hot->pages, hot->pages + n, hot->count * sizeof(hot->pages[0]));
-}
-
-void frames_drain_local(void)
-{
-    uint64_t irq = irq_save();
-    struct frame_hot *hot = this_cpu_ptr(frame_hot);
-
-    hot_spill(hot, hot->count);
-    irq_restore(irq);
 }
 
 /* ---- allocation ---- */
@@ -144,28 +122,32 @@ static __always_inline void page_start_life(struct page *page, unsigned order, e
     page_set_meta(page, page_meta(order > 0 ? PAGE_FLAG_HEAD : 0, kind, order));
 }
 
-static void count_alloc(unsigned order, enum page_kind kind)
+/* n frames of a node other than by way of the stacks: +n allocated, -n freed. */
+static __noinline void count_kind(unsigned node, enum page_kind kind, int64_t n)
 {
-    uint64_t irq = irq_save();
-    struct frame_hot *hot = this_cpu_ptr(frame_hot);
+    (void)atomic_fetch_add_relaxed(&nodes[node]->by_kind[kind], n);
+}
 
-    hot->by_kind[kind] += 1ll << order;
-    hot->allocs++;
-    irq_restore(irq);
+static inline bool wants_zeros(unsigned flags)
+{
+    return (flags & FRAME_ZERO) != 0 || unlikely(frame_init_on_alloc);
 }
 
 /* Nothing is free above `min`. The request may go below it, or may wait. */
-static struct page *zones_take_below_min(unsigned order, unsigned flags, enum zone_id first)
+static struct page *zones_take_below_min(const struct frame_request *request)
 {
     const struct frame_reclaim_ops *ops = __atomic_load_n(&reclaim_ops, __ATOMIC_ACQUIRE);
-    bool reserve = (flags & FRAME_RESERVE) != 0;
+    /* A page table for the page array: without it nothing more comes in. */
+    bool reserve = (request->flags & FRAME_RESERVE) != 0 || zone_growing();
+    bool patient = (request->flags & FRAME_RECLAIM) != 0;
+    enum zone_floor floor = reserve ? FLOOR_NONE : patient ? FLOOR_MIN : FLOOR_ATOMIC;
     struct page *page;
 
-    if (reserve || (flags & FRAME_RECLAIM) == 0) {
-        page = zones_take(order, first, reserve ? FLOOR_NONE : FLOOR_ATOMIC);
+    if (floor != FLOOR_MIN) {
+        page = zones_take(request, floor);
         if (page != NULL) {
             if (ops != NULL && ops->dipped != NULL && !reserve) {
-                ops->dipped(0);
+                ops->dipped(request->node);
             }
             return page;
         }
@@ -173,76 +155,131 @@ static struct page *zones_take_below_min(unsigned order, unsigned flags, enum zo
     /* What the heap can spare is to be had without waiting. */
     size_t freed = slab_shrink_all();
     frames_drain_local();
-    page = zones_take(order, first,
-                      reserve                        ? FLOOR_NONE
-                      : (flags & FRAME_RECLAIM) != 0 ? FLOOR_MIN
-                                                     : FLOOR_ATOMIC);
-    if (page != NULL || (flags & FRAME_RECLAIM) == 0 || ops == NULL || ops->reclaim == NULL) {
+    page = zones_take(request, floor);
+    if (page != NULL || !patient || ops == NULL || ops->reclaim == NULL) {
         return page;
     }
     might_sleep();
     do {
-        freed = ops->reclaim(0, order);
+        freed = ops->reclaim(request->node, request->order);
         frames_drain_local();
-        page = zones_take(order, first, FLOOR_MIN);
+        page = zones_take(request, floor);
     } while (page == NULL && freed > 0);
     return page;
 }
 
 /* Everything but the common case: larger blocks, special zones, empty stacks, early boot, little memory. */
-static __noinline struct page *frame_alloc_slow(unsigned order, unsigned flags, enum page_kind kind)
+static __noinline struct page *frame_alloc_slow(unsigned order, unsigned flags, enum page_kind kind,
+                                                unsigned node, nodemask_t allowed)
 {
+    struct frame_request request = {
+        order, flags, zone_first(flags), frame_migrate_type(kind, flags), node, allowed,
+    };
+
     if (order > FRAME_MAX_ORDER) {
         return NULL;
     }
     if (unlikely(!frames_ready)) {
         return early_frame_alloc(order, flags);
     }
-    enum zone_id first = zone_first(flags);
-    struct page *page = zones_take(order, first, FLOOR_LOW);
+    struct page *page = zones_take(&request, FLOOR_LOW);
     if (page == NULL) {
-        wake_reclaim(order);
-        page = zones_take(order, first, FLOOR_MIN);
+        frame_wake_reclaim(node, order);
+        page = zones_take(&request, FLOOR_MIN);
     }
     if (page == NULL) {
-        page = zones_take_below_min(order, flags, first);
+        page = zones_take_below_min(&request);
     }
     if (page == NULL) {
         return NULL;
     }
     page_start_life(page, order, kind);
-    count_alloc(order, kind);
-    if ((flags & FRAME_ZERO) != 0) {
+    count_kind(page_node(page), kind, 1ll << order);
+    if (wants_zeros(flags)) {
         memset(page_to_virt(page), 0, PAGE_SIZE << order);
     }
     return page;
 }
 
-struct page *frame_alloc(unsigned order, unsigned flags, enum page_kind kind)
+struct page *frame_alloc_block(unsigned order, unsigned flags, enum page_kind kind)
 {
-    if (likely(order == 0 && (flags & (FRAME_DMA | FRAME_DMA32)) == 0)) {
-        uint64_t irq = irq_save();
-        struct frame_hot *hot = this_cpu_ptr(frame_hot);
-        uint32_t count = hot->count;
-        if (unlikely(count == 0) && likely(frames_ready)) {
-            hot_refill(hot);
-            count = hot->count;
-        }
-        if (likely(count > 0)) {
-            struct page *page = hot->pages[count - 1];
-            hot->count = count - 1;
-            hot->by_kind[kind]++;
-            hot->allocs++;
-            irq_restore(irq);
-            page_start_life(page, 0, kind);
-            if ((flags & FRAME_ZERO) != 0) {
-                page_clear(page_to_virt(page));
-            }
-            return page;
-        }
-        irq_restore(irq);
+    return frame_alloc_slow(order, flags, kind, this_node(), NODES_ALL);
+}
+
+/* NULL: the stack is empty, and the node's zones are low. */
+static struct page *hot_take(enum page_kind kind, bool movable)
+{
+    uint64_t irq = irq_save();
+    struct frame_hot *hot = this_cpu_ptr(frame_hot);
+    struct hot_stack *stack = &hot->stacks[movable];
+    struct page *page = NULL;
+
+    if (stack->count == 0) {
+        hot_refill(hot, stack);
     }
-    return frame_alloc_slow(order, flags, kind);
+    if (stack->count > 0) {
+        page = stack->pages[--stack->count];
+        hot->by_kind[kind]++;
+        hot->allocs++;
+    }
+    irq_restore(irq);
+    return page;
+}
+
+/* A single frame by way of the stack when the request allows it. */
+static __noinline struct page *frame_alloc_refill(unsigned flags, enum page_kind kind,
+                                                  unsigned node, nodemask_t allowed)
+{
+    unsigned here = this_node();
+    struct page *page = NULL;
+
+    if (node == here && ((allowed >> here) & 1) != 0) {
+        page = hot_take(kind, page_kind_movable(kind));
+    }
+    if (page == NULL) {
+        return frame_alloc_slow(0, flags, kind, node, allowed);
+    }
+    page_start_life(page, 0, kind);
+    if (wants_zeros(flags)) {
+        page_clear(page_to_virt(page));
+    }
+    return page;
+}
+
+/* What is rare is called last, so that the common case saves no registers. */
+struct page *frame_alloc_single(unsigned flags, enum page_kind kind, bool movable)
+{
+    uint64_t irq = irq_save();
+    struct frame_hot *hot = this_cpu_ptr(frame_hot);
+    struct hot_stack *stack = &hot->stacks[movable];
+    uint32_t count = stack->count;
+
+    if (unlikely(count == 0)) {
+        irq_restore(irq);
+        return frame_alloc_refill(flags, kind, this_node(), NODES_ALL);
+    }
+    struct page *page = stack->pages[count - 1];
+    stack->count = count - 1;
+    hot->by_kind[kind]++;
+    hot->allocs++;
+    irq_restore(irq);
+    page_start_life(page, 0, kind);
+    if (wants_zeros(flags)) {
+        page_clear(page_to_virt(page));
+    }
+    return page;
+}
+
+struct page *frame_alloc_node(unsigned order, unsigned flags, enum page_kind kind, int node,
+                              nodemask_t allowed)
+{
+    unsigned here = this_node();
+    unsigned wanted = node == NODE_LOCAL || (unsigned)node >= nodes_count() ? here : (unsigned)node;
+
+    if (order == 0 && (flags & (FRAME_DMA | FRAME_DMA32)) == 0) {
+        return frame_alloc_refill(flags, kind, wanted, allowed);
+    }
+    return frame_alloc_slow(order, flags, kind, wanted, allowed);
 }
 
 void frame_split(struct page *page)
@@ -260,34 +297,33 @@ unsigned frame_alloc_bulk(unsigned n, unsigned flags, enum page_kind kind, struc
 {
     unsigned done = 0;
 
-    if ((flags & (FRAME_DMA | FRAME_DMA32)) == 0 && frames_ready) {
-        while (done < n) {
-            uint64_t irq = irq_save();
-            struct frame_hot *hot = this_cpu_ptr(frame_hot);
-            if (hot->count == 0) {
-                hot_refill(hot);
-            }
-            unsigned take = MIN(hot->count, n - done);
-            for (unsigned i = 0; i < take; i++) {
-                pages[done + i] = hot->pages[hot->count - 1 - i];
-            }
-            hot->count -= take;
-            hot->by_kind[kind] += take;
-            hot->allocs += take;
-            irq_restore(irq);
-            if (take == 0) {
-                break;
-            }
-            done += take;
+    while ((flags & (FRAME_DMA | FRAME_DMA32)) == 0 && done < n) {
+        uint64_t irq = irq_save();
+        struct frame_hot *hot = this_cpu_ptr(frame_hot);
+        struct hot_stack *stack = &hot->stacks[page_kind_movable(kind)];
+        if (stack->count == 0) {
+            hot_refill(hot, stack);
         }
-        for (unsigned i = 0; i < done; i++) {
-            page_start_life(pages[i], 0, kind);
-            if ((flags & FRAME_ZERO) != 0) {
-                page_clear(page_to_virt(pages[i]));
-            }
+        unsigned take = MIN(stack->count, n - done);
+        for (unsigned i = 0; i < take; i++) {
+            pages[done + i] = stack->pages[stack->count - 1 - i];
+        }
+        stack->count -= take;
+        hot->by_kind[kind] += take;
+        hot->allocs += take;
+        irq_restore(irq);
+        if (take == 0) {
+            break;
+        }
+        done += take;
+    }
+    for (unsigned i = 0; i < done; i++) {
+        page_start_life(pages[i], 0, kind);
+        if (wants_zeros(flags)) {
+            page_clear(page_to_virt(pages[i]));
         }
     }
-    while (done < n && (pages[done] = frame_alloc_slow(0, flags, kind)) != NULL) {
+    while (done < n && (pages[done] = frame_alloc_block(0, flags, kind)) != NULL) {
         done++;
     }
     return done;
@@ -295,21 +331,31 @@ unsigned frame_alloc_bulk(unsigned n, unsigned flags, enum page_kind kind, struc
 
 /* ---- release ---- */
 
-static void block_free(struct page *page, unsigned order)
+/* To the zones: blocks, and frames of other nodes. */
+static void block_free(struct page *page, unsigned order, enum page_kind kind)
 {
     struct zone *zone = zone_of(page_to_pfn(page));
-    uint64_t irq = spin_lock_irqsave(&zone->lock);
 
+    count_kind(zone->node, kind, -(1ll << order));
+    uint64_t irq = spin_lock_irqsave(&zone->lock);
     zone_give_locked(zone, page, order);
     spin_unlock_irqrestore(&zone->lock, irq);
 }
 
-void page_free_last(struct page *page)
+static inline void page_end_life(struct page *page, unsigned order)
+{
+    frame_debug_free(page, order);
+    memory_poison_as(page_to_virt(page), PAGE_SIZE << order, POISON_FRAME);
+    page_set_meta(page, page_meta(0, PAGE_FREE, FRAME_ORDER_HOT));
+}
+
+/* All but a single frame of this CPU's node, on no list, for which there is room on the stack. */
+static __noinline void page_free_slow(struct page *page)
 {
     enum page_kind kind = page->kind;
     unsigned order = page->order;
 
-    if (unlikely(kind == PAGE_FREE || kind == PAGE_RESERVED)) {
+    if (kind == PAGE_FREE || kind == PAGE_RESERVED) {
         panic("mm: frame %#llx is freed, but its kind is %u", (unsigned long long)page_to_pfn(page),
               kind);
     }
@@ -317,23 +363,48 @@ void page_free_last(struct page *page)
     if ((page->flags & PAGE_FLAG_LRU) != 0) {
         lru_take_freed(&page, 1);
     }
-    frame_debug_free(page, order);
-    memory_poison_as(page_to_virt(page), PAGE_SIZE << order, POISON_FRAME);
-    page_set_meta(page, page_meta(0, PAGE_FREE, FRAME_ORDER_HOT));
+    if (frame_init_on_free) {
+        memset(page_to_virt(page), 0, PAGE_SIZE << order);
+    }
+    page_end_life(page, order);
     uint64_t irq = irq_save();
     struct frame_hot *hot = this_cpu_ptr(frame_hot);
-    hot->by_kind[kind] -= 1ll << order;
     hot->frees++;
-    if (likely(order == 0)) {
-        if (unlikely(hot->count == HOT_MAX)) {
-            hot_spill(hot, HOT_BATCH);
-        }
-        hot->pages[hot->count++] = page;
+    if (order > 0 || page_node(page) != hot->node) {
         irq_restore(irq);
+        block_free(page, order, kind);
         return;
     }
+    struct hot_stack *stack = &hot->stacks[page_kind_movable(kind)];
+    hot->by_kind[kind]--;
+    if (stack->count == HOT_MAX) {
+        hot_spill(stack, HOT_BATCH);
+    }
+    stack->pages[stack->count++] = page;
     irq_restore(irq);
-    block_free(page, order);
+}
+
+void page_free_last(struct page *page)
+{
+    enum page_kind kind = page->kind;
+    uint64_t irq = irq_save();
+    struct frame_hot *hot = this_cpu_ptr(frame_hot);
+    struct hot_stack *stack = &hot->stacks[page_kind_movable(kind)];
+    uint32_t count = stack->count;
+
+    if (unlikely((uintptr_t)page - hot->foreign_start < hot->foreign_bytes) ||
+        unlikely(page->order != 0) || unlikely(kind <= PAGE_FREE) || unlikely(count == HOT_MAX) ||
+        (page->flags & PAGE_FLAG_LRU) != 0) {
+        irq_restore(irq);
+        page_free_slow(page);
+        return;
+    }
+    page_end_life(page, 0);
+    hot->frees++;
+    hot->by_kind[kind]--;
+    stack->pages[count] = page;
+    stack->count = count + 1;
+    irq_restore(irq);
 }
 
 void frame_free(struct page *page)
@@ -378,40 +449,9 @@ void pages_unmap_put(struct page **pages, unsigned n)
 
 void page_set_kind(struct page *page, enum page_kind kind)
 {
-    uint64_t irq = irq_save();
-    struct frame_hot *hot = this_cpu_ptr(frame_hot);
+    unsigned node = page_node(page);
 
-    hot->by_kind[page->kind] -= 1ll << page->order;
-    hot->by_kind[kind] += 1ll << page->order;
+    count_kind(node, page->kind, -(1ll << page->order));
+    count_kind(node, kind, 1ll << page->order);
     page->kind = (uint8_t)kind;
-    irq_restore(irq);
-}
-
-/* ---- figures ---- */
-
-void frame_stats(struct frame_stats *ret_stats)
-{
-    unsigned cpu;
-    int64_t by_kind[PAGE_NKINDS] = {0};
-
-    *ret_stats = (struct frame_stats){.reserved = frames_reserved()};
-    for (unsigned id = 0; id < ZONE_COUNT; id++) {
-        uint64_t irq = spin_lock_irqsave(&zones[id].lock);
-        ret_stats->total += zones[id].managed;
-        ret_stats->free += zones[id].free;
-        spin_unlock_irqrestore(&zones[id].lock, irq);
-    }
-    for_each_cpu (cpu) {
-        const struct frame_hot *hot = per_cpu_ptr(frame_hot, cpu);
-        ret_stats->free += READ_ONCE(hot->count);
-        ret_stats->allocs += READ_ONCE(hot->allocs);
-        ret_stats->frees += READ_ONCE(hot->frees);
-        for (unsigned kind = 0; kind < PAGE_NKINDS; kind++) {
-            by_kind[kind] += READ_ONCE(hot->by_kind[kind]);
-        }
-    }
-    for (unsigned kind = 0; kind < PAGE_NKINDS; kind++) {
-        ret_stats->by_kind[kind] = (uint64_t)MAX(by_kind[kind], 0ll);
-    }
-    ret_stats->by_kind[PAGE_FREE] = ret_stats->free;
 }

@@ -1,12 +1,15 @@
 /*
  * Page frames: a buddy allocator per zone with per-CPU hot lists in front.
  *
+ * Nodes, zones and how one falls back to another: node.h. Memory of large machines comes in when it is wanted: section.c.
+ *
  * Interface: frame_alloc() gives a block of 2^order frames with refs = 1; page_put() or frame_free() gives it back.
  * Locking: per-CPU lists with interrupts off; zone->lock (spin, irqsave) behind them. Nothing here waits.
  * Source: Knowlton 1965; Knuth, TAOCP volume 1, 2.5.
  */
 #pragma once
 
+#include "kernel/mm/node.h"
 #include "kernel/mm/page.h"
 
 struct boot_handoff;
@@ -26,6 +29,14 @@ enum zone_id {
 #define FRAME_RESERVE 0x08u /* may use all of the reserve: for code that frees memory */
 #define FRAME_RECLAIM                                                                              \
     0x10u /* may wait until memory is reclaimed: threads alone, no spin lock held */
+#define FRAME_RECLAIMABLE                                                                          \
+    0x20u /* of a cache that gives memory back when asked: kept away from what stays for ever */
+
+/*
+ * Frames are kept together by how long they stand in the way: a page block (2 MiB) is for one type as long as memory lasts. Kinds ANON,
+ * FILE and SHARED are movable.
+ */
+enum migrate_type { MIGRATE_UNMOVABLE, MIGRATE_MOVABLE, MIGRATE_RECLAIMABLE, MIGRATE_NTYPES };
 
 /*
  * How low memory may fall. Each zone has three watermarks (vm.min_free_kbytes, vm.watermark_scale_factor), and a request that could be served
@@ -36,8 +47,29 @@ enum zone_id {
  *   0      requests with FRAME_RESERVE stop here
  */
 
-/* 2^order frames, or NULL. The first page has `kind`, refs 1, mapcount 0, flags 0. Any context, but for FRAME_RECLAIM. */
-struct page *frame_alloc(unsigned order, unsigned flags, enum page_kind kind) __must_check;
+/* Parameters init_on_alloc and init_on_free: all frames and heap objects are cleared when they are handed out, or given back. */
+extern bool frame_init_on_alloc, frame_init_on_free; /* [I] after boot */
+
+/* The cases of frame_alloc(). */
+struct page *frame_alloc_single(unsigned flags, enum page_kind kind, bool movable) __must_check;
+struct page *frame_alloc_block(unsigned order, unsigned flags, enum page_kind kind) __must_check;
+
+/*
+ * 2^order frames, or NULL. The first page has `kind`, refs 1, mapcount 0, flags 0. Any context, but for FRAME_RECLAIM. From the node of
+ * this CPU, or the nearest that has some.
+ */
+static __always_inline __must_check struct page *frame_alloc(unsigned order, unsigned flags,
+                                                             enum page_kind kind)
+{
+    if (order == 0 && (flags & (FRAME_DMA | FRAME_DMA32)) == 0) {
+        return frame_alloc_single(flags, kind, kind >= PAGE_ANON && kind <= PAGE_SHARED);
+    }
+    return frame_alloc_block(order, flags, kind);
+}
+
+/* As frame_alloc(), from `node` or the nearest to it of `allowed`; from no other. NODE_LOCAL: this CPU's. */
+struct page *frame_alloc_node(unsigned order, unsigned flags, enum page_kind kind, int node,
+                              nodemask_t allowed) __must_check;
 /* Give a block back; refs must be 1. Any context. */
 void frame_free(struct page *page);
 /* A block, refs 1, becomes 2^order single frames of its kind, refs 1 each. Nobody else refers to it. Any context. */
@@ -73,9 +105,14 @@ struct zone_stats {
     pfn_t start, end;
     uint64_t managed, free, min, low, high;
     uint64_t protection[ZONE_COUNT]; /* what a request that begins at that zone leaves besides */
-    uint64_t free_by_order[FRAME_MAX_ORDER + 1];
+    uint64_t present;                /* frames of RAM, managed or not */
+    uint64_t untouched;              /* of `free`: have no struct page yet */
+    uint64_t free_by_order[FRAME_MAX_ORDER +
+                           1]; /* what is untouched counts as blocks of the largest size */
+    uint64_t free_by_type[MIGRATE_NTYPES][FRAME_MAX_ORDER + 1];
 };
-bool zone_stats(enum zone_id id, struct zone_stats *ret_stats);
+/* False: the node has no such zone. Any context. */
+bool zone_stats(unsigned node, enum zone_id id, struct zone_stats *ret_stats);
 
 /* The boot memory map, for /proc/iomem: index 0, 1 ...; false past the end. */
 struct boot_mem;

@@ -27,8 +27,10 @@ static uint64_t managed_frames(void)
 {
     uint64_t managed = 0;
 
-    for (unsigned id = 0; id < ZONE_COUNT; id++) {
-        managed += READ_ONCE(zones[id].managed);
+    for (unsigned node = 0; node < nodes_count(); node++) {
+        for (unsigned id = 0; id < ZONE_COUNT; id++) {
+            managed += READ_ONCE(nodes[node]->zones[id].managed);
+        }
     }
     return managed;
 }
@@ -64,11 +66,10 @@ static void zone_update(struct zone *zone, uint64_t min_frames, uint64_t managed
     uint64_t step = MAX(zone->min / 4, zone->managed * settings.scale_factor / 10000);
     zone->low = MIN(zone->min + step, zone->managed);
     zone->high = MIN(zone->min + 2 * step, zone->managed);
-    unsigned id = (unsigned)(zone - zones);
-    unsigned ratio = settings.lowmem_ratio[id];
+    unsigned ratio = settings.lowmem_ratio[zone->id];
     memset(zone->protection, 0, sizeof(zone->protection));
-    for (unsigned first = id + 1; first < ZONE_COUNT; first++) {
-        above += READ_ONCE(zones[first].managed);
+    for (unsigned first = zone->id + 1; first < ZONE_COUNT; first++) {
+        above += READ_ONCE(nodes[zone->node]->zones[first].managed);
         zone->protection[first] = ratio == 0 ? 0 : above / ratio;
     }
     spin_unlock_irqrestore(&zone->lock, irq);
@@ -79,8 +80,10 @@ static void update_locked(void)
     uint64_t managed = managed_frames();
     uint64_t min_frames = min_free_kb_locked(managed) >> (PAGE_SHIFT - 10);
 
-    for (unsigned id = 0; id < ZONE_COUNT; id++) {
-        zone_update(&zones[id], min_frames, managed);
+    for (unsigned node = 0; node < nodes_count(); node++) {
+        for (unsigned id = 0; id < ZONE_COUNT; id++) {
+            zone_update(&nodes[node]->zones[id], min_frames, managed);
+        }
     }
 }
 
@@ -131,5 +134,6 @@ uint64_t zone_available_locked(const struct zone *zone, enum zone_floor floor, e
     case FLOOR_NONE:
         break;
     }
-    return zone->free > keep ? zone->free - keep : 0;
+    uint64_t has = zone->free + zone->untouched;
+    return has > keep ? has - keep : 0;
 }

@@ -277,8 +277,8 @@ static bool memory_is_short(void)
 {
     struct zone_stats zone;
 
-    for (unsigned id = 0; id < ZONE_COUNT; id++) {
-        if (zone_stats((enum zone_id)id, &zone) &&
+    for (unsigned i = 0; i < nodes_count() * ZONE_COUNT; i++) {
+        if (zone_stats(i / ZONE_COUNT, (enum zone_id)(i % ZONE_COUNT), &zone) &&
             zone.free > zone.min + zone.protection[ZONE_NORMAL]) {
             return false;
         }

@@ -4,6 +4,7 @@
 #include "hal/acpi/acpi.h"
 #include "kernel/base/string.h"
 #include "kernel/core/log.h"
+#include "kernel/mm/node.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -89,6 +90,34 @@ static void feed_madt(const uint8_t *data, uint32_t len_bytes)
     }
 }
 
+/* What comes out is a map that the kernel believes without a further look. */
+static void feed_nodes(const struct acpi_srat *srat, const uint8_t *slit, unsigned n)
+{
+    static struct numa_map map;
+
+    if (acpi_numa_map(srat, slit, n, &map) < 0) {
+        return;
+    }
+    for (unsigned i = 0; i < map.nranges; i++) {
+        if (map.range[i].node >= map.nnodes || map.range[i].base >= map.range[i].end ||
+            (i > 0 && map.range[i].base < map.range[i - 1].end)) {
+            __builtin_trap();
+        }
+    }
+    for (unsigned i = 0; i < map.nnodes * map.nnodes; i++) {
+        uint8_t distance = map.distance[i / map.nnodes][i % map.nnodes];
+        if ((distance == DISTANCE_LOCAL) != (i / map.nnodes == i % map.nnodes) ||
+            distance < DISTANCE_LOCAL) {
+            __builtin_trap();
+        }
+    }
+    for (unsigned i = 0; i < srat->ncpus; i++) {
+        if (acpi_srat_cpu_node(srat, srat->cpu[i].apic_id) < 0) {
+            __builtin_trap();
+        }
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct acpi_srat srat;
@@ -105,7 +134,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     (void)acpi_fadt_parse(data, len_bytes, &fadt);
     (void)acpi_hpet_parse(data, len_bytes, &hpet);
     (void)acpi_mcfg_parse(data, len_bytes, mcfg, ARRAY_SIZE(mcfg), &n);
-    (void)acpi_srat_parse(data, len_bytes, &srat);
+    if (acpi_srat_parse(data, len_bytes, &srat) == 0) {
+        feed_nodes(&srat, distance, 0);
+        /* A matrix behind the table's own end. */
+        uint32_t own = MIN((uint32_t)(data[4] | data[5] << 8), len_bytes);
+        if (acpi_slit_parse(data + own, len_bytes - own, distance, 64, &n) == 0) {
+            feed_nodes(&srat, distance, n);
+        }
+    }
     (void)acpi_slit_parse(data, len_bytes, distance, 64, &n);
     (void)acpi_find_s5(data, len_bytes, &a, &b);
     return 0;

@@ -152,11 +152,11 @@ static int buddyinfo_show(struct text *text)
 {
     struct zone_stats zone;
 
-    for (unsigned id = 0; id < ZONE_COUNT; id++) {
-        if (!zone_stats((enum zone_id)id, &zone) || zone.managed == 0) {
+    for (unsigned i = 0; i < nodes_count() * ZONE_COUNT; i++) {
+        if (!zone_stats(i / ZONE_COUNT, (enum zone_id)(i % ZONE_COUNT), &zone)) {
             continue;
         }
-        text_printf(text, "Node 0, zone %8s ", zone.name);
+        text_printf(text, "Node %u, zone %8s ", i / ZONE_COUNT, zone.name);
         for (unsigned order = 0; order <= FRAME_MAX_ORDER; order++) {
             text_printf(text, "%6llu ", (unsigned long long)zone.free_by_order[order]);
         }

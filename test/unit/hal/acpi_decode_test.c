@@ -4,6 +4,7 @@
 #define TEST_SUITE "hal"
 #include "hal/acpi/acpi.h"
 #include "kernel/base/errno.h"
+#include "kernel/mm/node.h"
 #include "test/unit/test.h"
 
 static uint8_t table[1024];
@@ -236,6 +237,63 @@ TEST(acpi_srat, tells_enabled_processors_and_memory)
     EXPECT_EQ(srat.cpu[1].apic_id, 300);
     table[105] = 25;
     EXPECT_EQ(acpi_srat_parse(table, 128, &srat), -EINVAL);
+}
+
+TEST(acpi_numa, domains_become_nodes_in_ascending_order)
+{
+    static struct numa_map map;
+    static uint8_t slit[8 * 8];
+    struct acpi_srat srat = {
+        .ncpus = 1,
+        .nmems = 3,
+        .cpu = {{.apic_id = 4, .domain = 7}},
+        .mem = {{.base = GIB(2), .length_bytes = GIB(1), .domain = 7},
+                {.base = 0, .length_bytes = GIB(1), .domain = 3},
+                {.base = GIB(1), .length_bytes = GIB(1), .domain = 3}},
+    };
+
+    EXPECT_EQ(acpi_numa_map(&srat, slit, 0, &map), 0);
+    EXPECT_EQ(map.nnodes, 2);
+    EXPECT_EQ(map.nranges, 3);
+    EXPECT_EQ(map.range[0].base, 0);
+    EXPECT_EQ(map.range[0].node, 0);
+    EXPECT_EQ(map.range[2].end, GIB(3));
+    EXPECT_EQ(map.range[2].node, 1);
+    EXPECT_EQ(map.distance[0][1], DISTANCE_REMOTE);
+    EXPECT_EQ(acpi_srat_cpu_node(&srat, 4), 1);
+    EXPECT_EQ(acpi_srat_cpu_node(&srat, 5), -ENOENT);
+    memset(slit, 31, sizeof(slit));
+    for (unsigned i = 0; i < 8; i++) {
+        slit[i * 9] = 10;
+    }
+    EXPECT_EQ(acpi_numa_map(&srat, slit, 8, &map), 0);
+    EXPECT_EQ(map.distance[0][1], 31);
+    EXPECT_EQ(map.distance[1][1], 10);
+}
+
+TEST(acpi_numa, contradictions_are_refused)
+{
+    static struct numa_map map;
+    static uint8_t slit[4] = {10, 10, 20, 10};
+    struct acpi_srat srat = {
+        .nmems = 2,
+        .mem = {{.base = 0, .length_bytes = GIB(2), .domain = 0},
+                {.base = GIB(1), .length_bytes = GIB(1), .domain = 1}},
+    };
+
+    EXPECT_EQ(acpi_numa_map(&srat, slit, 2, &map), -EINVAL); /* overlap */
+    srat.mem[0].length_bytes = GIB(1);
+    EXPECT_EQ(acpi_numa_map(&srat, slit, 2, &map), 1); /* two nodes at distance 10 */
+    EXPECT_EQ(map.distance[0][1], DISTANCE_REMOTE);
+    srat.mem[1].domain = 2;
+    EXPECT_EQ(acpi_numa_map(&srat, slit, 2, &map), 1); /* no line for domain 2 */
+    srat.ncpus = ARRAY_SIZE(srat.cpu);
+    for (unsigned i = 0; i < srat.ncpus; i++) {
+        srat.cpu[i].domain = i * 3 + 5;
+    }
+    EXPECT_EQ(acpi_numa_map(&srat, slit, 2, &map), -E2BIG);
+    srat.ncpus = srat.nmems = 0;
+    EXPECT_EQ(acpi_numa_map(&srat, slit, 2, &map), -ENOENT);
 }
 
 TEST(acpi_slit, wants_a_whole_matrix_with_local_distance_10)

@@ -35,7 +35,7 @@ static void zone_lists_of(uint64_t free_by_order[ZONE_COUNT][FRAME_MAX_ORDER + 1
     frames_drain_local();
     for (unsigned id = 0; id < ZONE_COUNT; id++) {
         memset(free_by_order[id], 0, sizeof(free_by_order[id]));
-        if (zone_stats((enum zone_id)id, &stats)) {
+        if (zone_stats(0, (enum zone_id)id, &stats)) {
             memcpy(free_by_order[id], stats.free_by_order, sizeof(free_by_order[id]));
         }
     }

@@ -67,7 +67,7 @@ static uint64_t zones_free(uint64_t *ret_min)
 
     *ret_min = 0;
     for (unsigned id = 0; id < ZONE_COUNT; id++) {
-        if (zone_stats((enum zone_id)id, &zone)) {
+        if (zone_stats(0, (enum zone_id)id, &zone)) {
             free += zone.free;
             *ret_min += zone.min;
         }
@@ -127,12 +127,12 @@ TEST(watermark, settings_move_the_marks)
     wanted.min_free_kb = 8192;
     wanted.scale_factor = 1000;
     EXPECT_EQ(frames_set_watermarks(&wanted), 0);
-    EXPECT(zone_stats(ZONE_DMA32, &zone));
+    EXPECT(zone_stats(0, ZONE_DMA32, &zone));
     EXPECT_LE(zone.min, 2048);
     EXPECT_GT(zone.min, 1500);
     EXPECT_EQ(zone.low, zone.min + zone.managed / 10);
     EXPECT_EQ(zone.high, zone.min + 2 * (zone.managed / 10));
-    EXPECT(zone_stats(ZONE_DMA, &zone));
+    EXPECT(zone_stats(0, ZONE_DMA, &zone));
     EXPECT_GT(zone.protection[ZONE_DMA32], 200);
     EXPECT_EQ(zone.protection[ZONE_DMA], 0);
     wanted.scale_factor = 3001;
