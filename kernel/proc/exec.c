@@ -243,6 +243,7 @@ static void commit(struct exec *exec, struct signal_actions *actions)
         spin_unlock_irqrestore(&process->siglock, flags);
         signal_actions_put(old);
     }
+    posix_timers_end(process);
     thread->altstack_base = thread->altstack_size = 0;
     thread->altstack_flags = 0;
     process->did_exec = true;

@@ -257,6 +257,7 @@ static void end_process(struct process *process)
               process->exit_code);
     }
     (void)timer_cancel_sync(&process->real_timer);
+    posix_timers_end(process);
     if (process->session == process->pid && jobctl_session_exit_hook != NULL) {
         jobctl_session_exit_hook();
     }

@@ -87,6 +87,14 @@ void signal_wake_thread_locked(struct thread *thread);
 /* The information of a dequeued signal, and the end of its entry. */
 void signal_take_info(int signo, struct signal_queued *queued, siginfo_t *ret_info);
 void signal_queued_free(struct signal_queued *queued);
+/* An entry for later, accounted to the target's user. NULL: RLIMIT_SIGPENDING, or no memory. */
+struct signal_queued *signal_queued_create(struct process *target, const siginfo_t *info);
+/* Queue an entry that a timer owns, beside others of its number; false: the signal is ignored or comes too late. siglock held. */
+bool signal_send_queued_locked(struct process *process, struct thread *to,
+                               struct signal_queued *queued);
+/* Take it back out of the queue in which it is. siglock held. */
+void signal_unqueue_locked(struct process *process, struct thread *to,
+                           struct signal_queued *queued);
 /* Forget pending signals of `mask`. siglock held. */
 void signal_flush_mask_locked(struct process *process, uint64_t mask);
 void signal_queue_init(void);
@@ -119,3 +127,14 @@ void process_add_child_usage_locked(struct process *parent, struct process *chil
 void itimer_real_expired(struct timer *timer);
 void cpu_timers_tick(struct thread *thread, bool user_mode);
 void cpu_timers_recalc_locked(struct process *process);
+
+/* ---- posix_timer.c ---- */
+/* The timer's signal leaves the queue for a taker: what it missed is counted. siglock held. */
+void posix_timer_taken_locked(struct posix_timer *timer);
+/* The taker has done with it, or it was thrown away: the timer goes on. */
+void posix_timer_done_locked(struct posix_timer *timer); /* siglock held */
+void posix_timer_done(struct posix_timer *timer);
+/* Those that count CPU time. siglock held. */
+void posix_timers_tick_locked(struct process *process);
+/* All of them end, with the process or its image. By its only thread. */
+void posix_timers_end(struct process *process);

@@ -100,6 +100,7 @@ void cpu_timers_recalc_locked(struct process *process)
 
     atomic_store_relaxed(&process->cpu_timers.active,
                          timers->virt_value != 0 || timers->prof_value != 0 ||
+                             !list_empty(&process->posix_cpu_timers) ||
                              process->limits[RLIMIT_CPU].rlim_cur != RLIM64_INFINITY);
 }
 
@@ -156,6 +157,7 @@ void cpu_timers_tick(struct thread *thread, bool user_mode)
         send_kernel_locked(process, SIGPROF);
     }
     check_cpu_limit_locked(process);
+    posix_timers_tick_locked(process);
     cpu_timers_recalc_locked(process);
     spin_unlock(&process->siglock);
 }

@@ -39,6 +39,7 @@ static void process_construct(void *object)
     wait_queue_init(&process->threads_wait);
     wait_queue_init(&process->signalfd_wait);
     timer_init(&process->real_timer, itimer_real_expired);
+    list_init(&process->posix_cpu_timers);
 }
 
 struct process *process_alloc(void)

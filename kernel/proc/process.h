@@ -42,7 +42,8 @@ struct signal_actions {
 
 struct signal_queued {
     struct list_node node;
-    struct user *accounted; /* RLIMIT_SIGPENDING */
+    struct user *accounted;    /* RLIMIT_SIGPENDING */
+    struct posix_timer *timer; /* whose entry this is; NULL: freed when delivered */
     siginfo_t info;
 };
 
@@ -54,7 +55,7 @@ struct usage {
 
 enum process_state { PROCESS_LIVE, PROCESS_ZOMBIE, PROCESS_DEAD };
 
-/* RLIMIT_CPU, ITIMER_VIRTUAL and ITIMER_PROF are looked at by the tick only when one of them is set. */
+/* RLIMIT_CPU, ITIMER_VIRTUAL, ITIMER_PROF and CPU-time timers are looked at by the tick only when one of them is set. */
 struct cpu_timers {
     bool active;                       /* [a] */
     ktime_t prof_value, prof_interval; /* [S] ns left */
@@ -115,9 +116,12 @@ struct process {
     struct timer real_timer;              /* ITIMER_REAL, alarm */
     ktime_t real_interval;                /* [S] */
     struct cpu_timers cpu_timers;
-    uint32_t personality;                                 /* [o] */
-    bool no_new_privs, dumpable;                          /* [o] */
-    int oom_score_adj, oom_score_adj_least;               /* [a] oom.h */
+    struct rb_root posix_timers;            /* [S] by number */
+    struct list_node posix_cpu_timers;      /* [S] of CPU-time clocks, those that run */
+    int next_timer_id;                      /* [S] */
+    uint32_t personality;                   /* [o] */
+    bool no_new_privs, dumpable;            /* [o] */
+    int oom_score_adj, oom_score_adj_least; /* [a] oom.h */
     uint64_t io_read_bytes, io_write_bytes, syscr, syscw; /* [a] /proc/PID/io */
 };
 

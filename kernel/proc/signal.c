@@ -48,7 +48,7 @@ void siginfo_user(siginfo_t *info, int signo, int code)
  * The limit counts what a user has queued. Signals of the kernel, and those below SIGRTMIN that kill(2) sends, may exceed it: they
  * do not pile up.
  */
-static struct signal_queued *queued_alloc(struct process *target, const siginfo_t *info)
+struct signal_queued *signal_queued_create(struct process *target, const siginfo_t *info)
 {
     struct user *user = target->user;
     bool exempt = info->si_signo < SIGRTMIN && info->si_code >= 0;
@@ -61,6 +61,7 @@ static struct signal_queued *queued_alloc(struct process *target, const siginfo_
     if (queued != NULL) {
         (void)atomic_fetch_add_relaxed(&user->nsigpending, 1);
         queued->accounted = user_get(user);
+        queued->timer = NULL;
         queued->info = *info;
     }
     return queued;
@@ -68,7 +69,9 @@ static struct signal_queued *queued_alloc(struct process *target, const siginfo_
 
 void signal_queued_free(struct signal_queued *queued)
 {
-    if (queued != NULL) {
+    if (queued != NULL && unlikely(queued->timer != NULL)) {
+        posix_timer_done(queued->timer);
+    } else if (queued != NULL) {
         (void)atomic_fetch_sub_relaxed(&queued->accounted->nsigpending, 1);
         user_put(queued->accounted);
         slab_free(queued_cache, queued);
@@ -86,7 +89,11 @@ static void pending_flush_mask(struct signal_pending *pending, uint64_t mask)
     list_for_each_safe (queued, next, &pending->queue, node) {
         if ((SIGMASK(queued->info.si_signo) & mask) != 0) {
             list_remove(&queued->node);
-            signal_queued_free(queued);
+            if (queued->timer != NULL) {
+                posix_timer_done_locked(queued->timer);
+            } else {
+                signal_queued_free(queued);
+            }
         }
     }
 }
@@ -145,6 +152,9 @@ int signal_dequeue_locked(struct process *process, struct thread *thread, uint64
     }
     int signo = (int)bit_ffs(set) + 1;
     *ret_queued = pending_take(pending, signo);
+    if (*ret_queued != NULL && unlikely((*ret_queued)->timer != NULL)) {
+        posix_timer_taken_locked((*ret_queued)->timer);
+    }
     return signo;
 }
 
@@ -260,30 +270,28 @@ void signal_retarget_locked(struct process *process, const struct thread *thread
     }
 }
 
-int signal_send_locked(struct process *process, struct thread *to, const siginfo_t *info,
-                       bool forced)
+/* Before a signal is queued: is it of no use to anyone? SIGCONT and the stop signals have their effect now, whatever becomes of them. */
+static bool send_begin_locked(struct process *process, struct thread *to, int signo, bool forced)
 {
-    struct signal_pending *pending = to != NULL ? &to->sig_pending : &process->shared;
-    int signo = info->si_signo;
-
     if (unlikely(process->group_exiting || (to != NULL && to->exiting))) {
-        return 0;
+        return false;
     }
     if ((SIGMASK(signo) & (SIGMASK_STOP | SIGMASK(SIGCONT) | SIGMASK(SIGKILL))) != 0 &&
         (!process->unkillable || forced)) {
         prepare_stop_continue_locked(process, signo);
     }
-    if (signal_ignored_locked(process, to != NULL ? to : process->leader, signo, forced) ||
-        (signo < SIGRTMIN && (pending->set & SIGMASK(signo)) != 0)) {
-        return 0;
-    }
-    struct signal_queued *queued = queued_alloc(process, info);
-    if (queued != NULL) {
-        list_push_back(&pending->queue, &queued->node);
-    } else if (signo >= SIGRTMIN && info->si_code != SI_USER) {
-        return -EAGAIN;
-    }
-    pending->set |= SIGMASK(signo);
+    return !signal_ignored_locked(process, to != NULL ? to : process->leader, signo, forced);
+}
+
+static struct signal_pending *pending_of(struct process *process, struct thread *to)
+{
+    return to != NULL ? &to->sig_pending : &process->shared;
+}
+
+/* It is in the queue, or in the set alone: let those know who may be waiting for it. */
+static void send_end_locked(struct process *process, struct thread *to, int signo)
+{
+    pending_of(process, to)->set |= SIGMASK(signo);
     if (unlikely(!list_empty(&process->signalfd_wait.waiters))) {
         wait_wake_all(&process->signalfd_wait, POLLIN);
     }
@@ -292,7 +300,53 @@ int signal_send_locked(struct process *process, struct thread *to, const siginfo
     } else if (takes_signal(to, signo)) {
         signal_wake_thread_locked(to);
     }
+}
+
+int signal_send_locked(struct process *process, struct thread *to, const siginfo_t *info,
+                       bool forced)
+{
+    struct signal_pending *pending = pending_of(process, to);
+    int signo = info->si_signo;
+
+    if (!send_begin_locked(process, to, signo, forced) ||
+        (signo < SIGRTMIN && (pending->set & SIGMASK(signo)) != 0)) {
+        return 0;
+    }
+    struct signal_queued *queued = signal_queued_create(process, info);
+    if (queued != NULL) {
+        list_push_back(&pending->queue, &queued->node);
+    } else if (signo >= SIGRTMIN && info->si_code != SI_USER) {
+        return -EAGAIN;
+    }
+    send_end_locked(process, to, signo);
     return 0;
+}
+
+bool signal_send_queued_locked(struct process *process, struct thread *to,
+                               struct signal_queued *queued)
+{
+    int signo = queued->info.si_signo;
+
+    if (!send_begin_locked(process, to, signo, false)) {
+        return false;
+    }
+    list_push_back(&pending_of(process, to)->queue, &queued->node);
+    send_end_locked(process, to, signo);
+    return true;
+}
+
+void signal_unqueue_locked(struct process *process, struct thread *to, struct signal_queued *queued)
+{
+    struct signal_pending *pending = pending_of(process, to);
+    struct signal_queued *other;
+
+    list_remove(&queued->node);
+    list_for_each (other, &pending->queue, node) {
+        if (other->info.si_signo == queued->info.si_signo) {
+            return;
+        }
+    }
+    pending->set &= ~SIGMASK(queued->info.si_signo);
 }
 
 int signal_send_process(struct process *target, const siginfo_t *info)

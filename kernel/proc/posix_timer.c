@@ -1,0 +1,495 @@
+/*
+ * POSIX timers: timer_create(2).
+ *
+ * A timer owns the one queue entry that carries its signal (signal.c), made and accounted with it, so an expiration needs no memory. While that
+ * entry is pending an interval timer stands still; what it missed is counted when the signal is taken, and told in si_overrun (POSIX.1-2017,
+ * timer_getoverrun()). So a signal nobody takes costs nothing, however short the interval.
+ *
+ * Clocks: times of the wall clock are converted when they are set, as timerfd does; CPU time is looked at by the tick.
+ *
+ * Locking: all but `refs` under the siglock of the process, which expirations take in interrupt context. The table holds a reference, the entry
+ * another while it is queued or being delivered. A deleted timer is never started again.
+ */
+#include "kernel/proc/posix_timer.h"
+
+#include <linux/time.h>
+
+#include "kernel/base/string.h"
+#include "kernel/core/time.h"
+#include "kernel/mm/kmalloc.h"
+#include "kernel/proc/internal.h"
+
+/* A timer whose signal is ignored may not take the CPU for itself. */
+#define IGNORED_SPACING_NS (NS_PER_S / SCHED_TICK_HZ)
+#define RETRY_NS           (50 * NS_PER_US)
+
+enum timer_clock { CLOCK_OF_WALL, CLOCK_OF_SYSTEM, CLOCK_OF_PROCESS, CLOCK_OF_THREAD };
+
+enum entry_state { ENTRY_FREE, ENTRY_QUEUED, ENTRY_TAKEN };
+
+struct posix_timer {
+    struct refcount refs;
+    int id;                  /* [I] */
+    enum timer_clock clock;  /* [I] */
+    bool user_only;          /* [I] of CPU time */
+    int notify;              /* [I] SIGEV_* */
+    struct process *process; /* [I] valid until deleted */
+    struct thread *to;       /* [I] SIGEV_THREAD_ID: referenced; NULL: the process */
+    struct thread *counted;  /* [I] CLOCK_OF_THREAD: referenced */
+    struct rb_node node;
+    struct list_node cpu_node; /* among those that count CPU time and run */
+    struct timer timer;
+    struct signal_queued *entry; /* [I] */
+    bool deleted;
+    bool active; /* set, and for one expiration not over */
+    enum entry_state state;
+    ktime_t next; /* of its clock; monotonic for the wall clock too */
+    ktime_t interval;
+    uint64_t missed; /* periods passed over since the last expiration that was told */
+    int last_overrun;
+};
+
+/* ---- time ---- */
+
+static bool counts_cpu(const struct posix_timer *timer)
+{
+    return timer->clock == CLOCK_OF_PROCESS || timer->clock == CLOCK_OF_THREAD;
+}
+
+static ktime_t now_locked(const struct posix_timer *timer)
+{
+    struct usage usage;
+
+    if (!counts_cpu(timer)) {
+        return ktime_now();
+    }
+    if (timer->clock == CLOCK_OF_PROCESS) {
+        process_usage_locked(timer->process, &usage);
+    } else {
+        thread_usage(timer->counted, &usage);
+    }
+    return usage.user_ns + (timer->user_only ? 0 : usage.system_ns);
+}
+
+static void start_locked(struct posix_timer *timer)
+{
+    if (counts_cpu(timer)) {
+        if (list_empty(&timer->cpu_node)) {
+            list_push_back(&timer->process->posix_cpu_timers, &timer->cpu_node);
+            cpu_timers_recalc_locked(timer->process);
+        }
+    } else {
+        timer_arm(&timer->timer, timer->next);
+    }
+}
+
+static void stop_locked(struct posix_timer *timer)
+{
+    (void)timer_cancel(&timer->timer);
+    if (!list_empty(&timer->cpu_node)) {
+        list_remove(&timer->cpu_node);
+        cpu_timers_recalc_locked(timer->process);
+    }
+}
+
+/* Move the next expiration of an interval timer behind `now`; how many were passed over. */
+static uint64_t forward_locked(struct posix_timer *timer, ktime_t now)
+{
+    if (timer->next > now) {
+        return 0;
+    }
+    uint64_t passed = (uint64_t)((now - timer->next) / timer->interval) + 1;
+    timer->next += (ktime_t)passed * timer->interval;
+    return passed;
+}
+
+/* ---- expiration and its signal ---- */
+
+static void timer_ref_put(struct posix_timer *timer)
+{
+    if (refcount_put(&timer->refs)) {
+        if (timer->entry != NULL) {
+            timer->entry->timer = NULL;
+            signal_queued_free(timer->entry);
+        }
+        kfree(timer);
+    }
+}
+
+static void expire_locked(struct posix_timer *timer, ktime_t now)
+{
+    struct signal_queued *entry = timer->entry;
+
+    stop_locked(timer);
+    if (timer->state != ENTRY_FREE) {
+        /* Set anew while an older signal is on its way to a handler: its entry comes free in a moment. */
+        timer_arm(&timer->timer, ktime_now() + RETRY_NS);
+        return;
+    }
+    entry->info.si_overrun = 0;
+    timer->missed = 0;
+    if (signal_send_queued_locked(timer->process, timer->to, entry)) {
+        refcount_get(&timer->refs);
+        timer->state = ENTRY_QUEUED;
+    }
+    if (timer->interval == 0) {
+        timer->active = false;
+    } else if (timer->state == ENTRY_FREE && (timer->to == NULL || !timer->to->exiting)) {
+        (void)forward_locked(timer, now + IGNORED_SPACING_NS);
+        start_locked(timer);
+    }
+}
+
+static void timer_expired(struct timer *fired)
+{
+    struct posix_timer *timer = container_of(fired, struct posix_timer, timer);
+    struct process *process = timer->process;
+
+    spin_lock(&process->siglock);
+    /* It may have been stopped or set anew while this came. */
+    if (!timer->deleted && timer->active && !timer_is_armed(fired) &&
+        now_locked(timer) >= timer->next) {
+        expire_locked(timer, now_locked(timer));
+    }
+    spin_unlock(&process->siglock);
+}
+
+void posix_timers_tick_locked(struct process *process)
+{
+    struct posix_timer *timer, *next;
+
+    list_for_each_safe (timer, next, &process->posix_cpu_timers, cpu_node) {
+        ktime_t now = now_locked(timer);
+        if (now >= timer->next) {
+            expire_locked(timer, now);
+        }
+    }
+}
+
+void posix_timer_taken_locked(struct posix_timer *timer)
+{
+    uint64_t passed = 0;
+
+    timer->state = ENTRY_TAKEN;
+    if (timer->deleted) {
+        return;
+    }
+    if (timer->active && timer->interval != 0) {
+        passed = timer->missed + forward_locked(timer, now_locked(timer));
+    }
+    /* The signal itself tells of the first one. */
+    timer->last_overrun = passed == 0 ? 0 : (int)MIN(passed - 1, (uint64_t)INT32_MAX);
+    timer->entry->info.si_overrun = timer->last_overrun;
+}
+
+void posix_timer_done_locked(struct posix_timer *timer)
+{
+    timer->state = ENTRY_FREE;
+    if (!timer->deleted && timer->active && timer->interval != 0 &&
+        !timer_is_armed(&timer->timer)) {
+        start_locked(timer);
+    }
+    timer_ref_put(timer);
+}
+
+void posix_timer_done(struct posix_timer *timer)
+{
+    struct process *process = timer->process;
+    uint64_t flags = spin_lock_irqsave(&process->siglock);
+
+    posix_timer_done_locked(timer);
+    spin_unlock_irqrestore(&process->siglock, flags);
+}
+
+/* A setting ends, and with it the signal that it has queued and nobody has taken. */
+static void end_setting_locked(struct posix_timer *timer)
+{
+    stop_locked(timer);
+    timer->active = false;
+    if (timer->state == ENTRY_QUEUED) {
+        signal_unqueue_locked(timer->process, timer->to, timer->entry);
+        timer->state = ENTRY_FREE;
+        timer_ref_put(timer);
+    }
+}
+
+/* ---- the table ---- */
+
+static struct posix_timer *find_locked(struct process *process, int id)
+{
+    struct rb_node *node = process->posix_timers.node;
+
+    while (node != NULL) {
+        struct posix_timer *timer = rb_entry(node, struct posix_timer, node);
+        if (timer->id == id) {
+            return timer;
+        }
+        node = id < timer->id ? node->left : node->right;
+    }
+    return NULL;
+}
+
+/* Give it the next free number, from 0 up as Linux does. */
+static void insert_locked(struct process *process, struct posix_timer *timer)
+{
+    struct rb_node **link = &process->posix_timers.node, *parent = NULL;
+
+    do {
+        timer->id = process->next_timer_id;
+        process->next_timer_id = timer->id == INT32_MAX ? 0 : timer->id + 1;
+    } while (find_locked(process, timer->id) != NULL);
+    while (*link != NULL) {
+        parent = *link;
+        bool left = timer->id < rb_entry(parent, struct posix_timer, node)->id;
+        link = left ? &parent->left : &parent->right;
+    }
+    rb_insert(&process->posix_timers, &timer->node, parent, link);
+}
+
+/* A thread of the process by its number, referenced; NULL: there is none. */
+static struct thread *sibling_get(struct process *process, int tid)
+{
+    struct thread *thread;
+    struct process *found = process_find_thread(tid, &thread);
+
+    if (found == NULL) {
+        return NULL;
+    }
+    bool ours = found == process;
+    process_put(found);
+    if (!ours) {
+        thread_put(thread);
+        return NULL;
+    }
+    return thread;
+}
+
+/* Which clock `id` is; -EINVAL: none, -EOPNOTSUPP: one that has no timers. */
+static int choose_clock(struct posix_timer *timer, int id)
+{
+    int nr = ~(id >> 3), kind = id & 3;
+
+    timer->clock = CLOCK_OF_SYSTEM;
+    switch (id) {
+    case CLOCK_REALTIME:
+    case CLOCK_TAI:
+        timer->clock = CLOCK_OF_WALL;
+        return 0;
+    case CLOCK_MONOTONIC:
+    case CLOCK_BOOTTIME:
+        return 0;
+    case CLOCK_PROCESS_CPUTIME_ID:
+        timer->clock = CLOCK_OF_PROCESS;
+        return 0;
+    case CLOCK_THREAD_CPUTIME_ID:
+        timer->clock = CLOCK_OF_THREAD;
+        timer->counted = current_thread();
+        thread_get(timer->counted);
+        return 0;
+    case CLOCK_MONOTONIC_RAW:
+    case CLOCK_REALTIME_COARSE:
+    case CLOCK_MONOTONIC_COARSE:
+    case CLOCK_REALTIME_ALARM:
+    case CLOCK_BOOTTIME_ALARM:
+        return -EOPNOTSUPP;
+    default:
+        break;
+    }
+    if (id >= 0 || kind == 3) {
+        return -EINVAL;
+    }
+    timer->clock = (id & 4) != 0 ? CLOCK_OF_THREAD : CLOCK_OF_PROCESS;
+    timer->user_only = kind == 1;
+    if (timer->clock == CLOCK_OF_PROCESS) {
+        return nr == 0 || nr == timer->process->pid->nr ? 0 : -EINVAL;
+    }
+    timer->counted = sibling_get(timer->process, nr == 0 ? current_thread()->pid->nr : nr);
+    return timer->counted == NULL ? -EINVAL : 0;
+}
+
+static int choose_target(struct posix_timer *timer, const sigevent_t *event)
+{
+    timer->notify = event->sigev_notify;
+    if (timer->notify == SIGEV_NONE) {
+        return 0;
+    }
+    if (timer->notify != SIGEV_SIGNAL && timer->notify != SIGEV_THREAD &&
+        timer->notify != (SIGEV_SIGNAL | SIGEV_THREAD_ID)) {
+        return -EINVAL;
+    }
+    if (event->sigev_signo < 1 || event->sigev_signo > SIGNAL_COUNT) {
+        return -EINVAL;
+    }
+    if ((timer->notify & SIGEV_THREAD_ID) != 0) {
+        timer->to = sibling_get(timer->process, event->sigev_notify_thread_id);
+        return timer->to == NULL ? -EINVAL : 0;
+    }
+    return 0;
+}
+
+/* After the table let go of it, or before it was there. */
+static void timer_discard(struct posix_timer *timer)
+{
+    (void)timer_cancel_sync(&timer->timer);
+    thread_put(timer->to);
+    thread_put(timer->counted);
+    timer_ref_put(timer);
+}
+
+int posix_timer_create(const struct posix_timer_request *request, int *ret_id)
+{
+    struct process *process = process_current();
+    struct posix_timer *timer = kzalloc(sizeof(*timer));
+    siginfo_t info = {0};
+
+    if (timer == NULL) {
+        return -EAGAIN;
+    }
+    refcount_init(&timer->refs, 1);
+    list_init(&timer->cpu_node);
+    timer_init(&timer->timer, timer_expired);
+    timer->process = process;
+    info.si_signo = request->event.sigev_signo;
+    info.si_code = SI_TIMER;
+    info.si_value = request->event.sigev_value;
+    int err = choose_clock(timer, request->clock);
+    if (err == 0) {
+        err = choose_target(timer, &request->event);
+    }
+    if (err == 0) {
+        timer->entry = signal_queued_create(process, &info);
+        err = timer->entry == NULL ? -EAGAIN : 0;
+    }
+    if (err < 0) {
+        timer_discard(timer);
+        return err;
+    }
+    timer->entry->timer = timer;
+    uint64_t flags = spin_lock_irqsave(&process->siglock);
+    insert_locked(process, timer);
+    timer->entry->info.si_tid = timer->id;
+    if (request->plain) {
+        timer->entry->info.si_value.sival_int = timer->id;
+    }
+    *ret_id = timer->id;
+    spin_unlock_irqrestore(&process->siglock, flags);
+    return 0;
+}
+
+static void delete_locked(struct process *process, struct posix_timer *timer)
+{
+    rb_remove(&process->posix_timers, &timer->node);
+    end_setting_locked(timer);
+    timer->deleted = true;
+}
+
+int posix_timer_delete(int id)
+{
+    struct process *process = process_current();
+    uint64_t flags = spin_lock_irqsave(&process->siglock);
+    struct posix_timer *timer = find_locked(process, id);
+
+    if (timer != NULL) {
+        delete_locked(process, timer);
+    }
+    spin_unlock_irqrestore(&process->siglock, flags);
+    if (timer == NULL) {
+        return -EINVAL;
+    }
+    timer_discard(timer);
+    return 0;
+}
+
+void posix_timers_end(struct process *process)
+{
+    while (unlikely(process->posix_timers.node != NULL)) {
+        uint64_t flags = spin_lock_irqsave(&process->siglock);
+        struct posix_timer *timer = rb_entry(process->posix_timers.node, struct posix_timer, node);
+        delete_locked(process, timer);
+        spin_unlock_irqrestore(&process->siglock, flags);
+        timer_discard(timer);
+    }
+    process->next_timer_id = 0;
+}
+
+/* ---- settings ---- */
+
+static void read_locked(struct posix_timer *timer, struct itimer *ret)
+{
+    ktime_t now = now_locked(timer);
+
+    *ret = (struct itimer){.interval_ns = timer->interval};
+    if (!timer->active) {
+        return;
+    }
+    if (timer->interval != 0 && (timer->state != ENTRY_FREE || timer->notify == SIGEV_NONE)) {
+        timer->missed += forward_locked(timer, now);
+    }
+    if (timer->next > now) {
+        ret->value_ns = timer->next - now;
+    } else {
+        ret->value_ns = timer->notify == SIGEV_NONE ? 0 : 1; /* about to expire */
+    }
+}
+
+/* When the setting's first expiration is, by the clock that now_locked() reads; the far future instead of an overflow. */
+static ktime_t deadline_locked(const struct posix_timer *timer, bool absolute, ktime_t value)
+{
+    ktime_t now = now_locked(timer), left = value;
+
+    if (absolute) {
+        if (timer->clock != CLOCK_OF_WALL) {
+            return MIN(value, KTIME_MAX - 1);
+        }
+        left = value - ktime_realtime();
+    }
+    return left > KTIME_MAX - 1 - now ? KTIME_MAX - 1 : now + left;
+}
+
+int posix_timer_set(int id, bool absolute, const struct itimer *new, struct itimer *ret_old)
+{
+    struct process *process = process_current();
+    uint64_t flags = spin_lock_irqsave(&process->siglock);
+    struct posix_timer *timer = find_locked(process, id);
+
+    if (timer != NULL) {
+        read_locked(timer, ret_old);
+        end_setting_locked(timer);
+        timer->interval = new->value_ns == 0 ? 0 : new->interval_ns;
+        timer->last_overrun = 0;
+        timer->missed = 0;
+        if (new->value_ns != 0) {
+            timer->next = deadline_locked(timer, absolute, new->value_ns);
+            timer->active = true;
+            if (timer->notify != SIGEV_NONE) {
+                start_locked(timer);
+            }
+        }
+    }
+    spin_unlock_irqrestore(&process->siglock, flags);
+    return timer == NULL ? -EINVAL : 0;
+}
+
+int posix_timer_get(int id, struct itimer *ret_setting)
+{
+    struct process *process = process_current();
+    uint64_t flags = spin_lock_irqsave(&process->siglock);
+    struct posix_timer *timer = find_locked(process, id);
+
+    if (timer != NULL) {
+        read_locked(timer, ret_setting);
+    }
+    spin_unlock_irqrestore(&process->siglock, flags);
+    return timer == NULL ? -EINVAL : 0;
+}
+
+int posix_timer_overrun(int id)
+{
+    struct process *process = process_current();
+    uint64_t flags = spin_lock_irqsave(&process->siglock);
+    struct posix_timer *timer = find_locked(process, id);
+    int overrun = timer == NULL ? -EINVAL : timer->last_overrun;
+
+    spin_unlock_irqrestore(&process->siglock, flags);
+    return overrun;
+}
