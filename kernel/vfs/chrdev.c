@@ -1,7 +1,7 @@
 /*
- * Character devices by number, and the list of names for /dev.
+ * Character and block devices by number, and the list of names for /dev.
  *
- * Locking: chrdev_lock (mutex) for both lists; ranges are never unregistered, so that an open file's operations stay.
+ * Locking: chrdev_lock (mutex) for all lists; ranges are never unregistered, so that an open file's operations stay.
  */
 #include "kernel/vfs/chrdev.h"
 
@@ -28,12 +28,13 @@ struct devfs_name {
 };
 
 static struct mutex chrdev_lock = MUTEX_INIT(chrdev_lock);
-static struct list_node ranges = LIST_INIT(ranges); /* [chrdev_lock] */
-static struct list_node names = LIST_INIT(names);   /* [chrdev_lock] in the order they came */
-static const struct devfs_sink *sink;               /* [chrdev_lock] */
+static struct list_node chrdevs = LIST_INIT(chrdevs); /* [chrdev_lock] */
+static struct list_node blkdevs = LIST_INIT(blkdevs); /* [chrdev_lock] */
+static struct list_node names = LIST_INIT(names);     /* [chrdev_lock] in the order they came */
+static const struct devfs_sink *sink;                 /* [chrdev_lock] */
 
-int chrdev_register(uint32_t major, uint32_t minor_first, uint32_t minor_count, const char *name,
-                    const struct file_ops *fops)
+static int range_register(struct list_node *ranges, uint32_t major, uint32_t minor_first,
+                          uint32_t minor_count, const char *name, const struct file_ops *fops)
 {
     struct chrdev_range *range = kmalloc(sizeof(*range));
     struct chrdev_range *other;
@@ -44,8 +45,8 @@ int chrdev_register(uint32_t major, uint32_t minor_first, uint32_t minor_count, 
     *range = (struct chrdev_range){
         .major = major, .first = minor_first, .count = minor_count, .name = name, .fops = fops};
     mutex_lock(&chrdev_lock);
-    struct list_node *place = &ranges;
-    list_for_each (other, &ranges, node) {
+    struct list_node *place = ranges;
+    list_for_each (other, ranges, node) {
         if (other->major == major && minor_first < other->first + other->count &&
             other->first < minor_first + minor_count) {
             mutex_unlock(&chrdev_lock);
@@ -62,14 +63,26 @@ int chrdev_register(uint32_t major, uint32_t minor_first, uint32_t minor_count, 
     return 0;
 }
 
-static const struct file_ops *chrdev_find(uint64_t rdev)
+int chrdev_register(uint32_t major, uint32_t minor_first, uint32_t minor_count, const char *name,
+                    const struct file_ops *fops)
+{
+    return range_register(&chrdevs, major, minor_first, minor_count, name, fops);
+}
+
+int blkdev_register(uint32_t major, uint32_t minor_first, uint32_t minor_count, const char *name,
+                    const struct file_ops *fops)
+{
+    return range_register(&blkdevs, major, minor_first, minor_count, name, fops);
+}
+
+static const struct file_ops *range_find(struct list_node *ranges, uint64_t rdev)
 {
     const struct file_ops *fops = NULL;
     uint32_t major = DEV_MAJOR(rdev), minor = DEV_MINOR(rdev);
     struct chrdev_range *range;
 
     mutex_lock(&chrdev_lock);
-    list_for_each (range, &ranges, node) {
+    list_for_each (range, ranges, node) {
         if (range->major == major && minor - range->first < range->count) {
             fops = range->fops;
             break;
@@ -79,9 +92,9 @@ static const struct file_ops *chrdev_find(uint64_t rdev)
     return fops;
 }
 
-int chrdev_open(struct inode *inode, struct file *file)
+static int range_open(struct list_node *ranges, struct inode *inode, struct file *file)
 {
-    const struct file_ops *fops = chrdev_find(inode->rdev);
+    const struct file_ops *fops = range_find(ranges, inode->rdev);
 
     if (fops == NULL) {
         return -ENXIO;
@@ -90,14 +103,25 @@ int chrdev_open(struct inode *inode, struct file *file)
     return fops->open == NULL ? 0 : fops->open(inode, file);
 }
 
-bool chrdev_describe(unsigned index, uint32_t *ret_major, const char **ret_name)
+int chrdev_open(struct inode *inode, struct file *file)
+{
+    return range_open(&chrdevs, inode, file);
+}
+
+int blkdev_open(struct inode *inode, struct file *file)
+{
+    return range_open(&blkdevs, inode, file);
+}
+
+static bool range_describe(struct list_node *ranges, unsigned index, uint32_t *ret_major,
+                           const char **ret_name)
 {
     const struct chrdev_range *last = NULL;
     struct chrdev_range *range;
     bool found = false;
 
     mutex_lock(&chrdev_lock);
-    list_for_each (range, &ranges, node) {
+    list_for_each (range, ranges, node) {
         /* One line for each name of a major. */
         if (last != NULL && last->major == range->major && strcmp(last->name, range->name) == 0) {
             continue;
@@ -112,6 +136,16 @@ bool chrdev_describe(unsigned index, uint32_t *ret_major, const char **ret_name)
     }
     mutex_unlock(&chrdev_lock);
     return found;
+}
+
+bool chrdev_describe(unsigned index, uint32_t *ret_major, const char **ret_name)
+{
+    return range_describe(&chrdevs, index, ret_major, ret_name);
+}
+
+bool blkdev_describe(unsigned index, uint32_t *ret_major, const char **ret_name)
+{
+    return range_describe(&blkdevs, index, ret_major, ret_name);
 }
 
 static struct devfs_name *devfs_find(const char *name)

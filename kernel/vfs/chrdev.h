@@ -19,13 +19,18 @@ struct inode;
 #define DEV_MAJOR(dev) ((uint32_t)((((dev) >> 8) & 0xfffu) | (((dev) >> 32) & ~0xfffull)))
 #define DEV_MINOR(dev) ((uint32_t)(((dev)&0xffu) | (((dev) >> 12) & ~0xffull)))
 
-/* open of a character special file: finds the registered operations by inode->rdev, puts them into file->fops, opens. -ENXIO. */
+/* open of a special file: finds the registered operations by inode->rdev, puts them into file->fops, opens. -ENXIO. */
 int chrdev_open(struct inode *inode, struct file *file);
+int blkdev_open(struct inode *inode, struct file *file);
 /* -EBUSY: the range overlaps one that is taken; -ENOMEM. `name` lives for ever. Thread context. */
 int chrdev_register(uint32_t major, uint32_t minor_first, uint32_t minor_count, const char *name,
                     const struct file_ops *fops);
+/* The same for block devices, whose numbers are their own. Their files bring what a block layer would do for them. */
+int blkdev_register(uint32_t major, uint32_t minor_first, uint32_t minor_count, const char *name,
+                    const struct file_ops *fops);
 /* /proc/devices: one entry per major, ascending; false past the end. */
 bool chrdev_describe(unsigned index, uint32_t *ret_major, const char **ret_name);
+bool blkdev_describe(unsigned index, uint32_t *ret_major, const char **ret_name);
 
 /*
  * A node or symbolic link in /dev, by its path below it ("input/mice"); missing directories are made. mode has S_IFCHR, S_IFBLK or

@@ -13,6 +13,7 @@
 #include "kernel/vm/vmspace.h"
 
 struct file;
+struct swap_ops;
 
 /* Receives directory entries; false stops the walk (buffer full): that entry is not consumed. `cookie` is the position
  * after the entry. type is DT_*. */
@@ -43,6 +44,12 @@ struct file_ops {
     /* fcntl(2) commands that only some kinds know: F_SETPIPE_SZ, F_ADD_SEALS ... -EINVAL or NULL: unknown. */
     int64_t (*fcntl)(struct file *file, unsigned cmd, uint64_t arg);
     void (*show_fdinfo)(struct file *file, char *buf, size_t size);
+    /*
+     * swapon(2): what swap needs to keep pages in this file, and how many bytes it has. It stays so while the file is open. NULL: swap
+     * cannot be here (-EINVAL).
+     */
+    int (*swap_activate)(struct file *file, const struct swap_ops **ret_ops, void **ret_device,
+                         uint64_t *ret_bytes);
 };
 
 #define FMODE_READ     0x01u

@@ -62,7 +62,7 @@ void inode_init(struct inode *inode, struct super *super, const struct inode *di
     inode->write_count = 0;
 }
 
-/* Sockets, and block devices until there are any. */
+/* Sockets are not opened. */
 static int special_open(struct inode *inode, struct file *file)
 {
     (void)inode, (void)file;
@@ -71,12 +71,15 @@ static int special_open(struct inode *inode, struct file *file)
 
 static const struct file_ops special_fops = {.open = special_open};
 static const struct file_ops chrdev_fops = {.open = chrdev_open};
+static const struct file_ops blkdev_fops = {.open = blkdev_open};
 
 void inode_init_special(struct inode *inode, uint64_t rdev)
 {
     inode->rdev = rdev;
     if (S_ISCHR(inode->mode)) {
         inode->fops = &chrdev_fops;
+    } else if (S_ISBLK(inode->mode)) {
+        inode->fops = &blkdev_fops;
     } else if (S_ISFIFO(inode->mode) && fifo_fops_hook != NULL) {
         inode->fops = fifo_fops_hook;
     } else {

@@ -9,6 +9,7 @@
 #include "kernel/core/param.h"
 #include "kernel/core/symbols.h"
 #include "kernel/core/time.h"
+#include "kernel/dev/zram.h"
 #include "kernel/fs/procfs/procfs.h"
 #include "kernel/machine/cpu.h"
 #include "kernel/machine/irq.h"
@@ -176,6 +177,9 @@ static int devices_show(struct text *text)
         text_printf(text, "%3u %s\n", major, name);
     }
     text_puts(text, "\nBlock devices:\n");
+    for (unsigned i = 0; blkdev_describe(i, &major, &name); i++) {
+        text_printf(text, "%3u %s\n", major, name);
+    }
     return 0;
 }
 
@@ -309,6 +313,13 @@ static int swaps_show(struct text *text)
 static int partitions_show(struct text *text)
 {
     text_puts(text, "major minor  #blocks  name\n\n");
+    for (unsigned i = 0; i < zram_count(); i++) {
+        uint64_t size = zram_disksize(i);
+        if (size > 0) {
+            text_printf(text, "%4u  %7u %10llu zram%u\n", ZRAM_MAJOR, i,
+                        (unsigned long long)size >> 10, i);
+        }
+    }
     return 0;
 }
 

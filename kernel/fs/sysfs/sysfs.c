@@ -3,14 +3,15 @@
  */
 #include <linux/magic.h>
 
+#include "kernel/fs/sysfs/sysfs.h"
 #include "kernel/fs/textfs/text.h"
 #include "kernel/machine/smp.h"
 
-#define SYS_FILE(name_) LINKSET_ENTRY(sys_files, struct text_file, name_)
-LINKSET_DECLARE(sys_files, struct text_file);
-
-static struct text_fs sysfs = {
-    .name = "sysfs", .magic = SYSFS_MAGIC, .root_mode = 0555, .lock = MUTEX_INIT(sysfs.lock)};
+static struct text_fs sysfs = {.name = "sysfs",
+                               .magic = SYSFS_MAGIC,
+                               .root_mode = 0555,
+                               .populate = sysfs_add_zram,
+                               .lock = MUTEX_INIT(sysfs.lock)};
 
 static int sysfs_mount(const struct filesystem *fs, const char *source, unsigned long flags,
                        const char *options, struct super **ret_super)

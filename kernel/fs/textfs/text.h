@@ -79,6 +79,10 @@ struct text_file {
     int (*write)(char *value, size_t len_bytes); /* NULL: read-only */
     const char *link_target;                     /* a symbolic link instead */
     const struct file_ops *fops; /* operations of its own instead of show and write */
+    /* The same with an argument, for files that many things have. */
+    int (*show_for)(struct text *text, unsigned arg);
+    int (*write_for)(unsigned arg, char *value, size_t len_bytes);
+    unsigned arg;
 };
 
 struct text_node {
@@ -115,8 +119,9 @@ bool text_emit_nodes(struct dir_context *ctx, const struct text_node *dir);
 
 struct text_fs {
     const char *name;
-    uint64_t magic;     /* for statfs(2) */
-    uint32_t root_mode; /* permission bits of the top directory */
+    uint64_t magic;                           /* for statfs(2) */
+    uint32_t root_mode;                       /* permission bits of the top directory */
+    void (*populate)(struct text_tree *tree); /* adds what is not in the linker set; may be NULL */
     struct mutex lock;
     struct text_tree tree; /* [lock] until made */
     bool made;             /* [lock] */

@@ -37,6 +37,9 @@ static void tree_make(struct text_fs *fs, const struct text_file *start,
                 log_err("%s: cannot add %s", fs->name, file->path);
             }
         }
+        if (fs->populate != NULL) {
+            fs->populate(&fs->tree);
+        }
         fs->made = true;
     }
     mutex_unlock(&fs->lock);

@@ -174,24 +174,33 @@ static const struct file_ops dir_fops = {.iterate = tree_iterate, .llseek = gene
 
 static int show_generate(struct text *text, struct file *file)
 {
-    return text_inode_node(file->inode)->file->show(text);
+    const struct text_file *entry = text_inode_node(file->inode)->file;
+
+    return entry->show != NULL ? entry->show(text) : entry->show_for(text, entry->arg);
 }
 
 static int show_open(struct inode *inode, struct file *file)
 {
-    return text_open(file, text_inode_node(inode)->file->show != NULL ? show_generate : NULL);
+    const struct text_file *entry = text_inode_node(inode)->file;
+    bool shows = entry->show != NULL || entry->show_for != NULL;
+
+    return text_open(file, shows ? show_generate : NULL);
 }
 
 static int take_value(struct file *file, char *value, size_t len)
 {
-    return text_inode_node(file->inode)->file->write(value, len);
+    const struct text_file *entry = text_inode_node(file->inode)->file;
+
+    return entry->write != NULL ? entry->write(value, len)
+                                : entry->write_for(entry->arg, value, len);
 }
 
 static ssize_t show_write(struct file *file, struct iov_iter *from, loff_t *pos)
 {
+    const struct text_file *entry = text_inode_node(file->inode)->file;
     ssize_t n;
 
-    if (text_inode_node(file->inode)->file->write == NULL) {
+    if (entry->write == NULL && entry->write_for == NULL) {
         return -EIO;
     }
     n = text_write_value(from, file, take_value);
