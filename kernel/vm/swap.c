@@ -129,6 +129,9 @@ int swap_area_add(const struct swap_ops *ops, void *device, const struct swap_he
     if (area->path == NULL) {
         goto unlock;
     }
+    for (uint64_t slot = 1; info->discard && ops->free != NULL && slot < header->nslots; slot++) {
+        ops->free(device, slot);
+    }
     err = area_start(area, header);
     if (err < 0) {
         kfree(area->path);

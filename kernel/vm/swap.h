@@ -126,6 +126,7 @@ struct swap_area_info {
     const char *path;  /* as /proc/swaps shows it; copied */
     bool is_partition; /* a block device, else a file */
     int priority;      /* 0 .. 32767, or SWAP_PRIORITY_DEFAULT */
+    bool discard;      /* free all slots of the device first: it need not keep what was in them */
 };
 /*
  * Add an area. May sleep. *ret_area is its number. -EPERM: there are SWAP_AREAS_MAX; -ENOMEM; -EINVAL: no usable slot; -EBUSY: `device`
