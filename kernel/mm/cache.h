@@ -5,6 +5,7 @@
 
 #include "kernel/base/string.h"
 #include "kernel/core/percpu.h"
+#include "kernel/mm/fail.h"
 #include "kernel/mm/poison.h"
 #include "kernel/mm/slab.h"
 #include "kernel/mm/slab_debug.h"
@@ -53,6 +54,9 @@ void kmalloc_init(void);
 
 static __always_inline void *slab_alloc_inline(struct slab_cache *cache, unsigned flags)
 {
+    if (fail_object(cache->size)) {
+        return NULL;
+    }
     uint64_t irq = irq_save();
     struct slab_magazine *magazine = (*this_cpu_ptr(slab_magazines))[cache->id];
 

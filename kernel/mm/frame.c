@@ -9,6 +9,7 @@
 #include "kernel/base/string.h"
 #include "kernel/core/panic.h"
 #include "kernel/core/percpu.h"
+#include "kernel/mm/fail.h"
 #include "kernel/mm/frame_debug.h"
 #include "kernel/mm/hot.h"
 #include "kernel/mm/lru.h"
@@ -203,6 +204,9 @@ static __noinline struct page *frame_alloc_slow(unsigned order, unsigned flags, 
 
 struct page *frame_alloc_block(unsigned order, unsigned flags, enum page_kind kind)
 {
+    if (fail_pages(order, (flags & FRAME_RECLAIM) != 0)) {
+        return NULL;
+    }
     return frame_alloc_slow(order, flags, kind, this_node(), NODES_ALL);
 }
 
@@ -249,6 +253,9 @@ static __noinline struct page *frame_alloc_refill(unsigned flags, enum page_kind
 /* What is rare is called last, so that the common case saves no registers. */
 struct page *frame_alloc_single(unsigned flags, enum page_kind kind, bool movable)
 {
+    if (fail_pages(0, (flags & FRAME_RECLAIM) != 0)) {
+        return NULL;
+    }
     uint64_t irq = irq_save();
     struct frame_hot *hot = this_cpu_ptr(frame_hot);
     struct hot_stack *stack = &hot->stacks[movable];
@@ -273,6 +280,9 @@ struct page *frame_alloc_single(unsigned flags, enum page_kind kind, bool movabl
 struct page *frame_alloc_node(unsigned order, unsigned flags, enum page_kind kind, int node,
                               nodemask_t allowed)
 {
+    if (fail_pages(order, (flags & FRAME_RECLAIM) != 0)) {
+        return NULL;
+    }
     unsigned here = this_node();
     unsigned wanted = node == NODE_LOCAL || (unsigned)node >= nodes_count() ? here : (unsigned)node;
 
@@ -297,6 +307,9 @@ unsigned frame_alloc_bulk(unsigned n, unsigned flags, enum page_kind kind, struc
 {
     unsigned done = 0;
 
+    if (fail_pages(0, (flags & FRAME_RECLAIM) != 0)) {
+        return 0;
+    }
     while ((flags & (FRAME_DMA | FRAME_DMA32)) == 0 && done < n) {
         uint64_t irq = irq_save();
         struct frame_hot *hot = this_cpu_ptr(frame_hot);

@@ -10,6 +10,7 @@
 #include "kernel/base/string.h"
 #include "kernel/core/time.h"
 #include "kernel/machine/entry.h"
+#include "kernel/machine/preempt.h"
 #include "kernel/mm/arena.h"
 #include "kernel/mm/slab.h"
 #include "kernel/sched/pid.h"
@@ -41,6 +42,13 @@ static void thread_construct(void *object)
     list_init(&thread->sig_pending.queue);
 }
 
+#ifdef CONFIG_FAIL
+static struct fail_task *fail_task(void)
+{
+    return in_hardirq() ? NULL : &current_thread()->fail;
+}
+#endif
+
 void thread_cache_init(void)
 {
     thread_cache = slab_cache_create("thread", sizeof(struct thread), 0, SLAB_ALIGN_CACHELINE,
@@ -48,6 +56,9 @@ void thread_cache_init(void)
     timer_init(&boot_thread.sleep_timer, sleep_timer_expired);
     list_init(&boot_thread.process_node);
     list_init(&boot_thread.sig_pending.queue);
+#ifdef CONFIG_FAIL
+    fail_task_hook = fail_task;
+#endif
 }
 
 /* Members that higher rooms set are NULL: thread_free() left them so, or the constructor. */
@@ -79,6 +90,9 @@ static struct thread *thread_alloc(const char *comm)
     thread->altstack_size = 0;
     thread->altstack_flags = 0;
     thread->start_time = ktime_now();
+#ifdef CONFIG_FAIL
+    thread->fail = (struct fail_task){.make_it_fail = parent->fail.make_it_fail};
+#endif
     refcount_init(&thread->refs, 1);
     if (comm != thread->comm) {
         (void)str_copy(thread->comm, comm, sizeof(thread->comm));

@@ -13,6 +13,7 @@
 #include "kernel/base/rbtree.h"
 #include "kernel/core/timer.h"
 #include "kernel/machine/cpu.h"
+#include "kernel/mm/fail.h"
 #include "kernel/sync/refcount.h"
 #include "kernel/sync/spinlock.h"
 
@@ -125,6 +126,9 @@ struct thread {
     ktime_t start_time;           /* [I] monotonic */
     void (*kernel_fn)(void *arg); /* [I] kernel threads: what they run */
     void *kernel_arg;             /* [I] */
+#ifdef CONFIG_FAIL
+    struct fail_task fail; /* make_it_fail is inherited */
+#endif
 #ifdef CONFIG_LOCKDEP
     struct lockdep_stack lockdep; /* [o] sleeping locks held */
 #endif

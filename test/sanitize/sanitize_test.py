@@ -82,12 +82,44 @@ def leaks(kernel):
     return None if status == 0 and said.strip() == 'scanned' else f'status {status}:\n{said[-6000:]}'
 
 
+FAIL_SETUP = """cd /sys/kernel/debug
+for point in failslab fail_page_alloc; do
+  echo -1 >$point/times; echo 0 >$point/verbose; echo Y >$point/task-filter; echo SEED >$point/seed
+done
+echo 0 >fail_page_alloc/min-order; echo N >fail_page_alloc/ignore-gfp-wait
+echo scan >kmemleak; echo clear >kmemleak
+"""
+# Caches keep what they have got: the second figure may be a little below the first, but not by a page for each test.
+FAIL_CHECK = """for point in failslab fail_page_alloc; do echo 0 >$point/probability; done
+sleep 2; echo scan >kmemleak; sleep 1; echo scan >kmemleak; cat kmemleak; pidof test
+"""
+MEM_FREE = "awk '/MemFree/ { print \"free\", $2 }' /proc/meminfo\n"
+
+
+def failing(name, command, lost_kb, failed, probability=0, seed=1):
+    """The command runs while allocations fail: the kernel lives, no process hangs, no heap object is lost, the memory comes back.
+    As many of its tests as range `failed` allows have failed."""
+    def case(kernel):
+        path = os.path.join(MAIN_BUILD, 'test', 'abi', name)
+        script = ''.join([FAIL_SETUP.replace('SEED', str(seed)), MEM_FREE,
+                          f'for point in failslab fail_page_alloc; do echo {probability} >$point/probability; done\n',
+                          f'cd /tmp; {command} >/tmp/said || tail -50 /tmp/said; echo failed $(grep -c "^not ok" /tmp/said); rm /tmp/said; cd /sys/kernel/debug\n',
+                          FAIL_CHECK, MEM_FREE])
+        status, said = kernel.run(script, 'linnet.defects=panic', '--add', f'{path}:/test')
+        told = re.fullmatch(r'free (\d+)\nfailed (\d+)\nfree (\d+)\n', said)
+        good = status == 0 and told and int(told[1]) - int(told[3]) < lost_kb and int(told[2]) in failed
+        return None if good else f'status {status}:\n{said[-6000:]}'
+    return case
+
+
 CASES = [
     ('planted faults are told', selftests),
     ('the ABI suite', program('abi')),
     ('no heap object is lost', leaks),
     ('10,000 hostile calls', program('hostile', '10000', '7')),
     ('300 processes', program('cycles', '300')),
+    ('each allocation of many operations fails once', failing('nth', '/test', 2048, range(1))),
+    ('one in twenty allocations of the ABI suite fails', failing('abi', 'ABI_FAIL=1 /test', 4096, range(10, 1000), 5)),
 ]
 
 
