@@ -12,6 +12,7 @@
 #include "kernel/base/string.h"
 #include "kernel/core/log.h"
 #include "kernel/core/panic.h"
+#include "kernel/core/param.h"
 #include "kernel/machine/mmu.h"
 #include "kernel/mm/section.h"
 #include "kernel/mm/zone.h"
@@ -184,7 +185,10 @@ void frames_init(const struct boot_handoff *handoff)
     early_range_add(early_gap_base, early_gap_end);
     nodes_order();
     zones_update_watermarks();
+    frame_init_on_alloc = param_bool("init_on_alloc", false);
+    frame_init_on_free = param_bool("init_on_free", false);
     frames_ready = true;
+    frames_set_cpu_node(this_cpu->id, 0);
 
     struct frame_stats stats;
     frame_stats(&stats);

@@ -307,3 +307,21 @@ bool zone_stats(unsigned node, enum zone_id id, struct zone_stats *ret_stats)
     }
     return true;
 }
+
+bool zone_blocks(unsigned node, enum zone_id id, uint64_t ret_blocks[MIGRATE_NTYPES])
+{
+    if (node >= nodes_count() || (unsigned)id >= ZONE_COUNT ||
+        nodes[node]->zones[id].managed == 0) {
+        return false;
+    }
+    const struct zone *zone = &nodes[node]->zones[id];
+    memset(ret_blocks, 0, MIGRATE_NTYPES * sizeof(ret_blocks[0]));
+    for (pfn_t pfn = ALIGN_DOWN(zone->start, PAGEBLOCK_FRAMES); pfn < zone->end;
+         pfn += PAGEBLOCK_FRAMES) {
+        if (section_present(pfn) && pageblock_node(pfn) == node) {
+            ret_blocks[pageblock_type(pfn)]++;
+        }
+    }
+    ret_blocks[MIGRATE_MOVABLE] += READ_ONCE(zone->untouched) >> PAGEBLOCK_ORDER;
+    return true;
+}

@@ -29,6 +29,7 @@ struct slab_cache {
     uint32_t per_slab;          /* [I] objects in a slab */
     uint32_t order;             /* [I] pages of a slab: 1 << order */
     uint32_t magazine_kind;     /* [I] index of magazine_caches; past it: no magazines */
+    uint32_t frame_flags;       /* [I] FRAME_* of its slabs */
     uint32_t track_offset;      /* [I] of struct slab_track, in builds that have it */
     bool external;              /* [I] slab headers are objects of their own */
     bool internal;              /* [I] the allocator's own: needed to free others */

@@ -114,6 +114,15 @@ struct zone_stats {
 /* False: the node has no such zone. Any context. */
 bool zone_stats(unsigned node, enum zone_id id, struct zone_stats *ret_stats);
 
+/* How many page blocks (2 MiB) of the zone are for each type. False: there is no such zone. */
+#define FRAME_PAGEBLOCK_ORDER 9u
+bool zone_blocks(unsigned node, enum zone_id id, uint64_t ret_blocks[MIGRATE_NTYPES]);
+/* Frames in the stacks of a CPU; when they are spilled, and by how many they are filled. */
+struct frame_cpu_stats {
+    unsigned count, high, batch;
+};
+void frame_cpu_stats(unsigned cpu, struct frame_cpu_stats *ret_stats);
+
 /* The boot memory map, for /proc/iomem: index 0, 1 ...; false past the end. */
 struct boot_mem;
 bool boot_memory(unsigned index, struct boot_mem *ret_mem);

@@ -179,3 +179,12 @@ void frame_stats(struct frame_stats *ret_stats)
         ret_stats->frees += READ_ONCE(per_cpu_ptr(frame_hot, cpu)->frees);
     }
 }
+
+void frame_cpu_stats(unsigned cpu, struct frame_cpu_stats *ret_stats)
+{
+    *ret_stats = (struct frame_cpu_stats){
+        .count = hot_count(per_cpu_ptr(frame_hot, cpu)),
+        .high = 2 * HOT_MAX,
+        .batch = HOT_BATCH,
+    };
+}

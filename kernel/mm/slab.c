@@ -91,7 +91,7 @@ static void slab_fill(struct slab_cache *cache, struct slab *slab)
 /* A new slab, on no list. Called without the lock, interrupts off. */
 static struct slab *slab_create(struct slab_cache *cache)
 {
-    struct page *page = frame_alloc(cache->order, 0, PAGE_SLAB);
+    struct page *page = frame_alloc(cache->order, cache->frame_flags, PAGE_SLAB);
     if (page == NULL) {
         return NULL;
     }
@@ -224,6 +224,9 @@ static struct slab_magazine *magazine_create(struct slab_cache *cache)
     if (kind >= ARRAY_SIZE(magazine_caches)) {
         return NULL; /* the caches that magazines are made of */
     }
+    if (frame_init_on_alloc || frame_init_on_free) {
+        return NULL; /* so that every object passes here, and the fast paths need not ask */
+    }
     struct slab_magazine *magazine;
     if (cache_take(&magazine_caches[kind], (void **)&magazine, 1) == 0) {
         return NULL;
@@ -233,6 +236,12 @@ static struct slab_magazine *magazine_create(struct slab_cache *cache)
     magazine->capacity = magazine_capacities[kind];
     (*this_cpu_ptr(slab_magazines))[cache->id] = magazine;
     return magazine;
+}
+
+/* A constructed object keeps its state while it is free. */
+static inline bool cleared_for(const struct slab_cache *cache, bool parameter)
+{
+    return unlikely(parameter) && cache->ctor == NULL && !cache->internal;
 }
 
 void *slab_alloc_slow(struct slab_cache *cache, unsigned flags)
@@ -259,7 +268,7 @@ void *slab_alloc_slow(struct slab_cache *cache, unsigned flags)
     irq_restore(irq);
     if (object != NULL) {
         slab_debug_alloc(cache, object);
-        if ((flags & ALLOC_ZERO) != 0) {
+        if ((flags & ALLOC_ZERO) != 0 || cleared_for(cache, frame_init_on_alloc)) {
             memset(object, 0, cache->size);
         }
     }
@@ -268,6 +277,10 @@ void *slab_alloc_slow(struct slab_cache *cache, unsigned flags)
 
 void slab_free_slow(struct slab_cache *cache, void *object)
 {
+    /* Where free objects are poisoned and checked there is nothing left to clear. */
+    if (SLAB_DEBUG_TRACK == 0 && cleared_for(cache, frame_init_on_free)) {
+        memset(object, 0, cache->size);
+    }
     uint64_t irq = irq_save();
     struct slab_magazine *magazine = (*this_cpu_ptr(slab_magazines))[cache->id];
 
@@ -344,6 +357,7 @@ static void cache_init(struct slab_cache *cache, const char *name, size_t size, 
     cache->name = name;
     cache->size = (uint32_t)size;
     cache->ctor = ctor;
+    cache->frame_flags = (flags & SLAB_RECLAIMABLE) != 0 ? FRAME_RECLAIMABLE : 0;
     spin_init(&cache->lock, "slab cache");
     list_init(&cache->partial);
     list_init(&cache->empty);

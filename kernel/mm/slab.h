@@ -11,6 +11,7 @@
 struct slab_cache;
 
 #define SLAB_ALIGN_CACHELINE 0x1u
+#define SLAB_RECLAIMABLE     0x2u /* most objects go when a shrinker asks for it: dentries, inodes */
 
 /* `name` lives as long as the cache. align 0: 8, or 16 for sizes >= 16. ctor may be NULL; it runs once per object's life in a slab. */
 struct slab_cache *slab_cache_create(const char *name, size_t size_bytes, size_t align_bytes,

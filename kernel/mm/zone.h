@@ -20,7 +20,7 @@
 #define ZONE_DMA_END   (MIB(16) >> PAGE_SHIFT)
 #define ZONE_DMA32_END (GIB(4) >> PAGE_SHIFT)
 
-#define PAGEBLOCK_ORDER  9 /* 2 MiB: a huge page */
+#define PAGEBLOCK_ORDER  FRAME_PAGEBLOCK_ORDER /* 2 MiB: a huge page */
 #define PAGEBLOCK_FRAMES (1ull << PAGEBLOCK_ORDER)
 
 /* page->private of a free block: in whose list it is. */

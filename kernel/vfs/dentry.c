@@ -521,7 +521,8 @@ void dentry_cache_init(void)
     unsigned bits = log2_ceil(want);
     bucket_shift = 64 - bits;
     buckets = kvmalloc(sizeof(*buckets) << bits);
-    dentry_slab = slab_cache_create("dentry", sizeof(struct dentry), 0, 0, dentry_construct);
+    dentry_slab =
+        slab_cache_create("dentry", sizeof(struct dentry), 0, SLAB_RECLAIMABLE, dentry_construct);
     if (buckets == NULL || dentry_slab == NULL) {
         panic("vfs: no memory for the dentry cache");
     }

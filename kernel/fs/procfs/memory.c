@@ -1,5 +1,5 @@
 /*
- * /proc/{meminfo,vmstat,slabinfo,buddyinfo}. What this kernel does not have (huge page pools) is truly 0.
+ * /proc/{meminfo,vmstat,slabinfo}. What this kernel does not have (huge page pools) is truly 0.
  */
 #include "kernel/fs/procfs/procfs.h"
 #include "kernel/machine/mmu.h"
@@ -148,24 +148,6 @@ static int slabinfo_show(struct text *text)
     return 0;
 }
 
-static int buddyinfo_show(struct text *text)
-{
-    struct zone_stats zone;
-
-    for (unsigned i = 0; i < nodes_count() * ZONE_COUNT; i++) {
-        if (!zone_stats(i / ZONE_COUNT, (enum zone_id)(i % ZONE_COUNT), &zone)) {
-            continue;
-        }
-        text_printf(text, "Node %u, zone %8s ", i / ZONE_COUNT, zone.name);
-        for (unsigned order = 0; order <= FRAME_MAX_ORDER; order++) {
-            text_printf(text, "%6llu ", (unsigned long long)zone.free_by_order[order]);
-        }
-        text_putc(text, '\n');
-    }
-    return 0;
-}
-
 PROC_FILE(meminfo) = {.path = "meminfo", .show = meminfo_show};
 PROC_FILE(vmstat) = {.path = "vmstat", .show = vmstat_show};
 PROC_FILE(slabinfo) = {.path = "slabinfo", .mode = 0400, .show = slabinfo_show};
-PROC_FILE(buddyinfo) = {.path = "buddyinfo", .show = buddyinfo_show};
