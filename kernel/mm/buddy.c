@@ -84,7 +84,7 @@ static void pageblock_count(pfn_t first, unsigned *ret_free, unsigned *ret_movab
 }
 
 /* All free blocks of the page block change to the lists of `type`. */
-static void pageblock_move_locked(struct zone *zone, pfn_t first, enum migrate_type type)
+void zone_move_block_locked(struct zone *zone, pfn_t first, enum migrate_type type)
 {
     pageblock_set_type(first, type);
     for (pfn_t pfn = first; pfn < first + PAGEBLOCK_FRAMES;) {
@@ -95,8 +95,7 @@ static void pageblock_move_locked(struct zone *zone, pfn_t first, enum migrate_t
         }
         unsigned order = page->order;
         zone_remove_locked(zone, page);
-        zone->free += 1ull << order;
-        block_insert_locked(zone, page, order, type);
+        zone_give_locked(zone, page, order); /* it may merge with its neighbour now */
         pfn += 1ull << order;
     }
 }
@@ -130,7 +129,7 @@ static enum migrate_type pageblock_claim_locked(struct zone *zone, struct page *
     if (nfree + alike < PAGEBLOCK_FRAMES / 2) {
         return (enum migrate_type)page->private;
     }
-    pageblock_move_locked(zone, first, type);
+    zone_move_block_locked(zone, first, type);
     return type;
 }
 
@@ -173,6 +172,7 @@ struct page *zone_take_locked(struct zone *zone, unsigned order, enum migrate_ty
 void zone_give_locked(struct zone *zone, struct page *page, unsigned order)
 {
     pfn_t pfn = page_to_pfn(page);
+    enum migrate_type type = pageblock_type(pfn);
 
     zone->free += 1ull << order;
     while (order < FRAME_MAX_ORDER) {
@@ -180,12 +180,21 @@ void zone_give_locked(struct zone *zone, struct page *page, unsigned order)
         if (buddy->kind != PAGE_FREE || buddy->order != order) {
             break;
         }
+        if (order >= PAGEBLOCK_ORDER &&
+            (type == MIGRATE_ISOLATE || buddy->private == MIGRATE_ISOLATE)) {
+            break; /* what is isolated ends with its page block */
+        }
         zone_remove_locked(zone, buddy);
         zone->free += 1ull << order;
         pfn &= ~(1ull << order);
         order++;
     }
     block_insert_locked(zone, pfn_to_page(pfn), order, pageblock_type(pfn));
+}
+
+struct page *zone_take_smallest_locked(struct zone *zone)
+{
+    return zone->nonempty[MIGRATE_MOVABLE] == 0 ? NULL : zone_take_locked(zone, 0, MIGRATE_MOVABLE);
 }
 
 unsigned zone_take_singles_locked(struct zone *zone, unsigned n, enum migrate_type type,

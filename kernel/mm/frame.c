@@ -9,6 +9,7 @@
 #include "kernel/base/string.h"
 #include "kernel/core/panic.h"
 #include "kernel/core/percpu.h"
+#include "kernel/mm/compact.h"
 #include "kernel/mm/fail.h"
 #include "kernel/mm/frame_debug.h"
 #include "kernel/mm/hot.h"
@@ -129,13 +130,19 @@ static __noinline void count_kind(unsigned node, enum page_kind kind, int64_t n)
     (void)atomic_fetch_add_relaxed(&nodes[node]->by_kind[kind], n);
 }
 
+void frame_begin(struct page *page, enum page_kind kind)
+{
+    page_start_life(page, 0, kind);
+    count_kind(page_node(page), kind, 1);
+}
+
 static inline bool wants_zeros(unsigned flags)
 {
     return (flags & FRAME_ZERO) != 0 || unlikely(frame_init_on_alloc);
 }
 
-/* Nothing is free above `min`. The request may go below it, or may wait. */
-static struct page *zones_take_below_min(const struct frame_request *request)
+/* Nothing is free above `min`, or nothing so large. The request may go below it, or may wait. */
+static struct page *zones_take_hard(const struct frame_request *request)
 {
     const struct frame_reclaim_ops *ops = __atomic_load_n(&reclaim_ops, __ATOMIC_ACQUIRE);
     /* A page table for the page array: without it nothing more comes in. */
@@ -144,6 +151,10 @@ static struct page *zones_take_below_min(const struct frame_request *request)
     enum zone_floor floor = reserve ? FLOOR_NONE : patient ? FLOOR_MIN : FLOOR_ATOMIC;
     struct page *page;
 
+    if (request->order > 0 && patient && frames_compact(request->node, request->order) &&
+        (page = zones_take(request, FLOOR_MIN)) != NULL) {
+        return page;
+    }
     if (floor != FLOOR_MIN) {
         page = zones_take(request, floor);
         if (page != NULL) {
@@ -186,10 +197,10 @@ static __noinline struct page *frame_alloc_slow(unsigned order, unsigned flags, 
     struct page *page = zones_take(&request, FLOOR_LOW);
     if (page == NULL) {
         frame_wake_reclaim(node, order);
-        page = zones_take(&request, FLOOR_MIN);
+        page = (flags & FRAME_OPTIONAL) != 0 ? NULL : zones_take(&request, FLOOR_MIN);
     }
-    if (page == NULL) {
-        page = zones_take_below_min(&request);
+    if (page == NULL && (flags & FRAME_OPTIONAL) == 0) {
+        page = zones_take_hard(&request);
     }
     if (page == NULL) {
         return NULL;

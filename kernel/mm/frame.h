@@ -32,11 +32,20 @@ enum zone_id {
 #define FRAME_RECLAIMABLE                                                                          \
     0x20u /* of a cache that gives memory back when asked: kept away from what stays for ever */
 
+#define FRAME_OPTIONAL                                                                             \
+    0x40u /* the caller can do with less: fails rather than go below `low` or make an effort */
+
 /*
  * Frames are kept together by how long they stand in the way: a page block (2 MiB) is for one type as long as memory lasts. Kinds ANON,
  * FILE and SHARED are movable.
  */
-enum migrate_type { MIGRATE_UNMOVABLE, MIGRATE_MOVABLE, MIGRATE_RECLAIMABLE, MIGRATE_NTYPES };
+enum migrate_type {
+    MIGRATE_UNMOVABLE,
+    MIGRATE_MOVABLE,
+    MIGRATE_RECLAIMABLE,
+    MIGRATE_ISOLATE, /* being emptied: nothing is allocated from it */
+    MIGRATE_NTYPES
+};
 
 /*
  * How low memory may fall. Each zone has three watermarks (vm.min_free_kbytes, vm.watermark_scale_factor), and a request that could be served

@@ -35,6 +35,7 @@ struct zone {
     uint64_t managed;        /* [lock] frames given to this zone */
     uint64_t free;           /* [lock] frames in the lists */
     uint64_t untouched;      /* [lock] frames to come in with sections (section.c) */
+    pfn_t compact_next;      /* [a] where compaction looks next */
     uint64_t next;           /* [grow_lock] the first section that may not be in yet */
     uint64_t min, low, high; /* [lock] watermarks: see frame.h */
     uint64_t
@@ -136,6 +137,10 @@ void zone_give_locked(struct zone *zone, struct page *page, unsigned order);
 /* Up to n single frames, taken from the smallest blocks first. zone->lock held. */
 unsigned zone_take_singles_locked(struct zone *zone, unsigned n, enum migrate_type type,
                                   struct page **pages);
+/* A single frame from the smallest movable block there is; NULL: none. zone->lock held. */
+struct page *zone_take_smallest_locked(struct zone *zone);
+/* The page block is for `type` from now on, its free blocks too. zone->lock held. */
+void zone_move_block_locked(struct zone *zone, pfn_t first, enum migrate_type type);
 /* Take a free block out of its list as it is. zone->lock held. */
 void zone_remove_locked(struct zone *zone, struct page *page);
 /* True for the first frame of a block in a list. zone->lock held, or the answer is a hint. */
@@ -143,6 +148,11 @@ static inline bool page_is_free_block(const struct page *page)
 {
     return page->kind == PAGE_FREE && page->order <= FRAME_MAX_ORDER;
 }
+
+/* ---- frame.c ---- */
+
+/* A frame from a zone's lists begins its life as frame_alloc() hands it out, and is counted. */
+void frame_begin(struct page *page, enum page_kind kind);
 
 /* ---- watermark.c ---- */
 

@@ -11,8 +11,16 @@
 
 /* ZONE_COUNT of them have memory. */
 static const char *const zone_names[] = {"DMA", "DMA32", "Normal", "Movable", "Device"};
-static const char *const type_names[] = {"Unmovable", "Movable", "Reclaimable", "HighAtomic",
-                                         "Isolate"};
+
+/* As Linux lists them; MIGRATE_NTYPES: not here. */
+static const struct {
+    const char *name;
+    enum migrate_type type;
+} types[] = {{"Unmovable", MIGRATE_UNMOVABLE},
+             {"Movable", MIGRATE_MOVABLE},
+             {"Reclaimable", MIGRATE_RECLAIMABLE},
+             {"HighAtomic", MIGRATE_NTYPES},
+             {"Isolate", MIGRATE_ISOLATE}};
 
 static int buddyinfo_show(struct text *text)
 {
@@ -35,10 +43,11 @@ static int buddyinfo_show(struct text *text)
 
 static void free_by_type_show(struct text *text, unsigned node, const struct zone_stats *zone)
 {
-    for (unsigned type = 0; type < ARRAY_SIZE(type_names); type++) {
-        text_printf(text, "Node %4u, zone %8s, type %12s ", node, zone->name, type_names[type]);
+    for (unsigned i = 0; i < ARRAY_SIZE(types); i++) {
+        text_printf(text, "Node %4u, zone %8s, type %12s ", node, zone->name, types[i].name);
         for (unsigned order = 0; order <= FRAME_MAX_ORDER; order++) {
-            uint64_t n = type < MIGRATE_NTYPES ? zone->free_by_type[type][order] : 0;
+            bool here = types[i].type != MIGRATE_NTYPES;
+            uint64_t n = here ? zone->free_by_type[types[i].type][order] : 0;
             text_printf(text, "%6llu ", (unsigned long long)n);
         }
         text_putc(text, '\n');
@@ -62,8 +71,8 @@ static int pagetypeinfo_show(struct text *text)
         }
     }
     text_printf(text, "\n%-23s", "Number of blocks type ");
-    for (unsigned type = 0; type < ARRAY_SIZE(type_names); type++) {
-        text_printf(text, "%12s ", type_names[type]);
+    for (unsigned i = 0; i < ARRAY_SIZE(types); i++) {
+        text_printf(text, "%12s ", types[i].name);
     }
     text_putc(text, '\n');
     for (unsigned i = 0; i < nodes_count() * ZONE_COUNT; i++) {
@@ -71,8 +80,8 @@ static int pagetypeinfo_show(struct text *text)
             continue;
         }
         text_printf(text, "Node %u, zone %8s ", i / ZONE_COUNT, zone_names[i % ZONE_COUNT]);
-        for (unsigned type = 0; type < ARRAY_SIZE(type_names); type++) {
-            uint64_t n = type < MIGRATE_NTYPES ? blocks[type] : 0;
+        for (unsigned t = 0; t < ARRAY_SIZE(types); t++) {
+            uint64_t n = types[t].type != MIGRATE_NTYPES ? blocks[types[t].type] : 0;
             text_printf(text, "%12llu ", (unsigned long long)n);
         }
         text_putc(text, '\n');
