@@ -31,6 +31,7 @@
 #include "kernel/sched/sched.h"
 #include "kernel/sched/work.h"
 #include "kernel/vfs/mount.h"
+#include "kernel/vm/huge.h"
 #include "kernel/vm/vmspace.h"
 
 static const struct boot_handoff *boot;
@@ -45,6 +46,7 @@ static void boot_thread_main(void *arg)
     mounts_init();                    /* the mount table */
     pipes_init();                     /* pipes and FIFOs */
     vm_init();                        /* region caches, zero page, vDSO */
+    huge_start();                     /* the thread that gathers huge pages */
     process_init();                   /* process and signal caches, job control, pid 1's identity */
     tty_init();                       /* terminals, the console device, virtual terminals */
     drivers_probe(boot);              /* serial, keyboard, framebuffer */

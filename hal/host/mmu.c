@@ -181,14 +181,11 @@ int mmu_map_huge(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags
     uint64_t *slot = slot_find(space, va, 1, true);
     if (slot == NULL) {
         err = -ENOMEM;
-    } else if ((*slot & MMU_HUGE) != 0 || (*slot != 0 && !table_is_empty(table_at(*slot)))) {
+    } else if (*slot != 0) {
         err = -EEXIST;
     } else {
-        if (*slot != 0) {
-            space->ntables--;
-            frame_free(phys_to_page(*slot & ENTRY_ADDRESS));
-        }
         *slot = entry_make(pa, flags | MMU_HUGE);
+        stats.huge_leaves++;
     }
     pthread_mutex_unlock(&mmu_lock);
     return err;
@@ -298,7 +295,36 @@ static int huge_split(struct mmu_space *space, uint64_t *slot)
                    ENTRY_PRESENT;
     }
     *slot = pa | ENTRY_PRESENT;
+    stats.huge_leaves--;
+    stats.huge_splits++;
     return 0;
+}
+
+int mmu_split_huge(struct mmu_space *space, vaddr_t va)
+{
+    int err = 0;
+
+    pthread_mutex_lock(&mmu_lock);
+    uint64_t *slot = slot_find(space, va, 1, false);
+    if (slot != NULL && (*slot & MMU_HUGE) != 0) {
+        err = huge_split(space, slot);
+    }
+    pthread_mutex_unlock(&mmu_lock);
+    return err;
+}
+
+void mmu_replace_huge(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags,
+                      struct mmu_flush *flush)
+{
+    pthread_mutex_lock(&mmu_lock);
+    uint64_t *slot = slot_find(space, va, 1, false);
+    if (slot == NULL || (*slot & MMU_HUGE) == 0) {
+        __builtin_trap();
+    }
+    *slot = entry_make(pa, flags | MMU_HUGE);
+    flush_note(flush, ALIGN_DOWN(va, HUGE_PAGE_SIZE),
+               ALIGN_DOWN(va, HUGE_PAGE_SIZE) + HUGE_PAGE_SIZE);
+    pthread_mutex_unlock(&mmu_lock);
 }
 
 /*
@@ -389,6 +415,7 @@ static void visit_unmap(struct walk *walk, vaddr_t va, uint64_t *slot)
     uint64_t old = *slot;
     uint64_t size = (old & MMU_HUGE) != 0 ? HUGE_PAGE_SIZE : PAGE_SIZE;
 
+    stats.huge_leaves -= size == HUGE_PAGE_SIZE;
     *slot = 0;
     flush_note(walk->flush, va, va + size);
     if (walk->unmap != NULL &&
@@ -499,6 +526,7 @@ static void visit_copy(struct walk *walk, vaddr_t va, uint64_t *slot)
         flush_note(walk->flush, va, va + LEVEL_SIZE(level));
     }
     *to = *slot;
+    stats.huge_leaves += level;
 }
 
 int mmu_copy(struct mmu_space *dst, struct mmu_space *src, vaddr_t start, vaddr_t end, bool cow,

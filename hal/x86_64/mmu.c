@@ -88,7 +88,16 @@ int mmu_map_huge(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags
         return -EEXIST;
     }
     (void)atomic_fetch_add_relaxed(&pte_table_page(pde)->private, 1);
+    large_count(1);
     return 0;
+}
+
+int mmu_split_huge(struct mmu_space *space, vaddr_t va)
+{
+    vaddr_t skip;
+    pte_t *pde = pde_find(space, va, &skip);
+
+    return pde != NULL && (*pde & PTE_LARGE) ? large_split(space, pde) : 0;
 }
 
 int mmu_map_pages(struct mmu_space *space, vaddr_t va, struct page **pages, unsigned n,
@@ -166,6 +175,16 @@ void mmu_replace_soft(struct mmu_space *space, vaddr_t va, uint64_t value, struc
     }
 }
 
+/*
+ * The same page with more rights needs no flush: a CPU that still knows the old entry faults, forgets it by that, and finds the new
+ * one (Intel SDM volume 3, 4.10.4.3).
+ */
+static inline bool must_flush(pte_t old, pte_t new)
+{
+    return (old & PTE_PRESENT) != 0 && (((old ^ new) & PTE_ADDRESS) != 0 ||
+                                        (old & ~new &PTE_WRITE) != 0 || (new & ~old &PTE_NX) != 0);
+}
+
 void mmu_replace(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags,
                  struct mmu_flush *flush)
 {
@@ -175,16 +194,24 @@ void mmu_replace(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags
     pte_t old = atomic_load_relaxed(pte);
     pte_t new = pte_make(pa, flags);
     atomic_store_relaxed(pte, new);
-    /*
-     * The same page with more rights needs no flush: a CPU that still knows the old entry faults, forgets it by that, and finds the new
-     * one (Intel SDM volume 3, 4.10.4.3).
-     */
-    if ((old & PTE_PRESENT) == 0) {
-        return;
-    }
-    if (((old ^ new) & PTE_ADDRESS) != 0 || (old & ~new &PTE_WRITE) != 0 ||
-        (new & ~old &PTE_NX) != 0) {
+    if (must_flush(old, new)) {
         flush_note(flush, va, va + PAGE_SIZE);
+    }
+}
+
+void mmu_replace_huge(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags,
+                      struct mmu_flush *flush)
+{
+    vaddr_t skip;
+    vaddr_t start = va & ~(HUGE_PAGE_SIZE - 1);
+    pte_t *pde = pde_find(space, va, &skip);
+
+    BUG_ON(pde == NULL || (*pde & PTE_LARGE) == 0);
+    pte_t old = pte_from_large(*pde);
+    pte_t new = pte_make(pa, flags);
+    atomic_store_relaxed(pde, pte_to_large(new));
+    if (must_flush(old, new)) {
+        flush_note(flush, start, start + HUGE_PAGE_SIZE);
     }
 }
 

@@ -111,6 +111,7 @@ static int unmap_large(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t e
     atomic_store_relaxed(pde, 0);
     flush_note(op->flush, start, end);
     entries_removed(op, pde, 1);
+    large_count(-1);
     bool more =
         op->unmap == NULL || op->unmap(op->arg, start, pte_phys(pte), pte_flags(pte) | MMU_HUGE);
     return more ? 0 : -EAGAIN;
@@ -265,8 +266,19 @@ static int move_prepare_slot(struct range_op *op, pte_t *pde, vaddr_t start, vad
 {
     vaddr_t to = start + op->delta;
 
-    if (unlikely(*pde & PTE_LARGE) && large_split(op->space, pde) < 0) {
-        return -ENOMEM;
+    if (unlikely(*pde & PTE_LARGE)) {
+        if (covers(start, end) && to % HUGE_PAGE_SIZE == 0) {
+            pte_t *to_pde = pde_create(op->space, to);
+            if (to_pde == NULL) {
+                return -ENOMEM;
+            }
+            if (*to_pde == 0) {
+                return 0; /* goes over whole */
+            }
+        }
+        if (large_split(op->space, pde) < 0) {
+            return -ENOMEM;
+        }
     }
     if (pte_table_page(pte_table(*pde))->private == 0) {
         return 0;
@@ -282,8 +294,23 @@ static int move_prepare_slot(struct range_op *op, pte_t *pde, vaddr_t start, vad
     return 0;
 }
 
+static void move_large(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
+{
+    pte_t *to = pde_create(op->space, start + op->delta); /* the tables are there */
+
+    *to = *pde;
+    (void)atomic_fetch_add_relaxed(&pte_table_page(to)->private, 1);
+    atomic_store_relaxed(pde, 0);
+    (void)atomic_fetch_sub_relaxed(&pte_table_page(pde)->private, 1);
+    flush_note(op->flush, start, end);
+}
+
 static int move_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
 {
+    if (unlikely(*pde & PTE_LARGE)) {
+        move_large(op, pde, start, end);
+        return 0;
+    }
     pte_t *pte = pte_table(*pde) + pte_index(start, PAGE_SHIFT);
     unsigned used = pte_table_page(pte)->private;
     unsigned left = used;
@@ -335,6 +362,7 @@ static int copy_large(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t en
     }
     *to = pte_to_large(pte);
     (void)atomic_fetch_add_relaxed(&pte_table_page(to)->private, 1);
+    large_count(1);
     return 0;
 }
 

@@ -176,6 +176,9 @@ pte_t *table_below(struct mmu_space *space, pte_t *pde);
 void tables_prune(struct mmu_space *space, vaddr_t va, struct mmu_flush *flush);
 /* Replace a 2 MiB leaf by a table of the same pages. -ENOMEM. */
 int large_split(struct mmu_space *space, pte_t *pde);
+/* Figures of 2 MiB leaves in user spaces: there are n more (or, negative, less); how often one was split. */
+void large_count(int64_t n);
+void large_figures(uint64_t *ret_leaves, uint64_t *ret_splits);
 
 /*
  * The level-2 entry of `va` that is in use; NULL: none, then *ret_skip is the first address beyond the hole.

@@ -103,4 +103,5 @@ void tlb_flush_kernel(vaddr_t start, vaddr_t end)
 void mmu_stats(struct mmu_stats *ret_stats)
 {
     *ret_stats = stats;
+    large_figures(&ret_stats->huge_leaves, &ret_stats->huge_splits);
 }

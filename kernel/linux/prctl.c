@@ -8,6 +8,7 @@
 #include "kernel/base/string.h"
 #include "kernel/linux/syscall.h"
 #include "kernel/proc/signal.h"
+#include "kernel/vm/huge.h"
 
 static int64_t set_comm(uint64_t arg)
 {
@@ -165,6 +166,14 @@ SYSCALL5(prctl, int, option, uint64_t, a2, uint64_t, a3, uint64_t, a4, uint64_t,
         return 0;
     case PR_GET_CHILD_SUBREAPER:
         return put_user((int)process->child_subreaper, (int __user *)a2);
+    case PR_SET_THP_DISABLE:
+        if ((a3 | a4 | a5) != 0) {
+            return -EINVAL;
+        }
+        vmspace_disable_huge(current_thread()->vm, a2 != 0);
+        return 0;
+    case PR_GET_THP_DISABLE:
+        return (a2 | a3 | a4 | a5) != 0 ? -EINVAL : vmspace_huge_is_disabled(current_thread()->vm);
     case PR_GET_TIMERSLACK:
         return 50000; /* Linux' default; timers here have none of their own */
     case PR_SET_TIMERSLACK:

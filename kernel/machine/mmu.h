@@ -69,7 +69,7 @@ extern struct mmu_space mmu_kernel; /* the kernel half alone */
 
 /* Map one 4 KiB page; -EEXIST when something is there. */
 int mmu_map(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags);
-/* Map one 2 MiB leaf; -EEXIST when the slot is in use, even by an empty table that is not wholly empty. */
+/* Map one 2 MiB leaf; -EEXIST when the slot is in use, be it by a table without entries. */
 int mmu_map_huge(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags);
 /*
  * Map n pages at once, pages[i] to va + i * PAGE_SIZE, for fault-around; returns how many were mapped. NULL entries and slots in use
@@ -88,6 +88,11 @@ void mmu_replace_soft(struct mmu_space *space, vaddr_t va, uint64_t value, struc
 /* Put another page or other rights in the place of a 4 KiB leaf (copy-on-write, exclusive reuse) or of a soft entry. */
 void mmu_replace(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags,
                  struct mmu_flush *flush);
+/* The same for the 2 MiB leaf over va; pa is that of its first page. */
+void mmu_replace_huge(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags,
+                      struct mmu_flush *flush);
+/* If a 2 MiB leaf is over va, let a table of the same pages take its place. No flush is needed. -ENOMEM. */
+int mmu_split_huge(struct mmu_space *space, vaddr_t va);
 
 /*
  * Clear each present leaf in [start, end), skipping empty tables quickly, and call `fn` (may be NULL) with what it was: `old_flags`
@@ -151,5 +156,7 @@ void mmu_kernel_seal(void);
 /* Counters since boot for /proc/vmstat. */
 struct mmu_stats {
     uint64_t flush_page, flush_range, flush_all;
+    uint64_t huge_leaves; /* 2 MiB leaves in user spaces now */
+    uint64_t huge_splits;
 };
 void mmu_stats(struct mmu_stats *ret_stats);

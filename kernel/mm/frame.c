@@ -195,6 +195,9 @@ static __noinline struct page *frame_alloc_slow(unsigned order, unsigned flags, 
         return early_frame_alloc(order, flags);
     }
     struct page *page = zones_take(&request, FLOOR_LOW);
+    if (page == NULL && (flags & FRAME_TRY) != 0) {
+        return NULL;
+    }
     if (page == NULL) {
         frame_wake_reclaim(node, order);
         page = (flags & FRAME_OPTIONAL) != 0 ? NULL : zones_take(&request, FLOOR_MIN);
@@ -469,6 +472,64 @@ void pages_put(struct page **pages, unsigned n)
 void pages_unmap_put(struct page **pages, unsigned n)
 {
     pages_drop(pages, n, PAGE_COUNT_MAPPING);
+}
+
+/* Free 2^order frames that were single ones, a whole block, of the same kind; the counts of all are 0. */
+static void block_free_joined(struct page *first, unsigned order)
+{
+    enum page_kind kind = first->kind;
+
+    if (frame_init_on_free) {
+        memset(page_to_virt(first), 0, PAGE_SIZE << order);
+    }
+    page_end_life(first, order);
+    for (uint64_t i = 1; i < 1ull << order; i++) {
+        page_set_meta(first + i, page_meta(0, PAGE_FREE, FRAME_ORDER_HOT));
+    }
+    uint64_t irq = irq_save();
+    this_cpu_ptr(frame_hot)->frees++;
+    irq_restore(irq);
+    block_free(first, order, kind);
+}
+
+/* Of DROP_BATCH frames from `first` on: a bit for each whose last reference that was. They are off their lists then. */
+static uint32_t batch_unmap(struct page *first)
+{
+    struct page *last[DROP_BATCH];
+    uint32_t gone = 0;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < DROP_BATCH; i++) {
+        struct page *page = first + i;
+        uint64_t before = __atomic_fetch_sub(&page->counts, PAGE_COUNT_MAPPING, __ATOMIC_ACQ_REL);
+        if (likely((uint32_t)before == 1)) {
+            gone |= 1u << i;
+            last[n++] = page;
+        }
+    }
+    lru_take_freed(last, n);
+    return gone;
+}
+
+void pages_unmap_put_block(struct page *first, unsigned order)
+{
+    uint32_t gone[FRAME_MAX_BLOCK / DROP_BATCH];
+    const unsigned nbatches = (1u << order) / DROP_BATCH;
+    uint32_t all = UINT32_MAX;
+
+    for (unsigned i = 0; i < nbatches; i++) {
+        gone[i] = batch_unmap(first + i * DROP_BATCH);
+        all &= gone[i];
+    }
+    if (likely(all == UINT32_MAX)) {
+        block_free_joined(first, order);
+        return;
+    }
+    for (unsigned i = 0; i < nbatches * DROP_BATCH; i++) {
+        if ((gone[i / DROP_BATCH] >> i % DROP_BATCH & 1) != 0) {
+            page_free_last(first + i);
+        }
+    }
 }
 
 void page_set_kind(struct page *page, enum page_kind kind)

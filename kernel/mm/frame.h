@@ -47,6 +47,9 @@ enum migrate_type {
     MIGRATE_NTYPES
 };
 
+#define FRAME_TRY                                                                                  \
+    0x20u /* fails as soon as memory is below `low`, and wakes nobody: for what does without */
+
 /*
  * How low memory may fall. Each zone has three watermarks (vm.min_free_kbytes, vm.watermark_scale_factor), and a request that could be served
  * by a higher zone leaves more of a lower one (vm.lowmem_reserve_ratio):

@@ -150,6 +150,8 @@ static inline void page_unmap_put(struct page *page)
 
 /* page_unmap_put() for each of n pages. Any context. */
 void pages_unmap_put(struct page **pages, unsigned n);
+/* The same for the 2^order frames (32 at least), of one kind, from `first` on, aligned like a block: if all go, they go as one. */
+void pages_unmap_put_block(struct page *first, unsigned order);
 
 /* A reference that the caller has becomes an entry's, or an entry's becomes the caller's again. */
 static inline void page_map(struct page *page)

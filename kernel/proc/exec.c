@@ -15,6 +15,7 @@
 #include "kernel/machine/mmu.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/proc/exec.h"
+#include "kernel/vm/huge.h"
 
 #define SCRIPT_DEPTH_MAX 5    /* execve(2), ELOOP */
 #define HEAD_BYTES       1024 /* of the file: ELF header and nearly always the program headers */
@@ -176,6 +177,7 @@ static int build_image(struct exec *exec)
         err = -ENOMEM;
         goto put_cred;
     }
+    vmspace_disable_huge(vm, vmspace_huge_is_disabled(current_thread()->vm));
     vmspace_set_stack_limit(vm, process_limit(RLIMIT_STACK));
     limits_apply_to_vm(process, vm);
     err = exec_load(&exec->image, exec->file, &exec->program, exec->interp_file, &exec->interp,

@@ -5,6 +5,7 @@
 #include <linux/mman.h>
 
 #include "kernel/machine/user.h"
+#include "kernel/vm/huge_fault.h"
 #include "kernel/vm/private.h"
 
 /* Advice that sets and clears flags of regions. */
@@ -68,6 +69,7 @@ static bool advice_is_known(int advice)
     case MADV_UNMERGEABLE:
     case MADV_POPULATE_READ:
     case MADV_POPULATE_WRITE:
+    case MADV_COLLAPSE:
         return true;
     default:
         for (unsigned i = 0; i < ARRAY_SIZE(flag_advice); i++) {
@@ -87,6 +89,9 @@ static int advise_flags(struct vmspace *vm, uint64_t start, uint64_t end, int ad
     while (flags->advice != advice) {
         flags++;
     }
+    if (advice == MADV_HUGEPAGE) {
+        huge_watch(vm);
+    }
     return regions_change(vm, start, end, flags->set, flags->clear, NULL);
 }
 
@@ -104,6 +109,10 @@ static int advise_locked(struct vmspace *vm, uint64_t start, uint64_t end, int a
             return err;
         }
         if (advice == MADV_DONTNEED || advice == MADV_FREE) {
+            err = vm_split_ends(vm, from, to);
+            if (err < 0) {
+                return err;
+            }
             vm_zap(vm, from, to);
         }
     }
@@ -164,6 +173,9 @@ int vmspace_advise(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, int ad
     }
     if (advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE) {
         return advise_populate(vm, addr, addr + len, advice == MADV_POPULATE_WRITE);
+    }
+    if (advice == MADV_COLLAPSE) {
+        return vm_collapse_range(vm, addr, addr + len);
     }
     rwsem_lock_write(&vm->lock);
     int err = advise_locked(vm, addr, addr + len, advice);

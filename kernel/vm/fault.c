@@ -14,6 +14,7 @@
 #include "kernel/mm/frame.h"
 #include "kernel/mm/lru.h"
 #include "kernel/vm/fault_log.h"
+#include "kernel/vm/huge_fault.h"
 #include "kernel/vm/oom.h"
 #include "kernel/vm/rmap.h"
 
@@ -80,6 +81,9 @@ static __noinline int anon_fill_run(struct vmspace *vm, struct vm_region *region
 
 static inline int anon_fill(struct vmspace *vm, struct vm_region *region, uint64_t va)
 {
+    if (unlikely(region_may_be_huge(region)) && huge_fault(vm, region, va)) {
+        return 0;
+    }
     unsigned n = run_window(region, va);
 
     region->has_anon = true;
@@ -176,6 +180,25 @@ static int cow_copy(struct vmspace *vm, struct vm_region *region, uint64_t va, s
     return 0;
 }
 
+/* If the entry is a huge leaf: 1, it is writable now; 0, there is none (any more); -ENOMEM. Block lock held. */
+static __noinline int cow_huge_locked(struct vmspace *vm, const struct vm_region *region,
+                                      uint64_t va)
+{
+    struct mmu_flush flush; /* more rights for the same pages: nothing to do at once */
+    paddr_t pa;
+    unsigned flags;
+
+    if (!mmu_query(&vm->mmu, va, &pa, &flags) || (flags & MMU_HUGE) == 0) {
+        return 0;
+    }
+    mmu_flush_init(&flush, &vm->mmu);
+    int done = huge_cow_locked(vm, region, va, pa, &flush);
+    if (done == 1) {
+        vm_count(cow_reuses, 1);
+    }
+    return done;
+}
+
 int vm_fault_cow(struct vmspace *vm, struct vm_region *region, uint64_t va)
 {
     struct page *page;
@@ -185,6 +208,13 @@ int vm_fault_cow(struct vmspace *vm, struct vm_region *region, uint64_t va)
     if (!cow_needed_locked(vm, va, &page)) {
         vm_table_unlock(vm, va);
         return 0;
+    }
+    if (unlikely(atomic_load_relaxed(&vm->has_huge))) {
+        int err = cow_huge_locked(vm, region, va);
+        if (err != 0) {
+            vm_table_unlock(vm, va);
+            return MIN(err, 0);
+        }
     }
     if (page != NULL && page_is_exclusive(page)) {
         mmu_flush_init(&flush, &vm->mmu);

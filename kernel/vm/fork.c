@@ -6,6 +6,7 @@
  */
 #include "kernel/base/string.h"
 #include "kernel/machine/mmu.h"
+#include "kernel/vm/huge_fault.h"
 #include "kernel/vm/private.h"
 #include "kernel/vm/rmap.h"
 
@@ -19,10 +20,14 @@ static bool fork_leaf(void *arg, vaddr_t va, paddr_t pa, unsigned flags)
     struct fork_count *count = arg;
 
     (void)va;
-    if (unlikely((flags & MMU_SPECIAL) != 0)) {
+    struct page *page = phys_to_page(pa);
+    if (unlikely((flags & (MMU_SPECIAL | MMU_HUGE)) != 0)) {
+        if ((flags & MMU_SPECIAL) == 0) {
+            huge_map_get(page);
+            count->anon += HUGE_PAGES;
+        }
         return true;
     }
-    struct page *page = phys_to_page(pa);
     page_map_get(page);
     if (likely(page->kind == PAGE_ANON)) {
         count->anon++;

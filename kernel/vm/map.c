@@ -6,6 +6,7 @@
 #include "kernel/base/string.h"
 #include "kernel/core/panic.h"
 #include "kernel/core/random.h"
+#include "kernel/vm/huge_fault.h"
 #include "kernel/vm/private.h"
 #include "kernel/vm/rmap.h"
 
@@ -26,6 +27,10 @@ int64_t vm_choose_address(struct vmspace *vm, uint64_t hint, uint64_t len, unsig
     if (hint >= USER_MIN && hint <= USER_TOP - len) {
         /* Taken as it is when nothing is in the way: the search within its own bounds is exact. */
         addr = regions_find_gap(vm, len, hint, hint + len);
+    }
+    if (addr == 0 && (how & VMMAP_ALIGN_HUGE) != 0) {
+        addr = regions_find_gap(vm, len + HUGE_PAGE_SIZE - PAGE_SIZE, USER_MIN, vm->mmap_base);
+        addr = ALIGN_UP(addr, HUGE_PAGE_SIZE);
     }
     if (addr == 0) {
         addr = regions_find_gap(vm, len, USER_MIN, vm->mmap_base);
@@ -145,7 +150,9 @@ static int64_t map_locked(struct vmspace *vm, uint64_t addr, uint64_t len, uint3
     if ((how & (VMMAP_FIXED | VMMAP_NOREPLACE)) != 0) {
         err = check_fixed(vm, addr, len, how);
     } else {
-        int64_t chosen = vm_choose_address(vm, addr, len, how);
+        /* What a huge page may show whole begins where one would. */
+        bool align = source == NULL && len % HUGE_PAGE_SIZE == 0;
+        int64_t chosen = vm_choose_address(vm, addr, len, how | (align ? VMMAP_ALIGN_HUGE : 0));
         addr = (uint64_t)chosen;
         err = chosen < 0 ? (int)chosen : 0;
     }
@@ -300,7 +307,8 @@ int vm_unmap_locked(struct vmspace *vm, uint64_t start, uint64_t end)
     if (region == NULL || region->start >= end) {
         return 0;
     }
-    if (!unmap_simple(vm, region, &unmap)) {
+    err = vm_split_ends(vm, start, end);
+    if (err == 0 && !unmap_simple(vm, region, &unmap)) {
         err = unmap_many(vm, &unmap);
     }
     if (err == 0) {

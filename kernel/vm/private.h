@@ -13,6 +13,7 @@
 
 struct vm_counters {
     uint64_t faults, major_faults, cow_copies, cow_reuses, zero_fills, file_maps;
+    uint64_t huge_fault_alloc, huge_fault_fallback, huge_collapse_alloc, huge_collapse_failed;
     int64_t mapped; /* page table entries that show pages of files and shared memory */
 };
 DECLARE_PER_CPU(struct vm_counters, vm_counters);
@@ -196,6 +197,7 @@ void vdso_init(void);
 
 /* ---- mapping (map.c) ---- */
 
+#define VMMAP_ALIGN_HUGE 0x100u /* beside VMMAP_*: preferably where a huge page begins */
 /* A hole for len bytes, or a negative errno. `how` is VMMAP_*. vm->lock held for writing, as for the next two. */
 int64_t vm_choose_address(struct vmspace *vm, uint64_t hint, uint64_t len, unsigned how);
 #define VPN_DELTA_ANY INT64_MIN /* no page will be moved there */

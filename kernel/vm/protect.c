@@ -3,6 +3,7 @@
  * has become alike.
  */
 #include "kernel/machine/mmu.h"
+#include "kernel/vm/huge_fault.h"
 #include "kernel/vm/private.h"
 
 /* The whole range is mapped without a hole. */
@@ -127,6 +128,9 @@ int vmspace_protect(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, uint3
     uint64_t end = addr + ALIGN_UP(len_bytes, PAGE_SIZE);
     rwsem_lock_write(&vm->lock);
     int err = protect_check(vm, addr, end, vm_rwx);
+    if (err == 0) {
+        err = vm_split_ends(vm, addr, end);
+    }
     if (err == 0) {
         err = regions_change(vm, addr, end, vm_rwx & all, all & ~vm_rwx, rights_changed);
     }

@@ -10,6 +10,7 @@
 #include "kernel/core/random.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/slab.h"
+#include "kernel/vm/huge_fault.h"
 #include "kernel/vm/oom.h"
 #include "kernel/vm/private.h"
 #include "kernel/vm/rmap.h"
@@ -47,6 +48,7 @@ struct vmspace *vmspace_alloc(void)
     vm->nregions = 0;
     vm->family = NULL;
     vm->serial = atomic_fetch_add_relaxed(&last_serial, 1) + 1;
+    vm->huge_watched = false;
     refcount_init(&vm->refs, 1);
     size_t head = offsetof(struct vmspace, mmap_base);
     memset((uint8_t *)vm + head, 0, sizeof(*vm) - head);
@@ -160,6 +162,7 @@ static void free_regions(struct vmspace *vm)
 static __noinline void vmspace_destroy(struct vmspace *vm)
 {
     might_sleep();
+    huge_forget(vm);
     vm_zap_all(vm);
     free_regions(vm);
     vm_family_leave(vm);

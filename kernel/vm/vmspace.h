@@ -100,6 +100,8 @@ struct vmspace {
     struct vm_family *family;    /* [I] all that fork made of one program: rmap.h */
     uint32_t family_slot;        /* [I] in it */
     uint64_t serial;             /* [I] no other space has it, ever */
+    struct list_node huge_link;  /* [watched lock] khugepaged looks at this space */
+    bool huge_watched;           /* [a] it is in the list, or was for good */
     uint64_t mmap_base;          /* [I] top-down allocation starts below */
     uint64_t brk_start, brk_end; /* [lock] */
     uint64_t stack_top;          /* [I] */
@@ -115,6 +117,8 @@ struct vmspace {
     struct vm_source *exe;                                     /* [I] /proc/PID/exe, referenced */
     bool dumpable;                                             /* [a] */
     bool oom_victim, oom_reaped; /* [a] oom.h: being killed for its memory; it has been taken */
+    bool has_huge;               /* [a] there may be huge leaves */
+    bool huge_disabled;          /* [a] PR_SET_THP_DISABLE */
 };
 
 /*

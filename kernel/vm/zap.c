@@ -6,29 +6,43 @@
  */
 #include "kernel/machine/mmu.h"
 #include "kernel/mm/frame.h"
+#include "kernel/vm/huge_fault.h"
 #include "kernel/vm/private.h"
 
-#define BATCH 128u
+#define BATCH      128u
+#define HUGE_BATCH 8u
 
 struct zap {
     struct vmspace *vm;
     bool at_once;            /* nobody runs in the space */
     bool outside;            /* the space is not the caller's: no lock keeps its regions */
     uint64_t floor, ceiling; /* struct mmu_flush */
-    unsigned n;
+    unsigned n, nhuge;
     int64_t anon, shared, file;
     struct page *pages[BATCH];
+    struct page *huge[HUGE_BATCH]; /* first pages of huge leaves */
 };
+
+static bool zap_huge(struct zap *zap, struct page *first)
+{
+    zap->anon += HUGE_PAGES;
+    if (zap->at_once) {
+        pages_unmap_put_block(first, HUGE_ORDER);
+        return true;
+    }
+    zap->huge[zap->nhuge++] = first;
+    return zap->nhuge < HUGE_BATCH;
+}
 
 static bool zap_leaf(void *arg, vaddr_t va, paddr_t pa, unsigned old_flags)
 {
     struct zap *zap = arg;
 
     (void)va;
-    if (unlikely((old_flags & MMU_SPECIAL) != 0)) {
-        return true;
-    }
     struct page *page = phys_to_page(pa);
+    if (unlikely((old_flags & (MMU_SPECIAL | MMU_HUGE)) != 0)) {
+        return (old_flags & MMU_SPECIAL) != 0 || zap_huge(zap, page);
+    }
     if (page->kind == PAGE_ANON) {
         zap->anon++;
     } else if (page->kind == PAGE_SHARED) {
@@ -86,6 +100,9 @@ static void zap_range(struct zap *zap, uint64_t start, uint64_t end)
         mmu_flush_finish(&flush);
         pages_unmap_put(zap->pages, zap->n);
         zap->n = 0;
+        while (unlikely(zap->nhuge > 0)) {
+            pages_unmap_put_block(zap->huge[--zap->nhuge], HUGE_ORDER);
+        }
     } while (err == -EAGAIN);
     zap_settle(zap);
 }
@@ -98,6 +115,7 @@ static void zap_init(struct zap *zap, struct vmspace *vm)
     zap->floor = 0;
     zap->ceiling = 0;
     zap->n = 0;
+    zap->nhuge = 0;
     zap->anon = zap->file = zap->shared = 0;
 }
 

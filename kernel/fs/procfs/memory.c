@@ -7,6 +7,7 @@
 #include "kernel/mm/frame.h"
 #include "kernel/mm/slab.h"
 #include "kernel/proc/oom.h"
+#include "kernel/vm/huge.h"
 #include "kernel/vm/swap.h"
 #include "kernel/vm/tunables.h"
 #include "kernel/vm/vmspace.h"
@@ -21,10 +22,12 @@ static int meminfo_show(struct text *text)
     struct frame_stats frames;
     struct swap_stats swap;
     struct vm_stats vm;
+    struct huge_stats huge;
     uint64_t file, anon;
 
     frame_stats(&frames);
     vm_stats(&vm);
+    huge_stats(&huge);
     swap_stats(&swap);
     /* Files of tmpfs are shared memory: part of the cache, but of the anonymous lists. */
     file = vm.page_cache_pages;
@@ -66,7 +69,7 @@ static int meminfo_show(struct text *text)
     line_kb(text, "VmallocUsed:", frames.by_kind[PAGE_STACK]);
     line_kb(text, "VmallocChunk:", 0);
     line_kb(text, "Percpu:", 0);
-    line_kb(text, "AnonHugePages:", 0);
+    line_kb(text, "AnonHugePages:", huge.leaves * HUGE_PAGES);
     line_kb(text, "ShmemHugePages:", 0);
     line_kb(text, "ShmemPmdMapped:", 0);
     line_kb(text, "FileHugePages:", 0);
@@ -90,10 +93,12 @@ static int vmstat_show(struct text *text)
     struct frame_stats frames;
     struct swap_stats swap;
     struct vm_stats vm;
+    struct huge_stats huge;
     struct mmu_stats mmu;
 
     frame_stats(&frames);
     vm_stats(&vm);
+    huge_stats(&huge);
     swap_stats(&swap);
     mmu_stats(&mmu);
     line_count(text, "nr_free_pages", frames.free);
@@ -122,6 +127,12 @@ static int vmstat_show(struct text *text)
     line_count(text, "pgfault", vm.faults);
     line_count(text, "pgmajfault", vm.major_faults);
     line_count(text, "oom_kill", oom_kills());
+    line_count(text, "nr_anon_transparent_hugepages", huge.leaves);
+    line_count(text, "thp_fault_alloc", huge.fault_alloc);
+    line_count(text, "thp_fault_fallback", huge.fault_fallback);
+    line_count(text, "thp_collapse_alloc", huge.collapse_alloc);
+    line_count(text, "thp_collapse_alloc_failed", huge.collapse_failed);
+    line_count(text, "thp_split_pmd", huge.splits);
     line_count(text, "nr_tlb_local_flush_all", mmu.flush_all);
     line_count(text, "nr_tlb_local_flush_one", mmu.flush_page);
     return 0;

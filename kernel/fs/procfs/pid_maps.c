@@ -8,6 +8,7 @@
 #include "kernel/base/string.h"
 #include "kernel/fs/procfs/procfs.h"
 #include "kernel/mm/kmalloc.h"
+#include "kernel/vm/huge.h"
 #include "kernel/vm/usage.h"
 
 #define NAME_COLUMN 73
@@ -128,7 +129,8 @@ static void region_figures(struct text *text, struct vm_region *region)
     line_kb(text, "KernelPageSize: ", PAGE_SIZE);
     line_kb(text, "MMUPageSize:    ", PAGE_SIZE);
     usage_lines(text, &usage, false);
-    text_puts(text, "THPeligible:    0\n");
+    text_puts(text,
+              vm_region_huge_eligible(region) ? "THPeligible:    1\n" : "THPeligible:    0\n");
     flags_line(text, region);
 }
 

@@ -14,6 +14,7 @@
 #include "kernel/machine/smp.h"
 #include "kernel/mm/frame.h"
 #include "kernel/proc/signal.h"
+#include "kernel/vm/huge.h"
 
 #define USER_HZ 100
 
@@ -243,7 +244,8 @@ static void status_memory(struct text *text, struct vmspace *vm)
     status_line_kb(text, "VmPTE", vm->mmu.ntables);
     status_line_kb(text, "VmSwap", 0);
     status_line_kb(text, "HugetlbPages", 0);
-    text_puts(text, "CoreDumping:\t0\nTHP_enabled:\t1\n");
+    text_puts(text, "CoreDumping:\t0\n");
+    text_puts(text, vmspace_huge_is_disabled(vm) ? "THP_enabled:\t0\n" : "THP_enabled:\t1\n");
 }
 
 static void status_identity(struct text *text, const struct cred *cred)

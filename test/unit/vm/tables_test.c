@@ -66,7 +66,7 @@ TEST(tables, stay_when_only_their_pages_are_given_away)
 {
     struct vmspace *vm = space_enter();
 
-    EXPECT_EQ(map_anon(vm, BASE, 1024, TEST_RW), (int64_t)BASE);
+    EXPECT_EQ(map_anon(vm, BASE, 1024, TEST_RW | VM_NOHUGE), (int64_t)BASE);
     EXPECT_EQ(poke(BASE, 1), 0);
     EXPECT_EQ(poke(BASE + MIB(2), 1), 0);
     EXPECT_EQ(vmspace_advise(vm, BASE, MIB(4), MADV_DONTNEED), 0);

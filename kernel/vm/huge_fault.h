@@ -1,0 +1,61 @@
+/*
+ * Huge pages as the other files of kernel/vm use them. Private to kernel/vm.
+ */
+#pragma once
+
+#include "kernel/vm/huge.h"
+#include "kernel/vm/private.h"
+
+/* May huge pages be made in this region at all? */
+static inline bool region_wants_huge(const struct vm_region *region)
+{
+    enum huge_mode mode = atomic_load_relaxed(&vm_huge.mode);
+
+    if (region->source != NULL || mode == HUGE_NEVER || region->vm->huge_disabled ||
+        (region->flags & (VM_NOHUGE | VM_SHARED | VM_SPECIAL | VM_GROWSDOWN)) != 0) {
+        return false;
+    }
+    return mode == HUGE_ALWAYS || (region->flags & VM_HUGE) != 0;
+}
+
+/* Cheap: might a first write to the region be served by a huge page? */
+static inline bool region_may_be_huge(const struct vm_region *region)
+{
+    return region->end - region->start >= HUGE_PAGE_SIZE && (region->flags & VM_NOHUGE) == 0;
+}
+
+/* First write at va: true when a huge page is there now. The region is held as for any fault. */
+bool huge_fault(struct vmspace *vm, struct vm_region *region, uint64_t va);
+/*
+ * Write to a huge leaf without the right: 1, it has it now, because all its frames are this space's alone; 0, it is split, the entry of
+ * the page is to be dealt with; -ENOMEM. `pa` is the page's. The lock of the block is held.
+ */
+int huge_cow_locked(struct vmspace *vm, const struct vm_region *region, uint64_t va, paddr_t pa,
+                    struct mmu_flush *flush);
+/* Before a change of [start, end): no leaf reaches over its ends. -ENOMEM. vm->lock held for writing. */
+int huge_split_ends(struct vmspace *vm, uint64_t start, uint64_t end);
+static inline int vm_split_ends(struct vmspace *vm, uint64_t start, uint64_t end)
+{
+    return likely(!atomic_load_relaxed(&vm->has_huge)) ? 0 : huge_split_ends(vm, start, end);
+}
+/* One more leaf shows the frames. */
+void huge_map_get(struct page *first);
+
+/* ---- collapse.c ---- */
+
+/* 512 frames that lie together, for the block at `start`, counted as mapped once, cleared if wanted; NULL: none without waiting. */
+struct page *huge_alloc(const struct vm_region *region, uint64_t start, bool clear);
+/* khugepaged looks at the space from now on. */
+void huge_watch_slow(struct vmspace *vm);
+static inline void huge_watch(struct vmspace *vm)
+{
+    if (!atomic_load_relaxed(&vm->huge_watched)) {
+        huge_watch_slow(vm);
+    }
+}
+/* The space goes. */
+void huge_forget(struct vmspace *vm);
+/* One go of khugepaged over the spaces it watches. */
+void huge_scan(void);
+/* madvise(MADV_COLLAPSE). vm->lock not held. */
+int vm_collapse_range(struct vmspace *vm, uint64_t start, uint64_t end);
