@@ -8,12 +8,13 @@ from boottest import Case, Failed, expect, run  # noqa: E402  (suite.py shows th
 
 STRESSORS = 'vm mmap mremap mmapfork madvise brk stack bigheap fork vm-rw mincore pagemove'.split()
 SECONDS = 3
+ADDRESS_SPACE_KB = 768 << 10     # bigheap grows until it is told no; with all of memory it would be the OOM killer that tells
 SCRIPT = '''
 cd /tmp
 before=$(dmesg | wc -l)
 for name in {names}; do
     echo "== $name"
-    stress-ng --$name 1 --verify --timeout {seconds} 2>&1
+    (ulimit -v {address_space_kb}; exec stress-ng --$name 1 --verify --timeout {seconds}) 2>&1
     echo "status $?"
 done
 echo "== kernel"
@@ -29,7 +30,7 @@ class Stress:
 
     def find(self):
         archive()
-        script = SCRIPT.format(names=' '.join(STRESSORS), seconds=self.seconds)
+        script = SCRIPT.format(names=' '.join(STRESSORS), seconds=self.seconds, address_space_kb=ADDRESS_SPACE_KB)
         status, out, err = on_linnet(script, 300 + len(STRESSORS) * (self.seconds * 4 + 20))
         said = out.decode(errors='replace')
         self.parts = dict(re.findall(r'^== (\S+)\n(.*?)(?=^== )', said, re.MULTILINE | re.DOTALL))

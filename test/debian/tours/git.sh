@@ -1,7 +1,7 @@
 # git: a repository with fifty commits, branches, a merge with a conflict, a rebase, gc, a clone, bundles, worktrees.
 export LC_ALL=C TZ=UTC HOME=/tmp/git-home GIT_AUTHOR_DATE='2024-01-01T00:00:00Z' GIT_COMMITTER_DATE='2024-01-01T00:00:00Z' PAGER=cat
 mkdir -p $HOME /tmp/work && cd /tmp/work || exit 1
-git config --global user.name Tux; git config --global user.email tux@example.org; git config --global init.defaultBranch main; git config --global gc.auto 0
+git config --global user.name Tux; git config --global user.email tux@example.org; git config --global init.defaultBranch main; git config --global gc.auto 0; git config --global pack.threads 1
 git init -q . && git status --short --branch
 i=1
 while [ $i -le 50 ]; do
