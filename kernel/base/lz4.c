@@ -22,6 +22,8 @@
 #define LAST_LITERALS 5u
 #define MATCH_MARGIN  12u /* no match starts nearer to the end */
 #define CHUNK         8u
+#define SHORT_IN      (2 * (ptrdiff_t)CHUNK + 2) /* what decode_short() may read and write */
+#define SHORT_OUT     (RUN_MASK + 3 * (ptrdiff_t)CHUNK)
 #define SKIP_SHIFT    5 /* after 32 misses look at every second position, and so on */
 
 struct unaligned16 {
@@ -47,18 +49,6 @@ static __always_inline uint64_t load64(const uint8_t *p)
 static __always_inline void copy8(uint8_t *dst, const uint8_t *src)
 {
     ((struct unaligned64 *)dst)->value = load64(src);
-}
-
-/* Copy `len` bytes by eights: up to 7 more are read and written. */
-static __always_inline void copy_over(uint8_t *dst, const uint8_t *src, size_t len)
-{
-    uint8_t *end = dst + len;
-
-    do {
-        copy8(dst, src);
-        dst += CHUNK;
-        src += CHUNK;
-    } while (dst < end);
 }
 
 /* ---- compression ---- */
@@ -234,72 +224,127 @@ static __always_inline bool get_length(const uint8_t **in, const uint8_t *end, s
 }
 
 /* Repeat what is `offset` bytes before `out`, `length` bytes long, of which it may itself be part. All of it fits. */
-static __always_inline void copy_match(uint8_t *out, size_t offset, size_t length,
-                                       const uint8_t *out_end)
+static void copy_match(uint8_t *out, size_t offset, size_t length, const uint8_t *out_end)
 {
     /* The smallest multiple of an offset below 8 that is at least 8. */
     static const uint8_t spread[CHUNK] = {0, 8, 8, 9, 8, 10, 12, 14};
-    const uint8_t *match = out - offset;
+    const uint8_t *match = out - offset, *end = out + length;
 
-    if (unlikely((size_t)(out_end - out) < length + 2 * CHUNK)) {
-        for (size_t i = 0; i < length; i++) {
-            out[i] = match[i];
-        }
-        return;
-    }
-    if (offset < CHUNK) {
+    if (offset < CHUNK && out_end - out >= (ptrdiff_t)CHUNK) {
         for (unsigned i = 0; i < CHUNK; i++) {
             out[i] = match[i];
         }
-        if (length <= CHUNK) {
-            return;
-        }
         out += CHUNK;
-        length -= CHUNK;
         match = out - spread[offset];
     }
-    copy_over(out, match, length);
+    while (out < end && out_end - out >= (ptrdiff_t)(2 * CHUNK)) {
+        copy8(out, match);
+        copy8(out + CHUNK, match + CHUNK);
+        out += 2 * CHUNK;
+        match += 2 * CHUNK;
+    }
+    while (out < end) {
+        *out++ = *match++;
+    }
+}
+
+struct decoder {
+    const uint8_t *in, *in_end;
+    uint8_t *base, *out, *out_end;
+};
+
+/*
+ * The common sequence, short and far from all ends, copied with more than its lengths. False: it is not one, and either nothing was
+ * read, or literals and offset were and the match is not yet copied.
+ */
+static __always_inline bool decode_short(struct decoder *d, unsigned token, size_t *ret_offset)
+{
+    size_t literals = token >> 4, length = (token & RUN_MASK) + MATCH_MIN;
+
+    if (literals == RUN_MASK || d->in_end - d->in < SHORT_IN || d->out_end - d->out < SHORT_OUT) {
+        return false;
+    }
+    copy8(d->out, d->in);
+    copy8(d->out + CHUNK, d->in + CHUNK);
+    d->in += literals;
+    d->out += literals;
+    size_t offset = ((const struct unaligned16 *)d->in)->value;
+    d->in += 2;
+    if (offset < CHUNK || offset > (size_t)(d->out - d->base) || length == RUN_MASK + MATCH_MIN) {
+        *ret_offset = offset;
+        return false;
+    }
+    const uint8_t *match = d->out - offset;
+    copy8(d->out, match);
+    copy8(d->out + CHUNK, match + CHUNK);
+    copy8(d->out + 2 * CHUNK, match + 2 * CHUNK);
+    d->out += length;
+    return true;
+}
+
+/* Literals of any number. False: damaged. */
+static __always_inline bool decode_literals(struct decoder *d, unsigned token)
+{
+    size_t n = token >> 4;
+
+    if (n == RUN_MASK && !get_length(&d->in, d->in_end, &n)) {
+        return false;
+    }
+    if (n > (size_t)(d->in_end - d->in) || n > (size_t)(d->out_end - d->out)) {
+        return false;
+    }
+    memcpy(d->out, d->in, n);
+    d->in += n;
+    d->out += n;
+    return true;
+}
+
+/* A match of any length, from the rest of its length on. False: damaged. */
+static __always_inline bool decode_match(struct decoder *d, unsigned token, size_t offset)
+{
+    size_t n = token & RUN_MASK;
+
+    if (n == RUN_MASK && !get_length(&d->in, d->in_end, &n)) {
+        return false;
+    }
+    n += MATCH_MIN;
+    if (offset == 0 || offset > (size_t)(d->out - d->base) || n > (size_t)(d->out_end - d->out)) {
+        return false;
+    }
+    copy_match(d->out, offset, n, d->out_end);
+    d->out += n;
+    return true;
 }
 
 ssize_t lz4_decompress(const void *src, size_t src_len, void *dst, size_t dst_size)
 {
-    const uint8_t *in = src, *in_end = in + src_len;
-    uint8_t *base = dst, *out = base, *out_end = base + dst_size;
+    struct decoder d = {.in = src, .base = dst, .out = dst};
+    size_t offset;
 
-    while (in < in_end) {
-        unsigned token = *in++;
-        size_t n = token >> 4;
-        if (n == RUN_MASK && !get_length(&in, in_end, &n)) {
+    d.in_end = d.in + src_len;
+    d.out_end = d.base + dst_size;
+    while (d.in < d.in_end) {
+        unsigned token = *d.in++;
+        const uint8_t *start = d.in;
+        if (likely(decode_short(&d, token, &offset))) {
+            continue;
+        }
+        if (d.in == start) {
+            if (!decode_literals(&d, token)) {
+                return -EINVAL;
+            }
+            if (d.in == d.in_end) {
+                return d.out - d.base;
+            }
+            if (d.in_end - d.in < 2) {
+                return -EINVAL;
+            }
+            offset = ((const struct unaligned16 *)d.in)->value;
+            d.in += 2;
+        }
+        if (!decode_match(&d, token, offset)) {
             return -EINVAL;
         }
-        if (n > (size_t)(in_end - in) || n > (size_t)(out_end - out)) {
-            return -EINVAL;
-        }
-        if (likely((size_t)(in_end - in) >= n + CHUNK && (size_t)(out_end - out) >= n + CHUNK)) {
-            copy_over(out, in, n);
-        } else {
-            memcpy(out, in, n);
-        }
-        in += n;
-        out += n;
-        if (in == in_end) {
-            return out - base;
-        }
-        if (in_end - in < 2) {
-            return -EINVAL;
-        }
-        size_t offset = ((const struct unaligned16 *)in)->value;
-        in += 2;
-        n = token & RUN_MASK;
-        if (n == RUN_MASK && !get_length(&in, in_end, &n)) {
-            return -EINVAL;
-        }
-        n += MATCH_MIN;
-        if (offset == 0 || offset > (size_t)(out - base) || n > (size_t)(out_end - out)) {
-            return -EINVAL;
-        }
-        copy_match(out, offset, n, out_end);
-        out += n;
     }
     return -EINVAL; /* empty, or it ends behind a match */
 }
