@@ -26,6 +26,16 @@ uint64_t arena_free_ranges(void);
 void *vmalloc(size_t size_bytes) __must_check;
 void vfree(void *ptr);
 
+/* /proc/vmallocinfo: the lowest area at or above `from`. False: there is none. Any context. */
+struct vmalloc_info {
+    vaddr_t start;
+    uint64_t npages;
+    const void *caller; /* an address in the function that asked for it */
+};
+bool vmalloc_describe(vaddr_t from, struct vmalloc_info *ret_info);
+/* Pages in all areas. Any context. */
+uint64_t vmalloc_pages(void);
+
 /* kmalloc for small sizes, vmalloc for large ones. */
 void *kvmalloc(size_t size_bytes) __must_check;
 void kvfree(void *ptr);

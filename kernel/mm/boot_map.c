@@ -266,7 +266,7 @@ bool boot_memory(unsigned index, struct boot_mem *ret_mem)
     return true;
 }
 
-bool pfn_valid(pfn_t pfn)
+bool pfn_is_ram(pfn_t pfn)
 {
     unsigned low = 0;
     unsigned high = boot_nmap;
@@ -280,8 +280,13 @@ bool pfn_valid(pfn_t pfn)
         } else if (pa - mem->base >= mem->length_bytes) {
             low = middle + 1;
         } else {
-            return boot_mem_is_ram(mem->type) && section_present(pfn);
+            return boot_mem_is_ram(mem->type);
         }
     }
     return false;
+}
+
+bool pfn_valid(pfn_t pfn)
+{
+    return pfn_is_ram(pfn) && section_present(pfn);
 }

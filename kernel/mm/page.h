@@ -114,6 +114,8 @@ static inline struct page *virt_to_page(const void *va)
 
 /* True when the frame is RAM with a struct page. Any context. */
 bool pfn_valid(pfn_t pfn);
+/* True also for RAM that has no struct page yet: free memory that nobody has touched. Any context. */
+bool pfn_is_ram(pfn_t pfn);
 
 static inline void page_get(struct page *page)
 {

@@ -88,6 +88,8 @@ static void slab_fill(struct slab_cache *cache, struct slab *slab)
     }
 }
 
+static uint64_t reclaimable_pages; /* [a] */
+
 /* A new slab, on no list. Called without the lock, interrupts off. */
 static struct slab *slab_create(struct slab_cache *cache)
 {
@@ -112,7 +114,15 @@ static struct slab *slab_create(struct slab_cache *cache)
         page[i].index = (uintptr_t)slab;
     }
     slab_fill(cache, slab);
+    if ((cache->frame_flags & FRAME_RECLAIMABLE) != 0) {
+        (void)atomic_fetch_add_relaxed(&reclaimable_pages, 1ull << cache->order);
+    }
     return slab;
+}
+
+uint64_t slab_reclaimable_pages(void)
+{
+    return atomic_load_relaxed(&reclaimable_pages);
 }
 
 struct page *slab_first_page(const struct page *page)
@@ -125,6 +135,9 @@ static void slab_destroy(struct slab *slab)
 {
     struct page *page = slab->page;
 
+    if ((((const struct slab_cache *)page->owner)->frame_flags & FRAME_RECLAIMABLE) != 0) {
+        (void)atomic_fetch_sub_relaxed(&reclaimable_pages, 1ull << page->order);
+    }
     if (slab->external) {
         slab_free(&headers_cache, slab);
     }

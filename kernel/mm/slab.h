@@ -28,6 +28,8 @@ static inline void *slab_zalloc(struct slab_cache *cache)
     return slab_alloc(cache, ALLOC_ZERO);
 }
 
+/* Pages in slabs of SLAB_RECLAIMABLE caches. Any context. */
+uint64_t slab_reclaimable_pages(void);
 /* Give empty slabs back to the frame allocator; returns pages freed. */
 size_t slab_shrink_all(void);
 

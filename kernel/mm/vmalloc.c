@@ -18,10 +18,12 @@ struct vmalloc_area {
     struct rb_node node;
     vaddr_t start;
     uint64_t npages;
+    const void *caller;
     struct page *pages[];
 };
 
 static struct rb_root areas;
+static uint64_t mapped_pages; /* [areas_lock] */
 static struct spinlock areas_lock = SPINLOCK_INIT("vmalloc areas");
 
 static bool in_arena(const void *ptr)
@@ -41,6 +43,7 @@ static void area_insert(struct vmalloc_area *area)
                                                                                 : &parent->right;
     }
     rb_insert(&areas, &area->node, parent, link);
+    mapped_pages += area->npages;
     spin_unlock_irqrestore(&areas_lock, irq);
 }
 
@@ -56,6 +59,7 @@ static struct vmalloc_area *area_remove(vaddr_t start)
         if (area->start == start) {
             found = area;
             rb_remove(&areas, node);
+            mapped_pages -= area->npages;
         } else {
             node = start < area->start ? node->left : node->right;
         }
@@ -77,7 +81,7 @@ static int area_map(const struct vmalloc_area *area)
     return 0;
 }
 
-void *vmalloc(size_t size_bytes)
+static void *vmalloc_for(size_t size_bytes, const void *caller)
 {
     uint64_t npages = DIV_ROUND_UP(size_bytes, PAGE_SIZE);
 
@@ -99,6 +103,7 @@ void *vmalloc(size_t size_bytes)
     if (area_map(area) < 0) {
         goto free_range;
     }
+    area->caller = caller;
     area_insert(area);
     memory_unpoison((void *)area->start, size_bytes);
     memory_poison_as((void *)(area->start + size_bytes), npages * PAGE_SIZE - size_bytes,
@@ -111,6 +116,37 @@ free_pages:
     pages_put(area->pages, (unsigned)area->npages);
     kfree(area);
     return NULL;
+}
+
+void *vmalloc(size_t size_bytes)
+{
+    return vmalloc_for(size_bytes, __builtin_return_address(0));
+}
+
+bool vmalloc_describe(vaddr_t from, struct vmalloc_info *ret_info)
+{
+    const struct vmalloc_area *found = NULL;
+    uint64_t irq = spin_lock_irqsave(&areas_lock);
+
+    for (struct rb_node *node = areas.node; node != NULL;) {
+        const struct vmalloc_area *area = rb_entry(node, struct vmalloc_area, node);
+        found = area->start >= from ? area : found;
+        node = area->start >= from ? node->left : node->right;
+    }
+    if (found != NULL) {
+        *ret_info = (struct vmalloc_info){found->start, found->npages, found->caller};
+    }
+    spin_unlock_irqrestore(&areas_lock, irq);
+    return found != NULL;
+}
+
+uint64_t vmalloc_pages(void)
+{
+    uint64_t irq = spin_lock_irqsave(&areas_lock);
+    uint64_t npages = mapped_pages;
+
+    spin_unlock_irqrestore(&areas_lock, irq);
+    return npages;
 }
 
 void vfree(void *ptr)
@@ -133,7 +169,7 @@ void *kvmalloc(size_t size_bytes)
     if (size_bytes <= 2 * PAGE_SIZE) {
         return kmalloc(size_bytes);
     }
-    return vmalloc(size_bytes);
+    return vmalloc_for(size_bytes, __builtin_return_address(0));
 }
 
 void kvfree(void *ptr)

@@ -104,6 +104,11 @@ void vm_region_usage(struct vm_region *region, struct vm_usage *usage)
     (void)vmspace_walk(region->vm, region->start, region->end, add_leaf, &gather);
 }
 
+bool vm_page_is_zero(const struct page *page)
+{
+    return page == vm_zero_page;
+}
+
 /* ---- references ---- */
 
 static bool forget_leaf(void *arg, vaddr_t va, paddr_t pa, unsigned flags, uint64_t npages)

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "kernel/mm/page.h"
 #include "kernel/vm/vmspace.h"
 
 /*
@@ -24,5 +25,7 @@ struct vm_usage {
 
 /* Add what `region` shows. Its vm->lock is held for reading. */
 void vm_region_usage(struct vm_region *region, struct vm_usage *usage);
+/* Is it the page of zeros that stands for all memory that was only read? */
+bool vm_page_is_zero(const struct page *page);
 /* Forget that its pages were used: the accessed bits, and what reclaim noted of them. vm->lock is held for reading. */
 void vm_region_clear_referenced(struct vm_region *region);

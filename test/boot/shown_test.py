@@ -1,5 +1,6 @@
 """What the kernel shows of its memory beyond what Linux shows too (test/abi has that), and what may be set under /proc/sys/vm."""
 import re
+import struct
 
 from boottest import Case, expect, run, tail
 from exec_test import execute
@@ -46,10 +47,24 @@ def settings():
     expect(text == '9000\n77777\n150\n' + 4 * 'refused\n', tail(text))
 
 
+def frames():
+    """What /proc/kpageflags says of every frame, added up, is what the allocator says."""
+    status, out, err = execute('cat /proc/kpageflags; cat /proc/vmstat')
+    at = out.find(b'nr_free_pages')
+    expect(status == 0 and at > 0 and at % 8 == 0, f'status {status}, {len(out)} bytes {err}')
+    words = struct.unpack(f'<{at // 8}Q', out[:at])
+    figures = {name: int(value) for name, value in (line.split() for line in out[at:].decode().splitlines())}
+    for name, bit, within in (('nr_free_pages', 10, 300), ('nr_slab_unreclaimable', 7, 60), ('nr_page_table_pages', 26, 40), ('nr_anon_pages', 12, 60)):
+        counted = sum(word >> bit & 1 for word in words)
+        told = figures[name] + (figures['nr_slab_reclaimable'] if bit == 7 else 0)
+        expect(abs(counted - told) <= within and counted > 0, f'{name}: {told}, counted {counted}')
+
+
 if __name__ == '__main__':
     run([
         Case('page faults, as a table', fault_table),
         Case('page faults, line by line', fault_lines),
         Case('promises of memory are kept', promises),
         Case('settings of memory', settings),
+        Case('frames by their flags', frames),
     ])
