@@ -102,9 +102,10 @@ SYSCALL6(mmap, uint64_t, addr, uint64_t, len, uint64_t, prot, uint64_t, flags, i
     how |= (flags & MAP_FIXED) != 0 ? VMMAP_FIXED : 0;
     how |= (flags & MAP_FIXED_NOREPLACE) != 0 ? VMMAP_NOREPLACE : 0;
     how |= (flags & MAP_32BIT) != 0 ? VMMAP_32BIT : 0;
-    how |= (flags & (MAP_POPULATE | MAP_LOCKED)) != 0 && (flags & MAP_NONBLOCK) == 0
-               ? VMMAP_POPULATE
-               : 0;
+    how |= (flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE ? VMMAP_POPULATE : 0;
+    if ((flags & MAP_LOCKED) != 0 && vmspace_may_lock(current_thread()->vm) < 0) {
+        return -EPERM;
+    }
     if ((flags & MAP_ANONYMOUS) == 0) {
         return map_file(addr, len, prot, vm_flags, how, fd, offset >> PAGE_SHIFT);
     }
@@ -155,17 +156,35 @@ SYSCALL3(msync, uint64_t, addr, uint64_t, len, int, flags)
 
 SYSCALL2(mlock, uint64_t, addr, uint64_t, len)
 {
-    return vmspace_lock(current_thread()->vm, addr, len, true);
+    return vmspace_lock(current_thread()->vm, addr, len, false);
 }
 
 SYSCALL3(mlock2, uint64_t, addr, uint64_t, len, unsigned, flags)
 {
-    return flags == 0 ? vmspace_lock(current_thread()->vm, addr, len, true) : -EINVAL;
+    if ((flags & ~(unsigned)MLOCK_ONFAULT) != 0) {
+        return -EINVAL;
+    }
+    return vmspace_lock(current_thread()->vm, addr, len, (flags & MLOCK_ONFAULT) != 0);
 }
 
 SYSCALL2(munlock, uint64_t, addr, uint64_t, len)
 {
-    return vmspace_lock(current_thread()->vm, addr, len, false);
+    return vmspace_unlock(current_thread()->vm, addr, len);
+}
+
+SYSCALL1(mlockall, unsigned, flags)
+{
+    if ((flags & ~(unsigned)(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)) != 0 || flags == 0 ||
+        flags == MCL_ONFAULT) {
+        return -EINVAL;
+    }
+    return vmspace_lock_all(current_thread()->vm, flags);
+}
+
+SYSCALL0(munlockall)
+{
+    vmspace_unlock_all(current_thread()->vm);
+    return 0;
 }
 
 /* ---- files of memory ---- */

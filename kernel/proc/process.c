@@ -207,6 +207,11 @@ static bool may_have_reserve(void)
     return current_has_cap(CAP_SYS_ADMIN);
 }
 
+static bool may_lock_memory(void)
+{
+    return current_has_cap(CAP_IPC_LOCK);
+}
+
 void process_init(void)
 {
     process_cache = slab_cache_create("process", sizeof(struct process), 0, SLAB_ALIGN_CACHELINE,
@@ -219,5 +224,6 @@ void process_init(void)
     jobctl_init();
     sched_tick_hook = cpu_timers_tick;
     vm_admin_hook = may_have_reserve;
+    vm_lock_hook = may_lock_memory;
     oom_init();
 }

@@ -124,49 +124,63 @@ ssize_t vmspace_access(struct vmspace *vm, uint64_t addr, void *buf, size_t len_
     return vmspace_access_iter(vm, addr, len_bytes, &iter, write, force);
 }
 
-/* The end of the region at va, or of the hole; whether writes should be faulted in rather than reads; false: nothing to do here. */
-static bool populate_piece(struct vmspace *vm, uint64_t va, uint64_t *ret_end, bool *ret_write)
+/*
+ * What to do from va on: *ret_end is the end of the region there, or of the hole. 1: fault its pages in, writing if *ret_write; 0: nothing;
+ * -EFAULT: nobody may access them.
+ */
+static int populate_piece(struct vmspace *vm, uint64_t va, enum populate how, uint64_t *ret_end,
+                          bool *ret_write)
 {
+    int wanted = 1;
+
     rwsem_lock_read(&vm->lock);
     struct vm_region *region = vmspace_find(vm, va);
     bool inside = region != NULL && region->start <= va;
 
     *ret_end = region == NULL ? USER_TOP : (inside ? region->end : region->start);
-    *ret_write = inside && (region->flags & VM_WRITE) != 0 &&
-                 (region->source == NULL || (region->flags & VM_SHARED) == 0);
-    bool wanted = inside && (region->flags & (VM_READ | VM_WRITE | VM_EXEC)) != 0 &&
-                  (region->source == NULL || region->source->cache != NULL);
+    *ret_write = how == POPULATE_WRITE;
+    if (!inside || (region->source != NULL && region->source->cache == NULL)) {
+        wanted = 0;
+    } else if (how == POPULATE_LOCKED || how == POPULATE_TRY) {
+        *ret_write = (region->flags & VM_WRITE) != 0 &&
+                     (region->source == NULL || (region->flags & VM_SHARED) == 0);
+        if ((region->flags & VM_LOCKONFAULT) != 0) {
+            wanted = 0;
+        } else if ((region->flags & (VM_READ | VM_WRITE | VM_EXEC)) == 0) {
+            wanted = -EFAULT;
+        }
+    }
     rwsem_unlock_read(&vm->lock);
     return wanted;
 }
 
-int vm_populate_for(struct vmspace *vm, uint64_t start, uint64_t end, int want_write)
+static int populate_page(struct vmspace *vm, uint64_t va, bool write)
 {
-    int err = 0;
+    paddr_t pa;
+    unsigned flags;
+    bool present = vm_query_outside(vm, va, &pa, &flags);
 
-    while (start < end && err == 0) {
-        uint64_t piece_end;
-        bool write;
-        bool wanted = populate_piece(vm, start, &piece_end, &write);
-        piece_end = MIN(piece_end, end);
-        if (want_write >= 0) {
-            write = want_write > 0;
-        }
-        for (; wanted && start < piece_end && err == 0; start += PAGE_SIZE) {
-            paddr_t pa;
-            unsigned flags;
-            bool present = vm_query_outside(vm, start, &pa, &flags);
-            if (!present || (write && (flags & MMU_WRITE) == 0)) {
-                err = vmspace_fault(vm, start,
-                                    (write ? FAULT_WRITE : 0) | (present ? FAULT_PRESENT : 0));
-            }
-        }
-        start = wanted && err < 0 ? start : piece_end;
+    if (present && (!write || (flags & MMU_WRITE) != 0)) {
+        return 0;
     }
-    return err;
+    return vmspace_fault(vm, va, (write ? FAULT_WRITE : 0) | (present ? FAULT_PRESENT : 0));
 }
 
-int vm_populate(struct vmspace *vm, uint64_t start, uint64_t end)
+int vm_populate(struct vmspace *vm, uint64_t start, uint64_t end, enum populate how)
 {
-    return vm_populate_for(vm, start, end, -1);
+    while (start < end) {
+        uint64_t piece_end;
+        bool write;
+        int wanted = populate_piece(vm, start, how, &piece_end, &write);
+        int err = MIN(wanted, 0);
+        piece_end = MIN(piece_end, end);
+        for (; wanted > 0 && err == 0 && start < piece_end; start += PAGE_SIZE) {
+            err = populate_page(vm, start, write);
+        }
+        if (err < 0 && how != POPULATE_TRY) {
+            return err;
+        }
+        start = piece_end;
+    }
+    return 0;
 }

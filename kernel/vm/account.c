@@ -25,7 +25,8 @@ int vm_may_grow(struct vmspace *vm, uint64_t npages, uint32_t flags)
         return -ENOMEM;
     }
     if ((flags & VM_LOCKED) != 0 &&
-        over(vm->locked_pages + npages, atomic_load_relaxed(&vm->limit_memlock))) {
+        over(vm->locked_pages + npages, atomic_load_relaxed(&vm->limit_memlock)) &&
+        !vm_lock_is_unlimited()) {
         return -EAGAIN;
     }
     if (vm_is_committed(flags) && !vm_may_commit(vm, npages)) {

@@ -1,5 +1,5 @@
 /*
- * What a program may say about its memory without changing what is mapped where: madvise, mlock, msync; and mincore, which tells what
+ * What a program may say about its memory without changing what is mapped where: madvise, msync; and mincore, which tells what
  * is there.
  */
 #include <linux/mman.h>
@@ -42,7 +42,10 @@ static int advice_check(const struct vm_region *region, int advice)
     case MADV_COLD:
     case MADV_PAGEOUT:
         return device || (region->flags & VM_LOCKED) != 0 ? -EINVAL : 0;
+    case MADV_DONTNEED_LOCKED:
+        return device ? -EINVAL : 0;
     case MADV_FREE:
+        return is_private_anonymous(region) && (region->flags & VM_LOCKED) == 0 ? 0 : -EINVAL;
     case MADV_WIPEONFORK:
         return is_private_anonymous(region) ? 0 : -EINVAL;
     case MADV_DOFORK:
@@ -61,6 +64,7 @@ static bool advice_is_known(int advice)
 {
     switch (advice) {
     case MADV_DONTNEED:
+    case MADV_DONTNEED_LOCKED:
     case MADV_FREE:
     case MADV_WILLNEED:
     case MADV_COLD:
@@ -108,7 +112,7 @@ static int advise_locked(struct vmspace *vm, uint64_t start, uint64_t end, int a
         if (err < 0) {
             return err;
         }
-        if (advice == MADV_DONTNEED || advice == MADV_FREE) {
+        if (advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED || advice == MADV_FREE) {
             err = vm_split_ends(vm, from, to);
             if (err < 0) {
                 return err;
@@ -118,6 +122,7 @@ static int advise_locked(struct vmspace *vm, uint64_t start, uint64_t end, int a
     }
     switch (advice) {
     case MADV_DONTNEED:
+    case MADV_DONTNEED_LOCKED:
     case MADV_FREE:
     case MADV_WILLNEED: /* hints to reclaim and to merge equal pages, which there is not: true to say they were heard */
     case MADV_COLD:
@@ -151,7 +156,7 @@ static int advise_populate(struct vmspace *vm, uint64_t start, uint64_t end, boo
     }
     rwsem_unlock_read(&vm->lock);
     if (err == 0) {
-        err = vm_populate_for(vm, start, end, write ? 1 : 0);
+        err = vm_populate(vm, start, end, write ? POPULATE_WRITE : POPULATE_READ);
     }
     return err == -EIO ? -EFAULT : err;
 }
@@ -253,7 +258,7 @@ int vmspace_mincore(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, uint8
     return 0;
 }
 
-/* ---- msync, mlock ---- */
+/* ---- msync ---- */
 
 int vmspace_sync(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, int flags)
 {
@@ -282,34 +287,4 @@ int vmspace_sync(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, int flag
     }
     rwsem_unlock_read(&vm->lock);
     return err; /* the page cache is what all readers see; a medium behind it has its own fsync */
-}
-
-int vmspace_lock(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, bool lock)
-{
-    uint64_t start = ALIGN_DOWN(addr, PAGE_SIZE);
-    uint64_t limit = atomic_load_relaxed(&vm->limit_memlock) >> PAGE_SHIFT;
-    int err = 0;
-
-    if (len_bytes == 0) {
-        return 0;
-    }
-    if (len_bytes > USER_TOP || addr > USER_TOP - len_bytes) {
-        return -ENOMEM;
-    }
-    uint64_t end = ALIGN_UP(addr + len_bytes, PAGE_SIZE);
-    rwsem_lock_write(&vm->lock);
-    if (lock && limit == 0) {
-        err = -EPERM;
-    } else if (!regions_cover(vm, start, end) ||
-               (lock && vm->locked_pages + ((end - start) >> PAGE_SHIFT) > limit)) {
-        err = -ENOMEM;
-    } else {
-        err = regions_change(vm, start, end, lock ? VM_LOCKED : 0, lock ? 0 : VM_LOCKED, NULL);
-    }
-    vm_unlock_write(vm);
-    if (lock && err == 0) {
-        err = vm_populate(vm, start, end);
-        err = err < 0 ? -ENOMEM : 0;
-    }
-    return err;
 }

@@ -162,6 +162,7 @@ static void gather_finish(struct vm_region *region, struct gather *gather, struc
     vm_table_unlock(vm, gather->start);
     BUG_ON(err < 0); /* the slot was emptied just now, and the tables above it are there */
     vm_rss_add(&vm->rss_anon, (int64_t)HUGE_PAGES - gather->present);
+    vm_move_locks(region, gather->pages, first, HUGE_PAGES);
     for (unsigned i = 0; i < HUGE_PAGES; i++) {
         if (gather->pages[i] != NULL) {
             page_unmap_put(gather->pages[i]);

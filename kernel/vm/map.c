@@ -184,10 +184,15 @@ int64_t vmspace_map(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, uint3
         return -EOVERFLOW;
     }
     rwsem_lock_write(&vm->lock);
+    if (source == NULL || source->cache != NULL) {
+        flags |= vm->future_lock;
+    } else {
+        flags &= ~VM_LOCKED;
+    }
     int64_t result = map_locked(vm, addr, len, flags, how, source, pgoff, name);
     vm_unlock_write(vm);
-    if (unlikely((how & VMMAP_POPULATE) != 0) && result >= 0) {
-        (void)vm_populate(vm, (uint64_t)result, (uint64_t)result + len);
+    if (unlikely((how & VMMAP_POPULATE) != 0 || (flags & VM_LOCKED) != 0) && result >= 0) {
+        (void)vm_populate_locked(vm, (uint64_t)result, (uint64_t)result + len, POPULATE_TRY);
     }
     return result;
 }
@@ -342,11 +347,12 @@ static bool brk_grow(struct vmspace *vm, uint64_t old_end, uint64_t new_end)
     if (above != NULL && above->start < new_end + clearance) {
         return false;
     }
-    if (vm_may_grow(vm, (new_end - old_end) >> PAGE_SHIFT, HEAP_FLAGS) < 0) {
+    uint32_t flags = HEAP_FLAGS | vm->future_lock;
+    if (vm_may_grow(vm, (new_end - old_end) >> PAGE_SHIFT, flags) < 0) {
         return false;
     }
-    return vm_add_region(vm, old_end, new_end - old_end, HEAP_FLAGS, NULL, 0, "[heap]",
-                         VPN_DELTA_ANY) == 0;
+    return vm_add_region(vm, old_end, new_end - old_end, flags, NULL, 0, "[heap]", VPN_DELTA_ANY) ==
+           0;
 }
 
 uint64_t vmspace_brk(struct vmspace *vm, uint64_t brk)
@@ -369,6 +375,10 @@ uint64_t vmspace_brk(struct vmspace *vm, uint64_t brk)
         vm->brk_end = brk;
     }
     uint64_t result = vm->brk_end;
+    bool locked = vm->future_lock != 0;
     vm_unlock_write(vm);
+    if (unlikely(locked) && result > old_end) {
+        (void)vm_populate_locked(vm, old_end, ALIGN_UP(result, PAGE_SIZE), POPULATE_TRY);
+    }
     return result;
 }

@@ -205,8 +205,21 @@ int64_t vm_choose_address(struct vmspace *vm, uint64_t hint, uint64_t len, unsig
 int vm_add_region(struct vmspace *vm, uint64_t addr, uint64_t len, uint32_t flags,
                   struct vm_source *source, uint64_t pgoff, const char *name, int64_t vpn_delta);
 int vm_unmap_locked(struct vmspace *vm, uint64_t start, uint64_t end);
-/* Fault in what is not there, as far as rights allow. No lock held. want_write: 1, 0, or -1 for what the region suggests. */
-int vm_populate(struct vmspace *vm, uint64_t start, uint64_t end);
-int vm_populate_for(struct vmspace *vm, uint64_t start, uint64_t end, int want_write);
+/*
+ * Fault in what is not there. No lock held. READ, WRITE: for such an access, which rights allow; LOCKED: as the regions suggest, for mlock,
+ * -EFAULT where nobody may access them; these stop at the first error. TRY: the same, and go on with the next region.
+ */
+enum populate { POPULATE_READ, POPULATE_WRITE, POPULATE_LOCKED, POPULATE_TRY };
+int vm_populate(struct vmspace *vm, uint64_t start, uint64_t end, enum populate how);
+
+/* ---- locked memory (mlock.c) ---- */
+
+/* vm_populate() for regions that may be VM_LOCKED: what is there is marked so. */
+int vm_populate_locked(struct vmspace *vm, uint64_t start, uint64_t end, enum populate how);
+/* n pages of the region (NULL: there was none) have made way for those that lie together from `now` on: marks follow. */
+void vm_move_locks(const struct vm_region *region, struct page *const *old, struct page *now,
+                   unsigned n);
+/* May the current thread lock more than its limit? */
+bool vm_lock_is_unlimited(void);
 
 extern struct page *vm_zero_page; /* [I] */

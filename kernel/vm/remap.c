@@ -220,7 +220,8 @@ int64_t vmspace_remap(struct vmspace *vm, uint64_t old_addr, uint64_t old_len, u
     bool locked = region != NULL && (region->flags & VM_LOCKED) != 0;
     vm_unlock_write(vm);
     if (locked) {
-        (void)vm_populate(vm, (uint64_t)result, (uint64_t)result + remap.new_len);
+        (void)vm_populate_locked(vm, (uint64_t)result, (uint64_t)result + remap.new_len,
+                                 POPULATE_TRY);
     }
     return result;
 }

@@ -56,11 +56,12 @@ struct vm_source_ops {
 #define VM_HEAP       0x4000u
 #define VM_SPECIAL                                                                                 \
     0x8000u /* vDSO and the like: may not be split or remapped away by accident; name in `name` */
-#define VM_NOHUGE     0x10000u
-#define VM_HUGE       0x20000u
-#define VM_SEQ_READ   0x40000u
-#define VM_RAND_READ  0x80000u
-#define VM_ANON_CACHE 0x100000u /* shared anonymous: source is a private cache object of vm's own */
+#define VM_NOHUGE      0x10000u
+#define VM_HUGE        0x20000u
+#define VM_SEQ_READ    0x40000u
+#define VM_RAND_READ   0x80000u
+#define VM_LOCKONFAULT 0x200000u /* with VM_LOCKED: pages are not brought before they are used */
+#define VM_ANON_CACHE  0x100000u /* shared anonymous: source is a private cache object of vm's own */
 
 struct vm_region {
     struct rb_node node;      /* [vm] */
@@ -112,12 +113,14 @@ struct vmspace {
     unsigned nauxv;                                      /* [I] pairs in use, with AT_NULL */
     uint64_t total_pages, locked_pages, stack_pages, data_pages, exec_pages; /* [lock] */
     uint64_t total_peak; /* [lock] the most total_pages was before it last fell */
-    uint64_t rss_anon, rss_file, rss_shared, rss_peak;         /* [a] */
+    uint64_t rss_anon, rss_file, rss_shared, rss_peak; /* [a] */
+    uint32_t future_lock; /* [lock] mlockall(MCL_FUTURE): VM_LOCKED and kin for new regions */
     uint64_t limit_as, limit_data, limit_stack, limit_memlock; /* [a] bytes; set by prlimit */
     struct vm_source *exe;                                     /* [I] /proc/PID/exe, referenced */
     bool dumpable;                                             /* [a] */
     bool oom_victim, oom_reaped; /* [a] oom.h: being killed for its memory; it has been taken */
     bool has_huge;               /* [a] there may be huge leaves */
+    bool has_locked;             /* [a] some pages may be marked as locked: mlock.c */
     bool huge_disabled;          /* [a] PR_SET_THP_DISABLE */
 };
 
@@ -162,7 +165,15 @@ uint64_t vmspace_brk(struct vmspace *vm, uint64_t brk);
 int vmspace_advise(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, int advice);
 int vmspace_mincore(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, uint8_t __user *vec);
 int vmspace_sync(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, int flags);
-int vmspace_lock(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, bool lock);
+/* mlock2(2), munlock(2), mlockall(2) with MCL_* of linux/mman.h, munlockall(2): errors as in the manual page. */
+int vmspace_lock(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, bool on_fault);
+int vmspace_unlock(struct vmspace *vm, uint64_t addr, uint64_t len_bytes);
+int vmspace_lock_all(struct vmspace *vm, unsigned flags);
+void vmspace_unlock_all(struct vmspace *vm);
+/* -EPERM: the current thread may lock nothing at all. */
+int vmspace_may_lock(struct vmspace *vm);
+/* Set by proc at boot: may the current thread lock more than its limit (CAP_IPC_LOCK)? */
+extern bool (*vm_lock_hook)(void);
 /* Resolve a fault; flags are FAULT_* of machine/entry.h, result as machine_page_fault. */
 int vmspace_fault(struct vmspace *vm, uint64_t addr, unsigned flags);
 /*

@@ -6,6 +6,7 @@
  */
 #include "kernel/machine/mmu.h"
 #include "kernel/mm/frame.h"
+#include "kernel/mm/lru.h"
 #include "kernel/vm/huge_fault.h"
 #include "kernel/vm/private.h"
 
@@ -16,6 +17,7 @@ struct zap {
     struct vmspace *vm;
     bool at_once;            /* nobody runs in the space */
     bool outside;            /* the space is not the caller's: no lock keeps its regions */
+    bool unlock;             /* pages may be marked as locked by the space */
     uint64_t floor, ceiling; /* struct mmu_flush */
     unsigned n, nhuge;
     int64_t anon, shared, file;
@@ -23,8 +25,18 @@ struct zap {
     struct page *huge[HUGE_BATCH]; /* first pages of huge leaves */
 };
 
+static void unlock_pages(struct page *first, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        lru_set_mlocked(first + i, false);
+    }
+}
+
 static bool zap_huge(struct zap *zap, struct page *first)
 {
+    if (unlikely(zap->unlock)) {
+        unlock_pages(first, HUGE_PAGES);
+    }
     zap->anon += HUGE_PAGES;
     if (zap->at_once) {
         pages_unmap_put_block(first, HUGE_ORDER);
@@ -42,6 +54,9 @@ static bool zap_leaf(void *arg, vaddr_t va, paddr_t pa, unsigned old_flags)
     struct page *page = phys_to_page(pa);
     if (unlikely((old_flags & (MMU_SPECIAL | MMU_HUGE)) != 0)) {
         return (old_flags & MMU_SPECIAL) != 0 || zap_huge(zap, page);
+    }
+    if (unlikely(zap->unlock)) {
+        unlock_pages(page, 1);
     }
     if (page->kind == PAGE_ANON) {
         zap->anon++;
@@ -112,6 +127,7 @@ static void zap_init(struct zap *zap, struct vmspace *vm)
     zap->vm = vm;
     zap->at_once = false;
     zap->outside = false;
+    zap->unlock = atomic_load_relaxed(&vm->has_locked);
     zap->floor = 0;
     zap->ceiling = 0;
     zap->n = 0;

@@ -253,10 +253,10 @@ TEST(vmspace, limits_are_kept)
     EXPECT_EQ(vmspace_protect(vm, BASE, 2 * PAGE_SIZE, TEST_RW), -ENOMEM);
     EXPECT_EQ(vmspace_protect(vm, BASE, PAGE_SIZE, TEST_RW), 0);
     vm->limit_memlock = PAGE_SIZE;
-    EXPECT_EQ(vmspace_lock(vm, BASE, PAGE_SIZE, true), 0);
-    EXPECT_EQ(vmspace_lock(vm, BASE, 3 * PAGE_SIZE, true), -ENOMEM);
-    EXPECT_EQ(vm->locked_pages, 1);
     EXPECT_EQ(vmspace_lock(vm, BASE, PAGE_SIZE, false), 0);
+    EXPECT_EQ(vmspace_lock(vm, BASE, 3 * PAGE_SIZE, false), -ENOMEM);
+    EXPECT_EQ(vm->locked_pages, 1);
+    EXPECT_EQ(vmspace_unlock(vm, BASE, PAGE_SIZE), 0);
     EXPECT_EQ(vm->locked_pages, 0);
     space_leave();
 }
