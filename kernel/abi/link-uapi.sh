@@ -10,6 +10,7 @@ done
 for asm in "/usr/include/$(uname -m)-linux-gnu/asm" /usr/include/asm; do
     [ -d "$asm" ] && ln -sfn "$asm" "$dest/asm" && break
 done
+: >"$dest/unistd.h" # linux/shm.h asks for it, for a page size that is not used
 [ -e "$dest/linux/errno.h" ] && [ -e "$dest/asm/errno.h" ] || {
     echo "link-uapi: Linux ABI headers not found (Debian: linux-libc-dev)" >&2
     exit 1

@@ -334,6 +334,36 @@ int vmspace_unmap(struct vmspace *vm, uint64_t addr, uint64_t len_bytes)
     return err;
 }
 
+/* Does the region show the pages of its source that a mapping of it all at addr would show there? */
+static bool region_counts_from(const struct vm_region *region, uint64_t addr)
+{
+    return region->start >= addr && (region->start - addr) >> PAGE_SHIFT == region->pgoff;
+}
+
+int vmspace_unmap_source(struct vmspace *vm, uint64_t addr, const struct vm_source_ops *ops)
+{
+    struct vm_source *source = NULL;
+    uint64_t end = UINT64_MAX;
+    int err = 0;
+
+    rwsem_lock_write(&vm->lock);
+    struct vm_region *region = region_lookup(vm, addr);
+    while (region != NULL && region->start < end && err == 0) {
+        struct vm_region *next = vm_region_next(region);
+        if (source == NULL && region->source != NULL && region->source->ops == ops &&
+            region_counts_from(region, addr)) {
+            source = region->source;
+            end = addr + ALIGN_UP(source->cache->size_bytes, PAGE_SIZE);
+        }
+        if (source != NULL && region->source == source && region_counts_from(region, addr)) {
+            err = vm_unmap_locked(vm, region->start, region->end);
+        }
+        region = next;
+    }
+    vm_unlock_write(vm);
+    return source == NULL ? -EINVAL : err;
+}
+
 /* ---- the heap ---- */
 
 #define HEAP_FLAGS (VM_READ | VM_WRITE | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC | VM_HEAP)

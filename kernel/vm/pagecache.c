@@ -78,6 +78,7 @@ void pagecache_init(struct pagecache *cache, const struct pagecache_ops *ops, vo
     mutex_init(&cache->rmap_lock, "rmap");
     cache->regions.node = NULL;
     cache->writable_shared = 0;
+    cache->locked = false;
     cache->seals = 0;
 }
 

@@ -32,7 +32,8 @@ struct pagecache {
     struct mutex rmap_lock;
     struct rb_root regions;   /* [rmap_lock] what maps the file, by page index: file_regions.h */
     uint32_t writable_shared; /* [rmap_lock] shared mappings that are or may become writable */
-    uint32_t seals;           /* [a] F_SEAL_*: kernel/vfs/memfd.c; changes under rmap_lock */
+    bool locked;    /* [a] pages stay in memory: reclaim leaves them (shmctl(2), SHM_LOCK) */
+    uint32_t seals; /* [a] F_SEAL_*: kernel/vfs/memfd.c; changes under rmap_lock */
 };
 
 void pagecache_init(struct pagecache *cache, const struct pagecache_ops *ops, void *owner);

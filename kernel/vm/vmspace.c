@@ -64,6 +64,7 @@ void vmspace_copy_layout(struct vmspace *child, const struct vmspace *parent)
     child->total_peak = 0;
     child->locked_pages = 0;
     child->future_lock = 0;
+    child->has_locked = false;
     child->stack_pages = 0;
     child->data_pages = 0;
     child->exec_pages = 0;

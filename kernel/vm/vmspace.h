@@ -155,6 +155,11 @@ void vmspace_use(struct vmspace *vm);
 int64_t vmspace_map(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, uint32_t flags,
                     unsigned how, struct vm_source *source, uint64_t pgoff, const char *name);
 int vmspace_unmap(struct vmspace *vm, uint64_t addr, uint64_t len_bytes);
+/*
+ * Unmap what was mapped in one go at addr from a source with these operations: the first such mapping above addr that counts its pages
+ * from there, and all that is left of it. -EINVAL: there is none.
+ */
+int vmspace_unmap_source(struct vmspace *vm, uint64_t addr, const struct vm_source_ops *ops);
 int vmspace_protect(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, uint32_t vm_rwx);
 /* mremap(2): flags are MREMAP_* of linux/mman.h. */
 int64_t vmspace_remap(struct vmspace *vm, uint64_t old_addr, uint64_t old_len, uint64_t new_len,

@@ -1,0 +1,368 @@
+/*
+ * System V shared memory: segments, and attaching them.
+ *
+ * A segment is memory with a number. The table has a reference to it until it is removed (IPC_RMID) and nobody has it attached; each
+ * region that shows it counts as an attachment, so fork, exec, exit and munmap need know nothing of it.
+ *
+ * An identifier is an index of the table and, above it, a sequence number that changes with every removal, so that a stale identifier is not
+ * taken for the segment that has its index now.
+ */
+#include <linux/capability.h>
+#include <linux/mman.h>
+
+#include "kernel/base/printf.h"
+#include "kernel/core/time.h"
+#include "kernel/ipc/shm_impl.h"
+#include "kernel/mm/kmalloc.h"
+#include "kernel/sched/pid.h"
+#include "kernel/vm/pagecache.h"
+
+#define RIGHTS 0777u
+
+struct shm_table shm_table = {.lock = SPINLOCK_INIT("shm"),
+                              .segments = {.memory = &pagecache_xarray_memory}};
+struct shm_limits shm_limits = {
+    .max_bytes = UINT64_MAX - BIT(24), /* shmget(2): as good as none */
+    .all_pages = UINT64_MAX - BIT(24),
+    .max_number = 4096,
+};
+
+static const struct vm_source_ops shm_source_ops;
+
+static int current_nr(void)
+{
+    return jobctl == NULL ? 0 : pid_nr(jobctl->current_process());
+}
+
+/* ---- the table ---- */
+
+static unsigned index_of(int id)
+{
+    return (unsigned)id & SHM_INDEX_MASK;
+}
+
+int shm_find_locked(int id, struct shm_segment **ret_segment)
+{
+    struct shm_segment *segment = id < 0 ? NULL : xarray_load(&shm_table.segments, index_of(id));
+
+    if (segment == NULL || segment->id != id) {
+        return -EINVAL;
+    }
+    *ret_segment = segment;
+    return 0;
+}
+
+int shm_permitted_locked(const struct shm_segment *segment, uint32_t flags)
+{
+    const struct cred *cred = cred_current();
+    uint32_t wanted = (flags >> 6) | (flags >> 3) | flags;
+    uint32_t granted = segment->mode;
+
+    if (cred->euid == segment->uid || cred->euid == segment->cuid) {
+        granted >>= 6;
+    } else if (cred_in_group(cred, segment->gid) || cred_in_group(cred, segment->cgid)) {
+        granted >>= 3;
+    }
+    return (wanted & ~granted & 7) != 0 && !cred_has_cap(cred, CAP_IPC_OWNER) ? -EACCES : 0;
+}
+
+/* One reference less; true: it was the last, and the segment is out of the table. */
+static bool put_locked(struct shm_segment *segment)
+{
+    if (--segment->refs > 0) {
+        return false;
+    }
+    (void)xarray_erase(&shm_table.segments, index_of(segment->id));
+    shm_table.number--;
+    shm_table.pages -= DIV_ROUND_UP(segment->size_bytes, PAGE_SIZE);
+    shm_table.sequence = (shm_table.sequence + 1) % (INT32_MAX >> SHM_INDEX_BITS);
+    return true;
+}
+
+bool shm_remove_locked(struct shm_segment *segment)
+{
+    if ((segment->mode & SHM_DEST) != 0) {
+        return false;
+    }
+    segment->mode |= SHM_DEST;
+    segment->key = IPC_PRIVATE;
+    return put_locked(segment); /* the table's; attachments have theirs */
+}
+
+void shm_segment_free(struct shm_segment *segment)
+{
+    segment->memory->ops->put(segment->memory);
+    kfree(segment);
+}
+
+/* ---- what regions refer to ---- */
+
+static struct shm_segment *segment_of(struct vm_source *source)
+{
+    return container_of(source, struct shm_segment, source);
+}
+
+static void shm_source_get(struct vm_source *source)
+{
+    struct shm_segment *segment = segment_of(source);
+
+    spin_lock(&shm_table.lock);
+    segment->refs++;
+    segment->nattach++;
+    segment->atime = ktime_realtime_coarse();
+    segment->last = current_nr();
+    spin_unlock(&shm_table.lock);
+}
+
+static void shm_source_put(struct vm_source *source)
+{
+    struct shm_segment *segment = segment_of(source);
+
+    spin_lock(&shm_table.lock);
+    segment->nattach--;
+    segment->dtime = ktime_realtime_coarse();
+    segment->last = current_nr();
+    bool last = put_locked(segment);
+    spin_unlock(&shm_table.lock);
+    if (last) {
+        shm_segment_free(segment);
+    }
+}
+
+static void shm_source_describe(struct vm_source *source, uint64_t *ret_dev, uint64_t *ret_ino,
+                                char *path, size_t size)
+{
+    const struct shm_segment *segment = segment_of(source);
+
+    *ret_dev = 1; /* as other memory without a file */
+    *ret_ino = (uint64_t)segment->id;
+    (void)kscnprintf(path, size, "/SYSV%08x (deleted)", (unsigned)segment->named);
+}
+
+static const struct vm_source_ops shm_source_ops = {
+    .get = shm_source_get, .put = shm_source_put, .describe = shm_source_describe};
+
+/* ---- shmget ---- */
+
+static struct shm_segment *find_key_locked(int key)
+{
+    uint64_t index = 0;
+    struct shm_segment *segment;
+
+    while ((segment = xarray_find(&shm_table.segments, &index, SHM_INDEX_MASK)) != NULL) {
+        if (segment->key == key) {
+            return segment;
+        }
+        index++;
+    }
+    return NULL;
+}
+
+/* Room for npages more, and a free index. -ENOSPC. */
+static int find_room_locked(uint64_t npages, uint64_t *ret_index)
+{
+    uint64_t all = atomic_load_relaxed(&shm_limits.all_pages);
+
+    if (shm_table.pages + npages < npages || shm_table.pages + npages > all ||
+        shm_table.number >= atomic_load_relaxed(&shm_limits.max_number)) {
+        return -ENOSPC;
+    }
+    return xarray_find_free(&shm_table.segments, 0, SHM_INDEX_MASK, ret_index) ? 0 : -ENOSPC;
+}
+
+/* Give the segment its number. -ENOSPC, -ENOMEM. */
+static int insert_locked(struct shm_segment *segment)
+{
+    uint64_t npages = DIV_ROUND_UP(segment->size_bytes, PAGE_SIZE);
+    uint64_t index;
+    int err = find_room_locked(npages, &index);
+
+    if (err == 0) {
+        err = xarray_store(&shm_table.segments, index, segment, NULL);
+    }
+    if (err == 0) {
+        segment->id = (int)(shm_table.sequence << SHM_INDEX_BITS | index);
+        shm_table.number++;
+        shm_table.pages += npages;
+    }
+    return err;
+}
+
+static int segment_create(int key, size_t size_bytes, uint32_t mode,
+                          struct shm_segment **ret_segment)
+{
+    const struct cred *cred = cred_current();
+    struct shm_segment *segment = kzalloc(sizeof(*segment));
+
+    if (segment == NULL) {
+        return -ENOMEM;
+    }
+    int err = vm_source_create_shared(DIV_ROUND_UP(size_bytes, PAGE_SIZE), &segment->memory);
+    if (err < 0) {
+        kfree(segment);
+        return err;
+    }
+    segment->source.ops = &shm_source_ops;
+    segment->source.cache = segment->memory->cache;
+    segment->creator = current_nr();
+    segment->key = segment->named = key;
+    segment->size_bytes = size_bytes;
+    segment->uid = segment->cuid = cred->euid;
+    segment->gid = segment->cgid = cred->egid;
+    segment->mode = mode & RIGHTS;
+    segment->ctime = ktime_realtime_coarse();
+    segment->refs = 1;
+    *ret_segment = segment;
+    return 0;
+}
+
+/* The segment with this key, judged as shmget(2) says; -ENOENT: there is none. */
+static int get_existing_locked(int key, size_t size_bytes, int flags)
+{
+    struct shm_segment *segment = key == IPC_PRIVATE ? NULL : find_key_locked(key);
+
+    if (segment == NULL) {
+        return -ENOENT;
+    }
+    if ((flags & (IPC_CREAT | IPC_EXCL)) == (IPC_CREAT | IPC_EXCL)) {
+        return -EEXIST;
+    }
+    if (size_bytes > segment->size_bytes) {
+        return -EINVAL;
+    }
+    int err = shm_permitted_locked(segment, (uint32_t)flags & RIGHTS);
+    return err < 0 ? err : segment->id;
+}
+
+/* What a new segment may not be. */
+static int check_new(size_t size_bytes, int flags)
+{
+    uint64_t all = atomic_load_relaxed(&shm_limits.all_pages);
+
+    if (size_bytes < 1 || size_bytes > atomic_load_relaxed(&shm_limits.max_bytes)) {
+        return -EINVAL;
+    }
+    if (DIV_ROUND_UP(size_bytes, PAGE_SIZE) > all) {
+        return -ENOSPC;
+    }
+    if ((flags & SHM_HUGETLB) != 0) { /* no huge pages are reserved */
+        return current_has_cap(CAP_IPC_LOCK) ? -ENOMEM : -EPERM;
+    }
+    return 0;
+}
+
+int shm_get(int key, size_t size_bytes, int flags)
+{
+    struct shm_segment *segment;
+
+    spin_lock(&shm_table.lock);
+    int id = get_existing_locked(key, size_bytes, flags);
+    spin_unlock(&shm_table.lock);
+    if (id != -ENOENT || (key != IPC_PRIVATE && (flags & IPC_CREAT) == 0)) {
+        return id;
+    }
+    int err = check_new(size_bytes, flags);
+    if (err == 0) {
+        err = segment_create(key, size_bytes, (uint32_t)flags, &segment);
+    }
+    if (err < 0) {
+        return err;
+    }
+    spin_lock(&shm_table.lock);
+    id = get_existing_locked(key, size_bytes, flags); /* made by somebody else meanwhile? */
+    bool made = id == -ENOENT;
+    if (made) {
+        id = insert_locked(segment);
+        made = id == 0;
+        id = made ? segment->id : id;
+    }
+    spin_unlock(&shm_table.lock);
+    if (!made) {
+        shm_segment_free(segment);
+    }
+    return id;
+}
+
+/* ---- shmat, shmdt ---- */
+
+/* VM_* for a segment attached with these SHM_* flags, and the permissions that takes. */
+static uint32_t attach_flags(int flags, uint32_t *ret_rights)
+{
+    uint32_t vm_flags = VM_SHARED | VM_READ | VM_MAYREAD | VM_MAYEXEC;
+
+    *ret_rights = 0444;
+    if ((flags & SHM_RDONLY) == 0) {
+        vm_flags |= VM_WRITE | VM_MAYWRITE;
+        *ret_rights |= 0222;
+    }
+    if ((flags & SHM_EXEC) != 0) {
+        vm_flags |= VM_EXEC;
+        *ret_rights |= 0111;
+    }
+    return vm_flags;
+}
+
+/* Where shmat(2) is to put it, and how (VMMAP_*). */
+static int attach_place(uint64_t *addr, int flags, unsigned *ret_how)
+{
+    *ret_how = 0;
+    if (*addr == 0) {
+        return (flags & SHM_REMAP) != 0 ? -EINVAL : 0;
+    }
+    if (!IS_ALIGNED(*addr, PAGE_SIZE)) {
+        if ((flags & SHM_RND) == 0) {
+            return -EINVAL;
+        }
+        *addr = ALIGN_DOWN(*addr, PAGE_SIZE);
+        if (*addr == 0 && (flags & SHM_REMAP) != 0) {
+            return -EINVAL;
+        }
+    }
+    *ret_how = (flags & SHM_REMAP) != 0 ? VMMAP_FIXED : VMMAP_NOREPLACE;
+    return 0;
+}
+
+int64_t shm_attach(int id, uint64_t addr, int flags)
+{
+    struct shm_segment *segment;
+    uint32_t rights;
+    unsigned how;
+
+    if (id < 0) {
+        return -EINVAL;
+    }
+    int64_t result = attach_place(&addr, flags, &how);
+    uint32_t vm_flags = attach_flags(flags, &rights);
+    if (result < 0) {
+        return result;
+    }
+    spin_lock(&shm_table.lock);
+    result = shm_find_locked(id, &segment);
+    if (result == 0) {
+        result = shm_permitted_locked(segment, rights);
+    }
+    if (result == 0) {
+        segment->refs++;
+    }
+    spin_unlock(&shm_table.lock);
+    if (result < 0) {
+        return result;
+    }
+    result = vmspace_map(current_thread()->vm, addr, segment->size_bytes, vm_flags, how,
+                         &segment->source, 0, NULL);
+    spin_lock(&shm_table.lock);
+    bool last = put_locked(segment);
+    spin_unlock(&shm_table.lock);
+    if (last) {
+        shm_segment_free(segment);
+    }
+    return result == -EEXIST ? -EINVAL : result;
+}
+
+int shm_detach(uint64_t addr)
+{
+    if (!IS_ALIGNED(addr, PAGE_SIZE)) {
+        return -EINVAL;
+    }
+    return vmspace_unmap_source(current_thread()->vm, addr, &shm_source_ops);
+}
