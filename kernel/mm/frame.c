@@ -200,9 +200,9 @@ static __noinline struct page *frame_alloc_slow(unsigned order, unsigned flags, 
     }
     if (page == NULL) {
         frame_wake_reclaim(node, order);
-        page = (flags & FRAME_OPTIONAL) != 0 ? NULL : zones_take(&request, FLOOR_MIN);
+        page = zones_take(&request, FLOOR_MIN);
     }
-    if (page == NULL && (flags & FRAME_OPTIONAL) == 0) {
+    if (page == NULL) {
         page = zones_take_hard(&request);
     }
     if (page == NULL) {

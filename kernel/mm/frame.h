@@ -32,8 +32,7 @@ enum zone_id {
 #define FRAME_RECLAIMABLE                                                                          \
     0x20u /* of a cache that gives memory back when asked: kept away from what stays for ever */
 
-#define FRAME_OPTIONAL                                                                             \
-    0x40u /* the caller can do with less: fails rather than go below `low` or make an effort */
+#define FRAME_TRY 0x40u /* the caller can do without: fails as soon as memory is below `low` */
 
 /*
  * Frames are kept together by how long they stand in the way: a page block (2 MiB) is for one type as long as memory lasts. Kinds ANON,
@@ -46,9 +45,6 @@ enum migrate_type {
     MIGRATE_ISOLATE, /* being emptied: nothing is allocated from it */
     MIGRATE_NTYPES
 };
-
-#define FRAME_TRY                                                                                  \
-    0x20u /* fails as soon as memory is below `low`, and wakes nobody: for what does without */
 
 /*
  * How low memory may fall. Each zone has three watermarks (vm.min_free_kbytes, vm.watermark_scale_factor), and a request that could be served

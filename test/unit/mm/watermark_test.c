@@ -101,6 +101,18 @@ TEST(watermark, those_who_can_wait_leave_more_than_those_who_cannot)
     hoard_release(~0u);
 }
 
+TEST(watermark, a_try_stops_above_a_cache_that_can_be_emptied)
+{
+    wakes = dips = reclaims = 0;
+    frames_set_reclaim(&ops);
+    EXPECT_GT(hoard_all(FRAME_TRY), 1000);
+    EXPECT_EQ(dips + reclaims, 0);
+    EXPECT_GT(hoard_all(FRAME_RECLAIMABLE), 100);
+    EXPECT_GT(dips, 0);
+    frames_set_reclaim(NULL);
+    hoard_release(~0u);
+}
+
 TEST(watermark, enough_memory_wakes_nobody)
 {
     frames_drain_local();

@@ -134,7 +134,7 @@ TEST(fragmentation, huge_pages_can_be_had_after_an_hour_at_ninety_percent)
     uint64_t nfree = free_frames();
     EXPECT_LT(nfree, total / 10 + 64);
     EXPECT(zone_blocks(0, ZONE_DMA32, blocks));
-    unsigned plain = take_huge(FRAME_OPTIONAL, pages, 256);
+    unsigned plain = take_huge(FRAME_TRY, pages, 256);
     give(pages, plain);
     frames_set_migrate(move);
     unsigned compacted = take_huge(FRAME_RECLAIM, pages, 256);
