@@ -204,8 +204,9 @@ SYSCALL2(memfd_create, const char __user *, uname, unsigned, flags)
     struct file *file;
 
     if ((flags & MFD_HUGETLB) != 0) {
-        return (flags & ~(known | MFD_HUGETLB | (MFD_HUGE_MASK << MFD_HUGE_SHIFT))) != 0 ? -EINVAL
-                                                                                         : -ENOSYS;
+        return (flags & ~(known | MFD_HUGETLB | ((unsigned)MFD_HUGE_MASK << MFD_HUGE_SHIFT))) != 0
+                   ? -EINVAL
+                   : -ENOSYS;
     }
     if ((flags & ~known) != 0) {
         return -EINVAL;

@@ -12,7 +12,7 @@
 extern const struct abi_test __start_abi_tests[], __stop_abi_tests[];
 
 #define TEST_SECONDS 60
-#define FAIL_SECONDS 5 /* for a test that waits for what failed */
+#define FAIL_SECONDS 2 /* for a test that waits for what failed */
 
 static bool failing; /* ABI_FAIL */
 
