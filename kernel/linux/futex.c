@@ -1,12 +1,15 @@
 /*
- * futex(2).
+ * futex(2), futex_waitv(2), and the lists of robust futexes.
  */
 #include <linux/futex.h>
+#include <linux/time.h>
 
 #include "kernel/core/log.h"
 #include "kernel/linux/syscall.h"
 #include "kernel/linux/times.h"
+#include "kernel/mm/kmalloc.h"
 #include "kernel/proc/futex.h"
+#include "kernel/proc/process.h"
 #include "kernel/sched/thread.h"
 
 /* An interrupted wait with a time limit goes on with the same deadline. */
@@ -65,24 +68,126 @@ static int64_t wait(uint32_t __user *uaddr, int op, uint32_t value,
     return wait_again(restart);
 }
 
+/* In the place of a time limit: how many to move to the second word, or to wake there. */
+static int count_of(const struct __kernel_timespec __user *uts)
+{
+    return (int)(uintptr_t)uts;
+}
+
 SYSCALL6(futex, uint32_t __user *, uaddr, int, op, uint32_t, value,
          const struct __kernel_timespec __user *, uts, uint32_t __user *, uaddr2, uint32_t, value3)
 {
     bool private = (op & FUTEX_PRIVATE_FLAG) != 0;
+    int command = op & FUTEX_CMD_MASK;
 
-    (void)uaddr2;
-    switch (op & FUTEX_CMD_MASK) {
+    if ((op & FUTEX_CLOCK_REALTIME) != 0 && command != FUTEX_WAIT_BITSET) {
+        return -ENOSYS;
+    }
+    switch (command) {
     case FUTEX_WAIT:
         return wait(uaddr, op, value, uts, FUTEX_BITSET_MATCH_ANY);
     case FUTEX_WAIT_BITSET:
         return wait(uaddr, op, value, uts, value3);
     case FUTEX_WAKE:
-        return futex_wake(uaddr, private, value, FUTEX_BITSET_MATCH_ANY);
+        return futex_wake(uaddr, private, (int)value, FUTEX_BITSET_MATCH_ANY);
     case FUTEX_WAKE_BITSET:
-        return futex_wake(uaddr, private, value, value3);
+        return futex_wake(uaddr, private, (int)value, value3);
+    case FUTEX_REQUEUE:
+        return futex_requeue(uaddr, uaddr2, private, (int)value, count_of(uts), NULL);
+    case FUTEX_CMP_REQUEUE:
+        return futex_requeue(uaddr, uaddr2, private, (int)value, count_of(uts), &value3);
+    case FUTEX_WAKE_OP:
+        return futex_wake_op(uaddr, uaddr2, private, (int)value, count_of(uts), value3);
     default:
-        log_once(LOG_NOTICE, "syscall: futex operation %d is not here; asked for by %s",
-                 op & FUTEX_CMD_MASK, current_thread()->comm);
+        log_once(LOG_NOTICE, "syscall: futex operation %d is not here; asked for by %s", command,
+                 current_thread()->comm);
         return -ENOSYS;
     }
+}
+
+/* ---- several words ---- */
+
+static int words_from_user(struct futex_word *words, const struct futex_waitv __user *uwords,
+                           unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct futex_waitv word;
+        if (copy_from_user(&word, user_at(uwords, i * sizeof(word)), sizeof(word)) < 0) {
+            return -EFAULT;
+        }
+        if ((word.flags & ~(FUTEX_32 | FUTEX_PRIVATE_FLAG)) != 0 || word.__reserved != 0 ||
+            (word.flags & FUTEX_32) == 0 || (uint32_t)word.val != word.val) {
+            return -EINVAL;
+        }
+        words[i] = (struct futex_word){(uint32_t __user *)(uintptr_t)word.uaddr, (uint32_t)word.val,
+                                       (word.flags & FUTEX_PRIVATE_FLAG) != 0};
+    }
+    return 0;
+}
+
+SYSCALL5(futex_waitv, const struct futex_waitv __user *, uwords, unsigned, count, unsigned, flags,
+         const struct __kernel_timespec __user *, uts, int, clock)
+{
+    ktime_t deadline = KTIME_MAX;
+
+    if (flags != 0 || count == 0 || count > FUTEX_WAITV_MAX || uwords == NULL) {
+        return -EINVAL;
+    }
+    if (uts != NULL) {
+        if (clock != CLOCK_MONOTONIC && clock != CLOCK_REALTIME) {
+            return -EINVAL;
+        }
+        int op = FUTEX_WAIT_BITSET | (clock == CLOCK_REALTIME ? FUTEX_CLOCK_REALTIME : 0);
+        int err = wait_deadline(op, uts, &deadline);
+        if (err < 0) {
+            return err;
+        }
+    }
+    struct futex_word *words = kcalloc(count, sizeof(*words));
+    if (words == NULL) {
+        return -ENOMEM;
+    }
+    int result = words_from_user(words, uwords, count);
+    if (result == 0) {
+        result = futex_wait_any(words, count, deadline);
+    }
+    kfree(words);
+    return result;
+}
+
+/* ---- robust lists ---- */
+
+SYSCALL2(set_robust_list, struct robust_list_head __user *, head, size_t, len_bytes)
+{
+    if (len_bytes != sizeof(*head)) {
+        return -EINVAL;
+    }
+    WRITE_ONCE(current_thread()->robust_list, head);
+    return 0;
+}
+
+SYSCALL3(get_robust_list, int, tid, struct robust_list_head __user *__user *, uhead,
+         size_t __user *, ulen)
+{
+    struct robust_list_head __user *head = current_thread()->robust_list;
+
+    if (tid != 0) {
+        struct thread *thread;
+        struct process *process = process_find_thread(tid, &thread);
+        if (process == NULL) {
+            return -ESRCH;
+        }
+        bool allowed = process_may_access(process);
+        head = READ_ONCE(thread->robust_list);
+        thread_put(thread);
+        process_put(process);
+        if (!allowed) {
+            return -EPERM;
+        }
+    }
+    if (put_user(sizeof(*head), ulen) < 0 ||
+        put_user((uintptr_t)head, (uintptr_t __user *)uhead) < 0) {
+        return -EFAULT;
+    }
+    return 0;
 }

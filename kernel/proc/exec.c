@@ -249,7 +249,7 @@ static void commit(struct exec *exec, struct signal_actions *actions)
     thread->altstack_base = thread->altstack_size = 0;
     thread->altstack_flags = 0;
     process->did_exec = true;
-    thread->clear_child_tid = NULL;
+    thread_leave_memory(thread);
     thread->restart.fn = NULL;
     replace_memory(thread, exec->image.vm);
     process_vfork_finish(process);

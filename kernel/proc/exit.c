@@ -192,16 +192,22 @@ void process_vfork_finish(struct process *process)
     }
 }
 
-/* The address space. A word that clone(2) asked for is cleared for those who still share the memory. */
-static void let_go_of_memory(struct process *process, struct thread *thread)
+/* A word that clone(2) asked for is cleared for those who still share the memory. */
+void thread_leave_memory(struct thread *thread)
 {
-    struct vmspace *vm = thread->vm;
-
-    if (thread->clear_child_tid != NULL && refcount_read(&vm->refs) > 1) {
+    futex_exit_robust(thread);
+    if (thread->clear_child_tid != NULL && refcount_read(&thread->vm->refs) > 1) {
         (void)put_user(0u, thread->clear_child_tid);
         (void)futex_wake(thread->clear_child_tid, false, 1, FUTEX_ANY);
     }
     thread->clear_child_tid = NULL;
+}
+
+static void let_go_of_memory(struct process *process, struct thread *thread)
+{
+    struct vmspace *vm = thread->vm;
+
+    thread_leave_memory(thread);
     vm_note_peak(vm);
     process->maxrss = MAX(process->maxrss, vmspace_rss_peak(vm));
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);

@@ -5,14 +5,18 @@
  * so that every process that maps it finds the same waiters. A key is only compared, never followed.
  *
  * No wake is lost: the waiter compares the word and joins its bucket's list under the bucket's lock; a waker changes the word
- * first and then takes that lock.
+ * first and then takes that lock. A requeue moves waiters to another word and so to another bucket: it holds both locks, and
+ * whoever looks for a waiter's bucket locks what it finds and looks again.
  *
- * Locks: b the bucket's lock
+ * Locks: b the bucket's lock. Two buckets: the one at the lower address first.
  */
 #include "kernel/proc/futex.h"
 
+#include <linux/futex.h>
+
 #include "kernel/base/hash.h"
 #include "kernel/machine/user.h"
+#include "kernel/mm/kmalloc.h"
 #include "kernel/sched/sched.h"
 #include "kernel/vm/vmspace.h"
 
@@ -21,12 +25,14 @@ struct futex_key {
     uint64_t offset;
 };
 
+/* One word that a thread waits for; what is [b] changes under the lock of the bucket that the waiter is in. */
 struct futex_waiter {
-    struct list_node node; /* [b] */
-    struct futex_key key;  /* [I] */
-    uint32_t bitset;       /* [I] */
-    bool woken;            /* [b] written; read without it by the waiter itself */
-    struct thread *thread; /* [I] */
+    struct list_node node;       /* [b] */
+    struct futex_bucket *bucket; /* [b] read without it to find the lock */
+    struct futex_key key;        /* [b] */
+    uint32_t bitset;             /* [I] */
+    bool woken;                  /* [b] written; read without it by the waiter itself */
+    struct thread *thread;       /* [I] */
 };
 
 struct futex_bucket {
@@ -38,17 +44,41 @@ struct futex_bucket {
 
 static struct futex_bucket buckets[FUTEX_BUCKETS];
 
-/* Ready on first use: an all-zero bucket is an unlocked one whose list was never made. */
-static struct futex_bucket *bucket_lock(const struct futex_key *key)
+static struct futex_bucket *bucket_of(const struct futex_key *key)
 {
     uint64_t hash = hash_u64((uintptr_t)key->what + key->offset * 31);
-    struct futex_bucket *bucket = &buckets[hash >> 56];
 
+    return &buckets[hash >> 56];
+}
+
+/* Ready on first use: an all-zero bucket is an unlocked one whose list was never made. */
+static void bucket_lock(struct futex_bucket *bucket)
+{
     spin_lock(&bucket->lock);
     if (unlikely(bucket->waiters.next == NULL)) {
         list_init(&bucket->waiters);
     }
-    return bucket;
+}
+
+static void bucket_lock_two(struct futex_bucket *one, struct futex_bucket *two)
+{
+    bucket_lock(MIN(one, two));
+    if (one != two) {
+        bucket_lock(MAX(one, two));
+    }
+}
+
+static void bucket_unlock_two(struct futex_bucket *one, struct futex_bucket *two)
+{
+    if (one != two) {
+        spin_unlock(&MAX(one, two)->lock);
+    }
+    spin_unlock(&MIN(one, two)->lock);
+}
+
+static bool key_equal(const struct futex_key *one, const struct futex_key *two)
+{
+    return one->what == two->what && one->offset == two->offset;
 }
 
 static int futex_key(uint32_t __user *uaddr, bool private, struct futex_key *ret_key)
@@ -90,14 +120,19 @@ static int load_locked(uint32_t *ret_value, const uint32_t __user *uaddr)
     return err;
 }
 
-/* Join the bucket if the word still has `value`. */
-static int enqueue(struct futex_waiter *waiter, uint32_t __user *uaddr, uint32_t value)
+/* ---- waiting ---- */
+
+/* Join the bucket of its key if the word still has `value`. */
+static int waiter_join(struct futex_waiter *waiter, uint32_t __user *uaddr, uint32_t value)
 {
+    struct futex_bucket *bucket = bucket_of(&waiter->key);
+
     for (;;) {
         uint32_t now;
-        struct futex_bucket *bucket = bucket_lock(&waiter->key);
+        bucket_lock(bucket);
         int err = load_locked(&now, uaddr);
         if (err == 0 && now == value) {
+            waiter->bucket = bucket;
             list_push_back(&bucket->waiters, &waiter->node);
         }
         spin_unlock(&bucket->lock);
@@ -111,16 +146,43 @@ static int enqueue(struct futex_waiter *waiter, uint32_t __user *uaddr, uint32_t
     }
 }
 
-static int sleep_until_woken(struct futex_waiter *waiter, ktime_t deadline)
+/* Leave the bucket, wherever a requeue has put us. True: somebody has woken us, and counts on it. */
+static bool waiter_leave(struct futex_waiter *waiter)
+{
+    for (;;) {
+        struct futex_bucket *bucket = READ_ONCE(waiter->bucket);
+        bucket_lock(bucket);
+        bool here = bucket == waiter->bucket, woken = waiter->woken;
+        if (here && !woken) {
+            list_remove(&waiter->node);
+        }
+        spin_unlock(&bucket->lock);
+        if (here) {
+            return woken;
+        }
+    }
+}
+
+static bool any_woken(const struct futex_waiter *waiters, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (READ_ONCE(waiters[i].woken)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int sleep_until_woken(const struct futex_waiter *waiters, unsigned count, ktime_t deadline)
 {
     int result = 0;
 
     for (;;) {
         thread_prepare_sleep(THREAD_SLEEPING);
-        if (READ_ONCE(waiter->woken)) {
+        if (any_woken(waiters, count)) {
             break;
         }
-        if (thread_signal_pending(waiter->thread)) {
+        if (thread_signal_pending(current_thread())) {
             result = -ERESTARTSYS;
             break;
         }
@@ -140,47 +202,281 @@ int futex_wait(uint32_t __user *uaddr, bool private, uint32_t value, uint32_t bi
     int err = bitset == 0 ? -EINVAL : futex_key(uaddr, private, &waiter.key);
 
     if (err == 0) {
-        err = enqueue(&waiter, uaddr, value);
+        err = waiter_join(&waiter, uaddr, value);
     }
     if (err < 0) {
         return err;
     }
-    err = sleep_until_woken(&waiter, deadline);
-    struct futex_bucket *bucket = bucket_lock(&waiter.key);
-    if (waiter.woken) {
-        err =
-            0; /* a wake that came together with a signal or the deadline has been counted: take it */
-    } else {
-        list_remove(&waiter.node);
+    err = sleep_until_woken(&waiter, 1, deadline);
+    /* A wake that came together with a signal or the deadline has been counted: take it. */
+    return waiter_leave(&waiter) ? 0 : err;
+}
+
+/* Leave all; the last that was woken, or -1. */
+static int waiters_leave(struct futex_waiter *waiters, unsigned count)
+{
+    int woken = -1;
+
+    for (unsigned i = 0; i < count; i++) {
+        if (waiter_leave(&waiters[i])) {
+            woken = (int)i;
+        }
     }
+    return woken;
+}
+
+int futex_wait_any(const struct futex_word *words, unsigned count, ktime_t deadline)
+{
+    struct futex_waiter *waiters = kcalloc(count, sizeof(*waiters));
+    unsigned joined = 0;
+    int err = 0;
+
+    if (waiters == NULL) {
+        return -ENOMEM;
+    }
+    for (unsigned i = 0; i < count && err == 0; i++) {
+        waiters[i].bitset = FUTEX_ANY;
+        waiters[i].thread = current_thread();
+        err = futex_key(words[i].uaddr, words[i].private, &waiters[i].key);
+    }
+    while (joined < count && err == 0) {
+        err = waiter_join(&waiters[joined], words[joined].uaddr, words[joined].value);
+        joined += err == 0;
+    }
+    if (err == 0) {
+        err = sleep_until_woken(waiters, count, deadline);
+    }
+    int woken = waiters_leave(waiters, joined);
+    kfree(waiters);
+    return woken >= 0 ? woken : err;
+}
+
+/* ---- waking ---- */
+
+/* Take a waiter off its bucket, which is locked, and wake it. */
+static void waiter_wake_locked(struct futex_waiter *waiter)
+{
+    struct thread *thread = waiter->thread;
+
+    list_remove(&waiter->node);
+    WRITE_ONCE(waiter->woken, true); /* its stack may be gone as soon as the lock is free */
+    (void)thread_wake(thread);
+}
+
+/* Wake waiters of the key, `count` at most but one at least, as Linux does. How many there were. */
+static int wake_locked(struct futex_bucket *bucket, const struct futex_key *key, int count,
+                       uint32_t bitset)
+{
+    struct futex_waiter *waiter, *next;
+    int woken = 0;
+
+    list_for_each_safe (waiter, next, &bucket->waiters, node) {
+        if (key_equal(&waiter->key, key) && (waiter->bitset & bitset) != 0) {
+            waiter_wake_locked(waiter);
+            if (++woken >= count) {
+                break;
+            }
+        }
+    }
+    return woken;
+}
+
+int futex_wake(uint32_t __user *uaddr, bool private, int count, uint32_t bitset)
+{
+    struct futex_key key;
+    int result = bitset == 0 ? -EINVAL : futex_key(uaddr, private, &key);
+
+    if (result < 0) {
+        return result;
+    }
+    struct futex_bucket *bucket = bucket_of(&key);
+    bucket_lock(bucket);
+    result = wake_locked(bucket, &key, count, bitset);
     spin_unlock(&bucket->lock);
+    return result;
+}
+
+/* ---- requeueing ---- */
+
+static int requeue_locked(struct futex_bucket *from, const struct futex_key *key,
+                          struct futex_bucket *to, const struct futex_key *key2, int wake, int move)
+{
+    struct futex_waiter *waiter, *next;
+    int met = 0;
+
+    list_for_each_safe (waiter, next, &from->waiters, node) {
+        if (met - wake >= move) {
+            break;
+        }
+        if (!key_equal(&waiter->key, key)) {
+            continue;
+        }
+        if (++met <= wake) {
+            waiter_wake_locked(waiter);
+            continue;
+        }
+        waiter->key = *key2;
+        if (from != to) {
+            list_remove(&waiter->node);
+            list_push_back(&to->waiters, &waiter->node);
+            WRITE_ONCE(waiter->bucket, to);
+        }
+    }
+    return met;
+}
+
+int futex_requeue(uint32_t __user *uaddr, uint32_t __user *uaddr2, bool private, int wake, int move,
+                  const uint32_t *expected)
+{
+    struct futex_key key, key2;
+    int err = wake < 0 || move < 0 ? -EINVAL : futex_key(uaddr, private, &key);
+
+    if (err == 0) {
+        err = futex_key(uaddr2, private, &key2);
+    }
+    if (err < 0) {
+        return err;
+    }
+    struct futex_bucket *from = bucket_of(&key), *to = bucket_of(&key2);
+    for (;;) {
+        uint32_t now;
+        bucket_lock_two(from, to);
+        err = expected != NULL ? load_locked(&now, uaddr) : 0;
+        if (err == 0 && expected != NULL && now != *expected) {
+            err = -EAGAIN;
+        }
+        int met = err < 0 ? 0 : requeue_locked(from, &key, to, &key2, wake, move);
+        bucket_unlock_two(from, to);
+        if (err == -EFAULT) {
+            err = get_user(now, uaddr);
+            if (err == 0) {
+                continue;
+            }
+        }
+        return err < 0 ? err : met;
+    }
+}
+
+/* ---- changing one word and waking the waiters of two (FUTEX_WAKE_OP of futex(2)) ---- */
+
+static int wake_op_value(unsigned op, uint32_t old, uint32_t arg, uint32_t *ret_new)
+{
+    switch (op) {
+    case FUTEX_OP_SET:
+        *ret_new = arg;
+        return 0;
+    case FUTEX_OP_ADD:
+        *ret_new = old + arg;
+        return 0;
+    case FUTEX_OP_OR:
+        *ret_new = old | arg;
+        return 0;
+    case FUTEX_OP_ANDN:
+        *ret_new = old & ~arg;
+        return 0;
+    case FUTEX_OP_XOR:
+        *ret_new = old ^ arg;
+        return 0;
+    default:
+        return -ENOSYS;
+    }
+}
+
+/* 1: the second word's waiters are woken too; 0: they are not; -ENOSYS. */
+static int wake_op_compare(unsigned cmp, int old, int arg)
+{
+    switch (cmp) {
+    case FUTEX_OP_CMP_EQ:
+        return old == arg;
+    case FUTEX_OP_CMP_NE:
+        return old != arg;
+    case FUTEX_OP_CMP_LT:
+        return old < arg;
+    case FUTEX_OP_CMP_GE:
+        return old >= arg;
+    case FUTEX_OP_CMP_LE:
+        return old <= arg;
+    case FUTEX_OP_CMP_GT:
+        return old > arg;
+    default:
+        return -ENOSYS;
+    }
+}
+
+/* Twelve bits of an encoded operation, with their sign. */
+static int wake_op_arg(uint32_t bits)
+{
+    return (int)(bits << 20) >> 20;
+}
+
+/*
+ * Do what `encoded` says to *uaddr at once, whatever else happens to it; *ret_old: its former value. -EFAULT, and that is also said of a
+ * page that is only not there yet, as a bucket is locked; -ENOSYS.
+ */
+static int wake_op_apply(uint32_t __user *uaddr, uint32_t encoded, uint32_t *ret_old)
+{
+    unsigned op = encoded >> 28;
+    uint32_t arg = (uint32_t)wake_op_arg(encoded >> 12), old, new, seen;
+
+    if ((op & FUTEX_OP_OPARG_SHIFT) != 0) {
+        arg = 1u << (arg & 31);
+    }
+    int err = get_user(seen, uaddr);
+    while (err == 0) {
+        old = seen;
+        err = wake_op_value(op & ~(unsigned)FUTEX_OP_OPARG_SHIFT, old, arg, &new);
+        if (err == 0) {
+            err = user_cmpxchg_u32(uaddr, old, new, &seen);
+        }
+        if (err == 0 && seen == old) {
+            *ret_old = old;
+            return 0;
+        }
+    }
     return err;
 }
 
-int futex_wake(uint32_t __user *uaddr, bool private, unsigned count, uint32_t bitset)
+/* Make the word's page present and writable. */
+static int fault_in(uint32_t __user *uaddr)
 {
-    struct futex_waiter *waiter, *next;
-    struct futex_key key;
-    unsigned woken = 0;
-    int err = bitset == 0 ? -EINVAL : futex_key(uaddr, private, &key);
+    uint32_t seen;
 
-    if (err < 0) {
-        return err;
+    return user_cmpxchg_u32(uaddr, 0, 0, &seen);
+}
+
+int futex_wake_op(uint32_t __user *uaddr, uint32_t __user *uaddr2, bool private, int wake,
+                  int wake2, uint32_t encoded)
+{
+    struct futex_key key, key2;
+    int result = futex_key(uaddr, private, &key);
+
+    if (result == 0) {
+        result = futex_key(uaddr2, private, &key2);
     }
-    struct futex_bucket *bucket = bucket_lock(&key);
-    list_for_each_safe (waiter, next, &bucket->waiters, node) {
-        if (woken == count) {
-            break;
+    if (result < 0) {
+        return result;
+    }
+    struct futex_bucket *bucket = bucket_of(&key), *bucket2 = bucket_of(&key2);
+    for (;;) {
+        uint32_t old;
+        bucket_lock_two(bucket, bucket2);
+        int err = wake_op_apply(uaddr2, encoded, &old);
+        if (err == 0) {
+            err = wake_op_compare(encoded >> 24 & 15, (int)old, wake_op_arg(encoded));
         }
-        if (waiter->key.what == key.what && waiter->key.offset == key.offset &&
-            (waiter->bitset & bitset) != 0) {
-            struct thread *thread = waiter->thread;
-            list_remove(&waiter->node);
-            WRITE_ONCE(waiter->woken, true); /* its stack may be gone as soon as the lock is free */
-            (void)thread_wake(thread);
-            woken++;
+        if (err >= 0) {
+            result = wake_locked(bucket, &key, wake, FUTEX_ANY);
+        }
+        if (err > 0) {
+            result += wake_locked(bucket2, &key2, wake2, FUTEX_ANY);
+        }
+        bucket_unlock_two(bucket, bucket2);
+        if (err >= 0) {
+            return result;
+        }
+        err = err == -EFAULT ? fault_in(uaddr2) : err;
+        if (err < 0) {
+            return err;
         }
     }
-    spin_unlock(&bucket->lock);
-    return (int)woken;
 }

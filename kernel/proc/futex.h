@@ -1,12 +1,15 @@
 /*
  * futex(2): waiting for a word of user memory to change, found by its address.
  *
- * Today: wait and wake, with bitsets, private and shared. Requeueing, priority inheritance and robust lists come with threads.
+ * Wait and wake, with bitsets, private and shared; requeueing; waiting for any of several words; what a thread leaves locked when it ends.
+ * Priority inheritance comes with real-time scheduling.
  */
 #pragma once
 
 #include "kernel/base/errno.h"
 #include "kernel/core/time.h"
+
+struct thread;
 
 #define FUTEX_ANY 0xffffffffu /* the bitset that meets every other */
 
@@ -17,5 +20,35 @@
  */
 int futex_wait(uint32_t __user *uaddr, bool private, uint32_t value, uint32_t bitset,
                ktime_t deadline);
-/* Wake up to `count` waiters in the order they came; how many there were. May sleep. -EFAULT, -EINVAL. */
-int futex_wake(uint32_t __user *uaddr, bool private, unsigned count, uint32_t bitset);
+
+struct futex_word {
+    uint32_t __user *uaddr;
+    uint32_t value;
+    bool private;
+};
+
+/* The same for any of `count` words: which one was woken. -EAGAIN: one of them has another value. -ENOMEM. */
+int futex_wait_any(const struct futex_word *words, unsigned count, ktime_t deadline);
+/*
+ * Wake up to `count` waiters in the order they came, and one even where `count` is less; how many there were. May sleep.
+ * -EFAULT, -EINVAL.
+ */
+int futex_wake(uint32_t __user *uaddr, bool private, int count, uint32_t bitset);
+/*
+ * Wake `wake` waiters of *uaddr and let up to `move` others wait for *uaddr2 instead; how many there were together. expected, or NULL:
+ * -EAGAIN where *uaddr has another value. -EFAULT, -EINVAL. May sleep.
+ */
+int futex_requeue(uint32_t __user *uaddr, uint32_t __user *uaddr2, bool private, int wake, int move,
+                  const uint32_t *expected);
+/*
+ * Change *uaddr2 as FUTEX_OP() has `encoded`, wake waiters of *uaddr, and those of *uaddr2 if its former value was as `encoded` says. How
+ * many there were together. -EFAULT, -EINVAL, -ENOSYS: no such operation or comparison. May sleep.
+ */
+int futex_wake_op(uint32_t __user *uaddr, uint32_t __user *uaddr2, bool private, int wake,
+                  int wake2, uint32_t encoded);
+
+/*
+ * The current thread lets go of its memory: what its robust list says it has locked is marked as its dead owner's, and a waiter
+ * woken (get_robust_list(2)). Forgets the list. May sleep.
+ */
+void futex_exit_robust(struct thread *thread);

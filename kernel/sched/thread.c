@@ -115,6 +115,7 @@ static void thread_free(struct thread *thread)
     thread->waiting_on = NULL;
     thread->set_child_tid = NULL;
     thread->clear_child_tid = NULL;
+    thread->robust_list = NULL;
     thread->restart.fn = NULL;
     thread->journal = NULL;
     slab_free(thread_cache, thread);

@@ -24,6 +24,7 @@ struct cred;
 struct process;
 struct pid;
 struct wait_queue;
+struct robust_list_head;
 
 enum thread_state {
     THREAD_NEW,
@@ -119,8 +120,10 @@ struct thread {
     uint32_t __user
         *set_child_tid; /* [o] CLONE_CHILD_SETTID: written by the thread before it starts */
     uint32_t __user *clear_child_tid; /* [o] */
-    uint32_t fault_disabled;          /* [o] user_fault_disable depth */
-    void *journal;                    /* [o] for file systems: handle of the running transaction */
+    struct robust_list_head __user
+        *robust_list;        /* [o] set_robust_list(2); read by others for get_robust_list(2) */
+    uint32_t fault_disabled; /* [o] user_fault_disable depth */
+    void *journal;           /* [o] for file systems: handle of the running transaction */
     struct refcount refs;
     char comm[COMM_SIZE];         /* [o] torn reads are harmless */
     ktime_t start_time;           /* [I] monotonic */
