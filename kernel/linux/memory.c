@@ -39,22 +39,54 @@ static int file_map_rights(struct file *file, uint64_t prot, bool shared, uint32
     return seals_check_map(file->inode, flags);
 }
 
-static int64_t map_file(uint64_t addr, uint64_t len, uint64_t prot, uint32_t flags, unsigned how,
-                        int fd, uint64_t pgoff)
+/* Files end below 2^63 bytes; what is no file of bytes may be mapped wherever it says. */
+static bool offset_fits(const struct file *file, uint64_t len, uint64_t pgoff)
+{
+    uint64_t most = (uint64_t)INT64_MAX >> PAGE_SHIFT;
+
+    return !inode_is_regular(file->inode) ||
+           (pgoff <= most && DIV_ROUND_UP(len, PAGE_SIZE) <= most - pgoff);
+}
+
+/* The flags that mmap(2) has always known; MAP_SHARED_VALIDATE refuses all others. */
+#define MAP_KNOWN                                                                                  \
+    (MAP_TYPE | MAP_FIXED | MAP_ANONYMOUS | MAP_DENYWRITE | MAP_EXECUTABLE | MAP_GROWSDOWN |       \
+     MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK | MAP_HUGETLB |          \
+     MAP_32BIT | MAP_HUGE_MASK << MAP_HUGE_SHIFT)
+
+static int64_t map_open_file(struct file *file, uint64_t addr, uint64_t len, uint64_t prot,
+                             uint64_t flags, uint32_t vm_flags, unsigned how, uint64_t pgoff)
 {
     struct vm_source *source;
+
+    if ((flags & MAP_HUGETLB) != 0 || len == 0) {
+        return -EINVAL; /* it is not a file of huge pages */
+    }
+    if (!offset_fits(file, len, pgoff)) {
+        return -EOVERFLOW;
+    }
+    if ((flags & MAP_TYPE) == MAP_SHARED_VALIDATE && (flags & ~(uint64_t)MAP_KNOWN) != 0) {
+        return -EOPNOTSUPP; /* MAP_SYNC: no file is persistent memory */
+    }
+    int64_t result = file_map_rights(file, prot, (vm_flags & VM_SHARED) != 0, &vm_flags);
+    if (result == 0) {
+        result = file->fops->mmap != NULL ? file->fops->mmap(file, vm_flags, &source) : -ENODEV;
+    }
+    if (result == 0) {
+        result = vmspace_map(current_thread()->vm, addr, len, vm_flags, how, source, pgoff, NULL);
+    }
+    return result;
+}
+
+static int64_t map_file(uint64_t addr, uint64_t len, uint64_t prot, uint64_t flags,
+                        uint32_t vm_flags, unsigned how, int fd, uint64_t pgoff)
+{
     struct file *file = fd_file(fd);
 
     if (file == NULL) {
         return -EBADF;
     }
-    int64_t result = file_map_rights(file, prot, (flags & VM_SHARED) != 0, &flags);
-    if (result == 0) {
-        result = file->fops->mmap != NULL ? file->fops->mmap(file, flags, &source) : -ENODEV;
-    }
-    if (result == 0) {
-        result = vmspace_map(current_thread()->vm, addr, len, flags, how, source, pgoff, NULL);
-    }
+    int64_t result = map_open_file(file, addr, len, prot, flags, vm_flags, how, pgoff);
     file_put(file);
     return result;
 }
@@ -72,42 +104,25 @@ static int64_t map_shared_anonymous(uint64_t addr, uint64_t len, uint32_t flags,
     return result;
 }
 
-SYSCALL6(mmap, uint64_t, addr, uint64_t, len, uint64_t, prot, uint64_t, flags, int, fd, uint64_t,
-         offset)
+/* The pool of huge pages that MAP_HUGETLB asks for is empty; but its page sizes, 2 MiB and 1 GiB, are known. */
+static int map_from_huge_pool(uint64_t len, uint64_t flags)
 {
-    uint32_t vm_flags = vm_flags_of_prot(prot) | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC;
-    unsigned how = 0;
-    uint64_t type = flags & MAP_TYPE;
+    unsigned shift = (flags >> MAP_HUGE_SHIFT) & MAP_HUGE_MASK;
 
-    if (!IS_ALIGNED(offset, PAGE_SIZE) || len == 0 ||
-        (type != MAP_SHARED && type != MAP_PRIVATE && type != MAP_SHARED_VALIDATE)) {
+    return len == 0 || (shift != 0 && shift != 21 && shift != 30) ? -EINVAL : -ENOMEM;
+}
+
+static int64_t map_anonymous(uint64_t addr, uint64_t len, uint64_t flags, uint32_t vm_flags,
+                             unsigned how)
+{
+    if ((flags & MAP_HUGETLB) != 0) {
+        return map_from_huge_pool(len, flags);
+    }
+    if (len == 0 || (flags & MAP_TYPE) == MAP_SHARED_VALIDATE) {
         return -EINVAL;
     }
     if (len > USER_TOP) {
         return -ENOMEM;
-    }
-    if ((flags & MAP_HUGETLB) != 0) {
-        return -ENOMEM; /* no huge pages are reserved */
-    }
-    if (type == MAP_SHARED_VALIDATE && (flags & MAP_SYNC) != 0) {
-        return -EOPNOTSUPP;
-    }
-    vm_flags |= type != MAP_PRIVATE ? VM_SHARED : 0;
-    vm_flags |= (flags & MAP_GROWSDOWN) != 0 ? VM_GROWSDOWN : 0;
-    if ((flags & MAP_NORESERVE) != 0 &&
-        atomic_load_relaxed(&vm_tunables.overcommit_memory) != OVERCOMMIT_NEVER) {
-        vm_flags |= VM_NORESERVE;
-    }
-    vm_flags |= (flags & MAP_LOCKED) != 0 ? VM_LOCKED : 0;
-    how |= (flags & MAP_FIXED) != 0 ? VMMAP_FIXED : 0;
-    how |= (flags & MAP_FIXED_NOREPLACE) != 0 ? VMMAP_NOREPLACE : 0;
-    how |= (flags & MAP_32BIT) != 0 ? VMMAP_32BIT : 0;
-    how |= (flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE ? VMMAP_POPULATE : 0;
-    if ((flags & MAP_LOCKED) != 0 && vmspace_may_lock(current_thread()->vm) < 0) {
-        return -EPERM;
-    }
-    if ((flags & MAP_ANONYMOUS) == 0) {
-        return map_file(addr, len, prot, vm_flags, how, fd, offset >> PAGE_SHIFT);
     }
     if ((vm_flags & VM_SHARED) != 0) {
         return map_shared_anonymous(addr, len, vm_flags, how);
@@ -115,23 +130,106 @@ SYSCALL6(mmap, uint64_t, addr, uint64_t, len, uint64_t, prot, uint64_t, flags, i
     return vmspace_map(current_thread()->vm, addr, len, vm_flags, how, NULL, 0, NULL);
 }
 
+/* MAP_* as the flags of a region, and as VMMAP_*. -EINVAL, -EPERM. */
+static int map_flags(uint64_t flags, uint32_t *vm_flags, unsigned *how)
+{
+    uint64_t type = flags & MAP_TYPE;
+
+    if (type != MAP_SHARED && type != MAP_PRIVATE && type != MAP_SHARED_VALIDATE) {
+        return -EINVAL;
+    }
+    if ((flags & MAP_LOCKED) != 0 && vmspace_may_lock(current_thread()->vm) < 0) {
+        return -EPERM;
+    }
+    *vm_flags |= type != MAP_PRIVATE ? VM_SHARED : 0;
+    *vm_flags |= (flags & MAP_GROWSDOWN) != 0 ? VM_GROWSDOWN : 0;
+    if ((flags & MAP_NORESERVE) != 0 &&
+        atomic_load_relaxed(&vm_tunables.overcommit_memory) != OVERCOMMIT_NEVER) {
+        *vm_flags |= VM_NORESERVE;
+    }
+    *vm_flags |= (flags & MAP_LOCKED) != 0 ? VM_LOCKED : 0;
+    *how |= (flags & MAP_FIXED) != 0 ? VMMAP_FIXED : 0;
+    *how |= (flags & MAP_FIXED_NOREPLACE) != 0 ? VMMAP_NOREPLACE : 0;
+    *how |= (flags & MAP_32BIT) != 0 ? VMMAP_32BIT : 0;
+    *how |= (flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE ? VMMAP_POPULATE : 0;
+    return 0;
+}
+
+SYSCALL6(mmap, uint64_t, addr, uint64_t, len, uint64_t, prot, uint64_t, flags, int, fd, uint64_t,
+         offset)
+{
+    uint32_t vm_flags = vm_flags_of_prot(prot) | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC;
+    unsigned how = 0;
+
+    if (!IS_ALIGNED(offset, PAGE_SIZE)) {
+        return -EINVAL;
+    }
+    int err = map_flags(flags, &vm_flags, &how);
+    if (err < 0) {
+        return err;
+    }
+    if ((flags & MAP_ANONYMOUS) == 0) {
+        return map_file(addr, len, prot, flags, vm_flags, how, fd, offset >> PAGE_SHIFT);
+    }
+    return map_anonymous(addr, len, flags, vm_flags, how);
+}
+
 SYSCALL2(munmap, uint64_t, addr, uint64_t, len)
 {
     return vmspace_unmap(current_thread()->vm, addr, len);
 }
 
+static int64_t change_rights(uint64_t addr, uint64_t len, uint64_t prot)
+{
+    const uint64_t known = PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM | PROT_GROWSDOWN;
+
+    if ((prot & ~known) != 0) {
+        return -EINVAL; /* nothing grows upwards here, so nobody may ask with PROT_GROWSUP */
+    }
+    return vmspace_protect(current_thread()->vm, addr, len,
+                           vm_flags_of_prot(prot) |
+                               ((prot & PROT_GROWSDOWN) != 0 ? VM_GROWSDOWN : 0));
+}
+
 SYSCALL3(mprotect, uint64_t, addr, uint64_t, len, uint64_t, prot)
 {
-    if ((prot & ~(uint64_t)(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM)) != 0) {
-        return -EINVAL; /* PROT_GROWSDOWN and UP included: no architecture's stack guard needs them here */
-    }
-    return vmspace_protect(current_thread()->vm, addr, len, vm_flags_of_prot(prot));
+    return change_rights(addr, len, prot);
+}
+
+/* ---- protection keys (pkeys(7)): no key can be had, as on a CPU without them ---- */
+
+SYSCALL2(pkey_alloc, uint64_t, flags, uint64_t, rights)
+{
+    (void)flags;
+    (void)rights;
+    return -EINVAL;
+}
+
+SYSCALL1(pkey_free, int, key)
+{
+    (void)key;
+    return -EINVAL;
+}
+
+SYSCALL4(pkey_mprotect, uint64_t, addr, uint64_t, len, uint64_t, prot, int, key)
+{
+    return key == -1 ? change_rights(addr, len, prot) : -EINVAL;
 }
 
 SYSCALL5(mremap, uint64_t, addr, uint64_t, old_len, uint64_t, new_len, unsigned, flags, uint64_t,
          new_addr)
 {
     return vmspace_remap(current_thread()->vm, addr, old_len, new_len, flags, new_addr);
+}
+
+SYSCALL5(remap_file_pages, uint64_t, addr, uint64_t, len, uint64_t, prot, uint64_t, pgoff, uint64_t,
+         flags)
+{
+    if (prot != 0) {
+        return -EINVAL;
+    }
+    return vmspace_remap_pages(current_thread()->vm, addr, len, pgoff,
+                               (flags & MAP_NONBLOCK) == 0 ? VMMAP_POPULATE : 0);
 }
 
 SYSCALL1(brk, uint64_t, brk)

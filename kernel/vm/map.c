@@ -142,8 +142,20 @@ int vm_add_region(struct vmspace *vm, uint64_t addr, uint64_t len, uint32_t flag
     return 0;
 }
 
-static int64_t map_locked(struct vmspace *vm, uint64_t addr, uint64_t len, uint32_t flags,
-                          unsigned how, struct vm_source *source, uint64_t pgoff, const char *name)
+/* How many pages of [start, end) are in regions. */
+static uint64_t pages_in(struct vmspace *vm, uint64_t start, uint64_t end)
+{
+    uint64_t n = 0;
+
+    for (struct vm_region *region = region_lookup(vm, start); region != NULL && region->start < end;
+         region = vm_region_next(region)) {
+        n += (MIN(region->end, end) - MAX(region->start, start)) >> PAGE_SHIFT;
+    }
+    return n;
+}
+
+int64_t vm_map_locked(struct vmspace *vm, uint64_t addr, uint64_t len, uint32_t flags, unsigned how,
+                      struct vm_source *source, uint64_t pgoff, const char *name)
 {
     int err;
 
@@ -160,6 +172,9 @@ static int64_t map_locked(struct vmspace *vm, uint64_t addr, uint64_t len, uint3
         return err;
     }
     err = vm_may_grow(vm, len >> PAGE_SHIFT, flags);
+    if (unlikely(err < 0) && (how & VMMAP_FIXED) != 0) { /* but what it replaces goes */
+        err = vm_may_grow(vm, (len >> PAGE_SHIFT) - pages_in(vm, addr, addr + len), flags);
+    }
     if (err == 0 && (how & VMMAP_FIXED) != 0) {
         err = vm_unmap_locked(vm, addr, addr + len);
     }
@@ -189,7 +204,7 @@ int64_t vmspace_map(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, uint3
     } else {
         flags &= ~VM_LOCKED;
     }
-    int64_t result = map_locked(vm, addr, len, flags, how, source, pgoff, name);
+    int64_t result = vm_map_locked(vm, addr, len, flags, how, source, pgoff, name);
     vm_unlock_write(vm);
     if (unlikely((how & VMMAP_POPULATE) != 0 || (flags & VM_LOCKED) != 0) && result >= 0) {
         (void)vm_populate_locked(vm, (uint64_t)result, (uint64_t)result + len, POPULATE_TRY);

@@ -204,6 +204,9 @@ int64_t vm_choose_address(struct vmspace *vm, uint64_t hint, uint64_t len, unsig
 /* A region over a hole, counted; may grow a neighbour instead. */
 int vm_add_region(struct vmspace *vm, uint64_t addr, uint64_t len, uint32_t flags,
                   struct vm_source *source, uint64_t pgoff, const char *name, int64_t vpn_delta);
+/* vmspace_map() for who holds the lock; nothing is populated. */
+int64_t vm_map_locked(struct vmspace *vm, uint64_t addr, uint64_t len, uint32_t flags, unsigned how,
+                      struct vm_source *source, uint64_t pgoff, const char *name);
 int vm_unmap_locked(struct vmspace *vm, uint64_t start, uint64_t end);
 /*
  * Fault in what is not there. No lock held. READ, WRITE: for such an access, which rights allow; LOCKED: as the regions suggest, for mlock,

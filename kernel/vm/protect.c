@@ -112,6 +112,21 @@ _Static_assert(VM_MAYREAD >> 5 == VM_READ && VM_MAYWRITE >> 5 == VM_WRITE &&
                    VM_MAYEXEC >> 5 == VM_EXEC,
                "protect_check compares them by a shift");
 
+/* PROT_GROWSDOWN: the change begins where the growing region at *addr, or the first above, does. */
+static int lower_end(struct vmspace *vm, uint64_t *addr, uint64_t end)
+{
+    const struct vm_region *region = region_lookup(vm, *addr);
+
+    if (region == NULL || region->start >= end) {
+        return -ENOMEM;
+    }
+    if ((region->flags & VM_GROWSDOWN) == 0) {
+        return -EINVAL;
+    }
+    *addr = region->start;
+    return 0;
+}
+
 int vmspace_protect(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, uint32_t vm_rwx)
 {
     const uint32_t all = VM_READ | VM_WRITE | VM_EXEC;
@@ -127,7 +142,10 @@ int vmspace_protect(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, uint3
     }
     uint64_t end = addr + ALIGN_UP(len_bytes, PAGE_SIZE);
     rwsem_lock_write(&vm->lock);
-    int err = protect_check(vm, addr, end, vm_rwx);
+    int err = (vm_rwx & VM_GROWSDOWN) != 0 ? lower_end(vm, &addr, end) : 0;
+    if (err == 0) {
+        err = protect_check(vm, addr, end, vm_rwx);
+    }
     if (err == 0) {
         err = vm_split_ends(vm, addr, end);
     }

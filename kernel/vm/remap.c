@@ -1,5 +1,6 @@
 /*
- * mremap(2): shrinking, growing in place, moving, and the two odd forms (a second view of shared memory, and moving the pages alone).
+ * mremap(2): shrinking, growing in place, moving, and the two odd forms (a second view of shared memory, and moving the pages alone); and
+ * remap_file_pages(2), which maps anew what is there.
  */
 #include <linux/mman.h>
 
@@ -224,4 +225,57 @@ int64_t vmspace_remap(struct vmspace *vm, uint64_t old_addr, uint64_t old_len, u
                                  POPULATE_TRY);
     }
     return result;
+}
+
+/* ---- remap_file_pages ---- */
+
+/* The first of the regions that show [start, end) in one piece of shared memory, all with the same rights; NULL: they do not. */
+static struct vm_region *shared_piece(struct vmspace *vm, uint64_t start, uint64_t end)
+{
+    struct vm_region *first = region_lookup(vm, start);
+    struct vm_region *region = first;
+
+    if (first == NULL || first->start > start || (first->flags & VM_SHARED) == 0) {
+        return NULL;
+    }
+    while (region->end < end) {
+        struct vm_region *next = vm_region_next(region);
+        if (next == NULL || next->start != region->end || next->source != first->source ||
+            next->flags != first->flags) {
+            return NULL;
+        }
+        region = next;
+    }
+    return first;
+}
+
+int vmspace_remap_pages(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, uint64_t pgoff,
+                        unsigned how)
+{
+    uint64_t start = ALIGN_DOWN(addr, PAGE_SIZE);
+    uint64_t len = ALIGN_DOWN(len_bytes, PAGE_SIZE);
+    struct vm_source *source = NULL;
+    int64_t result = -EINVAL;
+    uint32_t flags = 0;
+
+    if (start + len <= start || pgoff + (len >> PAGE_SHIFT) < pgoff ||
+        pgoff + (len >> PAGE_SHIFT) > UINT64_MAX >> PAGE_SHIFT) {
+        return -EINVAL;
+    }
+    rwsem_lock_write(&vm->lock);
+    struct vm_region *region = shared_piece(vm, start, start + len);
+    if (region != NULL) {
+        source = region->source;
+        flags = region->flags;
+        source->ops->get(source); /* its last region may be the one that is replaced */
+        result = vm_map_locked(vm, start, len, flags, VMMAP_FIXED, source, pgoff, region->name);
+    }
+    vm_unlock_write(vm);
+    if (source != NULL) {
+        source->ops->put(source);
+    }
+    if (result >= 0 && ((how & VMMAP_POPULATE) != 0 || (flags & VM_LOCKED) != 0)) {
+        (void)vm_populate_locked(vm, start, start + len, POPULATE_TRY);
+    }
+    return (int)MIN(result, 0);
 }

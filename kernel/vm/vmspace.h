@@ -160,7 +160,14 @@ int vmspace_unmap(struct vmspace *vm, uint64_t addr, uint64_t len_bytes);
  * from there, and all that is left of it. -EINVAL: there is none.
  */
 int vmspace_unmap_source(struct vmspace *vm, uint64_t addr, const struct vm_source_ops *ops);
+/* With VM_GROWSDOWN beside the rights: from the lower end of the growing region that is there (-EINVAL: it does not grow). */
 int vmspace_protect(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, uint32_t vm_rwx);
+/*
+ * remap_file_pages(2): show the pages of what [addr, addr + len) shows, which is shared and in one piece, from another page on. how: VMMAP_POPULATE
+ * or 0. -EINVAL: it is not so.
+ */
+int vmspace_remap_pages(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, uint64_t pgoff,
+                        unsigned how);
 /* mremap(2): flags are MREMAP_* of linux/mman.h. */
 int64_t vmspace_remap(struct vmspace *vm, uint64_t old_addr, uint64_t old_len, uint64_t new_len,
                       unsigned flags, uint64_t new_addr);
