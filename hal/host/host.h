@@ -44,6 +44,12 @@ void host_set_cpu_count(unsigned n);
 /* Run fn(arg, cpu) on `n` CPUs at once, each a host thread, and wait for all. */
 void host_run_on_cpus(unsigned n, void (*fn)(void *arg, unsigned cpu), void *arg);
 
+/*
+ * Let other CPUs in before each look at page tables, so that a test of several CPUs meets them in the middle of things far more often than
+ * chance would have it.
+ */
+extern bool host_mmu_dawdles;
+
 /* ---- threads ---- */
 
 /*

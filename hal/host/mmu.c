@@ -7,6 +7,7 @@
  * One lock orders everything: tests do not need speed, and host threads may be CPUs. The locks of blocks are taken as the contract says, before it.
  */
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 
 #include "hal/host/host.h"
@@ -26,6 +27,15 @@
 struct mmu_space mmu_kernel;
 
 static pthread_mutex_t mmu_lock = PTHREAD_MUTEX_INITIALIZER;
+bool host_mmu_dawdles;
+
+/* Before the lock is taken. */
+static void dawdle(void)
+{
+    if (host_mmu_dawdles) {
+        (void)sched_yield();
+    }
+}
 static struct mmu_stats stats;
 
 static uint64_t *table_at(uint64_t entry)
@@ -157,6 +167,7 @@ int mmu_map(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags)
 {
     int err = 0;
 
+    dawdle();
     pthread_mutex_lock(&mmu_lock);
     uint64_t *huge = slot_find(space, va, 1, false);
     uint64_t *slot = NULL;
@@ -379,6 +390,7 @@ static void walk_table(struct walk *walk, uint64_t *table, unsigned level, vaddr
 /* The first address at or after va that may be mapped: holes are passed over by whole tables. */
 static vaddr_t next_used(struct mmu_space *space, vaddr_t va, vaddr_t end)
 {
+    dawdle();
     pthread_mutex_lock(&mmu_lock);
     while (va < end) {
         uint64_t *table = phys_to_virt(space->root);

@@ -210,7 +210,7 @@ static void cache_give(struct slab_cache *cache, void **objects, unsigned n)
             continue;
         }
         list_remove(&slab->node);
-        if (cache->nempty < SLAB_KEEP_EMPTY) {
+        if (cache->nempty < SLAB_KEEP_EMPTY || cache->type_stable) {
             cache->nempty++;
             list_push_front(&cache->empty, &slab->node);
         } else {
@@ -371,6 +371,7 @@ static void cache_init(struct slab_cache *cache, const char *name, size_t size, 
     cache->size = (uint32_t)size;
     cache->ctor = ctor;
     cache->frame_flags = (flags & SLAB_RECLAIMABLE) != 0 ? FRAME_RECLAIMABLE : 0;
+    cache->type_stable = (flags & SLAB_TYPE_STABLE) != 0;
     spin_init(&cache->lock, "slab cache");
     list_init(&cache->partial);
     list_init(&cache->empty);
@@ -413,7 +414,8 @@ void slab_cache_setup(struct slab_cache *cache, const char *name, size_t size_by
 struct slab_cache *slab_cache_create(const char *name, size_t size_bytes, size_t align_bytes,
                                      unsigned flags, void (*ctor)(void *object))
 {
-    if (size_bytes == 0 || size_bytes > SLAB_MAX_OBJECT || align_bytes > PAGE_SIZE) {
+    if (size_bytes == 0 || size_bytes > SLAB_MAX_OBJECT || align_bytes > PAGE_SIZE ||
+        ((flags & SLAB_TYPE_STABLE) != 0 && ctor == NULL)) {
         return NULL;
     }
     struct slab_cache *cache = slab_alloc(&caches_cache, 0);
@@ -442,6 +444,9 @@ static size_t cache_drop_empty(struct slab_cache *cache)
 {
     size_t pages = 0;
 
+    if (cache->type_stable) {
+        return 0;
+    }
     for (;;) {
         uint64_t irq = spin_lock_irqsave(&cache->lock);
         struct list_node *node = list_pop_front(&cache->empty);

@@ -12,6 +12,11 @@ struct slab_cache;
 
 #define SLAB_ALIGN_CACHELINE 0x1u
 #define SLAB_RECLAIMABLE     0x2u /* most objects go when a shrinker asks for it: dentries, inodes */
+/*
+ * Objects stay objects of this cache for ever: the memory of its slabs is not given back, and an object that is free keeps its content. So
+ * who looks at one without a hold on it may find it free or used anew, but nothing else. Needs a constructor.
+ */
+#define SLAB_TYPE_STABLE 0x4u
 
 /* `name` lives as long as the cache. align 0: 8, or 16 for sizes >= 16. ctor may be NULL; it runs once per object's life in a slab. */
 struct slab_cache *slab_cache_create(const char *name, size_t size_bytes, size_t align_bytes,

@@ -128,6 +128,14 @@ static bool is_poisoned(const struct slab_cache *cache)
     return cache->ctor == NULL;
 }
 
+/* What nobody may touch of a free object: all, but for the object itself where others may still look at it. */
+static void poison_free(const struct slab_cache *cache, void *object)
+{
+    size_t open = cache->type_stable ? cache->size : 0;
+
+    memory_poison_as((uint8_t *)object + open, cache->stride - open, POISON_FREED);
+}
+
 NO_SANITIZE_ADDRESS void slab_debug_cut(struct slab_cache *cache, void *object)
 {
     struct slab_track *track = track_of(cache, object);
@@ -139,7 +147,7 @@ NO_SANITIZE_ADDRESS void slab_debug_cut(struct slab_cache *cache, void *object)
     if (is_poisoned(cache)) {
         fill(object, cache->size, SLAB_POISON_FREE);
     }
-    memory_poison_as(object, cache->stride, POISON_FREED);
+    poison_free(cache, object);
 }
 
 NO_SANITIZE_ADDRESS static void track_owner(struct slab_track *track)
@@ -206,7 +214,7 @@ NO_SANITIZE_ADDRESS bool slab_debug_free(struct slab_cache *cache, void *object)
     if (is_poisoned(cache)) {
         fill(object, cache->size, SLAB_POISON_FREE);
     }
-    memory_poison_as(object, cache->stride, POISON_FREED);
+    poison_free(cache, object);
     return !quarantine_put(cache, object);
 }
 

@@ -113,7 +113,10 @@ static int advise_locked(struct vmspace *vm, uint64_t start, uint64_t end, int a
             return err;
         }
         if (advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED || advice == MADV_FREE) {
-            err = vm_split_ends(vm, from, to);
+            err = huge_split_at(region, from);
+            if (err == 0) {
+                err = huge_split_at(region, to);
+            }
             if (err < 0) {
                 return err;
             }

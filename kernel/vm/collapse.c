@@ -19,6 +19,7 @@
 #include "kernel/mm/frame.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/vm/huge_fault.h"
+#include "kernel/vm/region_lock.h"
 
 static struct spinlock watched_lock = SPINLOCK_INIT("khugepaged");
 static struct list_node watched = LIST_INIT(watched); /* [watched_lock] struct vmspace.huge_link */
@@ -187,6 +188,7 @@ static int block_collapse(struct vm_region *region, uint64_t start)
         return -ENOMEM;
     }
     gather->start = start;
+    region_lock(region);
     mmu_flush_init(&flush, &vm->mmu);
     (void)mmu_unmap(&vm->mmu, start, start + HUGE_PAGE_SIZE, &flush, gather_entry, gather);
     mmu_flush_finish(&flush);

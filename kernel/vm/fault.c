@@ -16,6 +16,7 @@
 #include "kernel/vm/fault_log.h"
 #include "kernel/vm/huge_fault.h"
 #include "kernel/vm/oom.h"
+#include "kernel/vm/region_lock.h"
 #include "kernel/vm/rmap.h"
 
 #define STACK_GROW_BYTES KIB(64) /* stacks grow by so much at a time */
@@ -309,34 +310,53 @@ static __noinline int fault_outside(struct vmspace *vm, uint64_t addr, unsigned 
     } else if (region != NULL && (region->flags & VM_GROWSDOWN) != 0) {
         err = stack_grow_locked(vm, region, addr);
     }
-    rwsem_unlock_write(&vm->lock);
+    vm_unlock_write(vm);
     return err < 0 ? err : vmspace_fault(vm, addr, flags);
 }
 
-int vmspace_fault(struct vmspace *vm, uint64_t addr, unsigned flags)
+/* In a region that the caller holds. */
+static inline int fault_in(struct vmspace *vm, struct vm_region *region, uint64_t addr,
+                           unsigned flags)
 {
-    int err;
+    uint64_t va = ALIGN_DOWN(addr, PAGE_SIZE);
 
-again:
+    vm_count(faults, 1);
+    if (unlikely(!access_ok(region, flags))) {
+        return -EACCES;
+    }
+    region->touched = true;
+    return likely(region->source == NULL) ? fault_anon(vm, region, va, flags)
+                                          : vm_fault_file(vm, region, va, flags);
+}
+
+/* The region is being changed, or there is none. */
+static __noinline int fault_locked(struct vmspace *vm, uint64_t addr, unsigned flags)
+{
     rwsem_lock_read(&vm->lock);
     struct vm_region *region = vmspace_find(vm, addr);
     if (unlikely(region == NULL || region->start > addr)) {
         rwsem_unlock_read(&vm->lock);
         return fault_outside(vm, addr, flags);
     }
-    uint64_t va = ALIGN_DOWN(addr, PAGE_SIZE);
-    vm_count(faults, 1);
-    if (unlikely(!access_ok(region, flags))) {
-        err = -EACCES;
-    } else {
-        region->touched = true;
-        err = likely(region->source == NULL) ? fault_anon(vm, region, va, flags)
-                                             : vm_fault_file(vm, region, va, flags);
-    }
+    int err = fault_in(vm, region, addr, flags);
     rwsem_unlock_read(&vm->lock);
-    if (unlikely(err == -ENOMEM) && vm_out_of_memory()) {
-        goto again;
-    }
+    return err;
+}
+
+int vmspace_fault(struct vmspace *vm, uint64_t addr, unsigned flags)
+{
+    int err;
+
+    might_sleep();
+    do {
+        struct vm_region *region = region_enter(vm, addr);
+        if (likely(region != NULL)) {
+            err = fault_in(vm, region, addr, flags);
+            region_leave(region);
+        } else {
+            err = fault_locked(vm, addr, flags);
+        }
+    } while (unlikely(err == -ENOMEM) && vm_out_of_memory());
     return err;
 }
 

@@ -10,7 +10,7 @@
 #define FAULT_FORCE                                                                                \
     0x100u /* beside FAULT_* of machine/entry.h: for a debugger, rights do not count */
 
-/* All with vm->lock held for reading. va is page aligned. */
+/* All with the region held (region_lock.h), or vm->lock for reading. va is page aligned. */
 
 /* A write to a private page that is there but not writable. */
 int vm_fault_cow(struct vmspace *vm, struct vm_region *region, uint64_t va);

@@ -8,6 +8,7 @@
 #include "kernel/machine/mmu.h"
 #include "kernel/vm/huge_fault.h"
 #include "kernel/vm/private.h"
+#include "kernel/vm/region_lock.h"
 #include "kernel/vm/rmap.h"
 
 struct fork_count {
@@ -48,7 +49,7 @@ static struct vm_region *fork_region(struct vmspace *child, const struct vm_regi
     if (copy == NULL) {
         return NULL;
     }
-    *copy = *region;
+    region_copy(copy, region);
     copy->flags &= ~(VM_LOCKED | VM_LOCKONFAULT); /* mlock(2): not inherited */
     copy->fault_next = 0;
     region_append(child, copy);
@@ -71,6 +72,7 @@ static int fork_regions(struct vmspace *child, struct vmspace *parent, struct mm
         if (unlikely((region->flags & VM_DONTFORK) != 0)) {
             continue;
         }
+        region_lock(region); /* nothing comes into a part of the parent that the child has */
         struct vm_region *copy = fork_region(child, region);
         if (copy == NULL) {
             err = -ENOMEM;
@@ -105,7 +107,7 @@ int vmspace_fork(struct vmspace *parent, struct vmspace **ret_child)
         err = fork_regions(child, parent, &flush);
     }
     mmu_flush_finish(&flush);
-    rwsem_unlock_write(&parent->lock);
+    vm_unlock_write(parent);
     if (err < 0) {
         vmspace_put(child);
         return err;

@@ -2,14 +2,15 @@
  * Huge pages in faults, at fork and on the way out; the settings. Gathering small pages: collapse.c.
  *
  * A leaf is made only where the page table has nothing for its 2 MiB, not even an empty table: so a fault never takes a table away under
- * somebody's feet. It is split before a range operation that begins or ends inside it (vm_split_ends), which is therefore the only
- * place where such an operation may fail for want of memory.
+ * somebody's feet. It lies inside one region: where a region is cut, and where a part of one is emptied, the leaf is split before
+ * (huge_split_at), which is therefore the only place where such an operation may fail for want of memory.
  */
 #include "kernel/vm/huge.h"
 
 #include "kernel/mm/frame.h"
 #include "kernel/mm/lru.h"
 #include "kernel/vm/huge_fault.h"
+#include "kernel/vm/region_lock.h"
 #include "kernel/vm/rmap.h"
 
 struct huge_settings vm_huge = {
@@ -140,23 +141,18 @@ int huge_cow_locked(struct vmspace *vm, const struct vm_region *region, uint64_t
 
 /* ---- ranges ---- */
 
-static int split_at(struct vmspace *vm, uint64_t va)
+int huge_split_at_slow(struct vm_region *region, uint64_t at)
 {
+    struct vmspace *vm = region->vm;
     int err = 0;
 
-    if (!IS_ALIGNED(va, HUGE_PAGE_SIZE)) {
-        vm_table_lock(vm, va);
-        err = mmu_split_huge(&vm->mmu, va);
-        vm_table_unlock(vm, va);
+    region_lock(region);
+    if (atomic_load_relaxed(&vm->has_huge)) {
+        vm_table_lock(vm, at);
+        err = mmu_split_huge(&vm->mmu, at);
+        vm_table_unlock(vm, at);
     }
     return err;
-}
-
-int huge_split_ends(struct vmspace *vm, uint64_t start, uint64_t end)
-{
-    int err = split_at(vm, start);
-
-    return err < 0 ? err : split_at(vm, end);
 }
 
 void huge_map_get(struct page *first)

@@ -32,11 +32,17 @@ bool huge_fault(struct vmspace *vm, struct vm_region *region, uint64_t va);
  */
 int huge_cow_locked(struct vmspace *vm, const struct vm_region *region, uint64_t va, paddr_t pa,
                     struct mmu_flush *flush);
-/* Before a change of [start, end): no leaf reaches over its ends. -ENOMEM. vm->lock held for writing. */
-int huge_split_ends(struct vmspace *vm, uint64_t start, uint64_t end);
-static inline int vm_split_ends(struct vmspace *vm, uint64_t start, uint64_t end)
+/*
+ * Before the region is cut at `at`, or a part that begins or ends there is emptied: no leaf lies across, and faults make none until
+ * vm->lock, held for writing, is given back. -ENOMEM.
+ */
+int huge_split_at_slow(struct vm_region *region, uint64_t at);
+static inline int huge_split_at(struct vm_region *region, uint64_t at)
 {
-    return likely(!atomic_load_relaxed(&vm->has_huge)) ? 0 : huge_split_ends(vm, start, end);
+    if (IS_ALIGNED(at, HUGE_PAGE_SIZE) || region->end - region->start < HUGE_PAGE_SIZE) {
+        return 0;
+    }
+    return huge_split_at_slow(region, at);
 }
 /* One more leaf shows the frames. */
 void huge_map_get(struct page *first);

@@ -8,6 +8,7 @@
 #include "kernel/core/random.h"
 #include "kernel/vm/huge_fault.h"
 #include "kernel/vm/private.h"
+#include "kernel/vm/region_lock.h"
 #include "kernel/vm/rmap.h"
 
 #define MAP_32BIT_FLOOR 0x40000000ull
@@ -246,27 +247,34 @@ struct unmap {
     bool touched; /* there may be something in the page tables */
 };
 
-/*
- * Exactly one region's whole, its head or its tail: the common cases, which need no new region. False: none of them.
- */
-static bool unmap_simple(struct vmspace *vm, struct vm_region *region, struct unmap *unmap)
+/* Exactly one region's whole, its head or its tail: the common cases, which need no new region. */
+static bool unmap_is_simple(const struct vm_region *region, const struct unmap *unmap)
+{
+    bool head = unmap->start == region->start;
+    bool tail = unmap->end == region->end;
+
+    if (region->source != NULL) {
+        return head && tail; /* truncation walks the file's regions: these are cut under its lock */
+    }
+    return (head && unmap->end <= region->end) || (tail && unmap->start >= region->start);
+}
+
+static int unmap_simple(struct vmspace *vm, struct vm_region *region, struct unmap *unmap)
 {
     uint64_t start = unmap->start;
     uint64_t end = unmap->end;
 
-    if (end > region->end || start < region->start ||
-        (start > region->start && end < region->end)) {
-        return false;
-    }
-    if (region->source != NULL && (start != region->start || end != region->end)) {
-        return false; /* truncation walks the file's regions: these are cut under its lock */
-    }
+    region_lock(region);
     unmap->touched = region->touched;
     unmap->below = start > region->start ? region : vm_region_prev(region);
     unmap->above = end < region->end ? region : vm_region_next(region);
     if (start == region->start && end == region->end) {
         drop_region(vm, region);
-        return true;
+        return 0;
+    }
+    int err = huge_split_at(region, start == region->start ? end : start);
+    if (err < 0) {
+        return err;
     }
     vm_account(vm, -(int64_t)((end - start) >> PAGE_SHIFT), region->flags);
     if (start == region->start) {
@@ -274,7 +282,7 @@ static bool unmap_simple(struct vmspace *vm, struct vm_region *region, struct un
     } else {
         region_resize(region, region->start, start);
     }
-    return true;
+    return 0;
 }
 
 /* Any number of regions, cut where the limits cross them. */
@@ -289,6 +297,7 @@ static int unmap_many(struct vmspace *vm, struct unmap *unmap)
     unmap->below = vm_region_prev(region);
     while (region != NULL && region->start < unmap->end) {
         struct vm_region *next = vm_region_next(region);
+        region_lock(region);
         unmap->touched |= region->touched;
         drop_region(vm, region);
         region = next;
@@ -322,15 +331,12 @@ int vm_unmap_locked(struct vmspace *vm, uint64_t start, uint64_t end)
 {
     struct vm_region *region = region_lookup(vm, start);
     struct unmap unmap = {.start = start, .end = end};
-    int err = 0;
 
     if (region == NULL || region->start >= end) {
         return 0;
     }
-    err = vm_split_ends(vm, start, end);
-    if (err == 0 && !unmap_simple(vm, region, &unmap)) {
-        err = unmap_many(vm, &unmap);
-    }
+    int err = likely(unmap_is_simple(region, &unmap)) ? unmap_simple(vm, region, &unmap)
+                                                      : unmap_many(vm, &unmap);
     if (err == 0) {
         unmap_pages(vm, &unmap);
     }

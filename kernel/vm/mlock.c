@@ -10,6 +10,7 @@
 #include "kernel/base/errno.h"
 #include "kernel/mm/lru.h"
 #include "kernel/vm/private.h"
+#include "kernel/vm/region_lock.h"
 #include "kernel/vm/usage.h"
 
 #define LOCK_FLAGS (VM_LOCKED | VM_LOCKONFAULT)
@@ -89,6 +90,7 @@ static void region_set_lock(struct vm_region *region, uint32_t flags)
     bool was = (region->flags & VM_LOCKED) != 0;
     bool now = (flags & VM_LOCKED) != 0;
 
+    region_lock(region);
     region->flags = (region->flags & ~LOCK_FLAGS) | flags;
     if (now && !was) {
         vm->locked_pages += region_pages(region);

@@ -49,6 +49,7 @@ static inline void vm_unlock_write(struct vmspace *vm)
     struct vm_region *dead = vm->dead;
 
     vm->dead = NULL;
+    atomic_store_release(&vm->lock_seq, vm->lock_seq + 1); /* regions are free again */
     rwsem_unlock_write(&vm->lock);
     if (unlikely(dead != NULL)) {
         vm_bury(dead);
@@ -62,7 +63,7 @@ struct vm_region *region_alloc(void);
 void region_free(struct vm_region *region); /* not in a tree, source let go */
 void region_insert(struct vmspace *vm, struct vm_region *region);
 void region_remove(struct vmspace *vm, struct vm_region *region);
-/* Change the limits of a region in the tree; its neighbours stay clear of it. */
+/* Change the limits of a region in the tree; its neighbours stay clear of it. May wait for faults, as all that changes a region. */
 void region_resize(struct vm_region *region, uint64_t start, uint64_t end);
 /* Let a region end later; a file's too. */
 void region_extend(struct vm_region *region, uint64_t end);
@@ -194,6 +195,7 @@ struct vmspace *vmspace_alloc(void);
 /* fork: everything that is not regions, figures or locks. */
 void vmspace_copy_layout(struct vmspace *child, const struct vmspace *parent);
 void vdso_init(void);
+void region_locks_init(void);
 
 /* ---- mapping (map.c) ---- */
 

@@ -3,8 +3,8 @@
  * has become alike.
  */
 #include "kernel/machine/mmu.h"
-#include "kernel/vm/huge_fault.h"
 #include "kernel/vm/private.h"
+#include "kernel/vm/region_lock.h"
 
 /* The whole range is mapped without a hole. */
 bool regions_cover(struct vmspace *vm, uint64_t start, uint64_t end)
@@ -43,6 +43,7 @@ int regions_change(struct vmspace *vm, uint64_t start, uint64_t end, uint32_t se
             int64_t npages = (int64_t)region_pages(region);
             vm_account(vm, -npages, old);
             vm_account(vm, npages, new);
+            region_lock(region);
             region->flags = new;
             if (changed != NULL) {
                 changed(region, old);
@@ -145,9 +146,6 @@ int vmspace_protect(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, uint3
     int err = (vm_rwx & VM_GROWSDOWN) != 0 ? lower_end(vm, &addr, end) : 0;
     if (err == 0) {
         err = protect_check(vm, addr, end, vm_rwx);
-    }
-    if (err == 0) {
-        err = vm_split_ends(vm, addr, end);
     }
     if (err == 0) {
         err = regions_change(vm, addr, end, vm_rwx & all, all & ~vm_rwx, rights_changed);

@@ -10,7 +10,9 @@
 #include "kernel/core/panic.h"
 #include "kernel/mm/slab.h"
 #include "kernel/vm/file_regions.h"
+#include "kernel/vm/huge_fault.h"
 #include "kernel/vm/private.h"
+#include "kernel/vm/region_lock.h"
 #include "kernel/vm/rmap.h"
 
 struct slab_cache *vm_region_cache;
@@ -84,6 +86,7 @@ struct vm_region *region_alloc(void)
 
 void region_free(struct vm_region *region)
 {
+    atomic_store_relaxed(&region->tree, NULL);
     slab_free(vm_region_cache, region);
 }
 
@@ -107,6 +110,8 @@ void region_insert(struct vmspace *vm, struct vm_region *region)
         }
     }
     region->vm = vm;
+    region_announce(region); /* to faults that found its memory when it was another region */
+    atomic_store_release(&region->tree, vm);
     region->gap = gap_below(region, prev == NULL ? USER_MIN : prev->end);
     region->max_gap = region->gap;
     rb_insert_augmented(&vm->regions, &region->node, parent, link, region_update);
@@ -122,6 +127,8 @@ void region_append(struct vmspace *vm, struct vm_region *region)
     struct rb_node **link = last == NULL ? &vm->regions.node : &last->right;
 
     region->vm = vm;
+    region->lock_seq = 0;
+    atomic_store_release(&region->tree, vm);
     region->gap = gap_below(region, last == NULL ? USER_MIN : region_of(last)->end);
     region->max_gap = region->gap;
     rb_insert_augmented(&vm->regions, &region->node, last, link, region_update);
@@ -133,6 +140,8 @@ void region_remove(struct vmspace *vm, struct vm_region *region)
     struct vm_region *next = vm_region_next(region);
     uint64_t prev_end = end_before(region);
 
+    region_lock(region);
+    atomic_store_relaxed(&region->tree, NULL);
     rb_remove_augmented(&vm->regions, &region->node, region_update);
     if (next != NULL) {
         gap_refresh(next, prev_end);
@@ -145,6 +154,7 @@ void region_remove(struct vmspace *vm, struct vm_region *region)
 
 void region_resize(struct vm_region *region, uint64_t start, uint64_t end)
 {
+    region_lock(region);
     if (start != region->start) {
         uint64_t prev_end = end_before(region);
         region->start = start;
@@ -187,7 +197,12 @@ int region_split(struct vm_region *region, uint64_t at)
     if (upper == NULL) {
         return -ENOMEM;
     }
-    *upper = *region;
+    region_lock(region);
+    if (huge_split_at(region, at) < 0) {
+        region_free(upper);
+        return -ENOMEM;
+    }
+    region_copy(upper, region);
     upper->start = at;
     if (region->source != NULL) {
         upper->pgoff = region_index(region, at);
@@ -237,6 +252,9 @@ static bool regions_alike(const struct vm_region *lower, const struct vm_region 
 static void region_absorb(struct vm_region *lower, struct vm_region *upper)
 {
     uint64_t end = upper->end;
+
+    region_lock(lower);
+    region_lock(upper);
     struct pagecache *cache = rmap_enter(upper);
 
     lower->has_anon |= upper->has_anon;
@@ -257,6 +275,7 @@ static void region_absorb(struct vm_region *lower, struct vm_region *upper)
 
 void region_extend(struct vm_region *region, uint64_t end)
 {
+    region_lock(region);
     struct pagecache *cache = rmap_enter(region);
 
     region_resize(region, region->start, end);
@@ -314,7 +333,8 @@ struct vm_region *vmspace_find(struct vmspace *vm, uint64_t addr)
 {
     struct vm_region *region = atomic_load_relaxed(&vm->cached);
 
-    if (region != NULL && addr - region->start < region->end - region->start) {
+    if (region != NULL && atomic_load_relaxed(&region->tree) == vm &&
+        addr - region->start < region->end - region->start) {
         return region;
     }
     region = region_lookup(vm, addr);

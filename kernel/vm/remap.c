@@ -6,6 +6,7 @@
 
 #include "kernel/machine/mmu.h"
 #include "kernel/vm/private.h"
+#include "kernel/vm/region_lock.h"
 
 struct remap {
     uint64_t old_addr, old_len, new_addr, new_len; /* lengths in whole pages */
@@ -60,6 +61,7 @@ static int move_entries(struct vmspace *vm, uint64_t from, uint64_t to, uint64_t
 
 static int64_t remap_move(struct vmspace *vm, struct vm_region *region, const struct remap *remap)
 {
+    region_lock(region);
     bool has_anon = region->has_anon;
     uint64_t moved = MIN(remap->old_len, remap->new_len);
     uint64_t pgoff = region->source != NULL ? region_index(region, remap->old_addr) : 0;

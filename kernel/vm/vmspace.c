@@ -13,6 +13,7 @@
 #include "kernel/vm/huge_fault.h"
 #include "kernel/vm/oom.h"
 #include "kernel/vm/private.h"
+#include "kernel/vm/region_lock.h"
 #include "kernel/vm/rmap.h"
 
 #define STACK_RANDOM_PAGES BIT(22) /* 16 GiB */
@@ -46,6 +47,7 @@ struct vmspace *vmspace_alloc(void)
     vm->cached = NULL;
     vm->dead = NULL;
     vm->nregions = 0;
+    vm->lock_seq = 1;
     vm->family = NULL;
     vm->serial = atomic_fetch_add_relaxed(&last_serial, 1) + 1;
     vm->huge_watched = false;
@@ -202,10 +204,12 @@ void vm_init(void)
 {
     vmspace_cache =
         slab_cache_create("vmspace", sizeof(struct vmspace), 0, SLAB_ALIGN_CACHELINE, NULL);
-    vm_region_cache = slab_cache_create("vm_region", sizeof(struct vm_region), 0, 0, NULL);
+    vm_region_cache =
+        slab_cache_create("vm_region", sizeof(struct vm_region), 0, SLAB_TYPE_STABLE, region_ctor);
     vm_zero_page = frame_alloc(0, FRAME_ZERO, PAGE_KERNEL);
     BUG_ON(vmspace_cache == NULL || vm_region_cache == NULL || vm_zero_page == NULL);
     aslr_off = param_bool("norandmaps", false);
+    region_locks_init();
     vm_commit_init();
     pagecache_subsystem_init();
     vdso_init();

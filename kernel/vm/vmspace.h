@@ -2,9 +2,10 @@
  * Address spaces: regions in an augmented tree (by start, with the largest gap per subtree), page tables behind machine/mmu.h,
  * demand faults, copy-on-write.
  *
- * Locking: vm->lock (rwsem): read for faults and look-ups, write for changes of the tree. vm->locks (spin; kernel/mm/mmu_locks.h) order
+ * Locking: vm->lock (rwsem): read for look-ups, write for changes of the tree. Faults hold the region alone (region_lock.h), or vm->lock for
+ * reading when they could not get hold of it. vm->locks (spin; kernel/mm/mmu_locks.h) order
  * changes of page table entries, 2 MiB of addresses by 2 MiB: faults of several threads, and those who come from outside without
- * vm->lock: truncation of a mapped file, reverse mapping, debuggers. Order: vm->lock -> pagecache rmap_lock -> locks.shape -> a
+ * vm->lock: truncation of a mapped file, reverse mapping, debuggers. Order: vm->lock -> a region -> pagecache rmap_lock -> locks.shape -> a
  * block's lock; the pagecache lock and a block's are never held together.
  * User-copy functions may fault and take vm->lock for reading: never call them with it held.
  */
@@ -87,6 +88,11 @@ struct vm_region {
     uint16_t fault_window; /* [a] pages the next fault of the run maps: a hint */
     bool has_anon; /* [a] may hold anonymous pages; false: fork need not copy its page tables */
     bool touched;  /* [a] may hold pages at all; false: there is nothing to unmap */
+    /* The rest lives on when the region is freed: region_lock.h. */
+    struct vmspace *tree; /* [vm] in whose tree it is, or NULL */
+    uint64_t lock_seq;    /* [vm] == tree->lock_seq: being changed */
+    uint32_t users;       /* [a] faults that hold it, or try to */
+    bool waited;          /* [a] a change waits for the last of them */
 };
 
 struct vmspace {
@@ -95,7 +101,8 @@ struct vmspace {
     struct mmu_locks locks;      /* of the page tables */
     struct rb_root regions;      /* [lock] */
     struct vm_region *dead;      /* [lock] removed in this hold of the lock, not yet freed */
-    struct vm_region *cached;    /* [a] last hit of a look-up; validated under the lock */
+    struct vm_region *cached;    /* [a] last hit of a look-up: a hint */
+    uint64_t lock_seq;           /* [lock] grows with each hold of the lock for writing; never 0 */
     uint32_t nregions;           /* [lock] */
     struct refcount refs;        /* users: threads */
     struct vm_family *family;    /* [I] all that fork made of one program: rmap.h */

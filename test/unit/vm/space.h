@@ -11,11 +11,26 @@
 #include "kernel/mm/slab.h"
 #include "kernel/sched/thread.h"
 #include "kernel/vm/pagecache.h"
+#include "kernel/vm/private.h"
 #include "kernel/vm/vmspace.h"
 #include "test/unit/test.h"
 
 #define TEST_RW  (VM_READ | VM_WRITE)
 #define TEST_MAY (VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC)
+
+#define TEST_REGIONS 2000u /* more than most tests have */
+
+/* Slabs of regions are kept for ever: make them now, so that tests may compare frames in use. */
+static inline void regions_grow(void)
+{
+    struct vmspace *vm = vmspace_create(false);
+
+    for (unsigned i = 0; i < TEST_REGIONS; i++) {
+        EXPECT(vmspace_map(vm, GIB(1) + i * 2 * PAGE_SIZE, PAGE_SIZE, TEST_RW, VMMAP_FIXED, NULL, 0,
+                           NULL) > 0);
+    }
+    vmspace_put(vm);
+}
 
 static inline void vm_test_init(void)
 {
@@ -23,7 +38,10 @@ static inline void vm_test_init(void)
 
     if (!done) {
         done = true;
-        vm_init();
+        if (vm_zero_page == NULL) {
+            vm_init();
+        }
+        regions_grow();
     }
 }
 
