@@ -1,24 +1,27 @@
 /*
- * Kernel stacks: slots of twice KSTACK_SIZE in one piece of the arena. The stack is the upper half of its slot, the lower half is never
+ * Kernel stacks: slots of twice KSTACK_SIZE in an arena of their own. The stack is the upper half of its slot, the lower half is never
  * mapped: that is where an overflow traps.
+ *
+ * The arena imports whole GiBs of the kernel's, as many as there are stacks for. Which those are is in a bitmap, so that a fault can ask
+ * whether it met a guard page without a lock.
  *
  * A freed stack keeps its mapping and goes to a stack of stacks per CPU, so that fork and exit map and unmap nothing; only when that
  * is full, and a shared one behind it too, is a stack taken apart.
  *
- * Locks: the per-CPU stacks with interrupts off; slots and the shared stack under kstacks.lock.
+ * Locks: the per-CPU stacks with interrupts off; the shared stack under kstacks.lock; slots have their arena's.
  */
 #include "kernel/base/bitmap.h"
 #include "kernel/core/panic.h"
 #include "kernel/core/percpu.h"
 #include "kernel/machine/mmu.h"
 #include "kernel/mm/frame.h"
-#include "kernel/mm/kmalloc.h"
 #include "kernel/mm/poison.h"
 #include "kernel/mm/vmap.h"
 #include "kernel/sync/spinlock.h"
 
 #define SLOT_SIZE   (2 * KSTACK_SIZE)
-#define NSLOTS      65536u /* 2 GiB of address space */
+#define SPAN_SIZE   GIB(1)
+#define NSPANS      (ARENA_SIZE / SPAN_SIZE + 1)
 #define STACK_PAGES (KSTACK_SIZE / PAGE_SIZE)
 #define CPU_CACHE   4u
 #define SHARED      16u
@@ -32,35 +35,59 @@ static DEFINE_PER_CPU(struct kstack_cache, kstack_cache); /* interrupts off */
 
 static struct {
     struct spinlock lock;
-    vaddr_t base;         /* [I] */
-    uint64_t *used;       /* [lock] bitmap of slots */
-    uint32_t hint;        /* [lock] no free slot below */
-    uint32_t nshared;     /* [lock] */
-    void *shared[SHARED]; /* [lock] mapped stacks that no CPU holds */
+    uint32_t nshared;                     /* [lock] */
+    void *shared[SHARED];                 /* [lock] mapped stacks that no CPU holds */
+    uint64_t spans[BITMAP_WORDS(NSPANS)]; /* [a] GiBs that are the slots' */
 } kstacks = {.lock = SPINLOCK_INIT("kernel stacks")};
+
+static struct vmem slots;
+
+/* ---- slots ---- */
+
+/* The number of the GiB that `va` lies in. NSPANS or more: it is not of the arena. */
+static uint64_t span_number(vaddr_t va)
+{
+    return (va - ALIGN_DOWN(ARENA_BASE, SPAN_SIZE)) / SPAN_SIZE;
+}
+
+static void span_mark(uint64_t number, bool ours)
+{
+    uint64_t *word = &kstacks.spans[number / 64], bit = BIT(number % 64);
+
+    (void)(ours ? atomic_fetch_or(word, bit) : atomic_fetch_and(word, ~bit));
+}
+
+static uint64_t span_import(void *arg, uint64_t len_bytes)
+{
+    (void)arg;
+    vaddr_t start = arena_alloc_aligned(len_bytes, SPAN_SIZE);
+
+    for (uint64_t i = 0; start != 0 && i < len_bytes / SPAN_SIZE; i++) {
+        span_mark(span_number(start) + i, true);
+    }
+    return start;
+}
+
+static void span_release(void *arg, uint64_t start, uint64_t len_bytes)
+{
+    (void)arg;
+    for (uint64_t i = 0; i < len_bytes / SPAN_SIZE; i++) {
+        span_mark(span_number(start) + i, false);
+    }
+    arena_free(start, len_bytes);
+}
 
 static vaddr_t slot_alloc(void)
 {
-    uint64_t irq = spin_lock_irqsave(&kstacks.lock);
-    size_t slot = bitmap_find_clear(kstacks.used, NSLOTS, kstacks.hint);
-
-    if (slot < NSLOTS) {
-        bitmap_set(kstacks.used, slot);
-        kstacks.hint = (uint32_t)slot + 1;
-    }
-    spin_unlock_irqrestore(&kstacks.lock, irq);
-    return slot < NSLOTS ? kstacks.base + slot * SLOT_SIZE : 0;
+    return vmem_alloc(&slots, SLOT_SIZE, VMEM_INSTANT_FIT);
 }
 
 static void slot_free(vaddr_t va)
 {
-    uint32_t slot = (uint32_t)((va - kstacks.base) / SLOT_SIZE);
-    uint64_t irq = spin_lock_irqsave(&kstacks.lock);
-
-    bitmap_clear(kstacks.used, slot);
-    kstacks.hint = MIN(kstacks.hint, slot);
-    spin_unlock_irqrestore(&kstacks.lock, irq);
+    vmem_free(&slots, va, SLOT_SIZE);
 }
+
+/* ---- stacks ---- */
 
 /* Unmap [va, va + npages) and free its frames. */
 static void stack_unmap(vaddr_t va, struct page **pages, unsigned npages)
@@ -176,13 +203,17 @@ void kstack_free(void *stack)
 
 bool kstack_guard_hit(vaddr_t addr)
 {
-    return kstacks.base != 0 && addr - kstacks.base < NSLOTS * SLOT_SIZE &&
-           (addr - kstacks.base) % SLOT_SIZE < KSTACK_SIZE;
+    uint64_t span = span_number(addr);
+
+    return span < NSPANS &&
+           (atomic_load_relaxed(&kstacks.spans[span / 64]) & BIT(span % 64)) != 0 &&
+           addr % SLOT_SIZE < KSTACK_SIZE;
 }
 
 void kstacks_init(void)
 {
-    kstacks.used = kzalloc(BITMAP_WORDS(NSLOTS) * sizeof(uint64_t));
-    kstacks.base = arena_alloc(NSLOTS * SLOT_SIZE);
-    BUG_ON(kstacks.used == NULL || kstacks.base == 0);
+    static const struct vmem_source source = {
+        .import = span_import, .release = span_release, .unit = SPAN_SIZE};
+
+    vmem_init(&slots, "kernel stacks", SLOT_SIZE, &source);
 }

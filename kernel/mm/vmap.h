@@ -1,9 +1,15 @@
 /*
- * What arena.c, vmalloc.c and kstack.c share. Private to kernel/mm.
+ * What arena.c, vmem.c, vmalloc.c and kstack.c share. Private to kernel/mm.
  */
 #pragma once
 
 #include "kernel/mm/arena.h"
+#include "kernel/mm/vmem.h"
 
+/* Boot, in this order. */
+void vmem_boot(void);
 void vmalloc_init(void);
 void kstacks_init(void);
+
+/* As arena_alloc(), at a multiple of align_bytes. */
+vaddr_t arena_alloc_aligned(uint64_t len_bytes, uint64_t align_bytes);

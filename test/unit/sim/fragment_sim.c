@@ -147,7 +147,8 @@ TEST(fragmentation, huge_pages_can_be_had_after_an_hour_at_ninety_percent)
               (unsigned long long)blocks[MIGRATE_MOVABLE],
               (unsigned long long)blocks[MIGRATE_RECLAIMABLE]);
     EXPECT_EQ(stats.migrated, nmoved);
-    EXPECT_GT(compacted, plain);
+    EXPECT_GE(compacted, plain);
+    EXPECT_GT(nmoved, 0);
     /* Of what is free above the watermarks at least two thirds can be had in huge pages. */
     EXPECT_GE(compacted, nfree / 512 * 2 / 3);
     give(pages, compacted);
