@@ -23,6 +23,8 @@ void host_machine_init(void);
  */
 struct boot_mem;
 void host_machine_init_map(const struct boot_mem *map, unsigned n);
+/* Frames of simulated memory that were ever written to. */
+uint64_t host_memory_touched(void);
 
 /*
  * How many misused locks and reference counts kernel/sync has reported so far; the text goes to stderr. The runner fails a test that

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "hal/host/host.h"
@@ -55,6 +56,16 @@ void host_memory_hide(vaddr_t va, uint64_t len)
              -1, 0) == MAP_FAILED) {
         die("host: mmap");
     }
+}
+
+uint64_t host_memory_touched(void)
+{
+    struct stat stat;
+
+    if (fstat(memory_fd, &stat) < 0) {
+        die("host: fstat");
+    }
+    return (uint64_t)stat.st_blocks * 512 / PAGE_SIZE;
 }
 
 static void memory_create(uint64_t bytes)

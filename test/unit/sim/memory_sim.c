@@ -11,6 +11,8 @@
 
 /* Struct pages of the GiB at the bottom, of up to 2 GiB where the early allocator works, and of borders. */
 #define BOOT_FRAMES_MOST (GIB(4) / PAGE_SIZE)
+/* Frames that boot writes to: those struct pages, half as much again for all else. */
+#define BOOT_TOUCHED_MOST (BOOT_FRAMES_MOST * sizeof(struct page) * 3 / 2 / PAGE_SIZE)
 
 #define PIECES 1024u
 
@@ -58,11 +60,16 @@ static void boot(void)
     host_machine_init_map(map, nmap);
     section_figures(&figures);
     struct frame_stats stats = stats_now();
-    test_note("%llu MiB: boot made %llu struct pages (%llu MiB of memory), %llu sections, and "
-              "looked at %llu pieces of the map",
-              (unsigned long long)(usable_frames() >> 8), (unsigned long long)figures.frames,
+    uint64_t touched = host_memory_touched();
+    test_note("%llu MiB in %u pieces: boot made %llu struct pages (%llu KiB, for %llu MiB of "
+              "memory) and %llu sections, wrote to %llu frames (%llu KiB), and looked at %llu "
+              "pieces of the map",
+              (unsigned long long)(usable_frames() >> 8), nmap, (unsigned long long)figures.frames,
+              (unsigned long long)(figures.frames * sizeof(struct page) >> 10),
               (unsigned long long)(figures.frames >> 8), (unsigned long long)figures.sections,
+              (unsigned long long)touched, (unsigned long long)(touched << 2),
               (unsigned long long)figures.pieces);
+    EXPECT_LE(touched, BOOT_TOUCHED_MOST);
     EXPECT_LE(figures.frames, BOOT_FRAMES_MOST);
     EXPECT_LE(figures.sections, 4);
     EXPECT_LE(figures.pieces, 40 * (nmap + 400));
@@ -77,6 +84,7 @@ static void take(uint64_t n, int node)
 {
     struct section_figures before, after;
     struct frame_stats stats = stats_now();
+    uint64_t touched = host_memory_touched();
 
     section_figures(&before);
     for (uint64_t i = 0; i < n; i += 512) {
@@ -91,6 +99,9 @@ static void take(uint64_t n, int node)
     uint64_t gone = stats.free - stats_now().free;
     EXPECT_GE(gone, n);
     EXPECT_LE(gone, n + 64); /* page tables of the array */
+    /* The struct pages of what was taken, and of the sections' rests; of the memory itself nothing. */
+    EXPECT_LE(host_memory_touched() - touched,
+              (n + 2 * 32768) * sizeof(struct page) / PAGE_SIZE + 128);
 }
 
 TEST(memory_dense, sixteen_tebibytes_boot_like_one_gibibyte)
