@@ -9,6 +9,7 @@
 #include "kernel/core/log.h"
 #include "kernel/core/panic.h"
 #include "kernel/core/param.h"
+#include "kernel/mm/arena.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/sched/thread.h"
 #include "kernel/vm/vmspace.h"
@@ -121,6 +122,26 @@ static void overflow_stack(void)
     (void)recurse(&depth);
 }
 
+static uint8_t *mapped_block(size_t size)
+{
+    uint8_t *block = vmalloc(size);
+
+    if (block == NULL) {
+        panic("crash: no memory to run out of");
+    }
+    return block;
+}
+
+static void overrun_vmalloc(void)
+{
+    store_to(mapped_block(2 * PAGE_SIZE) + 2 * PAGE_SIZE);
+}
+
+static void underrun_vmalloc(void)
+{
+    store_to(mapped_block(2 * PAGE_SIZE) - 1);
+}
+
 static const struct crime {
     const char *name;
     void (*commit)(void);
@@ -136,6 +157,8 @@ static const struct crime {
     {"write-user", write_user},
     {"read-null", read_null},
     {"stack-overflow", overflow_stack},
+    {"vmalloc-overrun", overrun_vmalloc},
+    {"vmalloc-underrun", underrun_vmalloc},
 };
 
 void crash_on_purpose(void)

@@ -4,6 +4,7 @@
  */
 #include "kernel/debug/selftest.h"
 #include "kernel/machine/preempt.h"
+#include "kernel/mm/arena.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/poison.h"
@@ -65,6 +66,112 @@ static bool wrong_free(void)
     return true;
 }
 
+/* Larger than any object: a block of pages. */
+static bool block_overrun(void)
+{
+    void *block = kmalloc(5000);
+
+    plant(block, 5000);
+    kfree(block);
+    return true;
+}
+
+/* Nothing is left over in its pages, so the red zone is a page of its own. */
+static bool page_overrun(void)
+{
+    void *block = kmalloc(PAGE_SIZE);
+
+    plant(block, PAGE_SIZE);
+    kfree(block);
+    return true;
+}
+
+static bool block_double_free(void)
+{
+    void *block = kmalloc(5000);
+    void *volatile again = block;
+
+    kfree(block);
+    kfree(again);
+    return true;
+}
+
+static bool block_wrong_free(void)
+{
+    uint8_t *block = kmalloc(5000);
+    uint8_t *volatile second = block + PAGE_SIZE;
+
+    kfree(second);
+    kfree(block);
+    return true;
+}
+
+static bool wild_free(void)
+{
+    static uint64_t variable[8];
+    void *volatile wild = variable;
+
+    kfree(wild);
+    return true;
+}
+
+static bool vmalloc_double_free(void)
+{
+    void *block = vmalloc(5000);
+    void *volatile again = block;
+
+    vfree(block);
+    vfree(again);
+    return true;
+}
+
+static bool vmalloc_wrong_free(void)
+{
+    uint8_t *block = vmalloc(3 * PAGE_SIZE);
+    uint8_t *volatile second = block + PAGE_SIZE;
+
+    vfree(second);
+    vfree(block);
+    return true;
+}
+
+static bool arena_double_free(void)
+{
+    vaddr_t va = arena_alloc(5 * PAGE_SIZE);
+
+    arena_free(va, 5 * PAGE_SIZE);
+    arena_free(va, 5 * PAGE_SIZE);
+    return va != 0;
+}
+
+/* Two pieces at once, as if they were one. */
+static bool arena_wrong_free(void)
+{
+    vaddr_t va = arena_alloc(PAGE_SIZE);
+
+    arena_free(va, 2 * PAGE_SIZE);
+    arena_free(va, PAGE_SIZE);
+    return va != 0;
+}
+
+static bool frame_double_free(void)
+{
+    struct page *page = frame_alloc(0, 0, PAGE_KERNEL);
+
+    frame_free(page);
+    frame_free(page);
+    return true;
+}
+
+static bool frame_double_put(void)
+{
+    struct page *page = frame_alloc(0, 0, PAGE_KERNEL);
+
+    page_put(page);
+    page_put(page);
+    return true;
+}
+
 #ifndef CONFIG_KASAN /* which sees the write itself, and leaves free frames as they are */
 /* Frames come back last in, first out. */
 static bool stale_frame(void)
@@ -93,6 +200,27 @@ HEAP_SELFTEST("redzone", stale_write, "a write to a freed object",
 HEAP_SELFTEST("doublefree", double_free, "an object freed twice", "heap: freed twice: ");
 HEAP_SELFTEST("doublefree", wrong_free, "the middle of an object freed",
               "heap: freed, but is no object of this cache: ");
+HEAP_SELFTEST("redzone", block_overrun, "a byte written past the end of a block of pages",
+              "heap: written past the end: block ");
+HEAP_SELFTEST("redzone", page_overrun, "a byte written past the end of a page",
+              "heap: written past the end: block ");
+HEAP_SELFTEST("doublefree", block_double_free, "a block of pages freed twice",
+              "heap: freed twice: ");
+HEAP_SELFTEST("doublefree", block_wrong_free, "the second page of a block freed",
+              "heap: freed, but is no memory of kmalloc: ");
+HEAP_SELFTEST("doublefree", wild_free, "a variable freed",
+              "heap: freed, but is no memory of kmalloc: ");
+HEAP_SELFTEST("doublefree", vmalloc_double_free, "vmalloc's memory freed twice",
+              "heap: freed, but is no memory of vmalloc: ");
+HEAP_SELFTEST("doublefree", vmalloc_wrong_free, "the middle of vmalloc's memory freed",
+              "heap: freed, but is no memory of vmalloc: ");
+HEAP_SELFTEST("doublefree", arena_double_free, "a piece of an arena freed twice",
+              "vmem: freed, but is not in use: ");
+HEAP_SELFTEST("doublefree", arena_wrong_free, "a piece of an arena freed with the next",
+              "vmem: freed, but is not in use: ");
+HEAP_SELFTEST("doublefree", frame_double_free, "a page frame freed twice", "heap: frame ");
+HEAP_SELFTEST("doublefree", frame_double_put, "a reference dropped that nobody has",
+              "heap: frame ");
 #ifndef CONFIG_KASAN
 HEAP_SELFTEST("redzone", stale_frame, "a write to a free page frame",
               "was written to: offset 120 is ");

@@ -93,6 +93,46 @@ static bool vmalloc_overrun(void)
     return true;
 }
 
+static bool block_overrun(void)
+{
+    uint8_t *block = kmalloc(5000);
+
+    sink = opaque(block)[5000];
+    kfree(block);
+    return true;
+}
+
+static bool page_overrun(void)
+{
+    uint8_t *block = kmalloc(PAGE_SIZE);
+
+    sink = opaque(block)[PAGE_SIZE];
+    kfree(block);
+    return true;
+}
+
+/* Freed objects wait before they are used again, so that this is still told after many others came and went. */
+static bool late_use_after_free(void)
+{
+    uint64_t *block = kmalloc(200);
+
+    kfree(block);
+    for (unsigned i = 0; i < 100; i++) {
+        kfree(kmalloc(200));
+    }
+    sink = *(uint64_t *)(void *)opaque(block);
+    return true;
+}
+
+static bool stack_after_exit(void)
+{
+    uint8_t *stack = kstack_alloc();
+
+    kstack_free(stack);
+    sink = *opaque(stack);
+    return true;
+}
+
 static bool copy(void)
 {
     uint8_t *from = kmalloc(80), *to = kmalloc(200);
@@ -141,6 +181,12 @@ KASAN_SELFTEST(scope, "a read of a variable out of scope", "kasan: stack-use-aft
 KASAN_SELFTEST(page, "a read of a freed page", "kasan: use-after-free of a page: ");
 KASAN_SELFTEST(vmalloc_overrun, "a read past the end of vmalloc's memory",
                "kasan: heap-out-of-bounds: ");
+KASAN_SELFTEST(block_overrun, "a read past the end of a block of pages",
+               "kasan: heap-out-of-bounds: ");
+KASAN_SELFTEST(page_overrun, "a read past the end of a page", "kasan: heap-out-of-bounds: ");
+KASAN_SELFTEST(late_use_after_free, "a read of an object freed long ago",
+               "kasan: use-after-free: read of 8 bytes at ");
+KASAN_SELFTEST(stack_after_exit, "a read of a freed stack", "kasan: use-after-free: ");
 KASAN_SELFTEST(copy, "a copy of a byte too many", "read of 81 bytes at ");
 KASAN_SELFTEST(user_copy_overrun, "bytes past an object copied to a user",
                "kasan: heap-out-of-bounds: read of 21 bytes at ");

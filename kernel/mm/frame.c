@@ -7,6 +7,7 @@
 #include "kernel/mm/frame.h"
 
 #include "kernel/base/string.h"
+#include "kernel/core/defect.h"
 #include "kernel/core/panic.h"
 #include "kernel/core/percpu.h"
 #include "kernel/mm/compact.h"
@@ -376,6 +377,26 @@ static inline void page_end_life(struct page *page, unsigned order)
     page_set_meta(page, page_meta(0, PAGE_FREE, FRAME_ORDER_HOT));
 }
 
+static __noinline void tell_bad_free(const struct page *page)
+{
+    if (defect_begin(DEFECT_HEAP)) {
+        log_write(DEFECT_LEVEL, "heap: frame %#llx is freed, but its kind is %u, its references %u",
+                  (unsigned long long)page_to_pfn(page), page->kind, page->refs);
+        defect_end();
+    }
+}
+
+#ifndef page_is_live
+bool page_is_live(const struct page *page)
+{
+    if (likely(atomic_load_relaxed(&page->refs) != 0)) {
+        return true;
+    }
+    tell_bad_free(page);
+    return false;
+}
+#endif
+
 /* All but a single frame of this CPU's node, on no list, for which there is room on the stack. */
 static __noinline void page_free_slow(struct page *page)
 {
@@ -383,8 +404,8 @@ static __noinline void page_free_slow(struct page *page)
     unsigned order = page->order;
 
     if (kind == PAGE_FREE || kind == PAGE_RESERVED) {
-        panic("mm: frame %#llx is freed, but its kind is %u", (unsigned long long)page_to_pfn(page),
-              kind);
+        tell_bad_free(page);
+        return;
     }
     ASSERT(page->mapcount == 0);
     if ((page->flags & PAGE_FLAG_LRU) != 0) {
@@ -436,6 +457,9 @@ void page_free_last(struct page *page)
 
 void frame_free(struct page *page)
 {
+    if (!page_is_live(page)) {
+        return;
+    }
     ASSERT(page->refs == 1);
     page->refs = 0;
     page_free_last(page);
@@ -450,8 +474,8 @@ static inline void pages_drop(struct page **pages, unsigned n, uint64_t count)
     unsigned nlast = 0;
 
     for (unsigned i = 0; i < n; i++) {
-        uint32_t refs = (uint32_t)__atomic_fetch_sub(&pages[i]->counts, count, __ATOMIC_ACQ_REL);
-        if (refs == 1) {
+        if (page_is_live(pages[i]) &&
+            (uint32_t)__atomic_fetch_sub(&pages[i]->counts, count, __ATOMIC_ACQ_REL) == 1) {
             last[nlast++] = pages[i];
         }
         if (nlast == DROP_BATCH || (i + 1 == n && nlast > 0)) {

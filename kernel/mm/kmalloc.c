@@ -1,13 +1,16 @@
 /*
  * General kernel memory: a table turns the size into one of the object caches; sizes of a page and more are page blocks.
  *
- * kfree() finds the cache through the struct page of the object's frame.
+ * kfree() finds the cache through the struct page of the object's frame; for a page block that holds the size asked for, which no other
+ * block of the kernel's has there.
+ *
+ * Builds that watch the heap (slab_debug.h) fill what a block has beyond the size with a red zone, and have some of it always.
  */
 #include "kernel/mm/kmalloc.h"
 
 #include "kernel/base/bitmap.h"
 #include "kernel/base/string.h"
-#include "kernel/core/panic.h"
+#include "kernel/core/defect.h"
 #include "kernel/mm/cache.h"
 #include "kernel/mm/frame.h"
 
@@ -55,15 +58,59 @@ static __always_inline void *kmalloc_small(struct slab_cache *cache, size_t size
     return ptr;
 }
 
+/* ---- page blocks ---- */
+
+#define BLOCK_MAX (PAGE_SIZE << FRAME_MAX_ORDER)
+
+/* The order of a block for `size` bytes, with a red zone where there is one and it fits. */
+static unsigned block_order(size_t size)
+{
+    return log2_ceil(DIV_ROUND_UP(MIN(size + SLAB_DEBUG_GAP, BLOCK_MAX), PAGE_SIZE));
+}
+
+/* The block is for `size` bytes now. */
+static void block_set_size(struct page *page, size_t size)
+{
+    page->private = (uint32_t)size;
+    slab_debug_close_block(page_to_virt(page), size, PAGE_SIZE << page->order);
+}
+
 static __noinline void *kmalloc_pages(size_t size, unsigned flags)
 {
-    if (size > PAGE_SIZE << FRAME_MAX_ORDER) {
+    if (size > BLOCK_MAX) {
         return NULL;
     }
-    unsigned order = log2_ceil(DIV_ROUND_UP(size, PAGE_SIZE));
-    struct page *page = frame_alloc(order, (flags & ALLOC_ZERO) != 0 ? FRAME_ZERO : 0, PAGE_KERNEL);
-    return page == NULL ? NULL : page_to_virt(page);
+    struct page *page =
+        frame_alloc(block_order(size), (flags & ALLOC_ZERO) != 0 ? FRAME_ZERO : 0, PAGE_KERNEL);
+    if (page == NULL) {
+        return NULL;
+    }
+    block_set_size(page, size);
+    return page_to_virt(page);
 }
+
+static void tell_bad_free(const void *ptr, const char *what)
+{
+    if (defect_begin(DEFECT_HEAP)) {
+        log_write(DEFECT_LEVEL, "heap: %s: %p", what, ptr);
+        defect_end();
+    }
+}
+
+/* Whatever kfree() gets that is no object: leave alone what is not ours. */
+static __noinline void kfree_pages(void *ptr, struct page *page)
+{
+    if (page->kind == PAGE_FREE) {
+        tell_bad_free(ptr, "freed twice");
+    } else if (page->kind != PAGE_KERNEL || page->private == 0 || page_to_virt(page) != ptr) {
+        tell_bad_free(ptr, "freed, but is no memory of kmalloc");
+    } else {
+        slab_debug_open_block(ptr, page->private, PAGE_SIZE << page->order);
+        frame_free(page);
+    }
+}
+
+/* ---- the interface ---- */
 
 void *kmalloc(size_t size_bytes)
 {
@@ -105,7 +152,30 @@ size_t kmalloc_size(const void *ptr)
     if (page->kind == PAGE_SLAB) {
         return slab_debug_size(page->owner, ptr);
     }
-    return PAGE_SIZE << page->order;
+    return SLAB_DEBUG_GAP > 0 ? page->private : PAGE_SIZE << page->order;
+}
+
+/* Make what `ptr` points to `size` bytes long where it is. False: it has not so many. */
+static bool resize_in_place(void *ptr, size_t size)
+{
+    struct page *page = virt_to_page(ptr);
+
+    if (page->kind == PAGE_SLAB) {
+        struct slab_cache *cache = page->owner;
+        if (size > cache->size) {
+            return false;
+        }
+        slab_debug_resize(cache, ptr, size);
+        return true;
+    }
+    /* What is left small does not keep a large block. */
+    if (size <= CLASSES_MAX || size > BLOCK_MAX || block_order(size) + 1u < page->order ||
+        block_order(size) > page->order) {
+        return false;
+    }
+    slab_debug_open_block(ptr, page->private, PAGE_SIZE << page->order);
+    block_set_size(page, size);
+    return true;
 }
 
 void *krealloc(void *ptr, size_t size_bytes)
@@ -113,15 +183,16 @@ void *krealloc(void *ptr, size_t size_bytes)
     if (ptr == NULL) {
         return kmalloc(size_bytes);
     }
-    size_t old = kmalloc_size(ptr);
-    if (size_bytes <= old) {
+    if (resize_in_place(ptr, size_bytes)) {
         return ptr;
     }
+    size_t old = kmalloc_size(ptr);
     void *fresh = kmalloc(size_bytes);
-    if (fresh != NULL) {
-        memcpy(fresh, ptr, old);
-        kfree(ptr);
+    if (fresh == NULL) {
+        return size_bytes <= old ? ptr : NULL;
     }
+    memcpy(fresh, ptr, MIN(old, size_bytes));
+    kfree(ptr);
     return fresh;
 }
 
@@ -130,15 +201,16 @@ void kfree(void *ptr)
     if (unlikely(ptr == NULL)) {
         return;
     }
+    if (SLAB_DEBUG_GAP > 0 && !pfn_valid(virt_to_phys(ptr) >> PAGE_SHIFT)) {
+        tell_bad_free(ptr, "freed, but is no memory of kmalloc");
+        return;
+    }
     struct page *page = virt_to_page(ptr);
     if (likely(page->kind == PAGE_SLAB)) {
         slab_free_inline(page->owner, ptr);
         return;
     }
-    if (unlikely(page->kind != PAGE_KERNEL || ((uintptr_t)ptr & (PAGE_SIZE - 1)) != 0)) {
-        panic("mm: kfree(%p): not memory of kmalloc", ptr);
-    }
-    frame_free(page);
+    kfree_pages(ptr, page);
 }
 
 char *kstrndup(const char *s, size_t max)

@@ -123,11 +123,17 @@ static inline void page_get(struct page *page)
 }
 
 void page_free_last(struct page *page);
+/* Builds that watch the heap: false, and a defect is told, when nobody has a reference that could be dropped. */
+#if defined(CONFIG_DEBUG) || defined(CONFIG_KASAN)
+bool page_is_live(const struct page *page);
+#else
+#define page_is_live(page) true
+#endif
 
 /* Drop a reference; the last one frees the block of page->order. Any context. */
 static inline void page_put(struct page *page)
 {
-    if (__atomic_fetch_sub(&page->refs, 1, __ATOMIC_ACQ_REL) == 1) {
+    if (page_is_live(page) && __atomic_fetch_sub(&page->refs, 1, __ATOMIC_ACQ_REL) == 1) {
         page_free_last(page);
     }
 }
@@ -145,7 +151,8 @@ static inline void page_map_get(struct page *page)
 /* An entry that showed the page is gone, and no CPU knows it any more: page_put() with it. Any context. */
 static inline void page_unmap_put(struct page *page)
 {
-    if ((uint32_t)__atomic_fetch_sub(&page->counts, PAGE_COUNT_MAPPING, __ATOMIC_ACQ_REL) == 1) {
+    if (page_is_live(page) &&
+        (uint32_t)__atomic_fetch_sub(&page->counts, PAGE_COUNT_MAPPING, __ATOMIC_ACQ_REL) == 1) {
         page_free_last(page);
     }
 }

@@ -231,6 +231,36 @@ NO_SANITIZE_ADDRESS void slab_debug_set_size(struct slab_cache *cache, void *obj
     }
 }
 
+void slab_debug_resize(struct slab_cache *cache, void *object, size_t size_bytes)
+{
+    redzone_check(cache, object, size_of(cache, object));
+    slab_debug_set_size(cache, object, size_bytes);
+}
+
+void slab_debug_close_block(void *block, size_t size, size_t block_size)
+{
+    size_t start = ALIGN_UP(size, POISON_GRANULE);
+
+    fill((uint8_t *)block + size, block_size - size, SLAB_REDZONE);
+    memory_unpoison(block, size);
+    if (start < block_size) {
+        memory_poison_as((uint8_t *)block + start, block_size - start, POISON_REDZONE);
+    }
+}
+
+void slab_debug_open_block(void *block, size_t size, size_t block_size)
+{
+    size_t at = find_other((uint8_t *)block + size, block_size - size, SLAB_REDZONE);
+
+    memory_unpoison(block, block_size);
+    if (at == block_size - size || !defect_begin(DEFECT_HEAP)) {
+        return;
+    }
+    log_write(DEFECT_LEVEL, "heap: written past the end: block %p of %zu bytes, offset %zu", block,
+              size, size + at);
+    defect_end();
+}
+
 size_t slab_debug_size(const struct slab_cache *cache, const void *object)
 {
     return size_of(cache, object);

@@ -53,6 +53,11 @@ bool slab_debug_free(struct slab_cache *cache, void *object);
 /* kmalloc: what the user asked for, at most cache->size. */
 void slab_debug_set_size(struct slab_cache *cache, void *object, size_t size_bytes);
 size_t slab_debug_size(const struct slab_cache *cache, const void *object);
+/* krealloc: the same of an object in use, whose red zone is checked first. */
+void slab_debug_resize(struct slab_cache *cache, void *object, size_t size_bytes);
+/* kmalloc's page blocks: a red zone from `size` to the block's end; its end, and whether it is whole. */
+void slab_debug_close_block(void *block, size_t size, size_t block_size);
+void slab_debug_open_block(void *block, size_t size, size_t block_size);
 
 /* ---- for reports ---- */
 
@@ -76,11 +81,14 @@ void slab_object_describe(uintptr_t addr);
 /* Who allocates: set by what knows threads. */
 extern void (*slab_owner_hook)(char comm[SLAB_COMM_BYTES], int32_t *ret_pid);
 #else
-#define SLAB_DEBUG_GAP               0u
-#define SLAB_DEBUG_TRACK             0u
-#define slab_debug_cut(c, o)         ((void)(c), (void)(o))
-#define slab_debug_alloc(c, o)       ((void)(c), (void)(o))
-#define slab_debug_free(c, o)        ((void)(c), (void)(o), true)
-#define slab_debug_set_size(c, o, n) ((void)(c), (void)(o), (void)(n))
-#define slab_debug_size(c, o)        ((void)(o), ((const struct slab_cache *)(c))->size)
+#define SLAB_DEBUG_GAP                  0u
+#define SLAB_DEBUG_TRACK                0u
+#define slab_debug_cut(c, o)            ((void)(c), (void)(o))
+#define slab_debug_alloc(c, o)          ((void)(c), (void)(o))
+#define slab_debug_free(c, o)           ((void)(c), (void)(o), true)
+#define slab_debug_set_size(c, o, n)    ((void)(c), (void)(o), (void)(n))
+#define slab_debug_resize(c, o, n)      ((void)(c), (void)(o), (void)(n))
+#define slab_debug_close_block(b, n, m) ((void)(b), (void)(n), (void)(m))
+#define slab_debug_open_block(b, n, m)  ((void)(b), (void)(n), (void)(m))
+#define slab_debug_size(c, o)           ((void)(o), ((const struct slab_cache *)(c))->size)
 #endif

@@ -6,7 +6,7 @@
  */
 #include "kernel/base/rbtree.h"
 #include "kernel/base/string.h"
-#include "kernel/core/panic.h"
+#include "kernel/core/defect.h"
 #include "kernel/machine/mmu.h"
 #include "kernel/mm/cache.h"
 #include "kernel/mm/frame.h"
@@ -156,7 +156,11 @@ void vfree(void *ptr)
     }
     struct vmalloc_area *area = area_remove((vaddr_t)ptr);
     if (area == NULL) {
-        panic("mm: vfree(%p): not memory of vmalloc", ptr);
+        if (defect_begin(DEFECT_HEAP)) {
+            log_write(DEFECT_LEVEL, "heap: freed, but is no memory of vmalloc: %p", ptr);
+            defect_end();
+        }
+        return;
     }
     mmu_kernel_unmap(area->start, area->npages * PAGE_SIZE);
     arena_free(area->start, area->npages * PAGE_SIZE);

@@ -82,5 +82,7 @@ if __name__ == '__main__':
         Case('user memory is not read by accident (SMAP)', stopped, 'read-user', 'page fault in the kernel: read of 0x10000000, not allowed'),
         Case('user memory is not written by accident (SMAP)', stopped, 'write-user', 'page fault in the kernel: write of 0x10000000, not allowed'),
         Case('a null pointer is nobody\'s', stopped, 'read-null', 'page fault in the kernel: read of 0, not mapped'),
+        Case('vmalloc\'s memory ends at a guard page', stopped, 'vmalloc-overrun', 'page fault in the kernel: write of 0xffff.* not mapped'),
+        Case('vmalloc\'s memory begins behind a guard page', stopped, 'vmalloc-underrun', 'page fault in the kernel: write of 0xffff.* not mapped'),
         Case('a stack ends at its guard page', stopped, 'stack-overflow', 'kernel stack overflow'),
     ])

@@ -4,6 +4,8 @@
 
 #include "hal/host/host.h"
 #include "kernel/core/defect.h"
+#include "kernel/mm/arena.h"
+#include "kernel/mm/frame.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/poison.h"
 #include "kernel/mm/slab.h"
@@ -99,6 +101,75 @@ TEST(slab_debug, the_middle_of_an_object_cannot_be_freed)
     EXPECT_EQ(defect_count(DEFECT_HEAP), before + 1);
     kfree(block);
     EXPECT_EQ(defect_count(DEFECT_HEAP), before + 1);
+}
+
+TEST(slab_debug, a_block_of_pages_has_a_red_zone_too)
+{
+    static const size_t sizes[] = {3073, PAGE_SIZE, 5000, 8192, 100000, 4u << 20};
+    uint64_t before = defect_count(DEFECT_HEAP);
+
+    for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
+        uint8_t *block = kmalloc(sizes[i]);
+        EXPECT(block != NULL);
+        EXPECT_EQ(kmalloc_size(block), sizes[i]);
+        plant(block + sizes[i] - 1, 1);
+        kfree(block);
+        EXPECT_EQ(defect_count(DEFECT_HEAP), before + i);
+        if (sizes[i] == 4u << 20) { /* the largest there is has room for none */
+            break;
+        }
+        block = kmalloc(sizes[i]);
+        plant(block + sizes[i], 1);
+        kfree(block);
+        EXPECT_EQ(defect_count(DEFECT_HEAP), before + i + 1);
+    }
+}
+
+TEST(slab_debug, krealloc_moves_the_red_zone)
+{
+    uint64_t before = defect_count(DEFECT_HEAP);
+    uint8_t *block = krealloc(kmalloc(100), 120);
+
+    EXPECT_EQ(kmalloc_size(block), 120);
+    plant(block + 119, 1);
+    block = krealloc(block, 70);
+    EXPECT_EQ(kmalloc_size(block), 70);
+    EXPECT_EQ(defect_count(DEFECT_HEAP), before);
+    plant(block + 70, 1);
+    block = krealloc(block, 80);
+    EXPECT_EQ(defect_count(DEFECT_HEAP), before + 1);
+    kfree(block);
+    block = kmalloc(5000);
+    plant(block + 5000, 1);
+    block = krealloc(block, 6000);
+    EXPECT_EQ(defect_count(DEFECT_HEAP), before + 2);
+    kfree(block);
+    EXPECT_EQ(defect_count(DEFECT_HEAP), before + 2);
+}
+
+TEST(slab_debug, what_is_not_memory_of_the_heap_is_told_and_left_alone)
+{
+    static uint8_t variable[16];
+    uint64_t before = defect_count(DEFECT_HEAP);
+    uint8_t *block = kmalloc(9000), *area = vmalloc(9000);
+    struct page *page = frame_alloc(0, 0, PAGE_KERNEL);
+
+    EXPECT(block != NULL && area != NULL && page != NULL);
+    kfree(block + 1);
+    kfree(block + PAGE_SIZE);
+    kfree(page_to_virt(page));
+    kfree(variable);
+    EXPECT_EQ(defect_count(DEFECT_HEAP), before + 4);
+    kfree(block);
+    EXPECT_EQ(defect_count(DEFECT_HEAP), before + 4);
+    kfree(block);
+    vfree(area + PAGE_SIZE);
+    vfree(area);
+    vfree(area);
+    frame_free(page);
+    frame_free(page);
+    page_put(page);
+    EXPECT_EQ(defect_count(DEFECT_HEAP), before + 9);
 }
 
 TEST(slab_debug, finds_the_object_of_an_address)

@@ -183,6 +183,34 @@ TEST(kmalloc, krealloc_keeps_the_content_and_frees_the_old)
     EXPECT_EQ(pages_in_use(), before);
 }
 
+TEST(kmalloc, krealloc_stays_where_there_is_room)
+{
+    static const struct {
+        size_t from, to;
+        bool stays;
+    } cases[] = {
+        {1, 8, true},         {33, 48, true},       {100, 128, true},    {100, 129, false},
+        {3072, 2, true},      {4100, 8000, true},   {5000, 9000, false}, {20000, 30000, true},
+        {30000, 10000, true}, {30000, 5000, false}, {30000, 100, false},
+    };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        size_t from = cases[i].from, to = cases[i].to;
+        uint8_t *block = kmalloc(from);
+        EXPECT(block != NULL);
+        memset(block, 0x37, from);
+        uint8_t *moved = krealloc(block, to);
+        EXPECT(moved != NULL);
+        EXPECT_EQ(moved == block, cases[i].stays);
+        EXPECT_GE(kmalloc_size(moved), to);
+        for (size_t k = 0; k < MIN(from, to); k++) {
+            EXPECT_EQ(moved[k], 0x37);
+        }
+        memset(moved, 0x38, to);
+        kfree(moved);
+    }
+}
+
 TEST(kmalloc, zeroed_and_counted_requests)
 {
     for (size_t size = 1; size < 10000; size = size * 3 + 1) {
