@@ -26,6 +26,7 @@
 #include "kernel/machine/preempt.h"
 #include "kernel/mm/arena.h"
 #include "kernel/mm/frame.h"
+#include "kernel/mm/resource.h"
 #include "kernel/mm/slab.h"
 #include "kernel/proc/process.h"
 #include "kernel/sched/sched.h"
@@ -42,6 +43,7 @@ static void boot_thread_main(void *arg)
     (void)arg;
     work_threads_start();             /* deferred work */
     machine_init_late();              /* the watch over the clock */
+    resources_init(boot);             /* what lies where in physical memory */
     vfs_init();                       /* dentry and inode caches, the anonymous superblock */
     mounts_init();                    /* the mount table */
     pipes_init();                     /* pipes and FIFOs */

@@ -9,6 +9,7 @@
 #include "kernel/core/log.h"
 #include "kernel/dev/driver.h"
 #include "kernel/dev/fb.h"
+#include "kernel/mm/resource.h"
 
 /* The handoff is checksummed, but what is in it came from firmware. */
 static bool geometry_valid(const struct boot_framebuffer *boot)
@@ -21,6 +22,8 @@ static bool geometry_valid(const struct boot_framebuffer *boot)
            (uint64_t)boot->pitch_bytes * boot->height <= boot->size_bytes &&
            boot->base < BOOT_DIRECT_MAP_SIZE - boot->size_bytes;
 }
+
+static struct resource bootfb_resource;
 
 static int bootfb_probe(const struct boot_handoff *handoff)
 {
@@ -48,6 +51,9 @@ static int bootfb_probe(const struct boot_handoff *handoff)
         .blue_shift = boot->blue_shift,
         .blue_size = boot->blue_size,
     };
+    bootfb_resource = (struct resource){
+        .start = boot->base, .last = boot->base + boot->size_bytes - 1, .name = "BOOTFB"};
+    (void)resource_add(&resource_memory, &bootfb_resource);
     framebuffer_register(&fb);
     return 0;
 }

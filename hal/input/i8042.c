@@ -20,6 +20,7 @@
 #include "kernel/machine/clock.h"
 #include "kernel/machine/io.h"
 #include "kernel/machine/irq.h"
+#include "kernel/mm/resource.h"
 #include "kernel/sync/spinlock.h"
 
 #define PORT_DATA    0x60
@@ -318,6 +319,11 @@ static int keyboard_init(void)
     return err == 0 ? keyboard_send(KBD_ENABLE) : err;
 }
 
+static struct resource port_resources[] = {
+    {.start = PORT_DATA, .last = PORT_DATA, .name = "keyboard"},
+    {.start = PORT_STATUS, .last = PORT_STATUS, .name = "keyboard"},
+};
+
 static int i8042_probe(const struct boot_handoff *handoff)
 {
     const struct acpi_fadt *fadt = acpi_fadt();
@@ -342,6 +348,9 @@ static int i8042_probe(const struct boot_handoff *handoff)
     err = irq_attach(KBD_IRQ, IRQ_FLAG_ISA, &kbd.irq_handler);
     if (err < 0) {
         return err;
+    }
+    for (unsigned i = 0; i < ARRAY_SIZE(port_resources); i++) {
+        (void)resource_add(&resource_ports, &port_resources[i]);
     }
     input_device_register(&kbd.device);
     uint64_t flags = spin_lock_irqsave(&kbd.lock);

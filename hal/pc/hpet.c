@@ -18,6 +18,7 @@
 #include "kernel/core/param.h"
 #include "kernel/machine/io.h"
 #include "kernel/machine/irq.h"
+#include "kernel/mm/resource.h"
 
 #define HPET_CAPABILITIES 0x000
 #define HPET_PERIOD       0x004
@@ -81,6 +82,8 @@ static bool hpet_counts(void)
     return false;
 }
 
+static struct resource hpet_resource;
+
 struct counter *hpet_init(void)
 {
     const struct acpi_hpet *table = acpi_hpet();
@@ -109,6 +112,9 @@ struct counter *hpet_init(void)
     log_info("hpet: %llu kHz, %u comparators",
              (unsigned long long)hpet_counter.source.frequency_hz / 1000,
              ((hpet_read(HPET_CAPABILITIES) >> 8) & 31) + 1);
+    hpet_resource =
+        (struct resource){.start = table->pa, .last = table->pa + HPET_BYTES - 1, .name = "HPET 0"};
+    (void)resource_add(&resource_memory, &hpet_resource);
     return &hpet_counter;
 
 unmap:

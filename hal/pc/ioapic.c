@@ -7,8 +7,10 @@
  * Locks: the window and the shadow of the low words under chip->lock (irqsave). The set of chips is fixed at boot.
  */
 #include "hal/pc/pc.h"
+#include "kernel/base/printf.h"
 #include "kernel/core/log.h"
 #include "kernel/machine/io.h"
+#include "kernel/mm/resource.h"
 #include "kernel/sync/spinlock.h"
 
 #define IOAPIC_SELECT  0x00
@@ -22,6 +24,7 @@
 #define ENTRY_DEST_SHIFT 24 /* in the high word: physical destination */
 
 #define IOAPIC_MAX_PINS 240u
+#define IOAPIC_BYTES    0x400u /* decoded, of which the first 0x20 are in use */
 #define NCHIPS          16u
 
 struct ioapic {
@@ -30,6 +33,8 @@ struct ioapic {
     unsigned gsi_base;    /* [I] */
     unsigned npins;       /* [I] */
     struct spinlock lock; /* the window */
+    struct resource resource;
+    char name[16];
 };
 
 static struct ioapic chips[NCHIPS];
@@ -87,6 +92,10 @@ static void ioapic_add(const struct acpi_ioapic *entry)
     for (unsigned pin = 0; pin < npins; pin++) {
         window_write(chip, IOAPIC_ENTRY + 2 * pin, ENTRY_MASKED);
     }
+    (void)ksnprintf(chip->name, sizeof(chip->name), "IOAPIC %u", nchips);
+    chip->resource = (struct resource){
+        .start = entry->pa, .last = entry->pa + IOAPIC_BYTES - 1, .name = chip->name};
+    (void)resource_add(&resource_memory, &chip->resource);
     nchips++;
     log_info("ioapic: id %u, version %#x, GSI %u-%u", chip->id, version & 0xff, chip->gsi_base,
              chip->gsi_base + npins - 1);

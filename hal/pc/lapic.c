@@ -13,6 +13,7 @@
 #include "kernel/core/percpu.h"
 #include "kernel/machine/io.h"
 #include "kernel/machine/vector.h"
+#include "kernel/mm/resource.h"
 
 enum lapic_register {
     LAPIC_ID = 0x020,
@@ -148,6 +149,8 @@ static void lapic_init_cpu(uint8_t nmi_lint, bool extint)
     lapic_write(LAPIC_TIMER_DIVIDE, TIMER_DIVIDE_16);
 }
 
+static struct resource lapic_resource = {.name = "Local APIC"};
+
 bool lapic_init(const struct acpi_madt *madt, bool extint)
 {
     struct cpuid features = cpuid_read(1, 0);
@@ -170,6 +173,9 @@ bool lapic_init(const struct acpi_madt *madt, bool extint)
             log_err("lapic: no memory to map its registers");
             return false;
         }
+        lapic_resource.start = base & APIC_BASE_MASK;
+        lapic_resource.last = lapic_resource.start + 4095;
+        (void)resource_add(&resource_memory, &lapic_resource);
     }
     lapic_found = true;
     machine_vector_install(VECTOR_SPURIOUS, spurious_interrupt);

@@ -8,6 +8,7 @@
  */
 #include "hal/pc/pc.h"
 #include "kernel/machine/io.h"
+#include "kernel/mm/resource.h"
 #include "kernel/sync/spinlock.h"
 
 #define PIC1_COMMAND 0x20
@@ -30,6 +31,11 @@ static void pic_mask_write(void)
     port_write8(PIC2_DATA, (uint8_t)(pic_masked >> 8));
 }
 
+static struct resource pic_resources[] = {
+    {.start = PIC1_COMMAND, .last = PIC1_DATA, .name = "pic1"},
+    {.start = PIC2_COMMAND, .last = PIC2_DATA, .name = "pic2"},
+};
+
 bool pic_init(void)
 {
     /* Nobody home reads as all ones; a mask register gives back what was written. */
@@ -46,6 +52,9 @@ bool pic_init(void)
     port_write8(PIC1_DATA, ICW4_8086);
     port_write8(PIC2_DATA, ICW4_8086);
     pic_masked = 0xffff;
+    for (unsigned i = 0; i < ARRAY_SIZE(pic_resources); i++) {
+        (void)resource_add(&resource_ports, &pic_resources[i]);
+    }
     pic_mask_write();
     return true;
 }

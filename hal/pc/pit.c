@@ -7,6 +7,7 @@
 #include "hal/pc/pc.h"
 #include "kernel/machine/io.h"
 #include "kernel/machine/irq.h"
+#include "kernel/mm/resource.h"
 #include "kernel/sync/spinlock.h"
 
 #define PIT_HZ         1193182u
@@ -48,6 +49,9 @@ static uint64_t pit_counter_read(void)
     return wrap_counter_extend(&pit_counter.wrap, last, pit_raw());
 }
 
+static struct resource pit_resource = {
+    .start = PIT_CHANNEL0, .last = PIT_COMMAND, .name = "timer0"};
+
 struct counter *pit_init(void)
 {
     /* Firmware leaves channel 0 ticking 18 times a second, on an input that the HPET may get. In mode 0 it waits for a count. */
@@ -60,6 +64,7 @@ struct counter *pit_init(void)
     for (unsigned i = 0; i < 10000; i++) {
         if (pit_raw() != start) {
             pit_found = true;
+            (void)resource_add(&resource_ports, &pit_resource);
             pit_counter.wrap.last = pit_raw();
             return &pit_counter;
         }

@@ -6,6 +6,7 @@
 #include "kernel/core/log.h"
 #include "kernel/core/param.h"
 #include "kernel/machine/io.h"
+#include "kernel/mm/resource.h"
 
 #define PMTIMER_HZ 3579545u
 
@@ -29,6 +30,8 @@ static uint64_t pmtimer_counter_read(void)
     return wrap_counter_extend(&pmtimer_counter.wrap, last, pmtimer_raw());
 }
 
+static struct resource pmtimer_resource;
+
 struct counter *pmtimer_init(void)
 {
     const struct acpi_fadt *fadt = acpi_fadt();
@@ -49,6 +52,11 @@ struct counter *pmtimer_init(void)
     for (unsigned i = 0; i < 10000; i++) {
         if (pmtimer_raw() != start) {
             pmtimer_counter.wrap.last = pmtimer_raw() & pmtimer_counter.wrap.mask;
+            pmtimer_resource = (struct resource){.start = fadt->pm_timer.address,
+                                                 .last = fadt->pm_timer.address + 3,
+                                                 .name = "ACPI PM_TMR"};
+            (void)resource_add(pmtimer_register != NULL ? &resource_memory : &resource_ports,
+                               &pmtimer_resource);
             return &pmtimer_counter;
         }
     }

@@ -12,6 +12,7 @@
 #include "kernel/base/errno.h"
 #include "kernel/base/string.h"
 #include "kernel/machine/io.h"
+#include "kernel/mm/resource.h"
 #include "kernel/sync/spinlock.h"
 
 #define CMOS_INDEX 0x70
@@ -98,6 +99,8 @@ static bool update_wait(void)
     return false;
 }
 
+static struct resource rtc_resource = {.start = CMOS_INDEX, .last = CMOS_DATA, .name = "rtc0"};
+
 uint64_t clock_rtc_read(void)
 {
     struct rtc_registers first = {.second = 0}, second = {.second = 0};
@@ -116,6 +119,7 @@ uint64_t clock_rtc_read(void)
     if (!stable || rtc_date_decode(&first, &unix_time_s) < 0) {
         return 0;
     }
+    (void)resource_add(&resource_ports, &rtc_resource); /* the first time */
     return unix_time_s;
 }
 

@@ -263,6 +263,9 @@ static int serial_start(struct uart *uart)
     if (err < 0) {
         goto remove_tty;
     }
+    uart->resource =
+        (struct resource){.start = uart->port, .last = uart->port + 7u, .name = "serial"};
+    (void)resource_add(&resource_ports, &uart->resource);
     log_info("serial: ttyS%u at port %#x, irq %u, 16550 with %u byte%s of FIFO%s", uart->index,
              uart->port, uart->irq, uart->fifo_bytes, uart->fifo_bytes == 1 ? "" : "s",
              uart->console ? ", log console" : "");

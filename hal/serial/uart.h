@@ -15,6 +15,7 @@
 #include "kernel/machine/io.h"
 #include "kernel/machine/irq.h"
 #include "kernel/machine/power.h"
+#include "kernel/mm/resource.h"
 #include "kernel/sync/spinlock.h"
 
 #define UART_CLOCK_HZ   115200u /* divisor 1 */
@@ -29,6 +30,7 @@ struct uart {
     uint8_t index;      /* [I] ttyS number */
     uint8_t fifo_bytes; /* [I] transmitter: 16, or 1 without FIFO */
     bool console;       /* [I] kernel log lines go here */
+    struct resource resource;
     struct spinlock lock;
     uint8_t ier, mcr, lcr;   /* [u] what the registers hold */
     uint8_t lsr_errors;      /* [u] receive errors seen while looking at the transmitter */
