@@ -63,6 +63,14 @@ static int index_alloc(void)
     return index < PTY_MAX ? (int)index : -ENOSPC;
 }
 
+unsigned pty_count(void)
+{
+    spin_lock(&index_lock);
+    size_t n = bitmap_count(index_map, PTY_MAX);
+    spin_unlock(&index_lock);
+    return (unsigned)n;
+}
+
 static void index_free(unsigned index)
 {
     spin_lock(&index_lock);

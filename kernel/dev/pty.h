@@ -25,5 +25,8 @@ struct pty_fs_ops {
 };
 extern const struct pty_fs_ops *pty_fs;
 
+/* How many there are now. Thread context. */
+unsigned pty_count(void);
+
 /* open(2) of a ptmx device: makes a pair. -EIO: no devpts; -ENOSPC: no number is free; -ENOMEM. */
 int pty_open_master(struct file *file);

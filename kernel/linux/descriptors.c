@@ -159,7 +159,7 @@ SYSCALL4(pidfd_send_signal, int, pidfd, int, signo, const siginfo_t __user *, ui
     int64_t result = 0;
     siginfo_user(&info, signo, SI_USER);
     if (uinfo != NULL) {
-        struct pid *pid = pidfd_pid(file);
+        struct pid *pid = pidfd_signal_pid(file);
         if (copy_from_user(&info, uinfo, sizeof(info)) < 0) {
             result = -EFAULT;
         } else if (info.si_signo != signo) {

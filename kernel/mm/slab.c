@@ -511,26 +511,32 @@ size_t slab_shrink_all(void)
     return pages;
 }
 
+uint64_t slab_objects(struct slab_cache *cache)
+{
+    uint64_t used = READ_ONCE(cache->nused), in_magazines = 0;
+    unsigned cpu;
+
+    for_each_cpu (cpu) {
+        const struct slab_magazine *magazine = (*per_cpu_ptr(slab_magazines, cpu))[cache->id];
+        in_magazines += magazine == NULL ? 0 : READ_ONCE(magazine->count);
+    }
+    return used > in_magazines ? used - in_magazines : 0;
+}
+
 bool slab_describe(unsigned index, struct slab_info *ret_info)
 {
-    unsigned cpu;
     bool found = false;
     uint64_t irq = spin_lock_irqsave(&caches_lock);
 
     for (unsigned id = 0; id < SLAB_MAX_CACHES && !found; id++) {
-        const struct slab_cache *cache = caches[id];
+        struct slab_cache *cache = caches[id];
         if (cache == NULL || index-- > 0) {
             continue;
-        }
-        uint64_t in_magazines = 0;
-        for_each_cpu (cpu) {
-            const struct slab_magazine *magazine = (*per_cpu_ptr(slab_magazines, cpu))[id];
-            in_magazines += magazine == NULL ? 0 : READ_ONCE(magazine->count);
         }
         *ret_info = (struct slab_info){
             .name = cache->name,
             .object_size = cache->size,
-            .objects_active = cache->nused > in_magazines ? cache->nused - in_magazines : 0,
+            .objects_active = slab_objects(cache),
             .objects_total = cache->nslabs * cache->per_slab,
             .slabs = cache->nslabs,
             .objects_per_slab = cache->per_slab,

@@ -44,5 +44,7 @@ struct slab_info {
     uint64_t objects_active, objects_total, slabs;
     unsigned objects_per_slab, pages_per_slab;
 };
+/* Objects of the cache that are in use. Any context. */
+uint64_t slab_objects(struct slab_cache *cache);
 bool slab_describe(unsigned index, struct slab_info *ret_info); /* for /proc/slabinfo */
 void slab_init(void);

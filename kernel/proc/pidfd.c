@@ -67,6 +67,17 @@ struct pid *pidfd_pid(const struct file *file)
     return file->fops == &pidfd_fops ? file->private : NULL;
 }
 
+struct pid *(*pidfd_directory_pid)(const struct file *file);
+
+struct pid *pidfd_signal_pid(const struct file *file)
+{
+    struct pid *pid = pidfd_pid(file);
+    struct pid *(*directory_pid)(const struct file *file) =
+        atomic_load_relaxed(&pidfd_directory_pid);
+
+    return pid != NULL || directory_pid == NULL ? pid : directory_pid(file);
+}
+
 int pidfd_open(int nr, int flags, struct file **ret_file)
 {
     if (nr <= 0 || (flags & ~PIDFD_NONBLOCK) != 0) {
@@ -88,7 +99,7 @@ int pidfd_open(int nr, int flags, struct file **ret_file)
 
 int pidfd_send_signal(const struct file *file, const siginfo_t *info)
 {
-    struct pid *pid = pidfd_pid(file);
+    struct pid *pid = pidfd_signal_pid(file);
     struct thread *thread;
 
     if (pid == NULL) {

@@ -11,6 +11,10 @@ int pidfd_open(int nr, int flags, struct file **ret_file);
 int pidfd_create(struct pid *pid, int flags, struct file **ret_file);
 /* What the file refers to, borrowed; NULL: it is no pidfd. */
 struct pid *pidfd_pid(const struct file *file);
+/* The same for who sends a signal: a directory /proc/PID will do as well. */
+struct pid *pidfd_signal_pid(const struct file *file);
+/* [a] Set by procfs when it is mounted: the pid that a directory /proc/PID is about, borrowed; NULL: it is none. */
+extern struct pid *(*pidfd_directory_pid)(const struct file *file);
 /* pidfd_send_signal(2), checked as kill(2). -EBADF: no pidfd. */
 int pidfd_send_signal(const struct file *file, const siginfo_t *info);
 /* pidfd_getfd(2): the target's file, referenced. -EBADF -EPERM -ESRCH. */

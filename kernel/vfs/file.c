@@ -25,6 +25,11 @@ static void source_get(struct vm_source *source)
     (void)file_get(source_file(source));
 }
 
+struct file *file_of_source(struct vm_source *source)
+{
+    return source != NULL && source->ops == &file_source_ops ? source_file(source) : NULL;
+}
+
 static void source_put(struct vm_source *source)
 {
     file_put(source_file(source));
@@ -66,6 +71,11 @@ void files_init(void)
     if (file_slab == NULL) {
         panic("vfs: no memory for the file cache");
     }
+}
+
+uint64_t files_count(void)
+{
+    return slab_objects(file_slab);
 }
 
 int file_create(const struct path *path, int flags, unsigned mode, struct file **ret_file)

@@ -188,6 +188,10 @@ int vfs_access(int dirfd, const char *name, int mode, int flags);
 int vfs_stat_path(const struct path *path, struct inode_stat *ret_stat);
 int vfs_chdir(const struct path *path);
 int vfs_chroot(const struct path *path);
+/* How many there are now. Any context. */
+uint64_t files_count(void);
+/* The file that a source of mappings belongs to, borrowed; NULL: the source is NULL, or of another kind. */
+struct file *file_of_source(struct vm_source *source);
 
 /* Generic file operations for files whose data lives in inode->cache. */
 ssize_t generic_file_read(struct file *file, struct iov_iter *to, loff_t *pos);

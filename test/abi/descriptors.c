@@ -131,6 +131,37 @@ ABI_TEST(pidfd, tells_the_end_and_is_waited_for)
     CHECK(ready(fd, POLLIN) & POLLIN);
 }
 
+ABI_TEST(pidfd, a_directory_of_proc_will_do_to_send_a_signal)
+{
+    char path[32];
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        pause();
+        _exit(0);
+    }
+    (void)snprintf(path, sizeof(path), "/proc/%d", pid);
+    int dir = open(path, O_RDONLY | O_DIRECTORY), name = open(path, O_PATH);
+    CHECK(dir >= 0 && name >= 0);
+    (void)snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+    int below = open(path, O_RDONLY | O_DIRECTORY), root = open("/proc", O_RDONLY | O_DIRECTORY);
+    CHECK(below >= 0 && root >= 0);
+    CHECK_EQ(syscall(SYS_pidfd_send_signal, dir, 0, NULL, 0), 0);
+    CHECK_ERR(syscall(SYS_pidfd_send_signal, name, 0, NULL, 0), EBADF);
+    CHECK_ERR(syscall(SYS_pidfd_send_signal, below, 0, NULL, 0), EBADF);
+    CHECK_ERR(syscall(SYS_pidfd_send_signal, root, 0, NULL, 0), EBADF);
+    CHECK_ERR(syscall(SYS_pidfd_getfd, dir, 0, 0), EBADF);
+    CHECK_EQ(syscall(SYS_pidfd_send_signal, dir, SIGTERM, NULL, 0), 0);
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+    CHECK_ERR(syscall(SYS_pidfd_send_signal, dir, 0, NULL, 0), ESRCH);
+    close(dir);
+    close(name);
+    close(below);
+    close(root);
+}
+
 ABI_TEST(pidfd, arguments_are_checked)
 {
     siginfo_t info;

@@ -129,6 +129,63 @@ ABI_TEST(vmallocinfo, areas_have_their_size)
     CHECK(n > 0);
 }
 
+/* ---- where things are ---- */
+
+ABI_TEST(iomem, memory_lies_in_it_and_addresses_are_the_administrators)
+{
+    unsigned long long start, end, total = 0;
+    char name[128];
+    unsigned n = 0, inner = 0;
+    int status;
+
+    for (char *line = read_all("/proc/iomem"); *line != '\0'; line = strchr(line, '\n') + 1) {
+        CHECK_EQ(sscanf(line, "%llx-%llx : %127[^\n]", &start, &end, name), 3);
+        CHECK(start <= end);
+        total += line[0] != ' ' && strcmp(name, "System RAM") == 0 ? end - start + 1 : 0;
+        inner += line[0] == ' ' && line[2] != ' ' && strncmp(name, "Kernel ", 7) == 0;
+    }
+    if (total > 1) { /* 1: all were 0 - 0 */
+        CHECK((long)(total >> 10) >= figure("/proc/meminfo", "MemTotal:"));
+        CHECK(inner >= 3); /* code, rodata or data, bss */
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK_EQ(setresuid(1000, 1000, 1000), 0);
+        for (char *line = read_all("/proc/iomem"); *line != '\0'; line = strchr(line, '\n') + 1) {
+            CHECK_EQ(sscanf(line, "%llx-%llx : %127[^\n]", &start, &end, name), 3);
+            CHECK(start == 0 && end == 0);
+            n++;
+        }
+        CHECK(n > 3);
+        for (char *line = read_all("/proc/ioports"); *line != '\0'; line = strchr(line, '\n') + 1) {
+            CHECK_EQ(sscanf(line, "%llx-%llx : %127[^\n]", &start, &end, name), 3);
+            CHECK(start == 0 && end == 0);
+        }
+        _exit(0);
+    }
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK_EQ(status, 0);
+}
+
+/* ---- open files and terminals ---- */
+
+ABI_TEST(sysfs_fs, open_files_and_terminals_are_counted)
+{
+    long before = figure("/proc/sys/fs/file-nr", ""), ptys = figure("/proc/sys/kernel/pty/nr", "");
+    int fds[256], ptmx = open("/dev/ptmx", O_RDWR | O_NOCTTY);
+
+    CHECK(ptmx >= 0);
+    for (unsigned i = 0; i < 256; i++) {
+        fds[i] = open("/dev/null", O_RDONLY);
+        CHECK(fds[i] >= 0);
+    }
+    CHECK(figure("/proc/sys/kernel/pty/nr", "") >= ptys + 1);
+    CHECK(figure("/proc/sys/fs/file-nr", "") >= before + 128); /* others close theirs meanwhile */
+    unsigned long used, spare, most;
+    CHECK_EQ(sscanf(read_all("/proc/sys/fs/file-nr"), "%lu\t%lu\t%lu\n", &used, &spare, &most), 3);
+    CHECK(used < most && spare == 0);
+}
+
 /* ---- frames ---- */
 
 static uint64_t word_at(const char *path, unsigned long index)

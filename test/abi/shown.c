@@ -1,7 +1,9 @@
 /* What /proc/PID tells of a process' memory: maps, smaps, smaps_rollup, pagemap, clear_refs, status. */
 #include "abi.h"
 
+#include <dirent.h>
 #include <linux/capability.h>
+#include <sys/prctl.h>
 
 #define PAGE 4096ul
 #define RW   (PROT_READ | PROT_WRITE)
@@ -393,4 +395,78 @@ ABI_TEST(shown, memory_of_others_is_not)
         CHECK_EQ(waitpid(pid, &status, 0), pid);
         CHECK_EQ(status, 0);
     }
+}
+
+/* ---- map_files ---- */
+
+static unsigned map_files(const char *wanted, bool *ret_found)
+{
+    DIR *dir = opendir("/proc/self/map_files");
+    unsigned n = 0;
+    unsigned long start, end, last = 0;
+
+    CHECK(dir != NULL);
+    *ret_found = false;
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        if (entry->d_name[0] == '.') {
+            continue;
+        }
+        CHECK_EQ(sscanf(entry->d_name, "%lx-%lx", &start, &end), 2);
+        CHECK(start >= last && end > start && entry->d_type == DT_LNK);
+        last = end;
+        n++;
+        *ret_found = *ret_found || strcmp(entry->d_name, wanted) == 0;
+    }
+    closedir(dir);
+    return n;
+}
+
+ABI_TEST(map_files, each_mapping_of_a_file_is_a_link_to_it)
+{
+    char path[] = "/tmp/abi-mapXXXXXX", name[64], link[128], target[128], gone[128];
+    int fd = mkstemp(path), status;
+    bool found;
+    struct stat st, opened;
+
+    CHECK(fd >= 0);
+    CHECK_EQ(ftruncate(fd, 4 * PAGE), 0);
+    char *p = mmap(NULL, 3 * PAGE, PROT_READ, MAP_PRIVATE, fd, 0);
+    char *anon = map(2);
+    CHECK(p != MAP_FAILED);
+    (void)snprintf(name, sizeof(name), "%lx-%lx", (unsigned long)p, (unsigned long)p + 3 * PAGE);
+    (void)snprintf(link, sizeof(link), "/proc/self/map_files/%s", name);
+    unsigned n = map_files(name, &found);
+    CHECK(found);
+    ssize_t len = readlink(link, target, sizeof(target) - 1);
+    CHECK_EQ(len, (ssize_t)strlen(path));
+    CHECK(memcmp(target, path, (size_t)len) == 0);
+    CHECK_EQ(lstat(link, &st), 0);
+    CHECK_EQ(st.st_mode,
+             S_IFLNK | 0600); /* as the descriptor was opened, whatever the mapping allows */
+    (void)snprintf(gone, sizeof(gone), "/proc/self/map_files/%lx-%lx", (unsigned long)p,
+                   (unsigned long)p + 2 * PAGE);
+    CHECK_ERR(readlink(gone, target, sizeof(target)), ENOENT);
+    (void)snprintf(gone, sizeof(gone), "/proc/self/map_files/0%s", name);
+    CHECK_ERR(readlink(gone, target, sizeof(target)), ENOENT);
+    (void)snprintf(gone, sizeof(gone), "/proc/self/map_files/%lx-%lx", (unsigned long)anon,
+                   (unsigned long)anon + 2 * PAGE);
+    CHECK_ERR(readlink(gone, target, sizeof(target)), ENOENT);
+    CHECK_EQ(unlink(path), 0); /* the link still leads to it */
+    CHECK_EQ(fstat(fd, &st), 0);
+    CHECK_EQ(stat(link, &opened), 0);
+    CHECK(st.st_ino == opened.st_ino && st.st_dev == opened.st_dev);
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK_EQ(setresuid(1000, 1000, 1000), 0);
+        CHECK_EQ(prctl(PR_SET_DUMPABLE, 1), 0);
+        CHECK(readlink(link, target, sizeof(target)) > 0);
+        CHECK_ERR(open(link, O_RDONLY), EPERM);
+        _exit(0);
+    }
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK_EQ(status, 0);
+    CHECK_EQ(munmap(p, 3 * PAGE), 0);
+    CHECK_ERR(readlink(link, target, sizeof(target)), ENOENT);
+    CHECK_EQ(map_files(name, &found), n - 1);
+    close(fd);
 }

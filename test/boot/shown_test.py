@@ -60,6 +60,15 @@ def frames():
         expect(abs(counted - told) <= within and counted > 0, f'{name}: {told}, counted {counted}')
 
 
+def small():
+    """At the shell of a machine with 512 MiB at most 14 MiB are used: by what free(1) calls used, and of all there is, with the kernel's image."""
+    text = said_by('free; cat /proc/meminfo', '--mem', '512M')
+    rows = {line.split()[0]: [int(figure) for figure in re.findall(r'\d+', line)] for line in text.splitlines()[1:]}
+    used, gone = rows['Mem:'][1], 512 * 1024 - rows['MemFree:'][0]
+    print(f'# used: {used} KiB by free, {gone} KiB of the machine')
+    expect(0 < used < gone <= 14 * 1024, f'{used} KiB used by free, {gone} KiB of the machine')
+
+
 if __name__ == '__main__':
     run([
         Case('page faults, as a table', fault_table),
@@ -67,4 +76,5 @@ if __name__ == '__main__':
         Case('promises of memory are kept', promises),
         Case('settings of memory', settings),
         Case('frames by their flags', frames),
+        Case('a small machine', small),
     ])

@@ -220,28 +220,31 @@ static int link_follow(struct inode *inode, struct path *ret_path)
     return err;
 }
 
-/* The text of a link that leads to a place: its path from the reader's root. */
-static ssize_t link_readlink(struct inode *inode, char *buf, size_t size)
+ssize_t proc_path_text(struct path *path, char *buf, size_t size)
 {
-    struct path path, root, cwd;
+    struct path root, cwd;
     char *text;
     size_t len;
-    int err = inode->ops->follow(inode, &path);
 
-    if (err < 0) {
-        return err;
-    }
     fs_context_get_paths(current_thread()->fs, &root, &cwd);
-    text = path_to_string(&path, &root, buf, size);
+    text = path_to_string(path, &root, buf, size);
     path_put(&root);
     path_put(&cwd);
-    path_put(&path);
+    path_put(path);
     if (text == NULL) {
         return -ENAMETOOLONG;
     }
     len = strlen(text);
     memmove(buf, text, len + 1);
     return (ssize_t)len;
+}
+
+static ssize_t link_readlink(struct inode *inode, char *buf, size_t size)
+{
+    struct path path;
+    int err = inode->ops->follow(inode, &path);
+
+    return err < 0 ? err : proc_path_text(&path, buf, size);
 }
 
 static const struct inode_ops pid_link_ops = {
@@ -349,6 +352,13 @@ static const struct inode_ops pid_dir_ops = {
     .setattr = refuse_setattr,
 };
 static const struct file_ops pid_dir_fops = {.iterate = pid_iterate, .llseek = generic_file_llseek};
+
+struct pid *proc_directory_pid(const struct file *file)
+{
+    const struct proc_inode *proc = proc_inode_of(file->inode);
+
+    return file->fops == &pid_dir_fops && !proc->task ? proc->pid : NULL;
+}
 
 struct inode *proc_pid_inode_create(struct super *super, struct pid *pid, bool task)
 {

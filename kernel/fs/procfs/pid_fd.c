@@ -79,25 +79,10 @@ static int fd_follow(struct inode *inode, struct path *ret_path)
 
 static ssize_t fd_readlink(struct inode *inode, char *buf, size_t size)
 {
-    struct path path, root, cwd;
-    char *text;
-    size_t len;
+    struct path path;
     int err = fd_follow(inode, &path);
 
-    if (err < 0) {
-        return err;
-    }
-    fs_context_get_paths(current_thread()->fs, &root, &cwd);
-    text = path_to_string(&path, &root, buf, size);
-    path_put(&root);
-    path_put(&cwd);
-    path_put(&path);
-    if (text == NULL) {
-        return -ENAMETOOLONG;
-    }
-    len = strlen(text);
-    memmove(buf, text, len + 1);
-    return (ssize_t)len;
+    return err < 0 ? err : proc_path_text(&path, buf, size);
 }
 
 static const struct inode_ops fd_link_ops = {

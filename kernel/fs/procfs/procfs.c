@@ -2,6 +2,7 @@
  * procfs: superblock and root directory: the static tree of PROC_FILE entries, self, thread-self, and a directory for each process.
  */
 #include "kernel/fs/procfs/procfs.h"
+#include "kernel/proc/pidfd.h"
 
 #include <linux/magic.h>
 
@@ -210,6 +211,7 @@ static int procfs_mount(const struct filesystem *fs, const char *source, unsigne
     (void)flags;
     (void)options;
     tree_make();
+    atomic_store_relaxed(&pidfd_directory_pid, proc_directory_pid);
     super = super_create(fs, &super_ops, source);
     if (super == NULL) {
         return -ENOMEM;

@@ -43,6 +43,7 @@ struct proc_inode {
     const struct proc_pid_file *file; /* [I] NULL: the directory itself */
     bool task;                        /* [I] pid names a thread (below task) */
     int fd;                           /* [I] below fd and fdinfo */
+    uint64_t start, end;              /* [I] below map_files */
 };
 
 static inline struct proc_inode *proc_inode_of(const struct inode *inode)
@@ -58,6 +59,8 @@ int proc_target_get_checked(const struct inode *inode, struct proc_target *ret_t
 
 /* /proc/PID or task/TID: NULL: no memory. */
 struct inode *proc_pid_inode_create(struct super *super, struct pid *pid, bool task);
+/* For pidfd_directory_pid. */
+struct pid *proc_directory_pid(const struct file *file);
 /* Any inode below it. pid's reference is the callee's own. */
 struct inode *proc_inode_create(struct super *super, struct pid *pid, bool task, uint64_t ino,
                                 uint32_t mode);
@@ -65,6 +68,8 @@ struct inode *proc_inode_create(struct super *super, struct pid *pid, bool task,
 bool proc_inode_has_pid(const struct inode *inode);
 /* Its process lives, and owner and group are right; for inode_ops.revalidate. */
 bool proc_pid_revalidate(struct inode *inode);
+/* For readlink operations of links that lead to a place: its path from the reader's root. Puts `path`. */
+ssize_t proc_path_text(struct path *path, char *buf, size_t size);
 /* A decimal number without leading zeros; -1: not one. */
 int64_t proc_parse_number(const char *name, unsigned len);
 

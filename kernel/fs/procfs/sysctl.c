@@ -97,6 +97,13 @@ static int pty_max_show(struct text *text)
 }
 PROC_FILE(sys_pty_max) = {.path = "sys/kernel/pty/max", .show = pty_max_show};
 
+static int pty_nr_show(struct text *text)
+{
+    text_printf(text, "%u\n", pty_count());
+    return 0;
+}
+PROC_FILE(sys_pty_nr) = {.path = "sys/kernel/pty/nr", .show = pty_nr_show};
+
 PROC_SETTING(threads_max, "sys/kernel/threads-max", threads_max, 20, PID_MAX_DEFAULT);
 
 /* ---- pipes ---- */
@@ -204,13 +211,26 @@ PROC_FILE(sys_entropy_avail) = {.path = "sys/kernel/random/entropy_avail",
 
 /* ---- limits that depend on memory ---- */
 
-static int file_max_show(struct text *text)
+/* A tenth of memory, 1 KiB a file. */
+static unsigned long long file_max(void)
 {
     struct frame_stats frames;
 
     frame_stats(&frames);
-    text_printf(text, "%llu\n",
-                (unsigned long long)frames.total / 10 * 4); /* a tenth of memory, 1 KiB a file */
+    return (unsigned long long)frames.total / 10 * 4;
+}
+
+static int file_max_show(struct text *text)
+{
+    text_printf(text, "%llu\n", file_max());
     return 0;
 }
 PROC_FILE(sys_file_max) = {.path = "sys/fs/file-max", .show = file_max_show};
+
+/* Files that are open, those kept for later (none are), and their limit. */
+static int file_nr_show(struct text *text)
+{
+    text_printf(text, "%llu\t0\t%llu\n", (unsigned long long)files_count(), file_max());
+    return 0;
+}
+PROC_FILE(sys_file_nr) = {.path = "sys/fs/file-nr", .show = file_nr_show};

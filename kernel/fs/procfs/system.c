@@ -15,6 +15,7 @@
 #include "kernel/machine/irq.h"
 #include "kernel/machine/smp.h"
 #include "kernel/mm/frame.h"
+#include "kernel/mm/resource.h"
 #include "kernel/proc/uts.h"
 #include "kernel/vm/swap.h"
 
@@ -210,65 +211,32 @@ static int interrupts_show(struct text *text)
     return 0;
 }
 
-static const char *memory_kind(uint32_t type)
+/* Addresses are for the administrator only. */
+static void resource_lines(struct text *text, struct resource_space *space, unsigned digits)
 {
-    static const char *const names[BOOT_MEM_NTYPES] = {
-        [BOOT_MEM_USABLE] = "System RAM",
-        [BOOT_MEM_RESERVED] = "Reserved",
-        [BOOT_MEM_ACPI_RECLAIM] = "ACPI Tables",
-        [BOOT_MEM_ACPI_NVS] = "ACPI Non-volatile Storage",
-        [BOOT_MEM_BAD] = "Unusable memory",
-        [BOOT_MEM_LOADER] = "System RAM",
-        [BOOT_MEM_KERNEL] = "System RAM",
-        [BOOT_MEM_INITRAMFS] = "System RAM",
-        [BOOT_MEM_EFI_RUNTIME] = "Reserved",
-        [BOOT_MEM_MMIO] = "Reserved",
-        [BOOT_MEM_PERSISTENT] = "Persistent Memory",
-    };
+    bool told = current_has_cap(CAP_SYS_ADMIN);
+    struct resource_info info;
 
-    return type < BOOT_MEM_NTYPES && names[type] != NULL ? names[type] : "Reserved";
-}
-
-static void iomem_line(struct text *text, uint64_t start, uint64_t end, const char *name, int depth)
-{
-    if (!current_has_cap(CAP_SYS_ADMIN)) {
-        start = 0; /* where things are is told to the administrator only */
-        end = 1;
+    for (unsigned i = 0; resource_describe(space, i, &info); i++) {
+        for (unsigned depth = 0; depth < info.depth; depth++) {
+            text_puts(text, "  ");
+        }
+        text_hex(text, told ? info.start : 0, digits);
+        text_putc(text, '-');
+        text_hex(text, told ? info.last : 0, digits);
+        text_printf(text, " : %s\n", info.name);
     }
-    text_printf(text, "%*s%08llx-%08llx : %s\n", depth * 2, "", (unsigned long long)start,
-                (unsigned long long)end - 1, name);
 }
 
-/* Neighbours of one kind are one line; the kernel's image is shown inside its memory. */
 static int iomem_show(struct text *text)
 {
-    struct boot_mem mem, next;
-    uint64_t kernel_start = 0, kernel_end = 0;
-    unsigned i = 0;
-    bool more = boot_memory(i, &mem);
+    resource_lines(text, &resource_memory, 8);
+    return 0;
+}
 
-    while (more) {
-        uint64_t end = mem.base + mem.length_bytes;
-        const char *kind = memory_kind(mem.type);
-        kernel_end = 0;
-        if (mem.type == BOOT_MEM_KERNEL) {
-            kernel_start = mem.base;
-            kernel_end = end;
-        }
-        while ((more = boot_memory(++i, &next)) && next.base == end &&
-               strcmp(memory_kind(next.type), kind) == 0) {
-            end += next.length_bytes;
-            if (next.type == BOOT_MEM_KERNEL) {
-                kernel_start = next.base;
-                kernel_end = end;
-            }
-        }
-        iomem_line(text, mem.base, end, kind, 0);
-        if (kernel_end != 0) {
-            iomem_line(text, kernel_start, kernel_end, "Kernel code", 1);
-        }
-        mem = next;
-    }
+static int ioports_show(struct text *text)
+{
+    resource_lines(text, &resource_ports, 4);
     return 0;
 }
 
@@ -323,6 +291,25 @@ static int partitions_show(struct text *text)
     return 0;
 }
 
+/* Documentation/admin-guide/iostats.rst. What is in memory takes no time and merges nothing; a request counts as one a page. */
+#define SECTORS_PER_PAGE (PAGE_SIZE >> 9)
+
+static int diskstats_show(struct text *text)
+{
+    struct zram_stats stats;
+
+    for (unsigned i = 0; i < zram_count(); i++) {
+        zram_stats(i, &stats);
+        text_printf(text, "%4u %7u zram%u %llu 0 %llu 0 %llu 0 %llu 0 0 0 0 0 0 0 0 0 0\n",
+                    ZRAM_MAJOR, i, i,
+                    DIV_ROUND_UP((unsigned long long)stats.reads, SECTORS_PER_PAGE),
+                    (unsigned long long)stats.reads,
+                    DIV_ROUND_UP((unsigned long long)stats.writes, SECTORS_PER_PAGE),
+                    (unsigned long long)stats.writes);
+    }
+    return 0;
+}
+
 PROC_FILE(uptime) = {.path = "uptime", .show = uptime_show};
 PROC_FILE(loadavg) = {.path = "loadavg", .show = loadavg_show};
 PROC_FILE(stat) = {.path = "stat", .show = stat_show};
@@ -333,7 +320,9 @@ PROC_FILE(filesystems) = {.path = "filesystems", .show = filesystems_show};
 PROC_FILE(devices) = {.path = "devices", .show = devices_show};
 PROC_FILE(interrupts) = {.path = "interrupts", .show = interrupts_show};
 PROC_FILE(iomem) = {.path = "iomem", .show = iomem_show};
+PROC_FILE(ioports) = {.path = "ioports", .show = ioports_show};
 PROC_FILE(locks) = {.path = "locks", .show = locks_show};
 PROC_FILE(swaps) = {.path = "swaps", .show = swaps_show};
+PROC_FILE(diskstats) = {.path = "diskstats", .show = diskstats_show};
 PROC_FILE(partitions) = {.path = "partitions", .show = partitions_show};
 PROC_FILE(mounts) = {.path = "mounts", .link_target = "self/mounts"};
