@@ -4,6 +4,7 @@
 #include <linux/capability.h>
 #include <linux/fcntl.h>
 #include <linux/resource.h>
+#include <linux/rseq.h>
 #include <linux/sched.h>
 #include <linux/times.h>
 #include <linux/wait.h>
@@ -14,6 +15,7 @@
 #include "kernel/linux/times.h"
 #include "kernel/machine/cpu.h"
 #include "kernel/proc/pidfd.h"
+#include "kernel/proc/rseq.h"
 #include "kernel/proc/signal.h"
 
 /* ---- clone ---- */
@@ -243,6 +245,15 @@ SYSCALL1(getsid, int, pid)
 SYSCALL0(setsid)
 {
     return process_setsid();
+}
+
+SYSCALL4(rseq, struct rseq __user *, area, uint32_t, len_bytes, int, flags, uint32_t, signature)
+{
+    if ((flags & ~RSEQ_FLAG_UNREGISTER) != 0 || len_bytes != sizeof(*area)) {
+        return -EINVAL;
+    }
+    return (flags & RSEQ_FLAG_UNREGISTER) != 0 ? rseq_unregister(area, signature)
+                                               : rseq_register(area, signature);
 }
 
 SYSCALL1(set_tid_address, uint32_t __user *, address)

@@ -206,6 +206,9 @@ static int copy_state(struct thread *thread, const struct clone_request *request
             return err; /* cpu_thread_fini() comes with the last thread_put() */
         }
     }
+    if ((request->flags & CLONE_VM) == 0) {
+        thread->rseq = parent->rseq; /* its copy of the area says the same */
+    }
     thread->sig_blocked = parent->sig_blocked;
     /* sigaltstack(2), "Notes": inherited, but not by a child that shares the memory. */
     if ((request->flags & (CLONE_VM | CLONE_VFORK)) != CLONE_VM) {

@@ -13,11 +13,12 @@
 #include "kernel/machine/cpu.h"
 #include "kernel/machine/user.h"
 #include "kernel/proc/internal.h"
+#include "kernel/proc/rseq.h"
 
 /* The bits that this file deals with; the others are the machine's. */
 #define WORK_HERE                                                                                  \
     (THREAD_WORK_RESCHED | THREAD_WORK_SIGNAL | THREAD_WORK_STOP | THREAD_WORK_NOTIFY |            \
-     THREAD_WORK_SIGMASK)
+     THREAD_WORK_SIGMASK | THREAD_WORK_RSEQ)
 
 /* ---- stopping ---- */
 
@@ -288,6 +289,8 @@ static void signal_deliver(struct thread *thread, struct trapframe *frame, struc
         !on_altstack(thread, trapframe_sp(frame))) {
         delivery.stack = thread->altstack_base + thread->altstack_size;
     }
+    rseq_before_user(thread,
+                     frame); /* the handler returns to where an interrupted sequence is taken up */
     int err = cpu_signal_setup(frame, &delivery);
     signal_queued_free(chosen->queued);
     if (err < 0) {
@@ -351,6 +354,10 @@ void machine_user_return(struct trapframe *frame, bool syscall)
         }
         if ((work & THREAD_WORK_NOTIFY) != 0) {
             notify_work(thread);
+        }
+        if ((work & THREAD_WORK_RSEQ) != 0) {
+            thread_clear_work(thread, THREAD_WORK_RSEQ);
+            rseq_before_user(thread, frame);
         }
         if ((work & (THREAD_WORK_SIGNAL | THREAD_WORK_STOP | THREAD_WORK_SIGMASK)) != 0) {
             thread_clear_work(thread, THREAD_WORK_STOP);

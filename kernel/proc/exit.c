@@ -195,6 +195,7 @@ void process_vfork_finish(struct process *process)
 /* A word that clone(2) asked for is cleared for those who still share the memory. */
 void thread_leave_memory(struct thread *thread)
 {
+    thread->rseq.area = NULL;
     futex_exit_robust(thread);
     if (thread->clear_child_tid != NULL && refcount_read(&thread->vm->refs) > 1) {
         (void)put_user(0u, thread->clear_child_tid);

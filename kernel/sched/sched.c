@@ -237,8 +237,14 @@ static void reschedule(enum reschedule_kind kind)
     if (stays) {
         runqueue_insert_locked(rq, prev);
         prev->nivcsw++;
+        if (prev->rseq.area != NULL) {
+            (void)__atomic_fetch_or(&prev->work, THREAD_WORK_RSEQ, __ATOMIC_RELAXED);
+        }
     } else {
         prev->nvcsw++;
+    }
+    if (next->rseq.area != NULL && next->rseq.cpu != next->cpu) {
+        (void)__atomic_fetch_or(&next->work, THREAD_WORK_RSEQ, __ATOMIC_RELAXED);
     }
     runqueue_switch_locked(rq, prev, next, now);
 }

@@ -116,6 +116,7 @@ static void thread_free(struct thread *thread)
     thread->set_child_tid = NULL;
     thread->clear_child_tid = NULL;
     thread->robust_list = NULL;
+    thread->rseq.area = NULL;
     thread->restart.fn = NULL;
     thread->journal = NULL;
     slab_free(thread_cache, thread);

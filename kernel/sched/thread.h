@@ -25,6 +25,7 @@ struct process;
 struct pid;
 struct wait_queue;
 struct robust_list_head;
+struct rseq;
 
 enum thread_state {
     THREAD_NEW,
@@ -42,6 +43,7 @@ enum thread_state {
 #define THREAD_WORK_NOTIFY  0x08u /* task_work queued */
 #define THREAD_WORK_FPU     0x10u /* FPU registers do not hold this thread's state */
 #define THREAD_WORK_TRACE   0x20u /* system call tracer is on: the entry path logs the call */
+#define THREAD_WORK_RSEQ    0x80u /* preempted or moved with a restartable sequence registered */
 #define THREAD_WORK_SIGMASK                                                                        \
     0x40u /* restore saved_sigmask when no handler ran (sigsuspend, ppoll) */
 
@@ -121,7 +123,12 @@ struct thread {
         *set_child_tid; /* [o] CLONE_CHILD_SETTID: written by the thread before it starts */
     uint32_t __user *clear_child_tid; /* [o] */
     struct robust_list_head __user
-        *robust_list;        /* [o] set_robust_list(2); read by others for get_robust_list(2) */
+        *robust_list;    /* [o] set_robust_list(2); read by others for get_robust_list(2) */
+    struct thread_rseq { /* [o] rseq(2) */
+        struct rseq __user *area; /* NULL: none */
+        uint32_t signature; /* that stands before the place where an aborted sequence goes on */
+        uint32_t cpu;       /* that `area` tells */
+    } rseq;
     uint32_t fault_disabled; /* [o] user_fault_disable depth */
     void *journal;           /* [o] for file systems: handle of the running transaction */
     struct refcount refs;

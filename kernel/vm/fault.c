@@ -367,11 +367,15 @@ int machine_page_fault(vaddr_t addr, unsigned flags)
     if (unlikely(addr >= USER_TOP || thread->vm == NULL || thread->fault_disabled != 0)) {
         return -EFAULT;
     }
+    uint64_t slept = thread->nvcsw;
     thread->minflt++;
     int err = likely(!fault_log_on) ? vmspace_fault(thread->vm, addr, flags)
                                     : fault_log_fault(thread->vm, addr, flags);
     if (unlikely(err == -ENOMEM) && (flags & FAULT_USER) != 0 && thread_signal_pending(thread)) {
         return 0; /* it is being killed, which happens on the way back to user mode */
+    }
+    if (unlikely(thread->nvcsw != slept) && thread->rseq.area != NULL) {
+        thread_set_work(thread, THREAD_WORK_RSEQ); /* others ran here meanwhile */
     }
     return err;
 }

@@ -78,6 +78,11 @@ static inline void trapframe_restart_block(struct trapframe *frame)
     frame->rip -= 2;
 }
 
+static inline void trapframe_set_pc(struct trapframe *frame, vaddr_t pc)
+{
+    frame->rip = pc;
+}
+
 static inline void trapframe_set_sp(struct trapframe *frame, vaddr_t sp)
 {
     frame->rsp = sp;
