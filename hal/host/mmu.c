@@ -38,6 +38,14 @@ static void dawdle(void)
 }
 static struct mmu_stats stats;
 
+/* There are n more huge leaves like `entry`, if it is one that shows pages. */
+static void leaves_count(uint64_t entry, int n)
+{
+    if ((entry & (MMU_HUGE | MMU_SPECIAL)) == MMU_HUGE) {
+        stats.huge_leaves += (uint64_t)n;
+    }
+}
+
 static uint64_t *table_at(uint64_t entry)
 {
     return phys_to_virt(entry & ENTRY_ADDRESS);
@@ -196,7 +204,7 @@ int mmu_map_huge(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags
         err = -EEXIST;
     } else {
         *slot = entry_make(pa, flags | MMU_HUGE);
-        stats.huge_leaves++;
+        leaves_count(*slot, 1);
     }
     pthread_mutex_unlock(&mmu_lock);
     return err;
@@ -297,6 +305,7 @@ static int huge_split(struct mmu_space *space, uint64_t *slot)
 {
     paddr_t pa = table_create(space);
     uint64_t *table = phys_to_virt(pa);
+    uint64_t old = *slot;
 
     if (pa == 0) {
         return -ENOMEM;
@@ -306,7 +315,7 @@ static int huge_split(struct mmu_space *space, uint64_t *slot)
                    ENTRY_PRESENT;
     }
     *slot = pa | ENTRY_PRESENT;
-    stats.huge_leaves--;
+    leaves_count(old, -1);
     stats.huge_splits++;
     return 0;
 }
@@ -332,7 +341,9 @@ void mmu_replace_huge(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned 
     if (slot == NULL || (*slot & MMU_HUGE) == 0) {
         __builtin_trap();
     }
+    leaves_count(*slot, -1);
     *slot = entry_make(pa, flags | MMU_HUGE);
+    leaves_count(*slot, 1);
     flush_note(flush, ALIGN_DOWN(va, HUGE_PAGE_SIZE),
                ALIGN_DOWN(va, HUGE_PAGE_SIZE) + HUGE_PAGE_SIZE);
     pthread_mutex_unlock(&mmu_lock);
@@ -427,7 +438,7 @@ static void visit_unmap(struct walk *walk, vaddr_t va, uint64_t *slot)
     uint64_t old = *slot;
     uint64_t size = (old & MMU_HUGE) != 0 ? HUGE_PAGE_SIZE : PAGE_SIZE;
 
-    stats.huge_leaves -= size == HUGE_PAGE_SIZE;
+    leaves_count(old, -1);
     *slot = 0;
     flush_note(walk->flush, va, va + size);
     if (walk->unmap != NULL &&
@@ -538,7 +549,7 @@ static void visit_copy(struct walk *walk, vaddr_t va, uint64_t *slot)
         flush_note(walk->flush, va, va + LEVEL_SIZE(level));
     }
     *to = *slot;
-    stats.huge_leaves += level;
+    leaves_count(*slot, 1);
 }
 
 int mmu_copy(struct mmu_space *dst, struct mmu_space *src, vaddr_t start, vaddr_t end, bool cow,

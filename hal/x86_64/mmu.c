@@ -88,7 +88,7 @@ int mmu_map_huge(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags
         return -EEXIST;
     }
     (void)atomic_fetch_add_relaxed(&pte_table_page(pde)->private, 1);
-    large_count(1);
+    large_count(*pde, 1);
     return 0;
 }
 
@@ -210,6 +210,8 @@ void mmu_replace_huge(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned 
     pte_t old = pte_from_large(*pde);
     pte_t new = pte_make(pa, flags);
     atomic_store_relaxed(pde, pte_to_large(new));
+    large_count(old, -1);
+    large_count(new, 1);
     if (must_flush(old, new)) {
         flush_note(flush, start, start + HUGE_PAGE_SIZE);
     }

@@ -111,7 +111,7 @@ static int unmap_large(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t e
     atomic_store_relaxed(pde, 0);
     flush_note(op->flush, start, end);
     entries_removed(op, pde, 1);
-    large_count(-1);
+    large_count(pte, -1);
     bool more =
         op->unmap == NULL || op->unmap(op->arg, start, pte_phys(pte), pte_flags(pte) | MMU_HUGE);
     return more ? 0 : -EAGAIN;
@@ -362,7 +362,7 @@ static int copy_large(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t en
     }
     *to = pte_to_large(pte);
     (void)atomic_fetch_add_relaxed(&pte_table_page(to)->private, 1);
-    large_count(1);
+    large_count(pte, 1);
     return 0;
 }
 

@@ -201,9 +201,11 @@ void tables_prune(struct mmu_space *space, vaddr_t va, struct mmu_flush *flush)
 
 static uint64_t large_leaves, large_splits; /* [a] */
 
-void large_count(int64_t n)
+void large_count(pte_t leaf, int64_t n)
 {
-    (void)atomic_fetch_add_relaxed(&large_leaves, (uint64_t)n);
+    if ((leaf & PTE_SPECIAL) == 0) {
+        (void)atomic_fetch_add_relaxed(&large_leaves, (uint64_t)n);
+    }
 }
 
 void large_figures(uint64_t *ret_leaves, uint64_t *ret_splits)
@@ -227,7 +229,7 @@ int large_split(struct mmu_space *space, pte_t *pde)
     page->private = PTES_PER_TABLE;
     (void)atomic_fetch_add_relaxed(&space->ntables, 1);
     atomic_store_release(pde, page_to_phys(page) | PTE_TABLE_USER);
-    large_count(-1);
+    large_count(first, -1);
     (void)atomic_fetch_add_relaxed(&large_splits, 1);
     return 0;
 }

@@ -176,8 +176,8 @@ pte_t *table_below(struct mmu_space *space, pte_t *pde);
 void tables_prune(struct mmu_space *space, vaddr_t va, struct mmu_flush *flush);
 /* Replace a 2 MiB leaf by a table of the same pages. -ENOMEM. */
 int large_split(struct mmu_space *space, pte_t *pde);
-/* Figures of 2 MiB leaves in user spaces: there are n more (or, negative, less); how often one was split. */
-void large_count(int64_t n);
+/* Figures of 2 MiB leaves of pages in user spaces: there are n more like `leaf` (or, negative, less); how often one was split. */
+void large_count(pte_t leaf, int64_t n);
 void large_figures(uint64_t *ret_leaves, uint64_t *ret_splits);
 
 /*

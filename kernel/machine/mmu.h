@@ -156,7 +156,7 @@ void mmu_kernel_seal(void);
 /* Counters since boot for /proc/vmstat. */
 struct mmu_stats {
     uint64_t flush_page, flush_range, flush_all;
-    uint64_t huge_leaves; /* 2 MiB leaves in user spaces now */
+    uint64_t huge_leaves; /* 2 MiB leaves of pages, not MMU_SPECIAL, in user spaces now */
     uint64_t huge_splits;
 };
 void mmu_stats(struct mmu_stats *ret_stats);

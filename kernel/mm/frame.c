@@ -197,7 +197,12 @@ static __noinline struct page *frame_alloc_slow(unsigned order, unsigned flags, 
     }
     struct page *page = zones_take(&request, FLOOR_LOW);
     if (page == NULL && (flags & FRAME_TRY) != 0) {
-        return NULL;
+        if ((flags & FRAME_RECLAIM) != 0 && order > 0 && frames_compact(node, order)) {
+            page = zones_take(&request, FLOOR_LOW);
+        }
+        if (page == NULL) {
+            return NULL;
+        }
     }
     if (page == NULL) {
         frame_wake_reclaim(node, order);

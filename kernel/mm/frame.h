@@ -32,7 +32,11 @@ enum zone_id {
 #define FRAME_RECLAIMABLE                                                                          \
     0x20u /* of a cache that gives memory back when asked: kept away from what stays for ever */
 
-#define FRAME_TRY 0x40u /* the caller can do without: fails as soon as memory is below `low` */
+/*
+ * The caller can do without: fails as soon as memory is below `low`. With FRAME_RECLAIM a block may be made by compaction, but nobody
+ * loses a page for it.
+ */
+#define FRAME_TRY 0x40u
 
 /*
  * Frames are kept together by how long they stand in the way: a page block (2 MiB) is for one type as long as memory lasts. Kinds ANON,
@@ -150,6 +154,8 @@ struct frame_reclaim_ops {
 };
 /* Boot, once; each member may be NULL. */
 void frames_set_reclaim(const struct frame_reclaim_ops *ops);
+/* Memory of the node is short, or blocks of that size are: whoever reclaims may begin. Any context, without locks of the allocator. */
+void frame_wake_reclaim(unsigned node, unsigned order);
 
 /* vm.min_free_kbytes, vm.watermark_scale_factor (in 1/10000 of a zone), and what both come to. Any context. */
 struct frame_watermarks {

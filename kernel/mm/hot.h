@@ -32,5 +32,3 @@ DECLARE_PER_CPU(struct frame_hot, frame_hot); /* interrupts off */
 void hot_refill(struct frame_hot *hot, struct hot_stack *stack);
 /* Give the n frames that have lain longest back to their zones. Interrupts off. */
 void hot_spill(struct hot_stack *stack, unsigned n);
-/* frame.c: no zone of the node is above its low watermark. Without locks of the allocator. */
-void frame_wake_reclaim(unsigned node, unsigned order);

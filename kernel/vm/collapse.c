@@ -173,20 +173,41 @@ static void gather_finish(struct vm_region *region, struct gather *gather, struc
     (void)atomic_fetch_add_relaxed(&vm_huge.pages_collapsed, 1);
 }
 
-/* 0; -EAGAIN: in use otherwise right now; -ENOMEM: no block. vm->lock held for writing, and the block is worth it. */
-static int block_collapse(struct vm_region *region, uint64_t start)
-{
-    struct vmspace *vm = region->vm;
-    struct gather *gather = kzalloc(sizeof(*gather));
-    struct page *first = gather == NULL ? NULL : huge_alloc(region, start, false);
-    struct mmu_flush flush;
-    int err = 0;
+/* What it takes, had before vm->lock is taken: making a block may mean work. */
+struct supplies {
+    struct page *block;
+    struct gather *gather;
+};
 
-    if (first == NULL) {
-        kfree(gather);
+static int supplies_get(struct supplies *supplies, bool compact)
+{
+    supplies->gather = kzalloc(sizeof(*supplies->gather));
+    supplies->block = supplies->gather == NULL ? NULL : huge_take(compact);
+    if (supplies->block == NULL) {
+        kfree(supplies->gather);
         vm_count(huge_collapse_failed, 1);
         return -ENOMEM;
     }
+    return 0;
+}
+
+/* What was not used goes back. */
+static void supplies_put(struct supplies *supplies)
+{
+    if (supplies->block != NULL) {
+        frame_free(supplies->block);
+    }
+    kfree(supplies->gather);
+}
+
+/* 0, and the block is used up; -EAGAIN: in use otherwise right now. vm->lock held for writing, and it is worth it. */
+static int block_collapse(struct vm_region *region, uint64_t start, struct supplies *supplies)
+{
+    struct vmspace *vm = region->vm;
+    struct gather *gather = supplies->gather;
+    struct mmu_flush flush;
+    int err = 0;
+
     gather->start = start;
     region_lock(region);
     mmu_flush_init(&flush, &vm->mmu);
@@ -194,20 +215,20 @@ static int block_collapse(struct vm_region *region, uint64_t start)
     mmu_flush_finish(&flush);
     if (gather->mixed || gathered_are_pinned(gather)) {
         gather_undo(region, gather);
-        pages_unmap_put_block(first, HUGE_ORDER);
         err = -EAGAIN;
     } else {
-        gather_copy(gather, first);
-        gather_finish(region, gather, first);
+        huge_make(supplies->block, region, start, false);
+        gather_copy(gather, supplies->block);
+        gather_finish(region, gather, supplies->block);
+        supplies->block = NULL;
     }
-    kfree(gather);
     return err;
 }
 
 /* ---- madvise(MADV_COLLAPSE) ---- */
 
 /* What an entry of the range is already, or cannot be. */
-static int collapse_at(struct vmspace *vm, uint64_t start)
+static int collapse_at(struct vmspace *vm, uint64_t start, struct supplies *supplies)
 {
     struct vm_region *region = region_lookup(vm, start);
     paddr_t pa;
@@ -225,7 +246,8 @@ static int collapse_at(struct vmspace *vm, uint64_t start)
     if (mmu_query(&vm->mmu, start, &pa, &flags) && (flags & MMU_HUGE) != 0) {
         return 0;
     }
-    return block_is_worth_it(region, start, true) ? block_collapse(region, start) : -EINVAL;
+    return block_is_worth_it(region, start, true) ? block_collapse(region, start, supplies)
+                                                  : -EINVAL;
 }
 
 int vm_collapse_range(struct vmspace *vm, uint64_t start, uint64_t end)
@@ -237,9 +259,15 @@ int vm_collapse_range(struct vmspace *vm, uint64_t start, uint64_t end)
     }
     for (start = ALIGN_UP(start, HUGE_PAGE_SIZE); start + HUGE_PAGE_SIZE <= end;
          start += HUGE_PAGE_SIZE) {
+        struct supplies supplies;
+        int err = supplies_get(&supplies, true);
+        if (err < 0) {
+            return err;
+        }
         rwsem_lock_write(&vm->lock);
-        int err = collapse_at(vm, start);
+        err = collapse_at(vm, start, &supplies);
         vm_unlock_write(vm);
+        supplies_put(&supplies);
         if (err == -ENOMEM || err == -EINVAL) {
             return err;
         }
@@ -313,21 +341,25 @@ static bool find_block(struct vmspace *vm, uint64_t *addr, int64_t *budget)
     return found;
 }
 
+#define NO_BLOCK INT64_MIN /* a budget: there is no block to be had */
+
 /* Work through a space from `addr` on; returns where to go on, UINT64_MAX: it is done. */
 static uint64_t scan_space(struct vmspace *vm, uint64_t addr, int64_t *budget)
 {
     while (addr != UINT64_MAX && *budget > 0 && find_block(vm, &addr, budget)) {
+        struct supplies supplies;
+        if (supplies_get(&supplies, atomic_load_relaxed(&vm_huge.khugepaged_defrag) != 0) < 0) {
+            *budget = NO_BLOCK;
+            break;
+        }
         rwsem_lock_write(&vm->lock);
         struct vm_region *region = region_lookup(vm, addr);
-        int err = 0;
         if (region != NULL && region_wants_huge(region) && block_is_worth_it(region, addr, false)) {
-            err = block_collapse(region, addr);
+            (void)block_collapse(region, addr, &supplies);
         }
         vm_unlock_write(vm);
+        supplies_put(&supplies);
         addr += HUGE_PAGE_SIZE;
-        if (err == -ENOMEM) {
-            *budget = 0;
-        }
     }
     return addr;
 }
@@ -371,7 +403,7 @@ static bool scan_advance(struct vmspace *vm, uint64_t addr)
     return round;
 }
 
-void huge_scan(void)
+bool huge_scan(void)
 {
     int64_t budget = atomic_load_relaxed(&vm_huge.pages_to_scan);
     bool round = false;
@@ -389,6 +421,7 @@ void huge_scan(void)
     if (round) {
         (void)atomic_fetch_add_relaxed(&vm_huge.full_scans, 1);
     }
+    return budget != NO_BLOCK;
 }
 
 static bool nothing_to_watch(void)
@@ -401,8 +434,8 @@ static void khugepaged(void *arg)
     (void)arg;
     for (;;) {
         (void)wait_event_interruptible(&scan_wait, !nothing_to_watch());
-        huge_scan();
-        ktime_t pause = (ktime_t)MAX(atomic_load_relaxed(&vm_huge.scan_sleep_ms), 10u) * NS_PER_MS;
+        uint32_t *pause_ms = huge_scan() ? &vm_huge.scan_sleep_ms : &vm_huge.alloc_sleep_ms;
+        ktime_t pause = (ktime_t)MAX(atomic_load_relaxed(pause_ms), 10u) * NS_PER_MS;
         (void)thread_sleep_until_interruptible(ktime_now() + pause);
     }
 }

@@ -110,6 +110,9 @@ static inline int anon_fill(struct vmspace *vm, struct vm_region *region, uint64
 
 static int anon_read(struct vmspace *vm, struct vm_region *region, uint64_t va)
 {
+    if (unlikely(region_may_be_huge(region)) && huge_read(vm, region, va)) {
+        return 0;
+    }
     int err = vm_map_one(vm, va, vm_zero_page, region_mmu_flags(region, false) | MMU_SPECIAL);
 
     region->has_anon = true; /* fork copies the entry, as any other */
@@ -181,7 +184,11 @@ static int cow_copy(struct vmspace *vm, struct vm_region *region, uint64_t va, s
     return 0;
 }
 
-/* If the entry is a huge leaf: 1, it is writable now; 0, there is none (any more); -ENOMEM. Block lock held. */
+enum { COW_SMALL, COW_DONE, COW_ZEROS };
+/*
+ * If the entry is a huge leaf: COW_DONE, it is writable now; COW_ZEROS, it shows zeros and nothing was done; COW_SMALL, there is none (any
+ * more); -ENOMEM. Block lock held.
+ */
 static __noinline int cow_huge_locked(struct vmspace *vm, const struct vm_region *region,
                                       uint64_t va)
 {
@@ -190,11 +197,14 @@ static __noinline int cow_huge_locked(struct vmspace *vm, const struct vm_region
     unsigned flags;
 
     if (!mmu_query(&vm->mmu, va, &pa, &flags) || (flags & MMU_HUGE) == 0) {
-        return 0;
+        return COW_SMALL;
+    }
+    if (huge_is_zeros(flags)) {
+        return COW_ZEROS;
     }
     mmu_flush_init(&flush, &vm->mmu);
     int done = huge_cow_locked(vm, region, va, pa, &flush);
-    if (done == 1) {
+    if (done == COW_DONE) {
         vm_count(cow_reuses, 1);
     }
     return done;
@@ -212,9 +222,10 @@ int vm_fault_cow(struct vmspace *vm, struct vm_region *region, uint64_t va)
     }
     if (unlikely(atomic_load_relaxed(&vm->has_huge))) {
         int err = cow_huge_locked(vm, region, va);
-        if (err != 0) {
+        if (err != COW_SMALL) {
             vm_table_unlock(vm, va);
-            return MIN(err, 0);
+            err = err == COW_ZEROS ? huge_write_zeros(vm, region, va) : MIN(err, 0);
+            return err < 0 ? err : vm_fault_cow(vm, region, va);
         }
     }
     if (page != NULL && page_is_exclusive(page)) {

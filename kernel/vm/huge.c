@@ -15,11 +15,17 @@
 
 struct huge_settings vm_huge = {
     .mode = HUGE_ALWAYS,
+    .defrag = DEFRAG_MADVISE,
+    .use_zero_page = 1,
+    .khugepaged_defrag = 1,
+    .alloc_sleep_ms = 60000,
     .pages_to_scan = 8 * HUGE_PAGES,
     .scan_sleep_ms = 10000,
     .max_ptes_none = HUGE_PAGES - 1,
     .max_ptes_shared = HUGE_PAGES / 2,
 };
+
+static struct page *zero_block; /* [a] what a read of untouched memory shows; made once, for ever */
 
 void huge_stats(struct huge_stats *ret_stats)
 {
@@ -34,6 +40,7 @@ void huge_stats(struct huge_stats *ret_stats)
         ret_stats->collapse_alloc += READ_ONCE(counters->huge_collapse_alloc);
         ret_stats->collapse_failed += READ_ONCE(counters->huge_collapse_failed);
     }
+    ret_stats->zero_alloc = atomic_load_relaxed(&zero_block) != NULL;
     mmu_stats(&mmu);
     ret_stats->leaves = mmu.huge_leaves;
     ret_stats->splits = mmu.huge_splits;
@@ -59,13 +66,13 @@ bool vm_region_huge_eligible(const struct vm_region *region)
 
 #define LRU_BATCH 32u
 
-struct page *huge_alloc(const struct vm_region *region, uint64_t start, bool clear)
+struct page *huge_take(bool compact)
 {
-    struct page *first = frame_alloc(HUGE_ORDER, FRAME_TRY, PAGE_ANON);
+    return frame_alloc(HUGE_ORDER, FRAME_TRY | (compact ? FRAME_RECLAIM : 0), PAGE_ANON);
+}
 
-    if (first == NULL) {
-        return NULL;
-    }
+void huge_make(struct page *first, const struct vm_region *region, uint64_t start, bool clear)
+{
     frame_split(first);
     for (unsigned i = 0; i < HUGE_PAGES; i++) {
         first[i].mapcount = 1;
@@ -81,12 +88,33 @@ struct page *huge_alloc(const struct vm_region *region, uint64_t start, bool cle
         }
         lru_add_new(pages, LRU_BATCH);
     }
-    return first;
 }
 
-bool huge_fault(struct vmspace *vm, struct vm_region *region, uint64_t va)
+/* A block for a fault, by the `defrag` setting; NULL: there will be small pages. */
+static struct page *take_for_fault(const struct vm_region *region)
 {
-    uint64_t start = ALIGN_DOWN(va, HUGE_PAGE_SIZE);
+    enum huge_defrag defrag = atomic_load_relaxed(&vm_huge.defrag);
+    bool asked = (region->flags & VM_HUGE) != 0;
+    bool defer = defrag == DEFRAG_DEFER || (defrag == DEFRAG_DEFER_MADVISE && !asked);
+    struct page *first =
+        huge_take(defrag == DEFRAG_ALWAYS ||
+                  (asked && (defrag == DEFRAG_MADVISE || defrag == DEFRAG_DEFER_MADVISE)));
+
+    if (first != NULL) {
+        vm_count(huge_fault_alloc, 1);
+        return first;
+    }
+    if (defer) {
+        frame_wake_reclaim(cpu_node(cpu_id()), HUGE_ORDER);
+    }
+    vm_count(huge_fault_fallback, 1);
+    huge_watch(region->vm);
+    return NULL;
+}
+
+/* Could there be a leaf around va, for which nothing stands in the way yet? */
+static bool block_is_free(struct vmspace *vm, const struct vm_region *region, uint64_t start)
+{
     uint64_t end = start + HUGE_PAGE_SIZE;
 
     if (!region_wants_huge(region) || start < region->start || end > region->end) {
@@ -96,12 +124,18 @@ bool huge_fault(struct vmspace *vm, struct vm_region *region, uint64_t va)
         huge_watch(vm); /* begun in small pages */
         return false;
     }
-    struct page *first = huge_alloc(region, start, true);
+    return true;
+}
+
+bool huge_fault(struct vmspace *vm, struct vm_region *region, uint64_t va)
+{
+    uint64_t start = ALIGN_DOWN(va, HUGE_PAGE_SIZE);
+    struct page *first = block_is_free(vm, region, start) ? take_for_fault(region) : NULL;
+
     if (first == NULL) {
-        vm_count(huge_fault_fallback, 1);
-        huge_watch(vm);
         return false;
     }
+    huge_make(first, region, start, true);
     atomic_store_relaxed(&vm->has_huge, true);
     vm_table_lock(vm, va);
     int err = mmu_map_huge(&vm->mmu, start, page_to_phys(first), region_mmu_flags(region, true));
@@ -112,9 +146,78 @@ bool huge_fault(struct vmspace *vm, struct vm_region *region, uint64_t va)
     }
     region->has_anon = true;
     vm_rss_add(&vm->rss_anon, HUGE_PAGES);
-    vm_count(huge_fault_alloc, 1);
     return true;
 }
+
+/* ---- zeros ---- */
+
+static struct page *zero_block_get(void)
+{
+    struct page *block = atomic_load_acquire(&zero_block);
+
+    if (block == NULL && atomic_load_relaxed(&vm_huge.use_zero_page) != 0) {
+        struct page *other = NULL;
+        block = frame_alloc(HUGE_ORDER, FRAME_TRY | FRAME_ZERO, PAGE_KERNEL);
+        if (block != NULL && !__atomic_compare_exchange_n(&zero_block, &other, block, false,
+                                                          __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+            frame_free(block);
+            block = other;
+        }
+    }
+    return block;
+}
+
+bool huge_read(struct vmspace *vm, struct vm_region *region, uint64_t va)
+{
+    uint64_t start = ALIGN_DOWN(va, HUGE_PAGE_SIZE);
+
+    if (atomic_load_relaxed(&vm_huge.use_zero_page) == 0 || !block_is_free(vm, region, start)) {
+        return false;
+    }
+    struct page *zeros = zero_block_get();
+    if (zeros == NULL) {
+        return false;
+    }
+    atomic_store_relaxed(&vm->has_huge, true);
+    vm_table_lock(vm, va);
+    int err = mmu_map_huge(&vm->mmu, start, page_to_phys(zeros),
+                           region_mmu_flags(region, false) | MMU_SPECIAL);
+    vm_table_unlock(vm, va);
+    region->has_anon = true; /* fork copies the leaf, as any other */
+    return err == 0;
+}
+
+int huge_write_zeros(struct vmspace *vm, struct vm_region *region, uint64_t va)
+{
+    uint64_t start = ALIGN_DOWN(va, HUGE_PAGE_SIZE);
+    struct page *first = region_wants_huge(region) ? take_for_fault(region) : NULL;
+    struct mmu_flush flush;
+    paddr_t pa;
+    unsigned flags;
+    int err = 0;
+
+    if (first != NULL) {
+        huge_make(first, region, start, true);
+    }
+    mmu_flush_init(&flush, &vm->mmu);
+    vm_table_lock(vm, va);
+    bool zeros = mmu_query(&vm->mmu, va, &pa, &flags) && huge_is_zeros(flags);
+    if (zeros && first != NULL) {
+        mmu_replace_huge(&vm->mmu, va, page_to_phys(first), region_mmu_flags(region, true), &flush);
+    } else if (zeros) {
+        err = mmu_split_huge(&vm->mmu, va);
+    }
+    vm_table_unlock(vm, va);
+    mmu_flush_finish(&flush);
+    if (zeros && first != NULL) {
+        vm_rss_add(&vm->rss_anon, HUGE_PAGES);
+    } else if (first != NULL) {
+        pages_unmap_put_block(first, HUGE_ORDER);
+    }
+    return err;
+}
+
+/* ---- copy on write ---- */
 
 /* No frame of the leaf is anybody else's. */
 static bool leaf_is_exclusive(const struct page *first)

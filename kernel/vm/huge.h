@@ -24,15 +24,28 @@ enum huge_mode {
     HUGE_NEVER,
 };
 
+/* What a fault does for a block when none is free: compaction at once, or by the reclaim thread for later faults, or nothing. */
+enum huge_defrag {
+    DEFRAG_ALWAYS,        /* at once */
+    DEFRAG_DEFER,         /* later */
+    DEFRAG_DEFER_MADVISE, /* at once where MADV_HUGEPAGE asked, later elsewhere */
+    DEFRAG_MADVISE,       /* at once where MADV_HUGEPAGE asked */
+    DEFRAG_NEVER,
+};
+
 struct huge_settings {
-    enum huge_mode mode; /* [a] */
+    enum huge_mode mode;     /* [a] */
+    enum huge_defrag defrag; /* [a] */
+    uint32_t use_zero_page;  /* [a] 2 MiB of zeros for memory that is only read */
     /* khugepaged: */
-    uint32_t pages_to_scan;   /* [a] in one go */
-    uint32_t scan_sleep_ms;   /* [a] between two goes */
-    uint32_t max_ptes_none;   /* [a] most pages of 512 that may be missing */
-    uint32_t max_ptes_shared; /* [a] and that may be shared with another space */
-    uint64_t pages_collapsed; /* [a] huge pages made */
-    uint64_t full_scans;      /* [a] rounds over all spaces */
+    uint32_t khugepaged_defrag; /* [a] it compacts memory for a block */
+    uint32_t alloc_sleep_ms;    /* [a] after it got none */
+    uint32_t pages_to_scan;     /* [a] in one go */
+    uint32_t scan_sleep_ms;     /* [a] between two goes */
+    uint32_t max_ptes_none;     /* [a] most pages of 512 that may be missing */
+    uint32_t max_ptes_shared;   /* [a] and that may be shared with another space */
+    uint64_t pages_collapsed;   /* [a] huge pages made */
+    uint64_t full_scans;        /* [a] rounds over all spaces */
 };
 extern struct huge_settings vm_huge;
 void huge_set_mode(enum huge_mode mode);
@@ -41,6 +54,7 @@ struct huge_stats {
     uint64_t fault_alloc, fault_fallback; /* faults that got a block, and that did not */
     uint64_t collapse_alloc,
         collapse_failed;     /* blocks for collapsing, and how often there was none */
+    uint64_t zero_alloc;     /* blocks of zeros made */
     uint64_t leaves, splits; /* huge leaves now; leaves split so far */
 };
 void huge_stats(struct huge_stats *ret_stats);

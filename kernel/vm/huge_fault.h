@@ -26,6 +26,14 @@ static inline bool region_may_be_huge(const struct vm_region *region)
 
 /* First write at va: true when a huge page is there now. The region is held as for any fault. */
 bool huge_fault(struct vmspace *vm, struct vm_region *region, uint64_t va);
+/* First read: true when 2 MiB of zeros are there now. */
+bool huge_read(struct vmspace *vm, struct vm_region *region, uint64_t va);
+static inline bool huge_is_zeros(unsigned mmu_flags)
+{
+    return (mmu_flags & (MMU_HUGE | MMU_SPECIAL)) == (MMU_HUGE | MMU_SPECIAL);
+}
+/* A write to them: a huge page or small zeros take their place, and the fault looks again. -ENOMEM. No lock of a block held. */
+int huge_write_zeros(struct vmspace *vm, struct vm_region *region, uint64_t va);
 /*
  * Write to a huge leaf without the right: 1, it has it now, because all its frames are this space's alone; 0, it is split, the entry of
  * the page is to be dealt with; -ENOMEM. `pa` is the page's. The lock of the block is held.
@@ -44,13 +52,15 @@ static inline int huge_split_at(struct vm_region *region, uint64_t at)
     }
     return huge_split_at_slow(region, at);
 }
+/* A block for a huge page; `compact`: it may take work to make one. NULL: none to be had so. May sleep then. */
+struct page *huge_take(bool compact);
+/* Make it 512 anonymous pages for the 2 MiB at `start`, counted as mapped once, cleared if wanted. */
+void huge_make(struct page *first, const struct vm_region *region, uint64_t start, bool clear);
 /* One more leaf shows the frames. */
 void huge_map_get(struct page *first);
 
 /* ---- collapse.c ---- */
 
-/* 512 frames that lie together, for the block at `start`, counted as mapped once, cleared if wanted; NULL: none without waiting. */
-struct page *huge_alloc(const struct vm_region *region, uint64_t start, bool clear);
 /* khugepaged looks at the space from now on. */
 void huge_watch_slow(struct vmspace *vm);
 static inline void huge_watch(struct vmspace *vm)
@@ -61,7 +71,7 @@ static inline void huge_watch(struct vmspace *vm)
 }
 /* The space goes. */
 void huge_forget(struct vmspace *vm);
-/* One go of khugepaged over the spaces it watches. */
-void huge_scan(void);
+/* One go of khugepaged over the spaces it watches. False: there was no block to be had. */
+bool huge_scan(void);
 /* madvise(MADV_COLLAPSE). vm->lock not held. */
 int vm_collapse_range(struct vmspace *vm, uint64_t start, uint64_t end);

@@ -96,6 +96,42 @@ ABI_TEST(huge, the_settings_are_there)
     CHECK_EQ(close(fd), 0);
 }
 
+/* Write a value, and the old one back; both are shown. */
+static void set_and_restore(const char *path, const char *value, const char *shown, int wrong_errno)
+{
+    char before[256], after[256];
+    int fd = open(path, O_RDWR);
+
+    CHECK(fd >= 0);
+    slurp(path, before, sizeof(before));
+    CHECK_ERR(write(fd, "sometimes", 9), wrong_errno);
+    CHECK_EQ(write(fd, value, strlen(value)), (ssize_t)strlen(value));
+    slurp(path, after, sizeof(after));
+    CHECK(strstr(after, shown) != NULL);
+    char *old = strchr(before, '[');
+    old = old == NULL ? before : old + 1;
+    CHECK(write(fd, old, strcspn(old, "]\n")) > 0);
+    slurp(path, after, sizeof(after));
+    CHECK(strcmp(before, after) == 0);
+    CHECK_EQ(close(fd), 0);
+}
+
+ABI_TEST(huge, the_settings_can_be_set)
+{
+    static const char *const defrags[] = {"always", "defer", "defer+madvise", "madvise", "never"};
+
+    for (unsigned i = 0; i < 5; i++) {
+        char shown[32];
+        snprintf(shown, sizeof(shown), "[%s]", defrags[i]);
+        set_and_restore(DIR "defrag", defrags[i], shown, EINVAL);
+    }
+    set_and_restore(DIR "shmem_enabled", "never", "[never]", EINVAL);
+    set_and_restore(DIR "use_zero_page", "0", "0", EINVAL);
+    set_and_restore(DIR "khugepaged/defrag", "0", "0", EINVAL);
+    set_and_restore(DIR "khugepaged/alloc_sleep_millisecs", "1234", "1234", EINVAL);
+    set_and_restore(DIR "khugepaged/max_ptes_swap", "0", "0", EINVAL);
+}
+
 ABI_TEST(huge, one_write_makes_all_of_it_resident_if_wanted)
 {
     char *p = map_huge(2);

@@ -10,7 +10,7 @@ MEAN_LIMIT = 0.6
 MEMORY_ROWS_LIMIT = 0.6
 MEMORY_ROWS = ('fork_exit_wait', 'fork16m_exit_wait', 'fork_exec_wait', 'vfork_exec_wait', 'sh_c_true', 'mmap_munmap_64k',
                'mmap_touch_munmap_4k', 'mprotect_pair_64k', 'pf_anon_4k', 'pf_cow', 'pf_file')
-HUGE_ROW, HUGE_LIMIT = 'pf_anon_default', 0.5
+HUGE_ROW, HUGE_LIMIT = 'pf_anon_huge', 0.5
 ENTRY_LIMIT = 70_000_000
 MEMORY_LIMIT_KIB = 14 * 1024
 KERNEL_LIMIT_BYTES = 1 << 20

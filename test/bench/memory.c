@@ -2,6 +2,7 @@
 #include "test/bench/bench.h"
 
 #define PAGE       4096
+#define HUGE_PAGE  (2ul << 20)
 #define ANON_PAGES 4096
 #define COW_PAGES  1024
 #define FILE_PAGES 2048
@@ -96,6 +97,30 @@ static int row_fault_default(long count)
     return touch_anonymous(count, false);
 }
 
+/* The same with huge pages alone: aligned, and asked for. */
+static int row_fault_huge(long count)
+{
+    const size_t length = (size_t)ANON_PAGES * PAGE;
+
+    for (long round = 0; round < count; round++) {
+        char *area = map_anonymous(length + HUGE_PAGE);
+        if (area == MAP_FAILED) {
+            return bench_error("mmap");
+        }
+        volatile char *memory = (char *)(((uintptr_t)area + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1ul));
+        if (madvise((void *)memory, length, MADV_HUGEPAGE) < 0) {
+            return bench_error("madvise");
+        }
+        mark_begin();
+        for (size_t i = 0; i < ANON_PAGES; i++) {
+            memory[i * PAGE] = 1;
+        }
+        mark_end();
+        munmap(area, length + HUGE_PAGE);
+    }
+    return 0;
+}
+
 /* A child writes to pages it shares with its parent. */
 static int row_fault_cow(long count)
 {
@@ -164,6 +189,7 @@ const struct row memory_rows[] = {
     {"mprotect_pair_64k", row_protect, UNIT_OPERATION, 1, 2000},
     {"pf_anon_4k", row_fault_small, UNIT_OPERATION, ANON_PAGES, 1},
     {"pf_anon_default", row_fault_default, UNIT_OPERATION, ANON_PAGES, 1},
+    {"pf_anon_huge", row_fault_huge, UNIT_OPERATION, ANON_PAGES, 1},
     {"pf_cow", row_fault_cow, UNIT_OPERATION, COW_PAGES, 2},
     {"pf_file", row_fault_file, UNIT_OPERATION, FILE_PAGES, 2},
     {NULL},

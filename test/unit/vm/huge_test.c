@@ -79,7 +79,9 @@ TEST(huge, only_where_a_region_covers_it_and_nothing_is_there_yet)
     EXPECT_EQ(vm->rss_anon, 1);
     EXPECT_EQ(vmspace_unmap(vm, BASE, MIB(8)), 0);
     EXPECT_EQ(map_anon(vm, BASE, 512, TEST_RW), (int64_t)BASE);
+    vm_huge.use_zero_page = 0;
     EXPECT_EQ(peek(BASE), 0); /* the zero page */
+    vm_huge.use_zero_page = 1;
     EXPECT_EQ(poke(BASE + PAGE_SIZE, 1), 0);
     EXPECT_EQ(vm->rss_anon, 1);
     EXPECT_EQ(leaves(), before);
@@ -245,6 +247,50 @@ TEST(huge, mremap_takes_it_along)
     space_leave();
 }
 
+TEST(huge, what_is_only_read_shows_zeros_of_one_block)
+{
+    struct vmspace *vm = enter(6);
+    struct vmspace *child;
+    uint64_t before = leaves();
+    uint64_t faults;
+
+    EXPECT_EQ(peek(BASE + 5 * PAGE_SIZE), 0);
+    EXPECT_EQ(peek(BASE + BLOCK), 0);
+    EXPECT_EQ(peek(BASE + 2 * BLOCK), 0);
+    faults = host_user_faults();
+    EXPECT_EQ(peek(BASE + 300 * PAGE_SIZE), 0);
+    EXPECT_EQ(host_user_faults(), faults);
+    EXPECT_EQ(vm->rss_anon, 0);
+    EXPECT_EQ(leaves(), before);
+    vmspace_get(vm);
+    EXPECT_EQ(vmspace_fork(vm, &child), 0);
+    /* The first write brings a huge page, or a small one if there is no block for it. */
+    EXPECT_EQ(poke(BASE + 7 * PAGE_SIZE, 9), 0);
+    EXPECT_EQ(vm->rss_anon, HUGE_PAGES);
+    EXPECT_EQ(leaves(), before + 1);
+    huge_set_mode(HUGE_NEVER);
+    EXPECT_EQ(poke(BASE + BLOCK, 10), 0);
+    huge_set_mode(HUGE_ALWAYS);
+    EXPECT_EQ(vm->rss_anon, HUGE_PAGES + 1);
+    EXPECT_EQ(leaves(), before + 1);
+    EXPECT_EQ(peek(BASE + BLOCK + PAGE_SIZE), 0);
+    EXPECT_EQ(vmspace_unmap(vm, BASE + 2 * BLOCK, PAGE_SIZE), 0);
+    space_switch(child);
+    EXPECT_EQ(peek(BASE + 7 * PAGE_SIZE), 0);
+    EXPECT_EQ(peek(BASE + BLOCK), 0);
+    EXPECT_EQ(child->rss_anon, 0);
+    space_switch(vm);
+    vmspace_put(child);
+    EXPECT_EQ(peek(BASE + 7 * PAGE_SIZE), 9);
+    EXPECT_EQ(peek(BASE + BLOCK), 10);
+    EXPECT_EQ(peek(BASE + 2 * BLOCK + PAGE_SIZE), 0);
+    EXPECT_EQ(vmspace_unmap(vm, BASE, 3 * BLOCK), 0);
+    EXPECT_EQ(leaves(), before);
+    EXPECT_EQ(vm->rss_anon, 0);
+    vmspace_put(vm);
+    space_leave();
+}
+
 /* ---- gathering ---- */
 
 /* Small pages with values in every third place of the block at BASE. */
@@ -339,10 +385,12 @@ TEST(huge, khugepaged_finds_what_faults_began_in_small_pages)
     EXPECT_EQ(peek(BASE + PAGE_SIZE), 9);
     vm_huge.max_ptes_none = 0;
     EXPECT_EQ(vmspace_advise(vm, BASE, BLOCK, MADV_DONTNEED), 0);
+    vm_huge.use_zero_page = 0;
     EXPECT_EQ(peek(BASE), 0);
     EXPECT_EQ(poke(BASE + PAGE_SIZE, 9), 0);
     huge_scan();
     EXPECT_EQ(leaves(), before);
+    vm_huge.use_zero_page = 1;
     vm_huge.max_ptes_none = HUGE_PAGES - 1;
     space_leave();
 }
