@@ -167,13 +167,13 @@ int cpu_thread_set_tls(struct thread *thread, vaddr_t fs_base)
     return 0;
 }
 
-static int base_get(int code, uint64_t __user *addr)
+uint64_t cpu_user_base(bool gs)
 {
     uint64_t flags = irq_save();
-    uint64_t base = code == ARCH_GET_FS ? fs_base_current() : gs_base_current();
+    uint64_t base = gs ? gs_base_current() : fs_base_current();
 
     irq_restore(flags);
-    return put_user(base, addr);
+    return base;
 }
 
 int cpu_arch_prctl(int code, vaddr_t addr)
@@ -196,7 +196,7 @@ int cpu_arch_prctl(int code, vaddr_t addr)
         return 0;
     case ARCH_GET_FS:
     case ARCH_GET_GS:
-        return base_get(code, (uint64_t __user *)addr);
+        return put_user(cpu_user_base(code == ARCH_GET_GS), (uint64_t __user *)addr);
     default:
         return -EINVAL;
     }

@@ -9,8 +9,10 @@
 #include <asm/siginfo.h>
 #include <asm/signal.h>
 
+#include "hal/x86_64/features.h"
 #include "hal/x86_64/fpu.h"
 #include "hal/x86_64/regs.h"
+#include "hal/x86_64/umip.h"
 #include "kernel/base/errno.h"
 #include "kernel/base/string.h"
 #include "kernel/core/log.h"
@@ -24,6 +26,7 @@
 #define VECTOR_NMI           2
 #define VECTOR_BREAKPOINT    3
 #define VECTOR_DOUBLE_FAULT  8
+#define VECTOR_PROTECTION    13
 #define VECTOR_PAGE_FAULT    14
 #define VECTOR_X87           16
 #define VECTOR_MACHINE_CHECK 18
@@ -235,6 +238,9 @@ static void user_exception(struct trapframe *frame, unsigned vector)
         code = float_code(fpu_raised_exceptions(vector == VECTOR_SIMD));
     }
     irq_enable();
+    if (vector == VECTOR_PROTECTION && cpu_features.umip && umip_emulate(frame)) {
+        return;
+    }
     machine_user_exception(frame, signo == 0 ? SIGSEGV : signo, code,
                            exceptions[vector].at_pc ? frame->rip : 0, (int)vector, frame->orig_rax);
 }

@@ -16,6 +16,9 @@ void x86_paranoid(struct trapframe *frame, unsigned vector);
 /* Before a return to user mode with work flags set; returns with interrupts off and no such flag set. */
 void x86_user_work(struct trapframe *frame, bool syscall);
 
+/* FS base, or GS base, of the current thread in user mode. */
+uint64_t cpu_user_base(bool gs);
+
 extern machine_vector_fn *x86_vector_handlers[MACHINE_NVECTORS];
 
 /* Entry stubs (entry.S). */
