@@ -16,6 +16,7 @@
 #include "kernel/mm/kmalloc.h"
 #include "kernel/proc/exec.h"
 #include "kernel/vm/huge.h"
+#include "kernel/vm/tunables.h"
 
 #define SCRIPT_DEPTH_MAX 5    /* execve(2), ELOOP */
 #define HEAD_BYTES       1024 /* of the file: ELF header and nearly always the program headers */
@@ -171,7 +172,8 @@ static int build_image(struct exec *exec)
     if (err < 0) {
         return err;
     }
-    exec->randomize = (process->personality & ADDR_NO_RANDOMIZE) == 0;
+    exec->randomize = (process->personality & ADDR_NO_RANDOMIZE) == 0 &&
+                      atomic_load_relaxed(&vm_tunables.randomize_va_space) != 0;
     exec->image.vm = vm = vmspace_create(exec->randomize);
     if (vm == NULL) {
         err = -ENOMEM;

@@ -159,5 +159,5 @@ int exec_load(struct exec_image *image, struct file *file, const struct elf_prog
         image->interp_base = interp_bias;
         image->entry = interp_bias + interp->entry;
     }
-    return vmspace_map_vdso(vm, &vm->vdso_base);
+    return vmspace_map_vdso(vm, randomize, &vm->vdso_base);
 }

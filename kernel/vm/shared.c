@@ -3,6 +3,7 @@
  */
 #include "kernel/base/string.h"
 #include "kernel/core/log.h"
+#include "kernel/core/random.h"
 #include "kernel/core/time.h"
 #include "kernel/machine/cpu.h"
 #include "kernel/mm/frame.h"
@@ -134,7 +135,29 @@ void vdso_init(void)
     vdso_npages = n + 1;
 }
 
-int vmspace_map_vdso(struct vmspace *vm, uint64_t *ret_base)
+/*
+ * Above the stack, so that it does not cut mappings in two: in what is left of the 2 MiB that the stack's page table covers, else in the next.
+ * 0: no room.
+ */
+static uint64_t vdso_place(struct vmspace *vm, uint64_t len, bool randomize)
+{
+    uint64_t start = vm->stack_top;
+    uint64_t end = ALIGN_UP(start, HUGE_PAGE_SIZE);
+
+    if (end - start < len) {
+        start = end;
+        end += HUGE_PAGE_SIZE;
+    }
+    if (end > USER_TOP || end - start < len) {
+        return 0;
+    }
+    if (randomize) {
+        start += random_below(((end - start - len) >> PAGE_SHIFT) + 1) << PAGE_SHIFT;
+    }
+    return regions_find_gap(vm, len, start, start + len);
+}
+
+int vmspace_map_vdso(struct vmspace *vm, bool randomize, uint64_t *ret_base)
 {
     const uint32_t flags = VM_READ | VM_MAYREAD | VM_SPECIAL | VM_DONTDUMP;
     uint64_t len = vdso_npages * PAGE_SIZE;
@@ -143,8 +166,7 @@ int vmspace_map_vdso(struct vmspace *vm, uint64_t *ret_base)
         return -ENOENT;
     }
     rwsem_lock_write(&vm->lock);
-    /* Above the stack where there is room, so that it does not cut mappings in two. */
-    uint64_t base = regions_find_gap(vm, len, vm->stack_top, USER_TOP);
+    uint64_t base = vdso_place(vm, len, randomize);
     int err = 0;
     if (base == 0) {
         int64_t chosen = vm_choose_address(vm, 0, len, 0);

@@ -13,6 +13,7 @@ struct vm_tunables {
     uint64_t overcommit_kbytes;    /* [a] */
     uint64_t admin_reserve_kbytes; /* [a] */
     uint64_t user_reserve_kbytes;  /* [a] */
+    int randomize_va_space; /* [a] vmspace.c: 0, addresses are the same in each run; 1, all but the heap differ; 2, all */
     /* reclaim: anonymous pages against those of files, 0 .. 200; pages read at a time from swap, as a power of two; dentries and inodes
        against the page cache, in percent */
     int swappiness;         /* [a] */

@@ -15,6 +15,7 @@
 #include "kernel/vm/private.h"
 #include "kernel/vm/region_lock.h"
 #include "kernel/vm/rmap.h"
+#include "kernel/vm/tunables.h"
 
 #define STACK_RANDOM_PAGES BIT(22) /* 16 GiB */
 #define MMAP_RANDOM_PAGES  BIT(28) /* 1 TiB */
@@ -27,7 +28,6 @@
 struct page *vm_zero_page;
 
 static struct slab_cache *vmspace_cache;
-static bool aslr_off;        /* [I] parameter norandmaps */
 static uint64_t last_serial; /* [a] */
 
 struct vmspace *vmspace_alloc(void)
@@ -93,7 +93,7 @@ struct vmspace *vmspace_create(bool randomize)
         vmspace_put(vm);
         return NULL;
     }
-    if (randomize && !aslr_off) {
+    if (randomize) {
         stack_random = random_below(STACK_RANDOM_PAGES) << PAGE_SHIFT;
         mmap_random = random_below(MMAP_RANDOM_PAGES) << PAGE_SHIFT;
     }
@@ -126,7 +126,7 @@ void vmspace_set_brk(struct vmspace *vm, uint64_t end, bool randomize)
 {
     uint64_t start = ALIGN_UP(end, PAGE_SIZE);
 
-    if (randomize && !aslr_off) {
+    if (randomize && atomic_load_relaxed(&vm_tunables.randomize_va_space) > 1) {
         start += random_below(BRK_RANDOM_PAGES) << PAGE_SHIFT;
     }
     vm->brk_start = start;
@@ -208,7 +208,9 @@ void vm_init(void)
         slab_cache_create("vm_region", sizeof(struct vm_region), 0, SLAB_TYPE_STABLE, region_ctor);
     vm_zero_page = frame_alloc(0, FRAME_ZERO, PAGE_KERNEL);
     BUG_ON(vmspace_cache == NULL || vm_region_cache == NULL || vm_zero_page == NULL);
-    aslr_off = param_bool("norandmaps", false);
+    if (param_bool("norandmaps", false)) {
+        vm_tunables.randomize_va_space = 0;
+    }
     region_locks_init();
     vm_commit_init();
     pagecache_subsystem_init();

@@ -132,8 +132,8 @@ struct vmspace {
 };
 
 /*
- * A new, empty space with stack_top and mmap_base chosen, randomised if wanted (ASLR off: `randomize` false for a personality, or the
- * norandmaps parameter); no limits, but 8 MiB of stack. NULL: no memory.
+ * A new, empty space with stack_top and mmap_base chosen, randomised if wanted (execve asks the personality and
+ * vm_tunables); no limits, but 8 MiB of stack. NULL: no memory.
  */
 struct vmspace *vmspace_create(bool randomize);
 /* RLIMIT_STACK at execve, before anything is mapped: leaves that much room (128 MiB at least) between stack and mappings. */
@@ -237,7 +237,7 @@ extern bool (*vm_admin_hook)(void);
 /* vm's own sources: shared anonymous memory (zero-filled, one page cache), promised at once. -ENOMEM. */
 int vm_source_create_shared(uint64_t npages, struct vm_source **ret_source);
 /* Map the vDSO image and its data pages; *ret_base for AT_SYSINFO_EHDR. */
-int vmspace_map_vdso(struct vmspace *vm, uint64_t *ret_base);
+int vmspace_map_vdso(struct vmspace *vm, bool randomize, uint64_t *ret_base);
 void vm_init(void);
 
 /* Raise rss_peak to what is resident now, before it is read or falls. Any context. */

@@ -64,7 +64,6 @@ PROC_FILE(sys_version) = {.path = "sys/kernel/version", .show = osversion_show};
 CONSTANT(pid_max, "sys/kernel/pid_max", "32768");
 CONSTANT(ngroups_max, "sys/kernel/ngroups_max", "65536");
 CONSTANT(cap_last_cap, "sys/kernel/cap_last_cap", "40");
-CONSTANT(randomize_va_space, "sys/kernel/randomize_va_space", "2");
 CONSTANT(kptr_restrict, "sys/kernel/kptr_restrict", "1");
 CONSTANT(dmesg_restrict, "sys/kernel/dmesg_restrict", "0");
 CONSTANT(overflowuid, "sys/kernel/overflowuid", "65534");

@@ -9,6 +9,11 @@
 #include "kernel/vm/tunables.h"
 #include "kernel/vm/vmspace.h"
 
+/* ---- addresses: in sys/kernel, but memory's ---- */
+
+PROC_SETTING(randomize_va_space, "sys/kernel/randomize_va_space", vm_tunables.randomize_va_space, 0,
+             2);
+
 /* ---- promises ---- */
 
 PROC_SETTING(overcommit_memory, "sys/vm/overcommit_memory", vm_tunables.overcommit_memory, 0, 2);
