@@ -139,8 +139,17 @@ static void shm_source_describe(struct vm_source *source, uint64_t *ret_dev, uin
     (void)kscnprintf(path, size, "/SYSV%08x (deleted)", (unsigned)segment->named);
 }
 
-static const struct vm_source_ops shm_source_ops = {
-    .get = shm_source_get, .put = shm_source_put, .describe = shm_source_describe};
+static int shm_source_punch(struct vm_source *source, uint64_t start, uint64_t end)
+{
+    struct vm_source *memory = segment_of(source)->memory;
+
+    return memory->ops->punch(memory, start, end);
+}
+
+static const struct vm_source_ops shm_source_ops = {.get = shm_source_get,
+                                                    .put = shm_source_put,
+                                                    .describe = shm_source_describe,
+                                                    .punch = shm_source_punch};
 
 /* ---- shmget ---- */
 

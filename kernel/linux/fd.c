@@ -3,6 +3,7 @@
  */
 #include <linux/close_range.h>
 #include <linux/fcntl.h>
+#include <linux/fs.h>
 #include <linux/openat2.h>
 
 #include "kernel/ipc/pipe.h"
@@ -238,12 +239,26 @@ SYSCALL1(fdatasync, int, fd)
 
 SYSCALL4(sync_file_range, int, fd, loff_t, offset, loff_t, len, unsigned, flags)
 {
+    const unsigned known =
+        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    struct file *file = fd_file(fd);
+    int64_t result = 0;
     loff_t end;
 
-    if (offset < 0 || len < 0 || __builtin_add_overflow(offset, len, &end) || (flags & ~7u) != 0) {
-        return -EINVAL;
+    if (file == NULL) {
+        return -EBADF;
     }
-    return sync_fd(fd, true);
+    uint32_t mode = file->inode->mode;
+    if (offset < 0 || len < 0 || __builtin_add_overflow(offset, len, &end) ||
+        (flags & ~known) != 0) {
+        result = -EINVAL;
+    } else if (!S_ISREG(mode) && !S_ISBLK(mode) && !S_ISDIR(mode) && !S_ISLNK(mode)) {
+        result = -ESPIPE;
+    } else if (flags != 0) {
+        result = vfs_fsync(file, true);
+    }
+    file_put(file);
+    return result;
 }
 
 SYSCALL0(sync)

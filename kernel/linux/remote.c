@@ -1,9 +1,14 @@
 /*
- * Other processes' memory: process_vm_readv(2), process_vm_writev(2).
+ * Other processes' memory: process_vm_readv(2), process_vm_writev(2), process_madvise(2).
  */
+#include <linux/capability.h>
+#include <linux/mman.h>
+
 #include "kernel/linux/syscall.h"
 #include "kernel/mm/kmalloc.h"
+#include "kernel/proc/pidfd.h"
 #include "kernel/proc/process.h"
+#include "kernel/vfs/fdtable.h"
 #include "kernel/vm/iov.h"
 #include "kernel/vm/vmspace.h"
 
@@ -148,4 +153,71 @@ SYSCALL6(process_vm_writev, int, pid, const struct iovec __user *, local, size_t
          const struct iovec __user *, remote, size_t, nremote, uint64_t, flags)
 {
     return process_vm_rw(pid, local, nlocal, remote, nremote, flags, true);
+}
+
+/* ---- process_madvise ---- */
+
+/* Advice that changes nothing that another process could see of its memory. */
+static bool may_be_given_to_others(int advice)
+{
+    return advice == MADV_COLD || advice == MADV_PAGEOUT || advice == MADV_WILLNEED ||
+           advice == MADV_COLLAPSE;
+}
+
+/* Bytes advised, up to the first part that could not be; an error when that was the very first. */
+static ssize_t advise_all(struct vmspace *vm, const struct iovec *vec, size_t nsegs, int advice)
+{
+    ssize_t done = 0;
+
+    for (size_t i = 0; i < nsegs; i++) {
+        int err = vmspace_advise(vm, (uintptr_t)vec[i].iov_base, vec[i].iov_len, advice);
+        if (err < 0) {
+            return done > 0 ? done : err;
+        }
+        done += (ssize_t)vec[i].iov_len;
+    }
+    return done;
+}
+
+static ssize_t advise_process(int pidfd, const struct iovec *vec, size_t nsegs, int advice)
+{
+    struct file *file = fd_file(pidfd);
+    struct vmspace *vm;
+
+    if (file == NULL) {
+        return -EBADF;
+    }
+    ssize_t result = pidfd_vm_get(file, &vm);
+    file_put(file);
+    if (result < 0) {
+        return result;
+    }
+    if (vm != current_thread()->vm && !may_be_given_to_others(advice)) {
+        result = -EINVAL;
+    } else if (vm != current_thread()->vm && !current_has_cap(CAP_SYS_NICE)) {
+        result = -EPERM;
+    } else {
+        result = advise_all(vm, vec, nsegs, advice);
+    }
+    vmspace_put(vm);
+    return result;
+}
+
+SYSCALL5(process_madvise, int, pidfd, const struct iovec __user *, uvec, size_t, nsegs, int, advice,
+         unsigned, flags)
+{
+    struct iovec fast[FAST_SEGMENTS], *vec;
+
+    if (flags != 0) {
+        return -EINVAL;
+    }
+    ssize_t result = remote_import(uvec, nsegs, fast, &vec);
+    if (result < 0) {
+        return result;
+    }
+    result = advise_process(pidfd, vec, nsegs, advice);
+    if (vec != fast) {
+        kfree(vec);
+    }
+    return result;
 }

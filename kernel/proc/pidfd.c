@@ -150,3 +150,26 @@ int pidfd_getfd(const struct file *file, unsigned fd, struct file **ret_file)
     process_put(process);
     return err;
 }
+
+int pidfd_vm_get(const struct file *file, struct vmspace **ret_vm)
+{
+    struct pid *pid = pidfd_pid(file);
+    struct thread *thread;
+
+    if (pid == NULL) {
+        return -EBADF;
+    }
+    struct process *process = process_of_thread_pid(pid, &thread);
+    if (process == NULL) {
+        return -ESRCH;
+    }
+    bool may = process_may_access(process);
+    struct vmspace *vm = may ? thread_vm_get(thread) : NULL;
+    thread_put(thread);
+    process_put(process);
+    if (vm == NULL) {
+        return may ? -ESRCH : -EACCES;
+    }
+    *ret_vm = vm;
+    return 0;
+}

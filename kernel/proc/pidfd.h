@@ -17,5 +17,7 @@ struct pid *pidfd_signal_pid(const struct file *file);
 extern struct pid *(*pidfd_directory_pid)(const struct file *file);
 /* pidfd_send_signal(2), checked as kill(2). -EBADF: no pidfd. */
 int pidfd_send_signal(const struct file *file, const siginfo_t *info);
+/* The address space of the process, referenced, if the current thread may look into it. -EBADF: no pidfd; -ESRCH, -EACCES. */
+int pidfd_vm_get(const struct file *file, struct vmspace **ret_vm);
 /* pidfd_getfd(2): the target's file, referenced. -EBADF -EPERM -ESRCH. */
 int pidfd_getfd(const struct file *file, unsigned fd, struct file **ret_file);

@@ -6,6 +6,7 @@
 #include "kernel/vfs/file.h"
 
 #include <linux/capability.h>
+#include <linux/falloc.h>
 
 #include "kernel/base/string.h"
 #include "kernel/core/panic.h"
@@ -55,8 +56,29 @@ static void source_describe(struct vm_source *source, uint64_t *ret_dev, uint64_
     path_put(&root);
 }
 
-const struct vm_source_ops file_source_ops = {
-    .get = source_get, .put = source_put, .describe = source_describe};
+static bool source_may_inspect(struct vm_source *source)
+{
+    struct inode *inode = source_file(source)->inode;
+
+    return inode_owner_or_capable(inode) || inode_permission(inode, MAY_WRITE) == 0;
+}
+
+static int source_punch(struct vm_source *source, uint64_t start, uint64_t end)
+{
+    struct inode *inode = source_file(source)->inode;
+
+    if (inode->ops->fallocate == NULL) {
+        return -EOPNOTSUPP;
+    }
+    return inode->ops->fallocate(inode, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (loff_t)start,
+                                 (loff_t)(end - start));
+}
+
+const struct vm_source_ops file_source_ops = {.get = source_get,
+                                              .put = source_put,
+                                              .describe = source_describe,
+                                              .may_inspect = source_may_inspect,
+                                              .punch = source_punch};
 
 static void file_construct(void *object)
 {

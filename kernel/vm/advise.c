@@ -74,6 +74,7 @@ static bool advice_is_known(int advice)
     case MADV_POPULATE_READ:
     case MADV_POPULATE_WRITE:
     case MADV_COLLAPSE:
+    case MADV_REMOVE:
         return true;
     default:
         for (unsigned i = 0; i < ARRAY_SIZE(flag_advice); i++) {
@@ -164,6 +165,61 @@ static int advise_populate(struct vmspace *vm, uint64_t start, uint64_t end, boo
     return err == -EIO ? -EFAULT : err;
 }
 
+/* ---- MADV_REMOVE ---- */
+
+/*
+ * The part of [*start, end) in the first region there that MADV_REMOVE may empty: its source, referenced, and which of its bytes; *start
+ * moves past it. -ENOMEM: nothing is mapped any more, *ret_hole tells of holes passed over. vm->lock held.
+ */
+static int next_to_remove(struct vmspace *vm, uint64_t *start, uint64_t end,
+                          struct vm_source **ret_source, uint64_t *ret_from, uint64_t *ret_to,
+                          bool *ret_hole)
+{
+    struct vm_region *region = region_lookup(vm, *start);
+
+    if (region == NULL || region->start >= end) {
+        *ret_hole = true;
+        return -ENOMEM;
+    }
+    if (region->start > *start) {
+        *ret_hole = true;
+        *start = region->start;
+    }
+    if ((region->flags & VM_LOCKED) != 0 || region->source == NULL ||
+        region->source->cache == NULL) {
+        return -EINVAL;
+    }
+    if ((region->flags & (VM_SHARED | VM_MAYWRITE)) != (VM_SHARED | VM_MAYWRITE)) {
+        return -EACCES;
+    }
+    *ret_source = region->source;
+    region->source->ops->get(region->source);
+    *ret_from = region_index(region, *start) << PAGE_SHIFT;
+    *ret_to = *ret_from + (MIN(region->end, end) - *start);
+    *start = MIN(region->end, end);
+    return 0;
+}
+
+/* Files take their own locks, under which others wait for vm->lock: so it is let go for each of them. */
+static int advise_remove(struct vmspace *vm, uint64_t start, uint64_t end)
+{
+    bool hole = false;
+    int err = 0;
+
+    while (err == 0 && start < end) {
+        struct vm_source *source;
+        uint64_t from, to;
+        rwsem_lock_read(&vm->lock);
+        err = next_to_remove(vm, &start, end, &source, &from, &to, &hole);
+        rwsem_unlock_read(&vm->lock);
+        if (err == 0) {
+            err = source->ops->punch == NULL ? -EOPNOTSUPP : source->ops->punch(source, from, to);
+            source->ops->put(source);
+        }
+    }
+    return err == 0 && hole ? -ENOMEM : err;
+}
+
 int vmspace_advise(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, int advice)
 {
     if (!advice_is_known(advice)) {
@@ -182,6 +238,9 @@ int vmspace_advise(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, int ad
     if (advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE) {
         return advise_populate(vm, addr, addr + len, advice == MADV_POPULATE_WRITE);
     }
+    if (advice == MADV_REMOVE) {
+        return advise_remove(vm, addr, addr + len);
+    }
     if (advice == MADV_COLLAPSE) {
         return vm_collapse_range(vm, addr, addr + len);
     }
@@ -194,6 +253,14 @@ int vmspace_advise(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, int ad
 /* ---- mincore ---- */
 
 #define MINCORE_CHUNK 256u
+
+/* What others have read lately shows in the page cache: who may not write the file is told that all is there. */
+static bool may_inspect(const struct vm_region *region)
+{
+    struct vm_source *source = region->source;
+
+    return source == NULL || source->ops->may_inspect == NULL || source->ops->may_inspect(source);
+}
 
 static bool page_resident(struct vmspace *vm, const struct vm_region *region, uint64_t va)
 {
@@ -216,15 +283,20 @@ static bool page_resident(struct vmspace *vm, const struct vm_region *region, ui
 /* Fill vec[] for n pages from va on; -ENOMEM at a hole. */
 static int mincore_chunk(struct vmspace *vm, uint64_t va, unsigned n, uint8_t *vec)
 {
+    struct vm_region *region = NULL;
+    bool open = false;
     int err = 0;
 
     rwsem_lock_read(&vm->lock);
     for (unsigned i = 0; i < n && err == 0; i++, va += PAGE_SIZE) {
-        struct vm_region *region = vmspace_find(vm, va);
+        if (region == NULL || va >= region->end) {
+            region = vmspace_find(vm, va);
+            open = region != NULL && may_inspect(region);
+        }
         if (region == NULL || region->start > va) {
             err = -ENOMEM;
         } else {
-            vec[i] = page_resident(vm, region, va);
+            vec[i] = !open || page_resident(vm, region, va);
         }
     }
     rwsem_unlock_read(&vm->lock);

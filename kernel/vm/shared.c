@@ -51,8 +51,13 @@ static void shared_describe(struct vm_source *source, uint64_t *ret_dev, uint64_
     (void)str_copy(path, "/dev/zero (deleted)", size);
 }
 
+static int shared_punch(struct vm_source *source, uint64_t start, uint64_t end)
+{
+    return pagecache_punch(&shared_of(source)->cache, start, end);
+}
+
 static const struct vm_source_ops shared_ops = {
-    .get = shared_get, .put = shared_put, .describe = shared_describe};
+    .get = shared_get, .put = shared_put, .describe = shared_describe, .punch = shared_punch};
 
 int vm_source_create_shared(uint64_t npages, struct vm_source **ret_source)
 {

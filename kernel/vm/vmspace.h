@@ -37,6 +37,10 @@ struct vm_source_ops {
     /* For /proc/PID/maps. */
     void (*describe)(struct vm_source *source, uint64_t *ret_dev, uint64_t *ret_ino, char *path,
                      size_t size);
+    /* May the current thread know which of its pages are in memory (mincore(2))? NULL: yes. */
+    bool (*may_inspect)(struct vm_source *source);
+    /* Give up the bytes [start, end), page-aligned, which read as zeros then (MADV_REMOVE). No lock held. NULL: -EOPNOTSUPP. */
+    int (*punch)(struct vm_source *source, uint64_t start, uint64_t end);
 };
 
 /* region->flags */
