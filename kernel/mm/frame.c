@@ -270,6 +270,11 @@ static __noinline struct page *frame_alloc_refill(unsigned flags, enum page_kind
     return page;
 }
 
+static __noinline struct page *frame_alloc_refill_here(unsigned flags, enum page_kind kind)
+{
+    return frame_alloc_refill(flags, kind, this_node(), NODES_ALL);
+}
+
 /* What is rare is called last, so that the common case saves no registers. */
 struct page *frame_alloc_single(unsigned flags, enum page_kind kind, bool movable)
 {
@@ -279,22 +284,19 @@ struct page *frame_alloc_single(unsigned flags, enum page_kind kind, bool movabl
     uint64_t irq = irq_save();
     struct frame_hot *hot = this_cpu_ptr(frame_hot);
     struct hot_stack *stack = &hot->stacks[movable];
-    uint32_t count = stack->count;
+    uint32_t count;
 
-    if (unlikely(count == 0)) {
+    if (unlikely(__builtin_sub_overflow(stack->count, 1u, &count))) {
         irq_restore(irq);
-        return frame_alloc_refill(flags, kind, this_node(), NODES_ALL);
+        return frame_alloc_refill_here(flags, kind);
     }
-    struct page *page = stack->pages[count - 1];
-    stack->count = count - 1;
+    struct page *page = stack->pages[count];
+    stack->count = count;
     hot->by_kind[kind]++;
     hot->allocs++;
     irq_restore(irq);
     page_start_life(page, 0, kind);
-    if (wants_zeros(flags)) {
-        page_clear(page_to_virt(page));
-    }
-    return page;
+    return unlikely(wants_zeros(flags)) ? frame_cleared(page) : page;
 }
 
 struct page *frame_alloc_node(unsigned order, unsigned flags, enum page_kind kind, int node,
@@ -442,12 +444,12 @@ void page_free_last(struct page *page)
     enum page_kind kind = page->kind;
     uint64_t irq = irq_save();
     struct frame_hot *hot = this_cpu_ptr(frame_hot);
-    struct hot_stack *stack = &hot->stacks[page_kind_movable(kind)];
+    struct hot_stack *stack = hot_stack_for(hot, kind);
     uint32_t count = stack->count;
 
     if (unlikely((uintptr_t)page - hot->foreign_start < hot->foreign_bytes) ||
-        unlikely(page->order != 0) || unlikely(kind <= PAGE_FREE) || unlikely(count == HOT_MAX) ||
-        (page->flags & PAGE_FLAG_LRU) != 0) {
+        unlikely(page_is_block_or_listed(page)) || unlikely(kind <= PAGE_FREE) ||
+        unlikely(count == HOT_MAX)) {
         irq_restore(irq);
         page_free_slow(page);
         return;

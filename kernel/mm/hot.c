@@ -13,6 +13,12 @@
 
 DEFINE_PER_CPU(struct frame_hot, frame_hot);
 
+struct page *frame_cleared(struct page *page)
+{
+    page_clear(page_to_virt(page));
+    return page;
+}
+
 void frames_set_cpu_node(unsigned cpu, unsigned node)
 {
     struct frame_hot *hot = per_cpu_ptr(frame_hot, cpu);

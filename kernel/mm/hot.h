@@ -28,6 +28,17 @@ struct frame_hot {
 
 DECLARE_PER_CPU(struct frame_hot, frame_hot); /* interrupts off */
 
+/* The stack for frames that were of `kind`; its offset is a bit of a constant. */
+static inline struct hot_stack *hot_stack_for(struct frame_hot *hot, enum page_kind kind)
+{
+    const uint64_t offsets = PAGE_KINDS_MOVABLE * sizeof(struct hot_stack);
+
+    return (struct hot_stack *)((uintptr_t)hot->stacks +
+                                (offsets >> (kind & 63) & sizeof(struct hot_stack)));
+}
+/* Fill it with zeros. Returns `page`, so that who calls it last need not keep it: elsewhere, lest the compiler sees that. */
+struct page *frame_cleared(struct page *page);
+
 /* Frames from the node's zones, never below `min`; none when they are low. Interrupts off. */
 void hot_refill(struct frame_hot *hot, struct hot_stack *stack);
 /* Give the n frames that have lain longest back to their zones. Interrupts off. */

@@ -11,6 +11,7 @@
 #include "kernel/base/bitmap.h"
 #include "kernel/base/string.h"
 #include "kernel/core/defect.h"
+#include "kernel/core/panic.h"
 #include "kernel/mm/cache.h"
 #include "kernel/mm/frame.h"
 
@@ -35,6 +36,7 @@ void kmalloc_init(void)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(classes); i++) {
         slab_cache_setup(&kmalloc_caches[i], classes[i].name, classes[i].size);
+        BUG_ON(kmalloc_caches[i].id != KMALLOC_ID + i);
     }
     for (unsigned i = 0, class = 0; i < ARRAY_SIZE(small_class); i++) {
         class += i * 8 > classes[class].size;
@@ -48,9 +50,10 @@ void kmalloc_init(void)
     }
 }
 
-static __always_inline void *kmalloc_small(struct slab_cache *cache, size_t size)
+static __always_inline void *kmalloc_small(unsigned class, size_t size)
 {
-    void *ptr = slab_alloc_inline(cache, 0);
+    struct slab_cache *cache = &kmalloc_caches[class];
+    void *ptr = slab_alloc_by_id(cache, KMALLOC_ID + class, 0);
 
     if (ptr != NULL) {
         slab_debug_set_size(cache, ptr, size);
@@ -115,10 +118,10 @@ static __noinline void kfree_pages(void *ptr, struct page *page)
 void *kmalloc(size_t size_bytes)
 {
     if (likely(size_bytes <= SMALL_MAX)) {
-        return kmalloc_small(&kmalloc_caches[small_class[(size_bytes + 7) / 8]], size_bytes);
+        return kmalloc_small(small_class[(size_bytes + 7) / 8], size_bytes);
     }
     if (size_bytes <= CLASSES_MAX) {
-        return kmalloc_small(&kmalloc_caches[large_class[(size_bytes + 127) / 128]], size_bytes);
+        return kmalloc_small(large_class[(size_bytes + 127) / 128], size_bytes);
     }
     return kmalloc_pages(size_bytes, 0);
 }

@@ -109,7 +109,14 @@ static inline void *page_to_virt(const struct page *page)
 
 static inline struct page *virt_to_page(const void *va)
 {
+#ifdef HOST_BUILD
     return phys_to_page(virt_to_phys(va));
+#else
+    /* The direct map begins at a page, so its start is taken off the array, once, instead of off each address. */
+    struct page *origin = PAGE_ARRAY - ((intptr_t)BOOT_DIRECT_MAP >> PAGE_SHIFT);
+
+    return origin + ((intptr_t)va >> PAGE_SHIFT);
+#endif
 }
 
 /* True when the frame is RAM with a struct page. Any context. */

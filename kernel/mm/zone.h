@@ -94,9 +94,10 @@ static inline struct zone *zone_of(pfn_t pfn)
 }
 
 /* What may be moved elsewhere while it is in use: user memory, the page cache. */
+#define PAGE_KINDS_MOVABLE (BIT(PAGE_ANON) | BIT(PAGE_FILE) | BIT(PAGE_SHARED))
 static inline bool page_kind_movable(enum page_kind kind)
 {
-    return (unsigned)kind - PAGE_ANON <= PAGE_SHARED - PAGE_ANON;
+    return (PAGE_KINDS_MOVABLE >> (kind & 63) & 1) != 0;
 }
 
 static inline enum migrate_type frame_migrate_type(enum page_kind kind, unsigned flags)
@@ -116,6 +117,15 @@ static inline uint64_t page_meta(uint16_t flags, enum page_kind kind, unsigned o
 static inline void page_set_meta(struct page *page, uint64_t meta)
 {
     __builtin_memcpy(&page->flags, &meta, sizeof(meta));
+}
+
+/* The first of more than one frame, or on a list of lru.h: both in one look. */
+static inline bool page_is_block_or_listed(const struct page *page)
+{
+    uint32_t meta;
+
+    __builtin_memcpy(&meta, &page->flags, sizeof(meta));
+    return (meta & (0xff000000u | PAGE_FLAG_LRU)) != 0;
 }
 
 _Static_assert(offsetof(struct page, flags) == 8 && offsetof(struct page, kind) == 10 &&
