@@ -10,6 +10,7 @@
 #include "kernel/mm/lru.h"
 #include "kernel/vm/fault.h"
 #include "kernel/vm/rmap.h"
+#include "kernel/vm/writeback.h"
 
 static inline bool page_in_cache(const struct page *page, const struct pagecache *cache)
 {
@@ -158,6 +159,14 @@ static int private_write(struct vmspace *vm, struct vm_region *region, uint64_t 
     return 0;
 }
 
+/* The file system hears of a write before it can happen. */
+static int make_room(struct pagecache *cache, struct page *page)
+{
+    int err = cache->ops->page_mkwrite != NULL ? cache->ops->page_mkwrite(cache, page) : 0;
+
+    return err == -ENOSPC || err == -EDQUOT ? -EIO : err;
+}
+
 /* A write to a shared mapping: the page itself, writable from now on, and dirty. */
 static int shared_write(struct vmspace *vm, struct vm_region *region, uint64_t va)
 {
@@ -171,8 +180,12 @@ static int shared_write(struct vmspace *vm, struct vm_region *region, uint64_t v
     if (err < 0) {
         return err;
     }
-    if (pagecache_is_backed(cache)) {
-        (void)__atomic_fetch_or(&page->flags, PAGE_FLAG_DIRTY, __ATOMIC_RELAXED);
+    if (unlikely(cache->writeback != NULL)) {
+        err = make_room(cache, page);
+        if (err < 0) {
+            page_put(page);
+            return err;
+        }
     }
     mmu_flush_init(&flush, &vm->mmu);
     bool taken = false;
@@ -187,6 +200,7 @@ static int shared_write(struct vmspace *vm, struct vm_region *region, uint64_t v
         } else if (pa == page_to_phys(page)) {
             mmu_replace(&vm->mmu, va, pa, file_mmu_flags(region, true), &flush);
         }
+        pagecache_mark_dirty(cache, page); /* after it is writable: writeback.c */
     }
     vm_table_unlock(vm, va);
     mmu_flush_finish(&flush);
@@ -195,6 +209,7 @@ static int shared_write(struct vmspace *vm, struct vm_region *region, uint64_t v
     } else {
         page_put(page);
     }
+    writeback_balance(cache);
     return err;
 }
 

@@ -20,6 +20,7 @@
 #include "kernel/vm/file_regions.h"
 #include "kernel/vm/oom.h"
 #include "kernel/vm/private.h"
+#include "kernel/vm/writeback.h"
 
 /* ---- nodes of the tree ---- */
 
@@ -77,6 +78,7 @@ void pagecache_init(struct pagecache *cache, const struct pagecache_ops *ops, vo
     cache->size_bytes = 0;
     mutex_init(&cache->rmap_lock, "rmap");
     cache->regions.node = NULL;
+    cache->writeback = NULL;
     cache->writable_shared = 0;
     cache->locked = false;
     cache->seals = 0;
@@ -279,12 +281,14 @@ uint64_t pagecache_drop(struct pagecache *cache, uint64_t first, uint64_t last)
             if (page == NULL) {
                 break;
             }
+            writeback_page_leaves_locked(cache, page);
             (void)xarray_erase(&cache->pages, index);
             page->owner = NULL;
             batch[n++] = page;
             first = index;
         }
         spin_unlock(&cache->lock);
+        writeback_wait_left(cache, batch, n);
         pages_put(batch, n);
         dropped += n;
     } while (n == ARRAY_SIZE(batch));

@@ -1,5 +1,5 @@
 /*
- * Page cache: file pages kept in memory, shared by read(2), write(2), mmap and (later) writeback and reclaim.
+ * Page cache: file pages kept in memory, shared by read(2), write(2), mmap, writeback and reclaim.
  *
  * Each inode embeds one struct pagecache. tmpfs keeps its data nowhere else.
  * Locking: cache->lock (spin) protects the tree and each cached page's owner and index; a page's content is ordered by the
@@ -18,6 +18,14 @@ struct pagecache;
 struct pagecache_ops {
     /* Fill a fresh, locked, zeroed page from the medium. May sleep. NULL op: holes stay zero (tmpfs). 0 or -EIO. */
     int (*read_page)(struct pagecache *cache, struct page *page);
+    /*
+     * Write these pages, consecutive in the file, to the medium. They are up to date, under writeback and referenced; nobody changes the size to
+     * less meanwhile (truncation waits). Start it and return 0: writeback_done() is called later, from anywhere, for each page once. -errno:
+     * nothing was begun, that is the error of all; but after -ENOMEM they are dirty as before, and tried again. May sleep. The part of the last page beyond the file's end is zero or stale: do not trust it.
+     */
+    int (*write_pages)(struct pagecache *cache, struct page **pages, unsigned n);
+    /* A shared mapping is about to write to the page: make room for it on the medium. May sleep. -ENOSPC, -EIO: SIGBUS. NULL: nothing to do. */
+    int (*page_mkwrite)(struct pagecache *cache, struct page *page);
     /* Called before a page is added: account space. 0, -ENOSPC, -EDQUOT. NULL: unlimited. */
     int (*charge)(struct pagecache *cache, uint64_t npages);
     void (*uncharge)(struct pagecache *cache, uint64_t npages);
@@ -30,8 +38,9 @@ struct pagecache {
     struct xarray pages; /* [lock] index -> struct page, each slot holds a reference */
     uint64_t size_bytes; /* [a] end of file: faults beyond its last page are -EIO */
     struct mutex rmap_lock;
-    struct rb_root regions;   /* [rmap_lock] what maps the file, by page index: file_regions.h */
-    uint32_t writable_shared; /* [rmap_lock] shared mappings that are or may become writable */
+    struct rb_root regions;      /* [rmap_lock] what maps the file, by page index: file_regions.h */
+    struct writeback *writeback; /* [I] NULL: nothing behind it, or not to be written */
+    uint32_t writable_shared;    /* [rmap_lock] shared mappings that are or may become writable */
     bool locked;    /* [a] pages stay in memory: reclaim leaves them (shmctl(2), SHM_LOCK) */
     uint32_t seals; /* [a] F_SEAL_*: kernel/vfs/memfd.c; changes under rmap_lock */
 };

@@ -10,6 +10,7 @@
 #include "kernel/vm/iov.h"
 #include "kernel/vm/oom.h"
 #include "kernel/vm/private.h"
+#include "kernel/vm/writeback.h"
 
 #define BATCH 16u
 
@@ -142,10 +143,11 @@ static ssize_t write_fresh(struct pagecache *cache, uint64_t index, size_t offse
     return (ssize_t)moved;
 }
 
-static void page_mark_dirty(struct pagecache *cache, struct page *page)
+/* Before a page is marked dirty: writeback looks at the size. */
+static void grow_to(struct pagecache *cache, uint64_t end)
 {
-    if (pagecache_is_backed(cache) && (atomic_load_relaxed(&page->flags) & PAGE_FLAG_DIRTY) == 0) {
-        (void)__atomic_fetch_or(&page->flags, PAGE_FLAG_DIRTY, __ATOMIC_RELAXED);
+    if (end > atomic_load_relaxed(&cache->size_bytes)) {
+        atomic_store_release(&cache->size_bytes, end);
     }
 }
 
@@ -167,22 +169,18 @@ static ssize_t write_page(struct pagecache *cache, uint64_t index, size_t offset
             continue;
         }
         size_t moved = iov_copy_from(from, (uint8_t *)page_to_virt(page) + offset, len);
-        page_mark_dirty(cache, page);
+        if (unlikely(cache->writeback != NULL)) {
+            grow_to(cache, (index << PAGE_SHIFT) + offset + moved);
+            pagecache_mark_dirty(cache, page);
+        }
         page_put(page);
         return (ssize_t)moved;
     }
 }
 
-static void grow_to(struct pagecache *cache, uint64_t end)
-{
-    if (end > atomic_load_relaxed(&cache->size_bytes)) {
-        atomic_store_release(&cache->size_bytes, end);
-    }
-}
-
 /* Overwrite pages that are all there. Bytes moved; fewer than len when a fault stopped it. */
-static size_t write_run(struct pagecache *cache, struct page **pages, unsigned n, size_t offset,
-                        size_t len, struct iov_iter *from)
+static size_t write_run(struct pagecache *cache, uint64_t index, struct page **pages, unsigned n,
+                        size_t offset, size_t len, struct iov_iter *from)
 {
     size_t done = 0;
 
@@ -190,9 +188,10 @@ static size_t write_run(struct pagecache *cache, struct page **pages, unsigned n
         unsigned run = run_length(pages + i, n - i);
         size_t chunk = MIN(len - done, (size_t)run * PAGE_SIZE - offset);
         size_t moved = iov_copy_from(from, (uint8_t *)page_to_virt(pages[i]) + offset, chunk);
-        if (pagecache_is_backed(cache)) {
+        if (unlikely(cache->writeback != NULL)) {
+            grow_to(cache, ((index + i) << PAGE_SHIFT) + offset + moved);
             for (unsigned j = 0; j < run; j++) {
-                page_mark_dirty(cache, pages[i + j]);
+                pagecache_mark_dirty(cache, pages[i + j]);
             }
         }
         done += moved;
@@ -220,7 +219,7 @@ ssize_t pagecache_write(struct pagecache *cache, loff_t *pos, struct iov_iter *f
         unsigned found = pagecache_get_present(cache, index, n, pages);
         ssize_t moved;
         if (found == n) {
-            moved = (ssize_t)write_run(cache, pages, n, offset, len, from);
+            moved = (ssize_t)write_run(cache, index, pages, n, offset, len, from);
         } else {
             len = MIN(len, (size_t)PAGE_SIZE - offset);
             moved = write_page(cache, index, offset, len, from);
@@ -230,6 +229,7 @@ ssize_t pagecache_write(struct pagecache *cache, loff_t *pos, struct iov_iter *f
             at += (uint64_t)moved;
             done += (size_t)moved;
             grow_to(cache, at);
+            writeback_balance(cache);
         }
         if (moved < (ssize_t)len) {
             err = moved < 0 ? moved : -EFAULT;

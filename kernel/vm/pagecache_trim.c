@@ -8,6 +8,7 @@
 #include "kernel/base/string.h"
 #include "kernel/vm/file_regions.h"
 #include "kernel/vm/private.h"
+#include "kernel/vm/writeback.h"
 
 /* Clear [from, to) of the page at `index`, if there is one. */
 static int zero_part(struct pagecache *cache, uint64_t index, size_t from, size_t to)
@@ -22,6 +23,7 @@ static int zero_part(struct pagecache *cache, uint64_t index, size_t from, size_
         return err;
     }
     memset((uint8_t *)page_to_virt(page) + from, 0, to - from);
+    pagecache_mark_dirty(cache, page);
     page_put(page);
     return 0;
 }

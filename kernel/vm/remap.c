@@ -43,11 +43,18 @@ static int remap_check(struct vmspace *vm, const struct remap *remap, struct vm_
     return 0;
 }
 
-/* Page table entries go over as they are. On failure they are where they were. */
-static int move_entries(struct vmspace *vm, uint64_t from, uint64_t to, uint64_t len)
+/*
+ * Page table entries go over as they are. On failure they are where they were. Who looks for what shows a file's pages, to take it away or to
+ * make it read-only, has to find each in one of the two regions: it waits.
+ */
+static int move_entries(struct vmspace *vm, struct pagecache *cache, uint64_t from, uint64_t to,
+                        uint64_t len)
 {
     struct mmu_flush flush;
 
+    if (cache != NULL) {
+        mutex_lock(&cache->rmap_lock);
+    }
     mmu_flush_init(&flush, &vm->mmu);
     spin_lock(&vm->locks.shape);
     int err = mmu_move(&vm->mmu, from, to, len, &flush);
@@ -56,6 +63,9 @@ static int move_entries(struct vmspace *vm, uint64_t from, uint64_t to, uint64_t
     }
     spin_unlock(&vm->locks.shape);
     mmu_flush_finish(&flush);
+    if (cache != NULL) {
+        mutex_unlock(&cache->rmap_lock);
+    }
     return err;
 }
 
@@ -63,6 +73,7 @@ static int64_t remap_move(struct vmspace *vm, struct vm_region *region, const st
 {
     region_lock(region);
     bool has_anon = region->has_anon;
+    struct pagecache *cache = region->source != NULL ? region->source->cache : NULL;
     uint64_t moved = MIN(remap->old_len, remap->new_len);
     uint64_t pgoff = region->source != NULL ? region_index(region, remap->old_addr) : 0;
     int64_t vpn_delta = VPN_DELTA_ANY;
@@ -79,7 +90,7 @@ static int64_t remap_move(struct vmspace *vm, struct vm_region *region, const st
     fresh->has_anon |= has_anon;
     fresh->touched = true;
     if (moved > 0) {
-        err = move_entries(vm, remap->old_addr, remap->new_addr, moved);
+        err = move_entries(vm, cache, remap->old_addr, remap->new_addr, moved);
         if (err < 0) {
             (void)vm_unmap_locked(vm, remap->new_addr, remap->new_addr + remap->new_len);
             return err;

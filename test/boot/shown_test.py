@@ -69,12 +69,22 @@ def small():
     expect(0 < used < gone <= 14 * 1024, f'{used} KiB used by free, {gone} KiB of the machine')
 
 
+def dirty_limits():
+    """Of ratio and bytes the one that was set last holds; bounds are Linux's."""
+    text = said_by('cd /proc/sys/vm; for f in dirty_*; do echo $f $(cat $f); done; echo 7 > dirty_background_ratio; echo 0 > dirty_expire_centisecs;'
+                   'for v in ratio:101 bytes:8191 background_ratio:-1 background_bytes:0 expire_centisecs:-1; do echo ${v#*:} 2>/dev/null > dirty_${v%:*} || echo refused; done;'
+                   'echo 40960 > dirty_bytes; grep dirty_thr /proc/vmstat; cat dirty_ratio dirty_bytes dirty_background_ratio; echo 30 > dirty_ratio; cat dirty_ratio dirty_bytes')
+    expect(text == 'dirty_background_bytes 0\ndirty_background_ratio 10\ndirty_bytes 0\ndirty_expire_centisecs 3000\ndirty_ratio 20\ndirty_writeback_centisecs 500\n'
+           + 5 * 'refused\n' + 'nr_dirty_threshold 10\n0\n40960\n7\n30\n0\n', tail(text))
+
+
 if __name__ == '__main__':
     run([
         Case('page faults, as a table', fault_table),
         Case('page faults, line by line', fault_lines),
         Case('promises of memory are kept', promises),
         Case('settings of memory', settings),
+        Case('limits of dirty memory', dirty_limits),
         Case('frames by their flags', frames),
         Case('a small machine', small),
     ])

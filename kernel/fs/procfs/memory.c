@@ -12,6 +12,7 @@
 #include "kernel/vm/swap.h"
 #include "kernel/vm/tunables.h"
 #include "kernel/vm/vmspace.h"
+#include "kernel/vm/writeback.h"
 
 static void line_kb(struct text *text, const char *name, uint64_t pages)
 {
@@ -22,6 +23,7 @@ static void line_kb(struct text *text, const char *name, uint64_t pages)
 struct figures {
     struct frame_stats frames;
     struct swap_stats swap;
+    struct writeback_stats dirt;
     struct vm_stats vm;
     struct huge_stats huge;
     struct mmu_stats mmu;
@@ -38,6 +40,7 @@ static void figures_read(struct figures *ret)
     vm_stats(&ret->vm);
     huge_stats(&ret->huge);
     swap_stats(&ret->swap);
+    writeback_stats(&ret->dirt);
     mmu_stats(&ret->mmu);
     for (unsigned list = 0; list < LRU_NLISTS; list++) {
         ret->lru[list] = 0;
@@ -112,8 +115,8 @@ static int meminfo_show(struct text *text)
     meminfo_lists(text, &f);
     line_kb(text, "SwapTotal:", f.swap.total);
     line_kb(text, "SwapFree:", f.swap.free);
-    line_kb(text, "Dirty:", 0);
-    line_kb(text, "Writeback:", 0);
+    line_kb(text, "Dirty:", f.dirt.dirty);
+    line_kb(text, "Writeback:", f.dirt.writeback);
     line_kb(text, "AnonPages:", f.vm.anon_pages);
     line_kb(text, "Mapped:", f.vm.mapped_pages);
     line_kb(text, "Shmem:", f.vm.shared_pages);
@@ -160,8 +163,12 @@ static int vmstat_show(struct text *text)
     line_count(text, "nr_anon_pages", f.vm.anon_pages);
     line_count(text, "nr_mapped", f.vm.mapped_pages);
     line_count(text, "nr_file_pages", f.vm.page_cache_pages + f.vm.shared_pages);
-    line_count(text, "nr_dirty", 0);
-    line_count(text, "nr_writeback", 0);
+    line_count(text, "nr_dirty", f.dirt.dirty);
+    line_count(text, "nr_writeback", f.dirt.writeback);
+    line_count(text, "nr_dirtied", f.dirt.dirtied);
+    line_count(text, "nr_written", f.dirt.written);
+    line_count(text, "nr_dirty_threshold", f.dirt.threshold);
+    line_count(text, "nr_dirty_background_threshold", f.dirt.background_threshold);
     line_count(text, "nr_shmem", f.vm.shared_pages);
     line_count(text, "nr_kernel_stack", f.stacks << (PAGE_SHIFT - 10));
     line_count(text, "nr_page_table_pages", f.frames.by_kind[PAGE_TABLE]);
