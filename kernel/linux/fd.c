@@ -242,20 +242,15 @@ SYSCALL4(sync_file_range, int, fd, loff_t, offset, loff_t, len, unsigned, flags)
     const unsigned known =
         SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
     struct file *file = fd_file(fd);
-    int64_t result = 0;
+    int64_t result = -EINVAL;
     loff_t end;
 
     if (file == NULL) {
         return -EBADF;
     }
-    uint32_t mode = file->inode->mode;
-    if (offset < 0 || len < 0 || __builtin_add_overflow(offset, len, &end) ||
-        (flags & ~known) != 0) {
-        result = -EINVAL;
-    } else if (!S_ISREG(mode) && !S_ISBLK(mode) && !S_ISDIR(mode) && !S_ISLNK(mode)) {
-        result = -ESPIPE;
-    } else if (flags != 0) {
-        result = vfs_fsync(file, true);
+    if (offset >= 0 && len >= 0 && !__builtin_add_overflow(offset, len, &end) &&
+        (flags & ~known) == 0) {
+        result = vfs_sync_range(file, offset, len == 0 ? INT64_MAX : end - 1, flags);
     }
     file_put(file);
     return result;

@@ -1,7 +1,6 @@
 /*
  * read(2), write(2) and their kin.
  */
-#include <linux/fadvise.h>
 #include <linux/fs.h>
 #include <linux/uio.h>
 
@@ -226,43 +225,26 @@ SYSCALL6(copy_file_range, int, in_fd, loff_t __user *, in_upos, int, out_fd, lof
     return result;
 }
 
-/* The page cache of a file is filled as it is read; what memory files hold is there already (readahead(2)). */
-SYSCALL3(readahead, int, fd, loff_t, offset, size_t, len)
-{
-    struct fd_ref ref = fd_borrow(fd);
-    struct file *file = fd_ref_file(ref);
-    int64_t result = 0;
-
-    (void)offset;
-    (void)len;
-    if (file == NULL) {
-        return -EBADF;
-    }
-    if ((file->mode & FMODE_READ) == 0) {
-        result = -EBADF;
-    } else if (!inode_is_regular(file->inode) && !S_ISBLK(file->inode->mode)) {
-        result = -EINVAL;
-    }
-    fd_return(ref);
-    return result;
-}
-
-/* Advice about access patterns: checked, and free to be ignored (posix_fadvise(3)). */
 SYSCALL4(fadvise64, int, fd, loff_t, offset, loff_t, len, int, advice)
 {
     struct fd_ref ref = fd_borrow(fd);
     struct file *file = fd_ref_file(ref);
-    int64_t result = 0;
+    int64_t result = file == NULL ? -EBADF : vfs_fadvise(file, offset, len, advice);
 
-    (void)offset;
-    if (file == NULL) {
-        return -EBADF;
+    if (file != NULL) {
+        fd_return(ref);
     }
-    if ((file->inode->mode & S_IFMT) == S_IFIFO) {
-        result = -ESPIPE;
-    } else if (len < 0 || advice < POSIX_FADV_NORMAL || advice > POSIX_FADV_NOREUSE) {
-        result = -EINVAL;
+    return result;
+}
+
+SYSCALL3(readahead, int, fd, loff_t, offset, size_t, count)
+{
+    struct fd_ref ref = fd_borrow(fd);
+    struct file *file = fd_ref_file(ref);
+    int64_t result = file == NULL ? -EBADF : vfs_readahead(file, offset, count);
+
+    if (file != NULL) {
+        fd_return(ref);
     }
-    fd_return(ref);
     return result;
 }

@@ -74,8 +74,15 @@ static int source_punch(struct vm_source *source, uint64_t start, uint64_t end)
                                  (loff_t)(end - start));
 }
 
+static int source_sync(struct vm_source *source, uint64_t first, uint64_t npages)
+{
+    (void)first, (void)npages;
+    return vfs_fsync(source_file(source), true);
+}
+
 const struct vm_source_ops file_source_ops = {.get = source_get,
                                               .put = source_put,
+                                              .sync = source_sync,
                                               .describe = source_describe,
                                               .may_inspect = source_may_inspect,
                                               .punch = source_punch};
@@ -119,6 +126,7 @@ int file_create(const struct path *path, int flags, unsigned mode, struct file *
     file->private = NULL;
     file->source.ops = &file_source_ops;
     file->source.cache = NULL;
+    file->source.ahead = NULL;
     file->owner = NULL;
     file->owner_type = 0;
     file->owner_signal = 0;

@@ -10,6 +10,7 @@
 #include "kernel/sched/poll.h"
 #include "kernel/vfs/chrdev.h"
 #include "kernel/vfs/path.h"
+#include "kernel/vm/readahead.h"
 #include "kernel/vm/vmspace.h"
 
 struct file;
@@ -73,6 +74,8 @@ struct file {
     struct cred *cred;       /* [I] the opener's */
     void *private;           /* the driver's */
     struct vm_source source; /* what regions refer to; its get and put count this file */
+    struct readahead ahead;  /* of files with a medium: what is read next */
+    uint32_t write_error;    /* [a] the same: file_check_error()'s mark */
     struct pid *owner;       /* [owner_lock] F_SETOWN */
     int owner_type;          /* [owner_lock] F_OWNER_* of F_SETOWN_EX */
     int owner_signal;        /* [a] F_SETSIG */
@@ -113,6 +116,16 @@ int vfs_ftruncate(struct file *file, loff_t size);
 int vfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len_bytes);
 int vfs_fsync(struct file *file, bool data_only);
 uint32_t vfs_poll(struct file *file, struct poll_table *table);
+/*
+ * The medium behind a file's pages (medium.c). A file system's fsync is pagecache_sync(), its own metadata, then file_check_error(): the
+ * error of writing that came since this open file was told last, 0 if none.
+ */
+int file_check_error(struct file *file);
+/* sync_file_range(2) for bytes first .. last: flags SYNC_FILE_RANGE_*. -ESPIPE: not a kind of file that has data. */
+int vfs_sync_range(struct file *file, loff_t first, loff_t last, unsigned flags);
+/* posix_fadvise(2) and readahead(2). */
+int vfs_fadvise(struct file *file, loff_t offset, loff_t len_bytes, int advice);
+int vfs_readahead(struct file *file, loff_t offset, size_t count);
 /* splice-like copy between files through kernel buffers: sendfile, copy_file_range. NULL positions: the files' own. */
 ssize_t vfs_sendfile(struct file *out, struct file *in, loff_t *pos, size_t count);
 ssize_t vfs_copy_file_range(struct file *in, loff_t *in_pos, struct file *out, loff_t *out_pos,

@@ -20,7 +20,7 @@ void file_accessed(struct file *file)
 
 ssize_t generic_file_read(struct file *file, struct iov_iter *to, loff_t *pos)
 {
-    ssize_t result = pagecache_read(&file->inode->cache, pos, to);
+    ssize_t result = pagecache_read(&file->inode->cache, &file->ahead, pos, to);
 
     file_accessed(file);
     return result;
@@ -113,6 +113,9 @@ int generic_file_mmap(struct file *file, uint32_t vm_flags, struct vm_source **r
 {
     (void)vm_flags;
     file->source.cache = &file->inode->cache;
+    if (unlikely(pagecache_has_medium(&file->inode->cache))) {
+        file->source.ahead = &file->ahead;
+    }
     file_accessed(file);
     *ret_source = &file->source;
     return 0;

@@ -126,6 +126,9 @@ static int open_file(const struct path *path, int flags, struct file **ret_file)
     if (file->fops->llseek != NULL) {
         file->mode |= FMODE_SEEK | FMODE_PREAD;
     }
+    if (inode_is_regular(inode) && unlikely(pagecache_has_medium(&inode->cache))) {
+        file_open_medium(file);
+    }
     file->flags &=
         ~(uint32_t)OPEN_ONCE_FLAGS; /* O_DIRECT may stay: the cache has no alignment to ask for */
     *ret_file = file;

@@ -24,6 +24,8 @@ void file_discard(struct file *file);
 void files_init(void);
 void fdtables_init(void);
 extern const struct vm_source_ops file_source_ops;
+/* A fresh open file of an inode with a medium (medium.c). */
+void file_open_medium(struct file *file);
 
 /* names.c: may the current thread make a name in, or take `victim` out of, the directory? */
 int dir_may_create(struct inode *dir);

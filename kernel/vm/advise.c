@@ -247,6 +247,9 @@ int vmspace_advise(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, int ad
     rwsem_lock_write(&vm->lock);
     int err = advise_locked(vm, addr, addr + len, advice);
     vm_unlock_write(vm);
+    if (advice == MADV_WILLNEED && (err == 0 || err == -ENOMEM)) {
+        vm_read_ahead(vm, addr, addr + len);
+    }
     return err;
 }
 
@@ -361,5 +364,8 @@ int vmspace_sync(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, int flag
         err = -ENOMEM;
     }
     rwsem_unlock_read(&vm->lock);
-    return err; /* the page cache is what all readers see; a medium behind it has its own fsync */
+    if (err == 0 && (flags & MS_SYNC) != 0) {
+        err = vm_sync_media(vm, addr, end);
+    }
+    return err;
 }

@@ -9,6 +9,7 @@
 #include "kernel/mm/frame.h"
 #include "kernel/mm/lru.h"
 #include "kernel/vm/fault.h"
+#include "kernel/vm/readahead.h"
 #include "kernel/vm/rmap.h"
 #include "kernel/vm/writeback.h"
 
@@ -67,6 +68,10 @@ static int file_read(struct vmspace *vm, struct vm_region *region, uint64_t va)
     unsigned n = around(region, va, npages_file, &start);
     unsigned target = (unsigned)((va - start) >> PAGE_SHIFT);
     (void)pagecache_get_present(cache, region_index(region, start), n, pages);
+    if (unlikely(region->source->ahead != NULL)) {
+        readahead_fault(cache, region->source->ahead, region_index(region, va),
+                        pages[target] == NULL, region_index(region, start), n, region->flags);
+    }
     if (pages[target] == NULL) {
         int err = pagecache_get(cache, region_index(region, va), PAGECACHE_CREATE | PAGECACHE_FAULT,
                                 &pages[target]);

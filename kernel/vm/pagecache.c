@@ -174,6 +174,14 @@ static int page_read(struct pagecache *cache, struct page *page)
     return 0;
 }
 
+void pagecache_read_done(struct page **pages, unsigned n, int err)
+{
+    for (unsigned i = 0; i < n; i++) {
+        page_unlock(pages[i], err < 0 ? PAGE_FLAG_ERROR : PAGE_FLAG_UPTODATE);
+    }
+    pages_put(pages, n);
+}
+
 /* Add a page that is not there: zeros, or what the medium holds. -EAGAIN: somebody else added one meanwhile. */
 static int pagecache_create(struct pagecache *cache, uint64_t index, struct page **ret_page)
 {
@@ -234,8 +242,12 @@ int pagecache_get(struct pagecache *cache, uint64_t index, unsigned flags, struc
         }
         page_wait(page);
         state = atomic_load_acquire(&page->flags);
+        bool left = page->owner != cache;
+        if ((state & PAGE_FLAG_ERROR) != 0 && !left) { /* read-ahead failed: try it ourselves */
+            pagecache_remove(cache, page);
+        }
         page_put(page);
-        if ((state & PAGE_FLAG_ERROR) != 0) {
+        if ((state & PAGE_FLAG_ERROR) != 0 && left) {
             return -EIO;
         }
     }
@@ -288,6 +300,9 @@ uint64_t pagecache_drop(struct pagecache *cache, uint64_t first, uint64_t last)
             first = index;
         }
         spin_unlock(&cache->lock);
+        for (unsigned i = 0; i < n; i++) { /* the medium lets go of it first */
+            page_wait(batch[i]);
+        }
         writeback_wait_left(cache, batch, n);
         pages_put(batch, n);
         dropped += n;

@@ -19,6 +19,11 @@ struct pagecache_ops {
     /* Fill a fresh, locked, zeroed page from the medium. May sleep. NULL op: holes stay zero (tmpfs). 0 or -EIO. */
     int (*read_page)(struct pagecache *cache, struct page *page);
     /*
+     * The same for pages that are consecutive in the file, READAHEAD_RUN at most, without waiting: start it and return 0;
+     * pagecache_read_done() is called later, from anywhere, for each page once. -errno: nothing was begun. May sleep. NULL: no read-ahead.
+     */
+    int (*read_pages)(struct pagecache *cache, struct page **pages, unsigned n);
+    /*
      * Write these pages, consecutive in the file, to the medium. They are up to date, under writeback and referenced; nobody changes the size to
      * less meanwhile (truncation waits). Start it and return 0: writeback_done() is called later, from anywhere, for each page once. -errno:
      * nothing was begun, that is the error of all; but after -ENOMEM they are dirty as before, and tried again. May sleep. The part of the last page beyond the file's end is zero or stale: do not trust it.
@@ -45,6 +50,12 @@ struct pagecache {
     uint32_t seals; /* [a] F_SEAL_*: kernel/vfs/memfd.c; changes under rmap_lock */
 };
 
+/* Is there more than memory behind it? */
+static inline bool pagecache_has_medium(const struct pagecache *cache)
+{
+    return cache->ops != NULL && cache->ops->read_page != NULL;
+}
+
 void pagecache_init(struct pagecache *cache, const struct pagecache_ops *ops, void *owner);
 /* Last reference to the inode is gone: frees all pages. */
 void pagecache_fini(struct pagecache *cache);
@@ -58,13 +69,18 @@ void pagecache_fini(struct pagecache *cache);
  * May sleep. -EIO, -ENOMEM, -ENOSPC.
  */
 int pagecache_get(struct pagecache *cache, uint64_t index, unsigned flags, struct page **ret_page);
+/* Told by the file system: read_pages() has filled these pages, or failed. In any order, in parts of a run, in any context. */
+void pagecache_read_done(struct page **pages, unsigned n, int err);
 /* As many present, up-to-date pages as there are in [index, index + n); references are taken; pages[i] may be NULL. No sleep. */
 unsigned pagecache_get_present(struct pagecache *cache, uint64_t index, unsigned n,
                                struct page **pages);
 
 /* Copy between the cache and user or kernel memory; *pos advances. Sizes beyond size_bytes are the caller's matter. */
 struct iov_iter;
-ssize_t pagecache_read(struct pagecache *cache, loff_t *pos, struct iov_iter *to);
+struct readahead;
+/* `ra`: what the open file knows of itself (readahead.h); NULL: nothing. */
+ssize_t pagecache_read(struct pagecache *cache, struct readahead *ra, loff_t *pos,
+                       struct iov_iter *to);
 /* Grows size_bytes as data comes in. The caller holds the inode lock. */
 ssize_t pagecache_write(struct pagecache *cache, loff_t *pos, struct iov_iter *from);
 
@@ -72,6 +88,8 @@ ssize_t pagecache_write(struct pagecache *cache, loff_t *pos, struct iov_iter *f
 int pagecache_truncate(struct pagecache *cache, uint64_t size_bytes);
 /* Drop whole pages in [start, end) and zero the edges (FALLOC_FL_PUNCH_HOLE). */
 int pagecache_punch(struct pagecache *cache, uint64_t start, uint64_t end);
+/* Let go of those of the pages [first, last] that nobody uses and the medium has too. Returns how many. Files with a medium alone. */
+uint64_t pagecache_drop_clean(struct pagecache *cache, uint64_t first, uint64_t last);
 /* First offset at or after pos that holds data, or a hole (SEEK_DATA, SEEK_HOLE). -ENXIO. */
 loff_t pagecache_seek(struct pagecache *cache, loff_t pos, bool data);
 extern const struct xarray_memory

@@ -10,6 +10,7 @@
 #include "kernel/vm/iov.h"
 #include "kernel/vm/oom.h"
 #include "kernel/vm/private.h"
+#include "kernel/vm/readahead.h"
 #include "kernel/vm/writeback.h"
 
 #define BATCH 16u
@@ -70,7 +71,8 @@ static size_t batch_copy_to(struct page **pages, unsigned n, size_t offset, size
     return done;
 }
 
-ssize_t pagecache_read(struct pagecache *cache, loff_t *pos, struct iov_iter *to)
+ssize_t pagecache_read(struct pagecache *cache, struct readahead *ra, loff_t *pos,
+                       struct iov_iter *to)
 {
     uint64_t at = (uint64_t)*pos;
     size_t done = 0;
@@ -88,6 +90,10 @@ ssize_t pagecache_read(struct pagecache *cache, loff_t *pos, struct iov_iter *to
         len = MIN(len, (size_t)(BATCH * PAGE_SIZE - offset));
         unsigned n = (unsigned)DIV_ROUND_UP(offset + len, PAGE_SIZE);
         unsigned found = pagecache_get_present(cache, index, n, pages);
+        if (unlikely(pagecache_is_backed(cache))) {
+            uint64_t wanted = MIN((uint64_t)to->count, size - at) + offset;
+            readahead_batch(cache, ra, index, DIV_ROUND_UP(wanted, PAGE_SIZE), n, found < n);
+        }
         if (unlikely(found < n) && pagecache_is_backed(cache)) {
             err = batch_fill(cache, index, n, pages);
             if (err < 0) {

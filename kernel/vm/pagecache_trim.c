@@ -86,6 +86,47 @@ int pagecache_punch(struct pagecache *cache, uint64_t start, uint64_t end)
     return err;
 }
 
+/* With cache->lock held, and the one reference the cache's, nobody else gets at it. */
+static bool is_unused(const struct page *page)
+{
+    const uint16_t busy =
+        PAGE_FLAG_DIRTY | PAGE_FLAG_WRITEBACK | PAGE_FLAG_LOCKED | PAGE_FLAG_MLOCKED;
+
+    return atomic_load_acquire(&page->refs) == 1 && (atomic_load_acquire(&page->flags) & busy) == 0;
+}
+
+uint64_t pagecache_drop_clean(struct pagecache *cache, uint64_t first, uint64_t last)
+{
+    struct page *batch[32];
+    uint64_t dropped = 0;
+    bool more = true;
+
+    while (more && first <= last) {
+        unsigned n = 0;
+        spin_lock(&cache->lock);
+        while (n < ARRAY_SIZE(batch)) {
+            struct page *page = xarray_find(&cache->pages, &first, last);
+            more = page != NULL;
+            if (!more) {
+                break;
+            }
+            if (is_unused(page)) {
+                (void)xarray_erase(&cache->pages, first);
+                page->owner = NULL;
+                batch[n++] = page;
+            }
+            if (first++ == last) {
+                break;
+            }
+        }
+        spin_unlock(&cache->lock);
+        pages_put(batch, n);
+        dropped += n;
+    }
+    pagecache_uncharge(cache, dropped);
+    return dropped;
+}
+
 loff_t pagecache_seek(struct pagecache *cache, loff_t pos, bool data)
 {
     uint64_t size = atomic_load_acquire(&cache->size_bytes);

@@ -24,7 +24,7 @@ DECLARE_PER_CPU(struct vm_counters, vm_counters);
 
 static inline bool pagecache_is_backed(const struct pagecache *cache)
 {
-    return cache->ops != NULL && cache->ops->read_page != NULL;
+    return pagecache_has_medium(cache);
 }
 enum page_kind pagecache_kind(const struct pagecache *cache);
 int pagecache_charge(struct pagecache *cache);
@@ -187,6 +187,13 @@ bool regions_cover(struct vmspace *vm, uint64_t start, uint64_t end);
 typedef void region_changed_fn(struct vm_region *region, uint32_t old_flags);
 int regions_change(struct vmspace *vm, uint64_t start, uint64_t end, uint32_t set, uint32_t clear,
                    region_changed_fn *changed);
+
+/* ---- media (medium.c); vm->lock not held, may sleep ---- */
+
+/* What shared mappings of [start, end) show is on its medium when this returns. The first error of any. */
+int vm_sync_media(struct vmspace *vm, uint64_t start, uint64_t end);
+/* Begin to read what mappings of [start, end) will show. */
+void vm_read_ahead(struct vmspace *vm, uint64_t start, uint64_t end);
 
 /* ---- spaces (vmspace.c) ---- */
 

@@ -73,6 +73,7 @@ int vm_source_create_shared(uint64_t npages, struct vm_source **ret_source)
     shared->cache.size_bytes = npages << PAGE_SHIFT;
     shared->source.ops = &shared_ops;
     shared->source.cache = &shared->cache;
+    shared->source.ahead = NULL;
     refcount_init(&shared->refs, 1);
     shared->ino = atomic_fetch_add_relaxed(&last_ino, 1) + 1;
     *ret_source = &shared->source;

@@ -27,11 +27,14 @@ struct vm_region;
 struct vm_source {
     const struct vm_source_ops *ops;
     struct pagecache *cache; /* NULL for device mappings, which implement map_page */
+    struct readahead *ahead; /* of the open file, when it has a medium; or NULL */
 };
 
 struct vm_source_ops {
     void (*get)(struct vm_source *source);
     void (*put)(struct vm_source *source);
+    /* msync(2): what was written to these pages is on the medium when it returns. May sleep, no lock held. NULL: nothing to do. */
+    int (*sync)(struct vm_source *source, uint64_t first, uint64_t npages);
     /* Device memory: physical address and MMU_* cache flags of page `index`; -EIO past the end. */
     int (*map_page)(struct vm_source *source, uint64_t index, paddr_t *ret_pa, unsigned *ret_flags);
     /* For /proc/PID/maps. */

@@ -284,3 +284,31 @@ ABI_TEST(sync, a_range_that_ends_beyond_all_files_is_refused)
     CHECK_ERR(sync_file_range(fd, 0, -1, 0), EINVAL);
     CHECK_ERR(sync_file_range(fd, 0, 1, 8), EINVAL);
 }
+
+ABI_TEST(sync, ranges_and_advice_are_for_files_with_data)
+{
+    int fds[2];
+    int fd = open("f", O_RDWR | O_CREAT, 0600);
+    int writer = open("f", O_WRONLY);
+
+    CHECK_EQ(pipe(fds), 0);
+    CHECK_ERR(sync_file_range(fds[1], 0, 1, 0), ESPIPE);
+    CHECK_ERR(sync_file_range(-1, 0, 1, 0), EBADF);
+    CHECK_EQ(sync_file_range(fd, 0, 0, 7), 0);
+    CHECK_EQ(readahead(fd, 0, 4096), 0);
+    CHECK_EQ(readahead(fd, 1 << 20, 4096), 0);
+    CHECK_ERR(readahead(writer, 0, 4096), EBADF);
+    CHECK_ERR(readahead(-1, 0, 4096), EBADF);
+    CHECK_ERR(readahead(fds[0], 0, 4096), EINVAL);
+    CHECK_EQ(posix_fadvise(fds[0], 0, 0, POSIX_FADV_NORMAL), ESPIPE);
+    for (int advice = 0; advice < 6; advice++) {
+        CHECK_EQ(posix_fadvise(fd, 0, 0, advice), 0);
+    }
+    CHECK_EQ(posix_fadvise(fd, 0, -1, POSIX_FADV_NORMAL), EINVAL);
+    CHECK_EQ(posix_fadvise(fd, 0, 0, 6), EINVAL);
+    CHECK_EQ(write(fd, "data", 4), 4);
+    CHECK_EQ(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    char data[4];
+    CHECK_EQ(pread(fd, data, 4, 0), 4);
+    CHECK_EQ(memcmp(data, "data", 4), 0);
+}

@@ -71,7 +71,7 @@ static ssize_t read_at(loff_t pos, void *data, size_t len)
     struct iov_iter iter;
 
     iov_init_kernel(&iter, data, len);
-    return pagecache_read(&cache, &pos, &iter);
+    return pagecache_read(&cache, NULL, &pos, &iter);
 }
 
 TEST(pagecache, what_is_written_is_read_and_holes_are_zero)

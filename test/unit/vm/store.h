@@ -9,6 +9,7 @@
 #include "kernel/core/time.h"
 #include "kernel/core/timer.h"
 #include "kernel/vm/iov.h"
+#include "kernel/vm/readahead.h"
 #include "kernel/vm/writeback.h"
 #include "test/unit/vm/space.h"
 
@@ -20,6 +21,8 @@ struct store_request {
     unsigned n;
     int error;
     bool active;
+    bool read;
+    uint64_t index;
     struct page *pages[WRITEBACK_RUN];
 };
 
@@ -30,7 +33,15 @@ static struct store {
     int refuse;             /* error of the next write_pages() */
     int error;              /* of all writes that begin from now on */
     bool backwards;         /* tell the last page of a run first */
-    unsigned reads, writes; /* requests */
+    ktime_t read_delay;     /* of read_pages(); read_page() takes no time */
+    int read_error;         /* of all reads that end from now on */
+    int read_refuse;        /* error of the next read_pages() */
+    unsigned reads;         /* read_page() calls */
+    unsigned aheads;        /* read_pages() calls */
+    unsigned pages_read;    /* by either */
+    uint64_t first_read;    /* of the latest read_pages() */
+    unsigned last_run;      /* how long it was */
+    unsigned writes;        /* requests */
     unsigned pages_written; /* pages */
     unsigned longest;       /* run */
     unsigned mkwrites;      /* page_mkwrite() calls */
@@ -39,12 +50,33 @@ static struct store {
     struct store_request requests[STORE_REQUESTS];
 } store;
 
+#ifdef STORE_INODE /* the file has an inode */
+static struct inode store_inode;
+#define store_cache store_inode.cache
+#else
 static struct pagecache store_cache;
+#endif
 static struct writeback store_wb;
 static struct writeback_device store_device;
 
+static inline void store_end_read(struct store_request *request)
+{
+    for (unsigned i = 0; i < request->n && store.read_error == 0; i++) {
+        struct page *page = request->pages[i];
+        EXPECT_EQ(page->flags & (PAGE_FLAG_LOCKED | PAGE_FLAG_UPTODATE), PAGE_FLAG_LOCKED);
+        memcpy(page_to_virt(page), store.medium[request->index + i], PAGE_SIZE);
+        store.pages_read++;
+    }
+    pagecache_read_done(request->pages, request->n, store.read_error);
+    request->active = false;
+}
+
 static inline void store_end(struct store_request *request)
 {
+    if (request->read) {
+        store_end_read(request);
+        return;
+    }
     for (unsigned i = 0; i < request->n; i++) {
         struct page *page = request->pages[i];
         store.writing[page->index] = false;
@@ -69,38 +101,70 @@ static inline void store_timer(struct timer *timer)
     store_end(container_of(timer, struct store_request, timer));
 }
 
-static inline int store_write_pages(struct pagecache *cache, struct page **pages, unsigned n)
+static inline struct store_request *store_request_new(struct page **pages, unsigned n)
 {
     struct store_request *request = store.requests;
 
-    EXPECT(cache == &store_cache && n >= 1 && n <= WRITEBACK_RUN);
-    if (store.refuse != 0) {
-        int err = store.refuse;
-        store.refuse = 0;
-        return err;
-    }
     while (request->active) {
         request++;
         EXPECT(request < store.requests + STORE_REQUESTS);
     }
     request->active = true;
     request->n = n;
+    request->index = pages[0]->index;
+    for (unsigned i = 0; i < n; i++) {
+        EXPECT_EQ(pages[i]->index, pages[0]->index + i);
+        request->pages[i] = pages[i];
+    }
+    return request;
+}
+
+static inline void store_begin(struct store_request *request, ktime_t delay)
+{
+    if (delay == 0) {
+        store_end(request);
+    } else {
+        timer_init(&request->timer, store_timer);
+        timer_arm(&request->timer, ktime_now() + delay);
+    }
+}
+
+static inline int store_write_pages(struct pagecache *cache, struct page **pages, unsigned n)
+{
+    EXPECT(cache == &store_cache && n >= 1 && n <= WRITEBACK_RUN);
+    if (store.refuse != 0) {
+        int err = store.refuse;
+        store.refuse = 0;
+        return err;
+    }
+    struct store_request *request = store_request_new(pages, n);
+    request->read = false;
     request->error = store.error;
     store.writes++;
     store.longest = MAX(store.longest, n);
     for (unsigned i = 0; i < n; i++) {
-        EXPECT_EQ(pages[i]->index, pages[0]->index + i);
         EXPECT(!store.writing[pages[i]->index]); /* never twice at a time */
         EXPECT((pages[i]->flags & PAGE_FLAG_WRITEBACK) != 0);
         store.writing[pages[i]->index] = true;
-        request->pages[i] = pages[i];
     }
-    if (store.delay == 0) {
-        store_end(request);
-    } else {
-        timer_init(&request->timer, store_timer);
-        timer_arm(&request->timer, ktime_now() + store.delay);
+    store_begin(request, store.delay);
+    return 0;
+}
+
+static inline int store_read_pages(struct pagecache *cache, struct page **pages, unsigned n)
+{
+    EXPECT(cache == &store_cache && n >= 1 && n <= READAHEAD_RUN);
+    if (store.read_refuse != 0) {
+        int err = store.read_refuse;
+        store.read_refuse = 0;
+        return err;
     }
+    struct store_request *request = store_request_new(pages, n);
+    request->read = true;
+    store.aheads++;
+    store.first_read = pages[0]->index;
+    store.last_run = n;
+    store_begin(request, store.read_delay);
     return 0;
 }
 
@@ -108,6 +172,10 @@ static inline int store_read_page(struct pagecache *cache, struct page *page)
 {
     (void)cache;
     store.reads++;
+    if (store.read_error != 0) {
+        return store.read_error;
+    }
+    store.pages_read++;
     memcpy(page_to_virt(page), store.medium[page->index], PAGE_SIZE);
     return 0;
 }
@@ -119,8 +187,10 @@ static inline int store_mkwrite(struct pagecache *cache, struct page *page)
     return store.mkwrite_error;
 }
 
-static const struct pagecache_ops store_ops = {
-    .read_page = store_read_page, .write_pages = store_write_pages, .page_mkwrite = store_mkwrite};
+static const struct pagecache_ops store_ops = {.read_page = store_read_page,
+                                               .read_pages = store_read_pages,
+                                               .write_pages = store_write_pages,
+                                               .page_mkwrite = store_mkwrite};
 
 static inline void store_put_nothing(struct vm_source *source)
 {
@@ -146,6 +216,18 @@ static inline void store_fill(uint64_t first, uint64_t npages, uint8_t value)
     for (uint64_t i = first; i < first + npages; i++) {
         EXPECT_EQ(store_write((loff_t)(i << PAGE_SHIFT), data, PAGE_SIZE), PAGE_SIZE);
     }
+}
+
+/* Read so many pages with what the open file `ra` knows; they have to be what the medium has. */
+static inline void store_read_at(struct readahead *ra, uint64_t index, uint64_t npages)
+{
+    static uint8_t data[STORE_PAGES * PAGE_SIZE];
+    struct iov_iter iter;
+    loff_t pos = (loff_t)(index << PAGE_SHIFT);
+
+    iov_init_kernel(&iter, data, npages << PAGE_SHIFT);
+    EXPECT_EQ(pagecache_read(&store_cache, ra, &pos, &iter), npages << PAGE_SHIFT);
+    EXPECT_MEM_EQ(data, store.medium[index], npages << PAGE_SHIFT);
 }
 
 /* Every byte of these pages of the medium has that value. */
