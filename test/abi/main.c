@@ -13,8 +13,10 @@ extern const struct abi_test __start_abi_tests[], __stop_abi_tests[];
 
 #define TEST_SECONDS 60
 #define FAIL_SECONDS 2 /* for a test that waits for what failed */
+#define MORE_SECONDS 2 /* for a test that has a use of its own for SIGALRM */
 
-static bool failing; /* ABI_FAIL */
+static bool failing;  /* ABI_FAIL */
+static pid_t running; /* the test */
 
 static char failure[512];
 static char *shared; /* the failure's text crosses from the child in a shared page */
@@ -31,8 +33,16 @@ void abi_fail(const char *file, int line, const char *fmt, ...)
     _exit(1);
 }
 
+/* In the parent: the test did not end by its own alarm. */
+static void on_late(int signo)
+{
+    (void)signo;
+    (void)kill(running, SIGKILL);
+}
+
 static void run_test(const struct abi_test *test, const char *dir)
 {
+    (void)signal(SIGALRM, SIG_DFL);
     (void)alarm(TEST_SECONDS);
     if (mkdir(dir, 0755) != 0 || chdir(dir) != 0) {
         abi_fail(__FILE__, __LINE__, "no test folder %s (errno %d)", dir, errno);
@@ -99,6 +109,7 @@ int main(int argc, char **argv)
         total += wanted(test, argc, argv);
     }
     printf("1..%u\n", total);
+    (void)signal(SIGALRM, on_late);
     for (const struct abi_test *test = __start_abi_tests; test < __stop_abi_tests; test++) {
         char dir[128];
         int status = -1;
@@ -109,14 +120,16 @@ int main(int argc, char **argv)
         shared[0] = '\0';
         (void)snprintf(dir, sizeof(dir), "%s/%u", base, ++number);
         fflush(stdout);
-        pid_t pid = fork();
-        if (pid == 0) {
+        running = fork();
+        if (running == 0) {
             run_test(test, dir);
         }
-        while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+        (void)alarm((failing ? FAIL_SECONDS : TEST_SECONDS) + MORE_SECONDS);
+        while (waitpid(running, &status, 0) < 0 && errno == EINTR) {
         }
+        (void)alarm(0);
         if (failing) {
-            (void)kill(-pid, SIGKILL); /* whom it left behind */
+            (void)kill(-running, SIGKILL); /* whom it left behind */
         }
         failed += !report(test, number, status);
     }
