@@ -269,6 +269,34 @@ bool mmu_query_soft(struct mmu_space *space, vaddr_t va, uint64_t *ret_value)
     return found;
 }
 
+bool mmu_age(struct mmu_space *space, vaddr_t va)
+{
+    uint64_t size;
+
+    pthread_mutex_lock(&mmu_lock);
+    uint64_t *slot = leaf_find(space, va, &size);
+    bool accessed = slot != NULL && (*slot & (MMU_SOFT | MMU_ACCESSED)) == MMU_ACCESSED;
+    if (accessed) {
+        *slot &= ~(uint64_t)MMU_ACCESSED;
+    }
+    pthread_mutex_unlock(&mmu_lock);
+    return accessed;
+}
+
+void mmu_remove(struct mmu_space *space, vaddr_t va, struct mmu_flush *flush)
+{
+    uint64_t size;
+
+    pthread_mutex_lock(&mmu_lock);
+    uint64_t *slot = leaf_find(space, va, &size);
+    if (slot == NULL || size != PAGE_SIZE) {
+        __builtin_trap();
+    }
+    *slot = 0;
+    flush_note(flush, va, va + PAGE_SIZE);
+    pthread_mutex_unlock(&mmu_lock);
+}
+
 void mmu_replace_soft(struct mmu_space *space, vaddr_t va, uint64_t value, struct mmu_flush *flush)
 {
     uint64_t size;

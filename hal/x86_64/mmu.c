@@ -164,6 +164,31 @@ bool mmu_query_soft(struct mmu_space *space, vaddr_t va, uint64_t *ret_value)
     return true;
 }
 
+bool mmu_age(struct mmu_space *space, vaddr_t va)
+{
+    vaddr_t skip;
+    pte_t *entry = pde_find(space, va, &skip);
+
+    if (entry != NULL && *entry != 0 && (*entry & PTE_LARGE) == 0) {
+        entry = pte_table(*entry) + pte_index(va, PAGE_SHIFT);
+    }
+    return entry != NULL &&
+           (*entry & (PTE_PRESENT | PTE_ACCESSED)) == (PTE_PRESENT | PTE_ACCESSED) &&
+           (__atomic_fetch_and(entry, ~PTE_ACCESSED, __ATOMIC_RELAXED) & PTE_ACCESSED) != 0;
+}
+
+void mmu_remove(struct mmu_space *space, vaddr_t va, struct mmu_flush *flush)
+{
+    pte_t *pte = pte_find(space, va);
+
+    BUG_ON(pte == NULL);
+    pte_t old = __atomic_exchange_n(pte, 0, __ATOMIC_ACQ_REL);
+    (void)atomic_fetch_sub_relaxed(&pte_table_page(pte)->private, 1);
+    if ((old & PTE_PRESENT) != 0) {
+        flush_note(flush, va, va + PAGE_SIZE);
+    }
+}
+
 void mmu_replace_soft(struct mmu_space *space, vaddr_t va, uint64_t value, struct mmu_flush *flush)
 {
     pte_t *pte = pte_find(space, va);

@@ -94,6 +94,11 @@ void mmu_replace_huge(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned 
 /* If a 2 MiB leaf is over va, let a table of the same pages take its place. No flush is needed. -ENOMEM. */
 int mmu_split_huge(struct mmu_space *space, vaddr_t va);
 
+/* Clear ACCESSED of the leaf at va, if there is one. True: it was set. No flush: translations that CPUs still have do not set it again. */
+bool mmu_age(struct mmu_space *space, vaddr_t va);
+/* Clear the 4 KiB leaf or soft entry at va; its table stays. */
+void mmu_remove(struct mmu_space *space, vaddr_t va, struct mmu_flush *flush);
+
 /*
  * Clear each present leaf in [start, end), skipping empty tables quickly, and call `fn` (may be NULL) with what it was: `old_flags`
  * carries ACCESSED and DIRTY. When fn returns false the walk stops after that leaf and mmu_unmap returns -EAGAIN: the

@@ -278,7 +278,8 @@ static bool page_resident(struct vmspace *vm, const struct vm_region *region, ui
     }
     struct pagecache *cache = region->source->cache;
     spin_lock(&cache->lock);
-    bool present = xarray_load(&cache->pages, region_index(region, va)) != NULL;
+    const void *entry = xarray_load(&cache->pages, region_index(region, va));
+    bool present = entry != NULL && !cache_entry_is_swap(entry);
     spin_unlock(&cache->lock);
     return present;
 }

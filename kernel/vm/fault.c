@@ -258,6 +258,19 @@ static inline int fault_anon(struct vmspace *vm, struct vm_region *region, uint6
     return (flags & FAULT_WRITE) != 0 ? anon_fill(vm, region, va) : anon_read(vm, region, va);
 }
 
+/* The page may be in swap: then it is brought back. False: it is not, *ret_err is untouched. */
+static __noinline bool fault_soft(struct vmspace *vm, struct vm_region *region, uint64_t va,
+                                  unsigned flags, int *ret_err)
+{
+    uint64_t value;
+
+    if ((flags & FAULT_PRESENT) != 0 || !mmu_query_soft(&vm->mmu, va, &value)) {
+        return false;
+    }
+    *ret_err = vm_fault_swap(vm, region, va, (swap_entry_t)value, flags);
+    return true;
+}
+
 /* May the region be accessed so? */
 static inline bool access_ok(const struct vm_region *region, unsigned flags)
 {
@@ -334,6 +347,11 @@ static inline int fault_in(struct vmspace *vm, struct vm_region *region, uint64_
     vm_count(faults, 1);
     if (unlikely(!access_ok(region, flags))) {
         return -EACCES;
+    }
+    int err;
+    if (unlikely(atomic_load_relaxed(&vm->rss_swap) != 0) &&
+        fault_soft(vm, region, va, flags, &err)) {
+        return err;
     }
     region->touched = true;
     return likely(region->source == NULL) ? fault_anon(vm, region, va, flags)

@@ -10,9 +10,10 @@
 #include "kernel/vm/private.h"
 #include "kernel/vm/region_lock.h"
 #include "kernel/vm/rmap.h"
+#include "kernel/vm/swap.h"
 
 struct fork_count {
-    uint64_t anon, file, shared;
+    uint64_t anon, file, shared, swap;
 };
 
 /* Each leaf that is copied is one more reference to its page. */
@@ -21,6 +22,11 @@ static bool fork_leaf(void *arg, vaddr_t va, paddr_t pa, unsigned flags)
     struct fork_count *count = arg;
 
     (void)va;
+    if (unlikely((flags & MMU_SOFT) != 0)) {
+        swap_slot_get((swap_entry_t)(pa >> PAGE_SHIFT));
+        count->swap++;
+        return true;
+    }
     struct page *page = phys_to_page(pa);
     if (unlikely((flags & (MMU_SPECIAL | MMU_HUGE)) != 0)) {
         if ((flags & MMU_SPECIAL) == 0) {
@@ -87,6 +93,7 @@ static int fork_regions(struct vmspace *child, struct vmspace *parent, struct mm
     vm_rss_add(&child->rss_anon, (int64_t)count.anon);
     vm_rss_add(&child->rss_file, (int64_t)count.file);
     vm_rss_add(&child->rss_shared, (int64_t)count.shared);
+    vm_rss_add(&child->rss_swap, (int64_t)count.swap);
     vm_count(mapped, (int64_t)(count.file + count.shared));
     return err;
 }

@@ -5,12 +5,11 @@
  * A page in the cache has owner = the cache and index = its place; taking it out clears owner, under cache->lock. Whoever found a page
  * and slept, or installs it in a page table, looks at owner again.
  *
- * A page that is being read is in the cache, locked and not yet up to date; others wait for it in a queue picked by its address.
+ * A page that is being read is in the cache, locked and not yet up to date: see page_lock.h.
  */
 #include "kernel/vm/pagecache.h"
 
 #include "kernel/base/errno.h"
-#include "kernel/base/hash.h"
 #include "kernel/base/string.h"
 #include "kernel/core/panic.h"
 #include "kernel/mm/frame.h"
@@ -19,7 +18,9 @@
 #include "kernel/mm/slab.h"
 #include "kernel/vm/file_regions.h"
 #include "kernel/vm/oom.h"
+#include "kernel/vm/page_lock.h"
 #include "kernel/vm/private.h"
+#include "kernel/vm/swap.h"
 #include "kernel/vm/writeback.h"
 
 /* ---- nodes of the tree ---- */
@@ -44,29 +45,6 @@ static void xarray_node_free(void *node)
 const struct xarray_memory pagecache_xarray_memory = {.alloc = xarray_node_alloc,
                                                       .free = xarray_node_free};
 
-/* ---- waiting for a page that is being read ---- */
-
-#define NQUEUES 16
-
-static struct wait_queue page_queues[NQUEUES];
-
-static struct wait_queue *page_queue(const struct page *page)
-{
-    return &page_queues[hash_u64((uintptr_t)page) >> 60];
-}
-
-static void page_wait(struct page *page)
-{
-    wait_event(page_queue(page), (atomic_load_acquire(&page->flags) & PAGE_FLAG_LOCKED) == 0);
-}
-
-static void page_unlock(struct page *page, uint16_t set)
-{
-    (void)__atomic_fetch_or(&page->flags, set, __ATOMIC_RELEASE);
-    (void)__atomic_fetch_and(&page->flags, (uint16_t)~PAGE_FLAG_LOCKED, __ATOMIC_RELEASE);
-    wait_wake_all(page_queue(page), 0);
-}
-
 /* ---- the cache ---- */
 
 void pagecache_init(struct pagecache *cache, const struct pagecache_ops *ops, void *owner)
@@ -75,6 +53,7 @@ void pagecache_init(struct pagecache *cache, const struct pagecache_ops *ops, vo
     cache->owner = owner;
     spin_init(&cache->lock, "pagecache");
     xarray_init(&cache->pages, &pagecache_xarray_memory);
+    cache->nswapped = 0;
     cache->size_bytes = 0;
     mutex_init(&cache->rmap_lock, "rmap");
     cache->regions.node = NULL;
@@ -110,12 +89,7 @@ enum page_kind pagecache_kind(const struct pagecache *cache)
     return pagecache_is_backed(cache) ? PAGE_FILE : PAGE_SHARED;
 }
 
-/*
- * Put a fresh page (whose reference becomes the cache's) at `index`. 0, or -EEXIST with the page that is there, referenced, in
- * *ret_other; -ENOMEM, -ENOSPC.
- */
-int pagecache_add(struct pagecache *cache, uint64_t index, struct page *page,
-                  struct page **ret_other)
+int pagecache_add(struct pagecache *cache, uint64_t index, struct page *page)
 {
     int err = pagecache_charge(cache);
 
@@ -123,10 +97,7 @@ int pagecache_add(struct pagecache *cache, uint64_t index, struct page *page,
         return err;
     }
     spin_lock(&cache->lock);
-    struct page *other = xarray_load(&cache->pages, index);
-    if (other != NULL) {
-        page_get(other);
-        *ret_other = other;
+    if (xarray_load(&cache->pages, index) != NULL) {
         err = -EEXIST;
     } else {
         page->owner = cache;
@@ -187,22 +158,17 @@ static int pagecache_create(struct pagecache *cache, uint64_t index, struct page
 {
     bool backed = pagecache_is_backed(cache);
     struct page *page = frame_alloc(0, FRAME_ZERO | FRAME_RECLAIM, pagecache_kind(cache));
-    struct page *other;
 
     if (page == NULL) {
         return -ENOMEM;
     }
     page->flags = backed ? PAGE_FLAG_LOCKED : PAGE_FLAG_UPTODATE;
     page_get(page); /* one for the cache, one for the caller */
-    int err = pagecache_add(cache, index, page, &other);
+    int err = pagecache_add(cache, index, page);
     if (err < 0) {
-        if (err == -EEXIST) {
-            page_put(other);
-            err = -EAGAIN;
-        }
         page_put(page);
         page_put(page);
-        return err;
+        return err == -EEXIST ? -EAGAIN : err;
     }
     if (backed) {
         err = page_read(cache, page);
@@ -214,15 +180,59 @@ static int pagecache_create(struct pagecache *cache, uint64_t index, struct page
     return 0;
 }
 
+/* Bring the page that is in swap at `index` back into the cache. 0: look again. -EIO, -ENOMEM. */
+static int pagecache_swap_in(struct pagecache *cache, uint64_t index, void *value)
+{
+    swap_entry_t entry = cache_entry_swap(value);
+    struct page *page;
+    bool major;
+    bool moved = false;
+
+    if (!swap_slot_tryget(entry)) {
+        return 0;
+    }
+    int err = swap_read(entry, PAGE_SHARED, &major, &page);
+    if (err < 0) {
+        swap_slot_put(entry);
+        return err;
+    }
+    spin_lock(&cache->lock);
+    if (xarray_load(&cache->pages, index) == value) {
+        page->owner = cache;
+        page->index = index;
+        page_get(page);
+        (void)xarray_store(&cache->pages, index, page, NULL);
+        cache->nswapped--;
+        moved = true;
+    }
+    spin_unlock(&cache->lock);
+    if (moved) {
+        swap_slot_put(entry); /* the value's */
+    }
+    page_unlock(page, 0);
+    swap_slot_put(entry);
+    page_put(page);
+    vm_count(major_faults, major);
+    return 0;
+}
+
 int pagecache_get(struct pagecache *cache, uint64_t index, unsigned flags, struct page **ret_page)
 {
     for (;;) {
         spin_lock(&cache->lock);
         struct page *page = xarray_load(&cache->pages, index);
-        if (likely(page != NULL)) {
+        bool swapped = cache_entry_is_swap(page);
+        if (likely(page != NULL && !swapped)) {
             page_get(page);
         }
         spin_unlock(&cache->lock);
+        if (unlikely(swapped)) {
+            int err = pagecache_swap_in(cache, index, page);
+            if (err < 0) {
+                return err;
+            }
+            continue;
+        }
         if (page == NULL) {
             if ((flags & PAGECACHE_CREATE) == 0 && !pagecache_is_backed(cache)) {
                 *ret_page = NULL;
@@ -240,7 +250,7 @@ int pagecache_get(struct pagecache *cache, uint64_t index, unsigned flags, struc
             *ret_page = page;
             return 0;
         }
-        page_wait(page);
+        page_wait_unlocked(page);
         state = atomic_load_acquire(&page->flags);
         bool left = page->owner != cache;
         if ((state & PAGE_FLAG_ERROR) != 0 && !left) { /* read-ahead failed: try it ourselves */
@@ -266,7 +276,8 @@ unsigned pagecache_get_present(struct pagecache *cache, uint64_t index, unsigned
             if (page == NULL) {
                 continue;
             }
-            if (likely((atomic_load_acquire(&page->flags) & PAGE_FLAG_UPTODATE) != 0)) {
+            if (likely(!cache_entry_is_swap(page) &&
+                       (atomic_load_acquire(&page->flags) & PAGE_FLAG_UPTODATE) != 0)) {
                 page_get(page);
             } else {
                 pages[i] = NULL;
@@ -278,44 +289,61 @@ unsigned pagecache_get_present(struct pagecache *cache, uint64_t index, unsigned
     return found;
 }
 
+/*
+ * Let go of pages that have left the cache, their owner cleared. Who has the lock of one may have seen the owner before, and uses the cache until
+ * it unlocks: the barrier makes that it sees the owner cleared, or we see its lock.
+ */
+static void pages_let_go(struct pagecache *cache, struct page **pages, unsigned n)
+{
+    atomic_fence();
+    for (unsigned i = 0; i < n; i++) {
+        if (unlikely(page_is_locked(pages[i]))) {
+            page_wait_unlocked(pages[i]); /* the medium lets go of it first */
+        }
+    }
+    writeback_wait_left(cache, pages, n);
+    pages_put(pages, n);
+}
+
 uint64_t pagecache_drop(struct pagecache *cache, uint64_t first, uint64_t last)
 {
     struct page *batch[32];
     uint64_t dropped = 0;
-    unsigned n;
+    unsigned seen;
 
     do {
-        n = 0;
+        unsigned n = 0;
         spin_lock(&cache->lock);
-        while (n < ARRAY_SIZE(batch)) {
+        for (seen = 0; seen < ARRAY_SIZE(batch); seen++) {
             uint64_t index = first;
             struct page *page = xarray_find(&cache->pages, &index, last);
             if (page == NULL) {
                 break;
             }
-            writeback_page_leaves_locked(cache, page);
+            if (likely(!cache_entry_is_swap(page))) {
+                writeback_page_leaves_locked(cache, page);
+            }
             (void)xarray_erase(&cache->pages, index);
-            page->owner = NULL;
-            batch[n++] = page;
             first = index;
+            if (unlikely(cache_entry_is_swap(page))) {
+                cache->nswapped--;
+                swap_slot_put(cache_entry_swap(page));
+                continue;
+            }
+            atomic_store_relaxed(&page->owner, NULL);
+            batch[n++] = page;
         }
         spin_unlock(&cache->lock);
-        for (unsigned i = 0; i < n; i++) { /* the medium lets go of it first */
-            page_wait(batch[i]);
-        }
-        writeback_wait_left(cache, batch, n);
-        pages_put(batch, n);
-        dropped += n;
-    } while (n == ARRAY_SIZE(batch));
+        pages_let_go(cache, batch, n);
+        dropped += seen;
+    } while (seen == ARRAY_SIZE(batch));
     pagecache_uncharge(cache, dropped);
     return dropped;
 }
 
 void pagecache_subsystem_init(void)
 {
-    for (unsigned i = 0; i < NQUEUES; i++) {
-        wait_queue_init(&page_queues[i]);
-    }
+    page_locks_init();
     size_t size = xarray_node_size();
     node_cache = slab_cache_create("xarray_node", size, 0, 0, NULL);
     if (node_cache != NULL) {

@@ -40,7 +40,9 @@ struct pagecache {
     const struct pagecache_ops *ops; /* [I] */
     void *owner;                     /* [I] the inode */
     struct spinlock lock;
-    struct xarray pages; /* [lock] index -> struct page, each slot holds a reference */
+    struct xarray
+        pages; /* [lock] index -> struct page, each slot holds a reference; or a slot of swap, private.h */
+    uint64_t nswapped;   /* [lock] how many of the latter */
     uint64_t size_bytes; /* [a] end of file: faults beyond its last page are -EIO */
     struct mutex rmap_lock;
     struct rb_root regions;      /* [rmap_lock] what maps the file, by page index: file_regions.h */

@@ -26,7 +26,7 @@ static inline unsigned run_length(struct page **pages, unsigned n)
     return run;
 }
 
-/* Read the medium where a page of a backed file is missing. */
+/* Read the medium or swap where a page is missing; holes stay NULL. */
 static int batch_fill(struct pagecache *cache, uint64_t index, unsigned n, struct page **pages)
 {
     for (unsigned i = 0; i < n; i++) {
@@ -94,7 +94,8 @@ ssize_t pagecache_read(struct pagecache *cache, struct readahead *ra, loff_t *po
             uint64_t wanted = MIN((uint64_t)to->count, size - at) + offset;
             readahead_batch(cache, ra, index, DIV_ROUND_UP(wanted, PAGE_SIZE), n, found < n);
         }
-        if (unlikely(found < n) && pagecache_is_backed(cache)) {
+        if (unlikely(found < n) &&
+            (pagecache_is_backed(cache) || atomic_load_relaxed(&cache->nswapped) != 0)) {
             err = batch_fill(cache, index, n, pages);
             if (err < 0) {
                 batch_put(pages, n);
@@ -122,7 +123,6 @@ ssize_t pagecache_read(struct pagecache *cache, struct readahead *ra, loff_t *po
 static ssize_t write_fresh(struct pagecache *cache, uint64_t index, size_t offset, size_t len,
                            struct iov_iter *from)
 {
-    struct page *other;
     struct page *page = frame_alloc(0, FRAME_RECLAIM, pagecache_kind(cache));
 
     if (page == NULL) {
@@ -137,12 +137,9 @@ static ssize_t write_fresh(struct pagecache *cache, uint64_t index, size_t offse
     memset(data, 0, offset);
     memset(data + offset + moved, 0, PAGE_SIZE - offset - moved);
     page->flags = PAGE_FLAG_UPTODATE;
-    int err = pagecache_add(cache, index, page, &other);
+    int err = pagecache_add(cache, index, page);
     if (err < 0) {
         iov_revert(from, moved);
-        if (err == -EEXIST) {
-            page_put(other);
-        }
         page_put(page);
         return err;
     }

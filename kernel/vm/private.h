@@ -7,6 +7,7 @@
 #include "kernel/core/percpu.h"
 #include "kernel/mm/page.h"
 #include "kernel/vm/pagecache.h"
+#include "kernel/vm/swap.h"
 #include "kernel/vm/vmspace.h"
 
 /* ---- counters ---- */
@@ -27,11 +28,23 @@ static inline bool pagecache_is_backed(const struct pagecache *cache)
     return pagecache_has_medium(cache);
 }
 enum page_kind pagecache_kind(const struct pagecache *cache);
+/* A value entry in the tree of a cache of shared memory: the page is in swap. Pages are aligned to 8. */
+static inline bool cache_entry_is_swap(const void *entry)
+{
+    return ((uintptr_t)entry & 4) != 0;
+}
+static inline void *cache_entry_of_swap(swap_entry_t entry)
+{
+    return (void *)((uintptr_t)entry << 3 | 4);
+}
+static inline swap_entry_t cache_entry_swap(const void *entry)
+{
+    return (swap_entry_t)((uintptr_t)entry >> 3);
+}
 int pagecache_charge(struct pagecache *cache);
 void pagecache_uncharge(struct pagecache *cache, uint64_t npages);
-/* Put a fresh page at `index`; its reference becomes the cache's. -EEXIST: *ret_other, referenced, is there already. */
-int pagecache_add(struct pagecache *cache, uint64_t index, struct page *page,
-                  struct page **ret_other);
+/* Put a fresh page at `index`; its reference becomes the cache's. -EEXIST: something is there already; -ENOMEM, -ENOSPC. */
+int pagecache_add(struct pagecache *cache, uint64_t index, struct page *page);
 /* Take the pages [first, last] out of the cache; returns how many there were. Mappings are the caller's matter. */
 uint64_t pagecache_drop(struct pagecache *cache, uint64_t first, uint64_t last);
 void pagecache_subsystem_init(void);

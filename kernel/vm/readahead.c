@@ -20,18 +20,14 @@
 static int page_add(struct pagecache *cache, uint64_t index, bool marked, struct page **ret_page)
 {
     struct page *page = frame_alloc(0, FRAME_ZERO | FRAME_TRY, pagecache_kind(cache));
-    struct page *other;
 
     if (page == NULL) {
         return -ENOMEM;
     }
     page->flags = PAGE_FLAG_LOCKED;
     page_get(page);
-    int err = pagecache_add(cache, index, page, &other);
+    int err = pagecache_add(cache, index, page);
     if (err < 0) {
-        if (err == -EEXIST) {
-            page_put(other);
-        }
         page_put(page);
         page_put(page);
         return err;

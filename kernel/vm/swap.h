@@ -87,6 +87,12 @@ unsigned swap_slot_refs(swap_entry_t entry);
 int swap_store(swap_entry_t entry, struct page *page);
 int swap_load(swap_entry_t entry, struct page *page);
 
+/*
+ * The page with the slot's content, from the cache or read in anew as a page of `kind` (PAGE_ANON, PAGE_SHARED); locked and referenced.
+ * *ret_major: it was read. The caller holds a reference to the slot. May sleep and reclaim. -ENOMEM, -EIO. (swap_in.c)
+ */
+int swap_read(swap_entry_t entry, enum page_kind kind, bool *ret_major, struct page **ret_page);
+
 /* ---- the cache ---- */
 
 /* The page that holds the slot's content or is getting it (then it is locked), referenced; NULL: none. Never sleeps. */

@@ -74,6 +74,7 @@ void vmspace_copy_layout(struct vmspace *child, const struct vmspace *parent)
     child->rss_file = 0;
     child->rss_shared = 0;
     child->rss_peak = 0;
+    child->rss_swap = 0;
     child->oom_victim = child->oom_reaped = false;
     if (child->exe != NULL) {
         child->exe->ops->get(child->exe);

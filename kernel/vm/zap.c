@@ -9,6 +9,7 @@
 #include "kernel/mm/lru.h"
 #include "kernel/vm/huge_fault.h"
 #include "kernel/vm/private.h"
+#include "kernel/vm/swap.h"
 
 #define BATCH      128u
 #define HUGE_BATCH 8u
@@ -20,7 +21,7 @@ struct zap {
     bool unlock;             /* pages may be marked as locked by the space */
     uint64_t floor, ceiling; /* struct mmu_flush */
     unsigned n, nhuge;
-    int64_t anon, shared, file;
+    int64_t anon, shared, file, swap;
     struct page *pages[BATCH];
     struct page *huge[HUGE_BATCH]; /* first pages of huge leaves */
 };
@@ -51,6 +52,11 @@ static bool zap_leaf(void *arg, vaddr_t va, paddr_t pa, unsigned old_flags)
     struct zap *zap = arg;
 
     (void)va;
+    if (unlikely((old_flags & MMU_SOFT) != 0)) {
+        swap_slot_put((swap_entry_t)(pa >> PAGE_SHIFT));
+        zap->swap++;
+        return true;
+    }
     struct page *page = phys_to_page(pa);
     if (unlikely((old_flags & (MMU_SPECIAL | MMU_HUGE)) != 0)) {
         return (old_flags & MMU_SPECIAL) != 0 || zap_huge(zap, page);
@@ -91,8 +97,11 @@ static void zap_settle(struct zap *zap)
     if (zap->shared != 0) {
         vm_rss_add(&vm->rss_shared, -zap->shared);
     }
+    if (unlikely(zap->swap != 0)) {
+        vm_rss_add(&vm->rss_swap, -zap->swap);
+    }
     vm_count(mapped, -(zap->file + zap->shared));
-    zap->anon = zap->file = zap->shared = 0;
+    zap->anon = zap->file = zap->shared = zap->swap = 0;
 }
 
 static void zap_range(struct zap *zap, uint64_t start, uint64_t end)
@@ -132,7 +141,7 @@ static void zap_init(struct zap *zap, struct vmspace *vm)
     zap->ceiling = 0;
     zap->n = 0;
     zap->nhuge = 0;
-    zap->anon = zap->file = zap->shared = 0;
+    zap->anon = zap->file = zap->shared = zap->swap = 0;
 }
 
 void vm_zap(struct vmspace *vm, uint64_t start, uint64_t end)

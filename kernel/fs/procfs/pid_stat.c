@@ -242,7 +242,7 @@ static void status_memory(struct text *text, struct vmspace *vm)
     status_line_kb(text, "VmExe", code);
     status_line_kb(text, "VmLib", exec);
     status_line_kb(text, "VmPTE", vm->mmu.ntables);
-    status_line_kb(text, "VmSwap", 0);
+    status_line_kb(text, "VmSwap", atomic_load_relaxed(&vm->rss_swap));
     status_line_kb(text, "HugetlbPages", 0);
     text_puts(text, "CoreDumping:\t0\n");
     text_puts(text, vmspace_huge_is_disabled(vm) ? "THP_enabled:\t0\n" : "THP_enabled:\t1\n");
