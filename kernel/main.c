@@ -33,6 +33,7 @@
 #include "kernel/sched/work.h"
 #include "kernel/vfs/mount.h"
 #include "kernel/vm/huge.h"
+#include "kernel/vm/reclaim.h"
 #include "kernel/vm/vmspace.h"
 
 static const struct boot_handoff *boot;
@@ -49,6 +50,7 @@ static void boot_thread_main(void *arg)
     pipes_init();                     /* pipes and FIFOs */
     vm_init();                        /* region caches, zero page, vDSO */
     huge_start();                     /* the thread that gathers huge pages */
+    reclaim_init();                   /* threads that keep some memory free */
     process_init();                   /* process and signal caches, job control, pid 1's identity */
     tty_init();                       /* terminals, the console device, virtual terminals */
     drivers_probe(boot);              /* serial, keyboard, framebuffer */

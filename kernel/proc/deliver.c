@@ -14,11 +14,12 @@
 #include "kernel/machine/user.h"
 #include "kernel/proc/internal.h"
 #include "kernel/proc/rseq.h"
+#include "kernel/vm/reclaim.h"
 
 /* The bits that this file deals with; the others are the machine's. */
 #define WORK_HERE                                                                                  \
     (THREAD_WORK_RESCHED | THREAD_WORK_SIGNAL | THREAD_WORK_STOP | THREAD_WORK_NOTIFY |            \
-     THREAD_WORK_SIGMASK | THREAD_WORK_RSEQ)
+     THREAD_WORK_SIGMASK | THREAD_WORK_RSEQ | THREAD_WORK_RECLAIM)
 
 /* ---- stopping ---- */
 
@@ -354,6 +355,10 @@ void machine_user_return(struct trapframe *frame, bool syscall)
         }
         if ((work & THREAD_WORK_NOTIFY) != 0) {
             notify_work(thread);
+        }
+        if (unlikely((work & THREAD_WORK_RECLAIM) != 0)) {
+            thread_clear_work(thread, THREAD_WORK_RECLAIM);
+            reclaim_owed();
         }
         if ((work & THREAD_WORK_RSEQ) != 0) {
             thread_clear_work(thread, THREAD_WORK_RSEQ);

@@ -46,6 +46,7 @@ enum thread_state {
 #define THREAD_WORK_RSEQ    0x80u /* preempted or moved with a restartable sequence registered */
 #define THREAD_WORK_SIGMASK                                                                        \
     0x40u /* restore saved_sigmask when no handler ran (sigsuspend, ppoll) */
+#define THREAD_WORK_RECLAIM 0x100u /* took from the reserve of memory: gives something back first */
 
 /* Pending signals of a process or a thread. */
 struct signal_pending {
@@ -130,6 +131,7 @@ struct thread {
         uint32_t cpu;       /* that `area` tells */
     } rseq;
     uint32_t fault_disabled; /* [o] user_fault_disable depth */
+    bool reclaiming;         /* [o] frees memory: its own requests must not wait for that */
     void *journal;           /* [o] for file systems: handle of the running transaction */
     struct refcount refs;
     char comm[COMM_SIZE];         /* [o] torn reads are harmless */

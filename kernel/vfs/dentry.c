@@ -532,4 +532,5 @@ void dentry_cache_init(void)
     }
     name_hash_seed = random_u64();
     dentry_limit = MAX(stats.total / 4, 1024ull);
+    dentry_reclaim_init();
 }

@@ -6,6 +6,7 @@
 #include "kernel/vfs/dentry.h"
 
 #include "kernel/vfs/dentry_cache.h"
+#include "kernel/vm/reclaim.h"
 
 /* A reference to a dentry found by a list, which may be on its way out: false then. */
 static bool dentry_try_get(struct dentry *dentry)
@@ -114,4 +115,11 @@ size_t dentry_shrink(size_t n)
         }
     }
     return freed;
+}
+
+static struct shrinker dentry_shrinker = {.count = dentry_count, .shrink = dentry_shrink};
+
+void dentry_reclaim_init(void)
+{
+    shrinker_register(&dentry_shrinker);
 }

@@ -12,6 +12,41 @@
 
 #include "kernel/mm/page.h"
 
+/* ---- all of memory (reclaim.c) ---- */
+
+/*
+ * About n frames of `node`, from threads that hold no spin lock; returns how many came. Locks that sleep may be held. May sleep. 0 also when the
+ * caller is reclaiming already.
+ */
+size_t reclaim_frames(unsigned node, size_t n);
+/* A request of the current thread went below `min`, and it returns to user mode now. May sleep. */
+void reclaim_owed(void);
+/* Take all clean pages of files that nobody shows or uses (/proc/sys/vm/drop_caches). May sleep. Returns their number. */
+size_t reclaim_drop_files(void);
+/* Boot: start the threads. */
+void reclaim_init(void);
+
+/*
+ * Something else that gives memory back: caches of names, for instance. `count` is how many objects there are to free, `shrink` tries to free n
+ * of them and returns how many it did. The reclaim thread alone calls them, in proportion to how hard it looks at pages: so they may take
+ * locks under which others wait for memory.
+ */
+struct shrinker {
+    uint64_t (*count)(void);
+    size_t (*shrink)(size_t n);
+    struct shrinker *next; /* [I] */
+};
+/* Boot. `shrinker` lives for ever. */
+void shrinker_register(struct shrinker *shrinker);
+
+/* Since boot, as /proc/vmstat names them. */
+struct reclaim_stats {
+    uint64_t pgscan_kswapd, pgscan_direct, pgsteal_kswapd, pgsteal_direct;
+    uint64_t pgscan_anon, pgscan_file, pgsteal_anon, pgsteal_file;
+    uint64_t pgactivate, pgdeactivate, pgrefill, allocstall, slabs_scanned, kswapd_wakes;
+};
+void reclaim_stats(struct reclaim_stats *ret_stats);
+
 /* ---- one page (reclaim_page.c) ---- */
 
 enum reclaim_fate {

@@ -10,6 +10,7 @@
  */
 #include "kernel/machine/mmu.h"
 #include "kernel/mm/lru.h"
+#include "kernel/vm/huge.h"
 #include "kernel/vm/page_lock.h"
 #include "kernel/vm/reclaim.h"
 #include "kernel/vm/rmap.h"
@@ -57,7 +58,7 @@ static bool unmap_one(void *arg, struct vmspace *vm, uint64_t va, unsigned mmu_f
     struct unmap *unmap = arg;
     struct page *page = unmap->page;
 
-    if ((mmu_flags & MMU_HUGE) != 0 || is_mlocked(vm, va)) {
+    if (is_mlocked(vm, va) || ((mmu_flags & MMU_HUGE) != 0 && mmu_split_huge(&vm->mmu, va) < 0)) {
         return false;
     }
     vm_note_peak(vm);
@@ -222,7 +223,10 @@ enum reclaim_fate reclaim_page(struct page *page)
     if (!page_trylock(page)) {
         return RECLAIM_KEEP;
     }
-    if (atomic_load_relaxed(&page->refs) == refs_expected(page)) {
+    uint32_t refs = atomic_load_acquire(&page->refs);
+    if (refs == 1) {
+        gone = true; /* it was let go meanwhile: only we have it */
+    } else if (refs == refs_expected(page)) {
         gone = page->kind == PAGE_ANON     ? reclaim_anon(page)
                : page->kind == PAGE_SHARED ? reclaim_shared(page)
                                            : reclaim_file(page);
@@ -238,24 +242,30 @@ enum reclaim_fate reclaim_page(struct page *page)
 /* ---- age ---- */
 
 struct used {
+    const struct page *page;
     unsigned n;
     bool executable;
 };
 
+/* A huge leaf has one mark for all its pages: the last, which stands behind the others in the lists, clears it. */
 static bool used_one(void *arg, struct vmspace *vm, uint64_t va, unsigned mmu_flags,
                      struct mmu_flush *flush)
 {
     struct used *used = arg;
 
     (void)flush; /* a translation that is left makes the page look a little older than it is */
-    used->n += mmu_age(&vm->mmu, va);
+    if ((mmu_flags & MMU_HUGE) == 0 || page_to_pfn(used->page) % HUGE_PAGES == HUGE_PAGES - 1) {
+        used->n += mmu_age(&vm->mmu, va);
+    } else {
+        used->n += (mmu_flags & MMU_ACCESSED) != 0;
+    }
     used->executable |= (mmu_flags & MMU_EXEC) != 0;
     return true;
 }
 
 unsigned reclaim_page_used(struct page *page, bool *ret_executable)
 {
-    struct used used = {0};
+    struct used used = {.page = page};
     int err = 0;
 
     if (page->kind == PAGE_ANON) {

@@ -129,7 +129,7 @@ struct vmspace {
     uint64_t total_peak; /* [lock] the most total_pages was before it last fell */
     uint64_t rss_anon, rss_file, rss_shared, rss_peak; /* [a] */
     uint32_t future_lock; /* [lock] mlockall(MCL_FUTURE): VM_LOCKED and kin for new regions */
-    uint64_t rss_swap; /* [a] soft entries that name a slot of swap */
+    uint64_t rss_swap;    /* [a] soft entries that name a slot of swap */
     uint64_t limit_as, limit_data, limit_stack, limit_memlock; /* [a] bytes; set by prlimit */
     struct vm_source *exe;                                     /* [I] /proc/PID/exe, referenced */
     bool dumpable;                                             /* [a] */

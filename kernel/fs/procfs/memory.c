@@ -9,6 +9,7 @@
 #include "kernel/mm/slab.h"
 #include "kernel/proc/oom.h"
 #include "kernel/vm/huge.h"
+#include "kernel/vm/reclaim.h"
 #include "kernel/vm/swap.h"
 #include "kernel/vm/tunables.h"
 #include "kernel/vm/vmspace.h"
@@ -140,6 +141,27 @@ static void line_count(struct text *text, const char *name, uint64_t value)
     text_putc(text, '\n');
 }
 
+static void reclaim_lines(struct text *text)
+{
+    struct reclaim_stats stats;
+
+    reclaim_stats(&stats);
+    line_count(text, "allocstall_normal", stats.allocstall);
+    line_count(text, "pgactivate", stats.pgactivate);
+    line_count(text, "pgdeactivate", stats.pgdeactivate);
+    line_count(text, "pgrefill", stats.pgrefill);
+    line_count(text, "pgsteal_kswapd", stats.pgsteal_kswapd);
+    line_count(text, "pgsteal_direct", stats.pgsteal_direct);
+    line_count(text, "pgscan_kswapd", stats.pgscan_kswapd);
+    line_count(text, "pgscan_direct", stats.pgscan_direct);
+    line_count(text, "pgscan_anon", stats.pgscan_anon);
+    line_count(text, "pgscan_file", stats.pgscan_file);
+    line_count(text, "pgsteal_anon", stats.pgsteal_anon);
+    line_count(text, "pgsteal_file", stats.pgsteal_file);
+    line_count(text, "slabs_scanned", stats.slabs_scanned);
+    line_count(text, "pageoutrun", stats.kswapd_wakes);
+}
+
 /* Linux' names, for what is counted here. */
 static int vmstat_show(struct text *text)
 {
@@ -182,6 +204,7 @@ static int vmstat_show(struct text *text)
     line_count(text, "pgfault", f.vm.faults);
     line_count(text, "pgmajfault", f.vm.major_faults);
     line_count(text, "pgreuse", f.vm.cow_reuses);
+    reclaim_lines(text);
     line_count(text, "oom_kill", oom_kills());
     line_count(text, "nr_anon_transparent_hugepages", f.huge.leaves);
     line_count(text, "thp_fault_alloc", f.huge.fault_alloc);

@@ -9,7 +9,7 @@
 
 #include "kernel/vm/huge_fault.h"
 #include "test/unit/base/random.h"
-#include "test/unit/vm/space.h"
+#include "test/unit/vm/swap_space.h"
 
 #define BASE   (GIB(4) - HUGE_PAGE_SIZE)
 #define NPAGES (4 * HUGE_PAGES)
@@ -126,6 +126,18 @@ static void change_range(struct model *model)
     }
 }
 
+static struct swap_space swap;
+
+/* A few pages go to swap: leaves that show them are split. */
+static void reclaim_some(struct model *model)
+{
+    unsigned page = below(NPAGES - 16);
+
+    for (unsigned i = 0; i < 16; i++) {
+        (void)reclaim_at(model->vm, addr_of(page + i));
+    }
+}
+
 static void replace_by_fork(unsigned from)
 {
     struct model *other = &models[1 - from];
@@ -141,6 +153,7 @@ static void replace_by_fork(unsigned from)
 TEST(huge_random, nobody_can_tell)
 {
     vm_test_init();
+    swap_space_add(&swap);
     uint64_t in_use = frames_in_use();
     struct huge_stats before, after;
 
@@ -164,6 +177,9 @@ TEST(huge_random, nobody_can_tell)
         case 5:
             huge_scan();
             break;
+        case 6:
+            reclaim_some(&models[which]);
+            break;
         default:
             touch(&models[which], below(NPAGES));
             break;
@@ -176,6 +192,9 @@ TEST(huge_random, nobody_can_tell)
     space_leave();
     vmspace_put(models[0].vm);
     vmspace_put(models[1].vm);
+    EXPECT_LE(100, swap.stores);
+    EXPECT_LE(100, swap.loads);
+    swap_space_remove(&swap);
     huge_stats(&after);
     test_note("%llu huge faults, %llu collapses, %llu splits",
               (unsigned long long)(after.fault_alloc - before.fault_alloc),
