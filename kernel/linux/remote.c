@@ -4,6 +4,7 @@
 #include <linux/capability.h>
 #include <linux/mman.h>
 
+#include "kernel/linux/remote.h"
 #include "kernel/linux/syscall.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/proc/pidfd.h"
@@ -40,8 +41,7 @@ static int remote_import(const struct iovec __user *uvec, size_t nsegs, struct i
     return 0;
 }
 
-/* The space of a thread that may be looked into as ptrace(2) would, referenced. -ESRCH, -EPERM. */
-static int remote_vm_get(int tid, struct vmspace **ret_vm)
+int remote_vm_get(int tid, struct vmspace **ret_vm)
 {
     struct thread *thread;
     struct process *process = tid > 0 ? process_find_thread(tid, &thread) : NULL;

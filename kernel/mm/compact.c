@@ -15,7 +15,8 @@
 #include "kernel/mm/zone.h"
 #include "kernel/sync/lockdep.h"
 
-#define LOOK_AT 64u /* page blocks from which the best is taken */
+#define LOOK_AT    64u                        /* page blocks from which the best is taken */
+#define WORTH_MOST (PAGEBLOCK_FRAMES / 4 * 3) /* pages to move for a block that nobody waits for */
 
 static page_migrate_fn *migrate_hook; /* [I] after boot */
 static struct compact_stats stats;    /* [a] */
@@ -65,13 +66,12 @@ static bool block_is_whole(const struct zone *zone, pfn_t first)
            zone_id_of(first) == (enum zone_id)zone->id && pageblock_type(first) == MIGRATE_MOVABLE;
 }
 
-/* The best of the next page blocks; the zone's cursor moves behind them. 0: none is worth it. */
-static pfn_t block_choose(struct zone *zone, uint64_t *budget)
+/* The best of the next `look` page blocks, with fewer than `most` to move; the zone's cursor moves behind them. 0: none is worth it. */
+static pfn_t block_choose(struct zone *zone, unsigned look, unsigned most, uint64_t *budget)
 {
-    unsigned best_cost = (unsigned)PAGEBLOCK_FRAMES;
+    unsigned best_cost = most;
     pfn_t best = 0;
-
-    unsigned n = (unsigned)MIN((uint64_t)LOOK_AT, *budget);
+    unsigned n = (unsigned)MIN((uint64_t)look, *budget);
 
     *budget -= n;
     while (n-- > 0) {
@@ -190,17 +190,19 @@ static bool zone_has(struct zone *zone, unsigned order)
 static bool zone_compact(struct zone *zone, unsigned order)
 {
     uint64_t budget = (zone->end - zone->start) / PAGEBLOCK_FRAMES + 1; /* once round */
+    bool wanted = order <= FRAME_MAX_ORDER;
 
     while (budget > 0) {
-        if (order <= FRAME_MAX_ORDER && zone_has(zone, order)) {
+        if (wanted && zone_has(zone, order)) {
             return true;
         }
-        pfn_t first = block_choose(zone, &budget);
+        pfn_t first = wanted ? block_choose(zone, LOOK_AT, PAGEBLOCK_FRAMES, &budget)
+                             : block_choose(zone, 1, WORTH_MOST, &budget);
         if (first != 0) {
             (void)block_evacuate(zone, first);
         }
     }
-    return order <= FRAME_MAX_ORDER && zone_has(zone, order);
+    return wanted && zone_has(zone, order);
 }
 
 bool frames_compact(unsigned node, unsigned order)
@@ -209,7 +211,7 @@ bool frames_compact(unsigned node, unsigned order)
     if (__atomic_load_n(&migrate_hook, __ATOMIC_ACQUIRE) == NULL || node >= nodes_count()) {
         return false;
     }
-    count(&stats.stall, 1);
+    count(&stats.stall, order <= FRAME_MAX_ORDER); /* somebody waits for it */
     for (unsigned id = ZONE_COUNT; id-- > 0;) {
         struct zone *zone = &nodes[node]->zones[id];
         if (zone->managed > 0 && zone_compact(zone, order)) {

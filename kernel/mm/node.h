@@ -20,6 +20,17 @@
 
 typedef uint64_t nodemask_t; /* bit per node */
 
+/*
+ * From which nodes memory comes, for a thread or a range of addresses: kernel/vm/mempolicy.h. All zero: no policy.
+ */
+struct mempolicy {
+    nodemask_t nodes;      /* in force; those with memory alone */
+    nodemask_t user_nodes; /* as they were asked for */
+    uint16_t flags;        /* MPOL_F_STATIC_NODES and the like */
+    uint8_t mode;          /* MPOL_* */
+    int8_t home; /* whose neighbourhood MPOL_BIND and PREFERRED_MANY take first; NODE_LOCAL */
+};
+
 struct numa_range {
     paddr_t base, end;
     uint32_t node;

@@ -14,6 +14,7 @@
 #include "kernel/core/timer.h"
 #include "kernel/machine/cpu.h"
 #include "kernel/mm/fail.h"
+#include "kernel/mm/node.h"
 #include "kernel/sync/refcount.h"
 #include "kernel/sync/spinlock.h"
 
@@ -138,6 +139,8 @@ struct thread {
     ktime_t start_time;           /* [I] monotonic */
     void (*kernel_fn)(void *arg); /* [I] kernel threads: what they run */
     void *kernel_arg;             /* [I] */
+    struct mempolicy mempolicy;   /* [o] torn reads by /proc are harmless; inherited */
+    uint32_t interleave;          /* [o] whose turn it is, of the policy's nodes */
 #ifdef CONFIG_FAIL
     struct fail_task fail; /* make_it_fail is inherited */
 #endif

@@ -31,6 +31,7 @@ static struct wait_queue scan_wait = WAIT_QUEUE_INIT(scan_wait);
 
 struct block_view {
     unsigned present, shared;
+    nodemask_t nodes;
     bool writable; /* some page was written to here */
     bool hopeless; /* huge already, or something that cannot be gathered */
 };
@@ -50,6 +51,7 @@ static bool view_entry(void *arg, vaddr_t va, paddr_t pa, unsigned flags, uint64
         return false;
     }
     view->present++;
+    view->nodes |= BIT(page_node(page));
     view->shared += atomic_load_relaxed(&page->mapcount) > 1;
     view->writable |= (flags & MMU_WRITE) != 0;
     return true;
@@ -182,7 +184,7 @@ struct supplies {
 static int supplies_get(struct supplies *supplies, bool compact)
 {
     supplies->gather = kzalloc(sizeof(*supplies->gather));
-    supplies->block = supplies->gather == NULL ? NULL : huge_take(compact);
+    supplies->block = supplies->gather == NULL ? NULL : huge_take(NULL, 0, compact);
     if (supplies->block == NULL) {
         kfree(supplies->gather);
         vm_count(huge_collapse_failed, 1);
@@ -200,6 +202,15 @@ static void supplies_put(struct supplies *supplies)
     kfree(supplies->gather);
 }
 
+/* Are the pages on this node? They stay where they are: that may have been somebody's choice. vm->lock held. */
+static bool block_is_on_node(struct vm_region *region, uint64_t start, unsigned node)
+{
+    struct block_view view = {0};
+
+    (void)mmu_walk(&region->vm->mmu, start, start + HUGE_PAGE_SIZE, view_entry, &view);
+    return (view.nodes & ~BIT(node)) == 0;
+}
+
 /* 0, and the block is used up; -EAGAIN: in use otherwise right now. vm->lock held for writing, and it is worth it. */
 static int block_collapse(struct vm_region *region, uint64_t start, struct supplies *supplies)
 {
@@ -208,6 +219,9 @@ static int block_collapse(struct vm_region *region, uint64_t start, struct suppl
     struct mmu_flush flush;
     int err = 0;
 
+    if (nodes_count() > 1 && !block_is_on_node(region, start, page_node(supplies->block))) {
+        return -EAGAIN;
+    }
     gather->start = start;
     region_lock(region);
     mmu_flush_init(&flush, &vm->mmu);

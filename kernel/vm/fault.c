@@ -15,6 +15,7 @@
 #include "kernel/mm/lru.h"
 #include "kernel/vm/fault_log.h"
 #include "kernel/vm/huge_fault.h"
+#include "kernel/vm/mempolicy.h"
 #include "kernel/vm/oom.h"
 #include "kernel/vm/region_lock.h"
 #include "kernel/vm/rmap.h"
@@ -50,7 +51,7 @@ static __noinline int anon_fill_run(struct vmspace *vm, struct vm_region *region
                                     unsigned n)
 {
     struct page *pages[FAULT_BATCH];
-    unsigned got = frame_alloc_bulk(n, FRAME_ZERO | FRAME_RECLAIM, PAGE_ANON, pages);
+    unsigned got = vm_frame_alloc_bulk(region, va, n, FRAME_ZERO | FRAME_RECLAIM, pages);
 
     if (got == 0) {
         return -ENOMEM;
@@ -92,7 +93,7 @@ static inline int anon_fill(struct vmspace *vm, struct vm_region *region, uint64
     if (n > 1) {
         return anon_fill_run(vm, region, va, n);
     }
-    struct page *page = frame_alloc(0, FRAME_ZERO | FRAME_RECLAIM, PAGE_ANON);
+    struct page *page = vm_frame_alloc(region, va, 0, FRAME_ZERO | FRAME_RECLAIM);
     if (unlikely(page == NULL)) {
         return -ENOMEM;
     }
@@ -148,7 +149,7 @@ static int cow_copy(struct vmspace *vm, struct vm_region *region, uint64_t va, s
     struct page *now;
     struct mmu_flush flush;
     struct page *fresh =
-        frame_alloc(0, old == NULL ? FRAME_ZERO | FRAME_RECLAIM : FRAME_RECLAIM, PAGE_ANON);
+        vm_frame_alloc(region, va, 0, old == NULL ? FRAME_ZERO | FRAME_RECLAIM : FRAME_RECLAIM);
 
     if (unlikely(fresh == NULL)) {
         return -ENOMEM;

@@ -9,6 +9,8 @@
 #include "kernel/mm/frame.h"
 #include "kernel/mm/lru.h"
 #include "kernel/vm/fault.h"
+#include "kernel/vm/mempolicy.h"
+#include "kernel/vm/page_lock.h"
 #include "kernel/vm/readahead.h"
 #include "kernel/vm/rmap.h"
 #include "kernel/vm/writeback.h"
@@ -16,6 +18,12 @@
 static inline bool page_in_cache(const struct page *page, const struct pagecache *cache)
 {
     return page->owner == cache;
+}
+
+/* While a page is locked no entry is made that can be written: it may be moving, see migrate.c. Block lock held. */
+static inline bool page_may_be_mapped(const struct page *page, const struct pagecache *cache)
+{
+    return page_in_cache(page, cache) && !page_is_locked(page);
 }
 
 /* Rights with which a page of the cache itself is mapped. */
@@ -86,10 +94,10 @@ static int file_read(struct vmspace *vm, struct vm_region *region, uint64_t va)
         }
     }
     vm_table_lock(vm, va);
-    struct page *gone[FAULT_BATCH];
+    struct page *gone[FAULT_BATCH], *wanted = pages[target];
     unsigned ngone = 0;
     for (unsigned i = 0; i < n; i++) {
-        if (pages[i] != NULL && unlikely(!page_in_cache(pages[i], cache))) {
+        if (pages[i] != NULL && unlikely(!page_may_be_mapped(pages[i], cache))) {
             gone[ngone++] = pages[i];
             pages[i] = NULL;
         }
@@ -106,7 +114,14 @@ static int file_read(struct vmspace *vm, struct vm_region *region, uint64_t va)
             page_unmap_put(pages[i]);
         }
     }
-    pages_put(gone, ngone);
+    if (unlikely(ngone > 0)) {
+        for (unsigned i = 0; i < ngone; i++) {
+            if (gone[i] == wanted) {
+                page_wait_unlocked(wanted);
+            }
+        }
+        pages_put(gone, ngone);
+    }
     if (unlikely(starved)) { /* in use already, or no memory for a table */
         paddr_t pa;
         unsigned flags;
@@ -137,7 +152,7 @@ static int private_write(struct vmspace *vm, struct vm_region *region, uint64_t 
     if (err < 0) {
         return err;
     }
-    struct page *copy = frame_alloc(0, FRAME_RECLAIM, PAGE_ANON);
+    struct page *copy = vm_frame_alloc(region, va, 0, FRAME_RECLAIM);
     if (copy == NULL) {
         page_put(original);
         return -ENOMEM;
@@ -195,7 +210,7 @@ static int shared_write(struct vmspace *vm, struct vm_region *region, uint64_t v
     mmu_flush_init(&flush, &vm->mmu);
     bool taken = false;
     vm_table_lock(vm, va);
-    if (page_in_cache(page, cache)) {
+    if (likely(page_may_be_mapped(page, cache))) {
         if (!mmu_query(&vm->mmu, va, &pa, &flags)) {
             err = mmu_map(&vm->mmu, va, page_to_phys(page), file_mmu_flags(region, true));
             taken = err == 0;
@@ -212,6 +227,9 @@ static int shared_write(struct vmspace *vm, struct vm_region *region, uint64_t v
     if (taken) {
         count_mapped(vm, cache, 1);
     } else {
+        if (unlikely(page_is_locked(page))) {
+            page_wait_unlocked(page); /* the access is tried again then */
+        }
         page_put(page);
     }
     writeback_balance(cache);

@@ -10,6 +10,7 @@
 #include "kernel/mm/frame.h"
 #include "kernel/mm/lru.h"
 #include "kernel/vm/huge_fault.h"
+#include "kernel/vm/mempolicy.h"
 #include "kernel/vm/region_lock.h"
 #include "kernel/vm/rmap.h"
 
@@ -66,9 +67,12 @@ bool vm_region_huge_eligible(const struct vm_region *region)
 
 #define LRU_BATCH 32u
 
-struct page *huge_take(bool compact)
+struct page *huge_take(const struct vm_region *region, uint64_t start, bool compact)
 {
-    return frame_alloc(HUGE_ORDER, FRAME_TRY | (compact ? FRAME_RECLAIM : 0), PAGE_ANON);
+    unsigned flags = FRAME_TRY | (compact ? FRAME_RECLAIM : 0);
+
+    return region == NULL ? frame_alloc(HUGE_ORDER, flags, PAGE_ANON)
+                          : vm_frame_alloc(region, start, HUGE_ORDER, flags);
 }
 
 void huge_make(struct page *first, const struct vm_region *region, uint64_t start, bool clear)
@@ -91,14 +95,15 @@ void huge_make(struct page *first, const struct vm_region *region, uint64_t star
 }
 
 /* A block for a fault, by the `defrag` setting; NULL: there will be small pages. */
-static struct page *take_for_fault(const struct vm_region *region)
+static struct page *take_for_fault(const struct vm_region *region, uint64_t start)
 {
     enum huge_defrag defrag = atomic_load_relaxed(&vm_huge.defrag);
     bool asked = (region->flags & VM_HUGE) != 0;
     bool defer = defrag == DEFRAG_DEFER || (defrag == DEFRAG_DEFER_MADVISE && !asked);
     struct page *first =
-        huge_take(defrag == DEFRAG_ALWAYS ||
-                  (asked && (defrag == DEFRAG_MADVISE || defrag == DEFRAG_DEFER_MADVISE)));
+        huge_take(region, start,
+                  defrag == DEFRAG_ALWAYS ||
+                      (asked && (defrag == DEFRAG_MADVISE || defrag == DEFRAG_DEFER_MADVISE)));
 
     if (first != NULL) {
         vm_count(huge_fault_alloc, 1);
@@ -130,7 +135,7 @@ static bool block_is_free(struct vmspace *vm, const struct vm_region *region, ui
 bool huge_fault(struct vmspace *vm, struct vm_region *region, uint64_t va)
 {
     uint64_t start = ALIGN_DOWN(va, HUGE_PAGE_SIZE);
-    struct page *first = block_is_free(vm, region, start) ? take_for_fault(region) : NULL;
+    struct page *first = block_is_free(vm, region, start) ? take_for_fault(region, start) : NULL;
 
     if (first == NULL) {
         return false;
@@ -190,7 +195,7 @@ bool huge_read(struct vmspace *vm, struct vm_region *region, uint64_t va)
 int huge_write_zeros(struct vmspace *vm, struct vm_region *region, uint64_t va)
 {
     uint64_t start = ALIGN_DOWN(va, HUGE_PAGE_SIZE);
-    struct page *first = region_wants_huge(region) ? take_for_fault(region) : NULL;
+    struct page *first = region_wants_huge(region) ? take_for_fault(region, start) : NULL;
     struct mmu_flush flush;
     paddr_t pa;
     unsigned flags;

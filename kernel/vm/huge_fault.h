@@ -52,8 +52,11 @@ static inline int huge_split_at(struct vm_region *region, uint64_t at)
     }
     return huge_split_at_slow(region, at);
 }
-/* A block for a huge page; `compact`: it may take work to make one. NULL: none to be had so. May sleep then. */
-struct page *huge_take(bool compact);
+/*
+ * A block for a huge page at `start` of a region (NULL: not known yet); `compact`: it may take work to make one. NULL: none to be had so.
+ * May sleep then.
+ */
+struct page *huge_take(const struct vm_region *region, uint64_t start, bool compact);
 /* Make it 512 anonymous pages for the 2 MiB at `start`, counted as mapped once, cleared if wanted. */
 void huge_make(struct page *first, const struct vm_region *region, uint64_t start, bool clear);
 /* One more leaf shows the frames. */

@@ -78,7 +78,7 @@ static struct vm_region *extend_neighbour(struct vmspace *vm, uint64_t addr, uin
     struct vm_region *next = region_lookup(vm, addr);
     struct vm_region *prev;
 
-    if ((flags & (VM_SPECIAL | VM_GROWSDOWN)) != 0) {
+    if ((flags & (VM_SPECIAL | VM_GROWSDOWN | VM_POLICY)) != 0) {
         return NULL;
     }
     if (next != NULL) {
@@ -101,7 +101,8 @@ static struct vm_region *extend_neighbour(struct vmspace *vm, uint64_t addr, uin
 }
 
 int vm_add_region(struct vmspace *vm, uint64_t addr, uint64_t len, uint32_t flags,
-                  struct vm_source *source, uint64_t pgoff, const char *name, int64_t vpn_delta)
+                  struct vm_source *source, uint64_t pgoff, const char *name, int64_t vpn_delta,
+                  const struct mempolicy *policy)
 {
     if (source == NULL && extend_neighbour(vm, addr, len, flags, name, vpn_delta) != NULL) {
         vm_account(vm, (int64_t)(len >> PAGE_SHIFT), flags);
@@ -126,6 +127,9 @@ int vm_add_region(struct vmspace *vm, uint64_t addr, uint64_t len, uint32_t flag
     region->pgoff = pgoff;
     region->name = name;
     region->vm = vm;
+    if ((flags & VM_POLICY) != 0) {
+        region->policy = *policy;
+    }
     if (source != NULL) {
         int err = region_rmap_add(region);
         if (err < 0) {
@@ -138,6 +142,8 @@ int vm_add_region(struct vmspace *vm, uint64_t addr, uint64_t len, uint32_t flag
     vm_account(vm, (int64_t)(len >> PAGE_SHIFT), flags);
     if (source != NULL) {
         source->ops->get(source);
+    }
+    if (source != NULL || (flags & VM_POLICY) != 0) {
         (void)region_merge(region);
     }
     return 0;
@@ -180,7 +186,7 @@ int64_t vm_map_locked(struct vmspace *vm, uint64_t addr, uint64_t len, uint32_t 
         err = vm_unmap_locked(vm, addr, addr + len);
     }
     if (err == 0) {
-        err = vm_add_region(vm, addr, len, flags, source, pgoff, name, VPN_DELTA_ANY);
+        err = vm_add_region(vm, addr, len, flags, source, pgoff, name, VPN_DELTA_ANY, NULL);
     }
     return err < 0 ? err : (int64_t)addr;
 }
@@ -402,8 +408,8 @@ static bool brk_grow(struct vmspace *vm, uint64_t old_end, uint64_t new_end)
     if (vm_may_grow(vm, (new_end - old_end) >> PAGE_SHIFT, flags) < 0) {
         return false;
     }
-    return vm_add_region(vm, old_end, new_end - old_end, flags, NULL, 0, "[heap]", VPN_DELTA_ANY) ==
-           0;
+    return vm_add_region(vm, old_end, new_end - old_end, flags, NULL, 0, "[heap]", VPN_DELTA_ANY,
+                         NULL) == 0;
 }
 
 uint64_t vmspace_brk(struct vmspace *vm, uint64_t brk)

@@ -17,6 +17,7 @@
 #include "kernel/mm/lru.h"
 #include "kernel/mm/slab.h"
 #include "kernel/vm/file_regions.h"
+#include "kernel/vm/mempolicy.h"
 #include "kernel/vm/oom.h"
 #include "kernel/vm/page_lock.h"
 #include "kernel/vm/private.h"
@@ -55,6 +56,7 @@ void pagecache_init(struct pagecache *cache, const struct pagecache_ops *ops, vo
     xarray_init(&cache->pages, &pagecache_xarray_memory);
     cache->nswapped = 0;
     cache->size_bytes = 0;
+    cache->policies = NULL;
     mutex_init(&cache->rmap_lock, "rmap");
     cache->regions.node = NULL;
     cache->writeback = NULL;
@@ -70,6 +72,7 @@ void pagecache_fini(struct pagecache *cache)
         pagecache_drop(cache, 0, UINT64_MAX);
     }
     xarray_fini(&cache->pages);
+    kfree(cache->policies);
 }
 
 int pagecache_charge(struct pagecache *cache)
@@ -87,6 +90,17 @@ void pagecache_uncharge(struct pagecache *cache, uint64_t npages)
 enum page_kind pagecache_kind(const struct pagecache *cache)
 {
     return pagecache_is_backed(cache) ? PAGE_FILE : PAGE_SHARED;
+}
+
+struct page *pagecache_frame_alloc(struct pagecache *cache, uint64_t index, unsigned flags)
+{
+    enum page_kind kind = pagecache_kind(cache);
+
+    if (unlikely(atomic_load_relaxed(&cache->policies) != NULL ||
+                 current_thread()->mempolicy.mode != MPOL_DEFAULT)) {
+        return mempolicy_cache_alloc(cache, index, flags, kind);
+    }
+    return frame_alloc(0, flags, kind);
 }
 
 int pagecache_add(struct pagecache *cache, uint64_t index, struct page *page)
@@ -157,7 +171,7 @@ void pagecache_read_done(struct page **pages, unsigned n, int err)
 static int pagecache_create(struct pagecache *cache, uint64_t index, struct page **ret_page)
 {
     bool backed = pagecache_is_backed(cache);
-    struct page *page = frame_alloc(0, FRAME_ZERO | FRAME_RECLAIM, pagecache_kind(cache));
+    struct page *page = pagecache_frame_alloc(cache, index, FRAME_ZERO | FRAME_RECLAIM);
 
     if (page == NULL) {
         return -ENOMEM;

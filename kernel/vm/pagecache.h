@@ -14,6 +14,7 @@
 #include "kernel/sched/mutex.h"
 
 struct pagecache;
+struct policy_ranges;
 
 struct pagecache_ops {
     /* Fill a fresh, locked, zeroed page from the medium. May sleep. NULL op: holes stay zero (tmpfs). 0 or -EIO. */
@@ -42,8 +43,9 @@ struct pagecache {
     struct spinlock lock;
     struct xarray
         pages; /* [lock] index -> struct page, each slot holds a reference; or a slot of swap, private.h */
-    uint64_t nswapped;   /* [lock] how many of the latter */
-    uint64_t size_bytes; /* [a] end of file: faults beyond its last page are -EIO */
+    uint64_t nswapped;              /* [lock] how many of the latter */
+    uint64_t size_bytes;            /* [a] end of file: faults beyond its last page are -EIO */
+    struct policy_ranges *policies; /* [lock] of shared memory: mempolicy.h; NULL: none */
     struct mutex rmap_lock;
     struct rb_root regions;      /* [rmap_lock] what maps the file, by page index: file_regions.h */
     struct writeback *writeback; /* [I] NULL: nothing behind it, or not to be written */

@@ -123,7 +123,7 @@ ssize_t pagecache_read(struct pagecache *cache, struct readahead *ra, loff_t *po
 static ssize_t write_fresh(struct pagecache *cache, uint64_t index, size_t offset, size_t len,
                            struct iov_iter *from)
 {
-    struct page *page = frame_alloc(0, FRAME_RECLAIM, pagecache_kind(cache));
+    struct page *page = pagecache_frame_alloc(cache, index, FRAME_RECLAIM);
 
     if (page == NULL) {
         return -ENOMEM;

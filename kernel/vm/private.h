@@ -47,6 +47,8 @@ void pagecache_uncharge(struct pagecache *cache, uint64_t npages);
 int pagecache_add(struct pagecache *cache, uint64_t index, struct page *page);
 /* Take the pages [first, last] out of the cache; returns how many there were. Mappings are the caller's matter. */
 uint64_t pagecache_drop(struct pagecache *cache, uint64_t first, uint64_t last);
+/* A frame for the page at `index`, on no list yet, from where the policies in force want it. NULL: no memory. */
+struct page *pagecache_frame_alloc(struct pagecache *cache, uint64_t index, unsigned flags);
 void pagecache_subsystem_init(void);
 
 /* ---- the lock ---- */
@@ -223,9 +225,10 @@ void region_locks_init(void);
 /* A hole for len bytes, or a negative errno. `how` is VMMAP_*. vm->lock held for writing, as for the next two. */
 int64_t vm_choose_address(struct vmspace *vm, uint64_t hint, uint64_t len, unsigned how);
 #define VPN_DELTA_ANY INT64_MIN /* no page will be moved there */
-/* A region over a hole, counted; may grow a neighbour instead. */
+/* A region over a hole, counted; may grow a neighbour instead. `policy` if VM_POLICY is among the flags. */
 int vm_add_region(struct vmspace *vm, uint64_t addr, uint64_t len, uint32_t flags,
-                  struct vm_source *source, uint64_t pgoff, const char *name, int64_t vpn_delta);
+                  struct vm_source *source, uint64_t pgoff, const char *name, int64_t vpn_delta,
+                  const struct mempolicy *policy);
 /* vmspace_map() for who holds the lock; nothing is populated. */
 int64_t vm_map_locked(struct vmspace *vm, uint64_t addr, uint64_t len, uint32_t flags, unsigned how,
                       struct vm_source *source, uint64_t pgoff, const char *name);

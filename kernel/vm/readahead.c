@@ -19,7 +19,7 @@
 /* A fresh locked page at `index`, of which the caller has a reference. -EEXIST: it is there. */
 static int page_add(struct pagecache *cache, uint64_t index, bool marked, struct page **ret_page)
 {
-    struct page *page = frame_alloc(0, FRAME_ZERO | FRAME_TRY, pagecache_kind(cache));
+    struct page *page = pagecache_frame_alloc(cache, index, FRAME_ZERO | FRAME_TRY);
 
     if (page == NULL) {
         return -ENOMEM;

@@ -11,6 +11,7 @@
 #include "kernel/mm/slab.h"
 #include "kernel/vm/file_regions.h"
 #include "kernel/vm/huge_fault.h"
+#include "kernel/vm/mempolicy.h"
 #include "kernel/vm/private.h"
 #include "kernel/vm/region_lock.h"
 #include "kernel/vm/rmap.h"
@@ -245,6 +246,7 @@ static bool regions_alike(const struct vm_region *lower, const struct vm_region 
            lower->source == upper->source && lower->name == upper->name &&
            lower->vpn_delta == upper->vpn_delta &&
            (lower->flags & (VM_SPECIAL | VM_GROWSDOWN)) == 0 &&
+           ((lower->flags & VM_POLICY) == 0 || mempolicy_equal(&lower->policy, &upper->policy)) &&
            (lower->source == NULL || region_index(lower, lower->end) == upper->pgoff);
 }
 

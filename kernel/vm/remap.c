@@ -82,7 +82,7 @@ static int64_t remap_move(struct vmspace *vm, struct vm_region *region, const st
             region->vpn_delta + (int64_t)(remap->old_addr - remap->new_addr) / (int64_t)PAGE_SIZE;
     }
     int err = vm_add_region(vm, remap->new_addr, remap->new_len, region->flags, region->source,
-                            pgoff, region->name, vpn_delta);
+                            pgoff, region->name, vpn_delta, &region->policy);
     if (err < 0) {
         return err;
     }

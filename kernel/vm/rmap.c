@@ -198,10 +198,8 @@ static void walk_anon(struct walk *walk)
     spin_unlock(&family->lock);
 }
 
-static int walk_file(struct walk *walk, unsigned flags)
+static int walk_file(struct walk *walk, struct pagecache *cache, uint64_t index, unsigned flags)
 {
-    struct pagecache *cache = atomic_load_relaxed((struct pagecache **)&walk->page->owner);
-    uint64_t index = walk->page->index;
     struct vm_region *region;
 
     if (cache == NULL || file_regions_empty(cache)) {
@@ -222,6 +220,14 @@ static int walk_file(struct walk *walk, unsigned flags)
     return 0;
 }
 
+int rmap_walk_cached(struct pagecache *cache, uint64_t index, struct page *page, unsigned flags,
+                     rmap_fn *fn, void *arg)
+{
+    struct walk walk = {.page = page, .left = UINT32_MAX, .fn = fn, .arg = arg};
+
+    return walk_file(&walk, cache, index, flags);
+}
+
 int rmap_walk(struct page *page, unsigned flags, rmap_fn *fn, void *arg)
 {
     struct walk walk = {
@@ -231,7 +237,8 @@ int rmap_walk(struct page *page, unsigned flags, rmap_fn *fn, void *arg)
         return 0;
     }
     if (page->kind != PAGE_ANON) {
-        return walk_file(&walk, flags);
+        return walk_file(&walk, atomic_load_relaxed((struct pagecache **)&page->owner), page->index,
+                         flags);
     }
     walk_anon(&walk);
     return 0;

@@ -71,3 +71,9 @@ typedef bool rmap_fn(void *arg, struct vmspace *vm, uint64_t va, unsigned mmu_fl
  * that its cache stays. May sleep for pages of files, unless RMAP_NOWAIT. -EAGAIN: the file's lock was taken, nothing was visited.
  */
 int rmap_walk(struct page *page, unsigned flags, rmap_fn *fn, void *arg);
+/*
+ * The same for every place where `page` may be shown if it is, or was, at `index` of the cache, which stays for the length of the call; all of
+ * them are looked at, so none that was shown before is shown after fn has taken it away.
+ */
+int rmap_walk_cached(struct pagecache *cache, uint64_t index, struct page *page, unsigned flags,
+                     rmap_fn *fn, void *arg);

@@ -180,11 +180,12 @@ int vmspace_map_vdso(struct vmspace *vm, bool randomize, uint64_t *ret_base)
         base = (uint64_t)chosen;
     }
     if (err == 0) {
-        err = vm_add_region(vm, base, PAGE_SIZE, flags, &vdso_source, 0, "[vvar]", VPN_DELTA_ANY);
+        err = vm_add_region(vm, base, PAGE_SIZE, flags, &vdso_source, 0, "[vvar]", VPN_DELTA_ANY,
+                            NULL);
     }
     if (err == 0) {
         err = vm_add_region(vm, base + PAGE_SIZE, len - PAGE_SIZE, flags | VM_EXEC | VM_MAYEXEC,
-                            &vdso_source, 1, "[vdso]", VPN_DELTA_ANY);
+                            &vdso_source, 1, "[vdso]", VPN_DELTA_ANY, NULL);
         if (err < 0) {
             (void)vm_unmap_locked(vm, base, base + PAGE_SIZE);
         }

@@ -11,6 +11,7 @@
 #include "kernel/mm/frame.h"
 #include "kernel/mm/slab.h"
 #include "kernel/vm/huge_fault.h"
+#include "kernel/vm/migrate.h"
 #include "kernel/vm/oom.h"
 #include "kernel/vm/private.h"
 #include "kernel/vm/region_lock.h"
@@ -216,4 +217,5 @@ void vm_init(void)
     vm_commit_init();
     pagecache_subsystem_init();
     vdso_init();
+    migrate_init();
 }

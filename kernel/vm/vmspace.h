@@ -15,6 +15,7 @@
 #include "kernel/base/rbtree.h"
 #include "kernel/machine/mmu.h"
 #include "kernel/mm/mmu_locks.h"
+#include "kernel/mm/node.h"
 #include "kernel/sched/mutex.h"
 
 struct pagecache;
@@ -70,6 +71,7 @@ struct vm_source_ops {
 #define VM_RAND_READ   0x80000u
 #define VM_LOCKONFAULT 0x200000u /* with VM_LOCKED: pages are not brought before they are used */
 #define VM_ANON_CACHE  0x100000u /* shared anonymous: source is a private cache object of vm's own */
+#define VM_POLICY      0x400000u /* `policy` is set */
 
 struct vm_region {
     struct rb_node node;      /* [vm] */
@@ -91,6 +93,7 @@ struct vm_region {
     int64_t
         vpn_delta; /* [vm] page number at which anonymous pages here were made - their number now: not 0 where mremap moved some */
     struct list_node moved_link; /* [family lock] with a vpn_delta: in the family's list */
+    struct mempolicy policy;     /* [vm] with VM_POLICY: from which nodes its memory comes */
     uint64_t fault_next;   /* [a] where a sequential run of first touches would go on: a hint */
     uint16_t fault_window; /* [a] pages the next fault of the run maps: a hint */
     bool has_anon; /* [a] may hold anonymous pages; false: fork need not copy its page tables */

@@ -4,11 +4,13 @@
 #include "kernel/fs/procfs/procfs.h"
 #include "kernel/machine/mmu.h"
 #include "kernel/mm/arena.h"
+#include "kernel/mm/compact.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/lru.h"
 #include "kernel/mm/slab.h"
 #include "kernel/proc/oom.h"
 #include "kernel/vm/huge.h"
+#include "kernel/vm/migrate.h"
 #include "kernel/vm/reclaim.h"
 #include "kernel/vm/swap.h"
 #include "kernel/vm/tunables.h"
@@ -162,6 +164,39 @@ static void reclaim_lines(struct text *text)
     line_count(text, "pageoutrun", stats.kswapd_wakes);
 }
 
+static void move_lines(struct text *text)
+{
+    struct compact_stats compact;
+    struct migrate_stats migrate;
+
+    compact_stats(&compact);
+    migrate_stats(&migrate);
+    line_count(text, "pgmigrate_success", migrate.success);
+    line_count(text, "pgmigrate_fail", migrate.failed);
+    line_count(text, "compact_migrate_scanned", compact.migrate_scanned);
+    line_count(text, "compact_isolated", compact.isolated);
+    line_count(text, "compact_stall", compact.stall);
+    line_count(text, "compact_fail", compact.stall - compact.success);
+    line_count(text, "compact_success", compact.success);
+}
+
+static void numa_lines(struct text *text)
+{
+    static const char *const names[NUMA_NSTATS] = {"numa_hit",        "numa_miss",  "numa_foreign",
+                                                   "numa_interleave", "numa_local", "numa_other"};
+    uint64_t sums[NUMA_NSTATS] = {0};
+    struct node_stats node;
+
+    for (unsigned id = 0; node_stats(id, &node); id++) {
+        for (unsigned i = 0; i < NUMA_NSTATS; i++) {
+            sums[i] += node.numa[i];
+        }
+    }
+    for (unsigned i = 0; i < NUMA_NSTATS; i++) {
+        line_count(text, names[i], sums[i]);
+    }
+}
+
 /* Linux' names, for what is counted here. */
 static int vmstat_show(struct text *text)
 {
@@ -169,6 +204,7 @@ static int vmstat_show(struct text *text)
 
     figures_read(&f);
     line_count(text, "nr_free_pages", f.frames.free);
+    numa_lines(text);
     line_count(text, "nr_zone_inactive_anon", f.lru[LRU_INACTIVE_ANON]);
     line_count(text, "nr_zone_active_anon", f.lru[LRU_ACTIVE_ANON]);
     line_count(text, "nr_zone_inactive_file", f.lru[LRU_INACTIVE_FILE]);
@@ -205,6 +241,7 @@ static int vmstat_show(struct text *text)
     line_count(text, "pgmajfault", f.vm.major_faults);
     line_count(text, "pgreuse", f.vm.cow_reuses);
     reclaim_lines(text);
+    move_lines(text);
     line_count(text, "oom_kill", oom_kills());
     line_count(text, "nr_anon_transparent_hugepages", f.huge.leaves);
     line_count(text, "thp_fault_alloc", f.huge.fault_alloc);

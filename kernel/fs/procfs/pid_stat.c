@@ -292,33 +292,20 @@ static void status_caps(struct text *text, const struct cred *cred)
     status_mask(text, "CapAmb", cred->cap_ambient);
 }
 
-/* Affinity as a mask of 32-bit groups and as a list, over the CPUs that there can be. */
+/* On which CPUs the thread may run and from which nodes it may have memory: of those that there can be. */
 static void status_affinity(struct text *text, const struct thread *thread)
 {
-    unsigned n = cpu_count_possible();
-    bool first = true;
+    nodemask_t nodes = nodes_with_memory();
 
     text_puts(text, "Cpus_allowed:\t");
-    for (int group = (int)(n - 1) / 32; group >= 0; group--) {
-        uint32_t word = (uint32_t)(thread->cpu_mask[group / 2] >> (group % 2 * 32));
-        unsigned bits = n - (unsigned)group * 32;
-        word &= bits >= 32 ? ~0u : (1u << bits) - 1;
-        text_printf(text, bits >= 32 ? "%08x%s" : "%x%s", word, group > 0 ? "," : "\n");
-    }
-    text_puts(text, "Cpus_allowed_list:\t");
-    for (unsigned cpu = 0; cpu < n; cpu++) {
-        unsigned last = cpu;
-        if (!bitmap_test(thread->cpu_mask, cpu)) {
-            continue;
-        }
-        while (last + 1 < n && bitmap_test(thread->cpu_mask, last + 1)) {
-            last++;
-        }
-        text_printf(text, last > cpu ? "%s%u-%u" : "%s%u", first ? "" : ",", cpu, last);
-        first = false;
-        cpu = last;
-    }
-    text_puts(text, "\nMems_allowed:\t1\nMems_allowed_list:\t0\n");
+    text_bit_mask(text, thread->cpu_mask, cpu_count_possible());
+    text_puts(text, "\nCpus_allowed_list:\t");
+    text_bit_list(text, thread->cpu_mask, cpu_count_possible());
+    text_puts(text, "\nMems_allowed:\t");
+    text_bit_mask(text, &nodes, nodes_count());
+    text_puts(text, "\nMems_allowed_list:\t");
+    text_bit_list(text, &nodes, nodes_count());
+    text_putc(text, '\n');
 }
 
 static int status_show(struct text *text, const struct proc_target *target)

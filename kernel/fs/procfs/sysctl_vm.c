@@ -3,6 +3,7 @@
  * (max_map_count), watermarks (kernel/mm), and reclaim. What this kernel has no use for is not here. The OOM killer's are in oom.c.
  */
 #include "kernel/fs/procfs/setting.h"
+#include "kernel/mm/compact.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/slab.h"
 #include "kernel/vfs/dentry.h"
@@ -111,6 +112,16 @@ static int drop_caches_write(char *value, size_t len)
 }
 PROC_FILE(sys_drop_caches) = {
     .path = "sys/vm/drop_caches", .mode = 0200, .write = drop_caches_write};
+
+/* Whatever is written: page blocks are emptied by moving pages, as many as can be. */
+static int compact_memory_write(char *value, size_t len)
+{
+    (void)value, (void)len;
+    frames_compact_all();
+    return 0;
+}
+PROC_FILE(sys_compact_memory) = {
+    .path = "sys/vm/compact_memory", .mode = 0200, .write = compact_memory_write};
 
 /* ---- watermarks ---- */
 

@@ -3,14 +3,41 @@
  */
 #include <linux/magic.h>
 
+#include "kernel/base/string.h"
+#include "kernel/core/log.h"
 #include "kernel/fs/sysfs/sysfs.h"
 #include "kernel/fs/textfs/text.h"
 #include "kernel/machine/smp.h"
+#include "kernel/mm/kmalloc.h"
+
+static void populate(struct text_tree *tree)
+{
+    sysfs_add_nodes(tree);
+    sysfs_add_zram(tree);
+}
+
+void sysfs_add(struct text_tree *tree, const struct text_file *like, const char *path,
+               const char *target)
+{
+    struct text_file *file = kmemdup(like, sizeof(*like));
+
+    if (file != NULL) {
+        file->path = kstrdup(path);
+        file->link_target = target == NULL ? NULL : kstrdup(target);
+        if (file->path != NULL && text_tree_add(tree, file) == 0) {
+            return;
+        }
+        kfree((void *)(uintptr_t)file->path);
+        kfree((void *)(uintptr_t)file->link_target);
+        kfree(file);
+    }
+    log_err("sysfs: cannot add %s", path);
+}
 
 static struct text_fs sysfs = {.name = "sysfs",
                                .magic = SYSFS_MAGIC,
                                .root_mode = 0555,
-                               .populate = sysfs_add_zram,
+                               .populate = populate,
                                .lock = MUTEX_INIT(sysfs.lock)};
 
 static int sysfs_mount(const struct filesystem *fs, const char *source, unsigned long flags,

@@ -5,10 +5,8 @@
 #include "kernel/dev/zram.h"
 #include "kernel/base/printf.h"
 #include "kernel/base/string.h"
-#include "kernel/core/log.h"
 #include "kernel/fs/sysfs/sysfs.h"
 #include "kernel/machine/smp.h"
-#include "kernel/mm/kmalloc.h"
 
 #define PATH_MAX_LEN 64u
 
@@ -183,25 +181,6 @@ static const struct text_file attributes[] = {
     {.path = "queue/rotational", .show_for = zero_show},
 };
 
-/* A copy of `like` under a path of its own, which lives for ever. */
-static void add(struct text_tree *tree, const struct text_file *like, const char *path,
-                const char *target)
-{
-    struct text_file *file = kmemdup(like, sizeof(*like));
-
-    if (file != NULL) {
-        file->path = kstrdup(path);
-        file->link_target = target == NULL ? NULL : kstrdup(target);
-        if (file->path != NULL && text_tree_add(tree, file) == 0) {
-            return;
-        }
-        kfree((void *)(uintptr_t)file->path);
-        kfree((void *)(uintptr_t)file->link_target);
-        kfree(file);
-    }
-    log_err("sysfs: cannot add %s", path);
-}
-
 void sysfs_add_zram(struct text_tree *tree)
 {
     char path[PATH_MAX_LEN], target[PATH_MAX_LEN];
@@ -211,13 +190,13 @@ void sysfs_add_zram(struct text_tree *tree)
             struct text_file file = attributes[k];
             file.arg = i;
             (void)ksnprintf(path, sizeof(path), "devices/virtual/block/zram%u/%s", i, file.path);
-            add(tree, &file, path, NULL);
+            sysfs_add(tree, &file, path, NULL);
         }
         (void)ksnprintf(path, sizeof(path), "block/zram%u", i);
         (void)ksnprintf(target, sizeof(target), "../devices/virtual/block/zram%u", i);
-        add(tree, &(struct text_file){0}, path, target);
+        sysfs_add(tree, &(struct text_file){0}, path, target);
         (void)ksnprintf(path, sizeof(path), "dev/block/%u:%u", ZRAM_MAJOR, i);
         (void)ksnprintf(target, sizeof(target), "../../devices/virtual/block/zram%u", i);
-        add(tree, &(struct text_file){0}, path, target);
+        sysfs_add(tree, &(struct text_file){0}, path, target);
     }
 }

@@ -38,6 +38,9 @@ void text_number(struct text *text, uint64_t value);
 void text_decimal(struct text *text, uint64_t value, unsigned width);
 /* A number in hexadecimal with at least `digits` digits. */
 void text_hex(struct text *text, uint64_t value, unsigned digits);
+/* The first n bits of a bitmap as Linux shows sets of CPUs and nodes: "0-3,6", or "ff,00000041" in groups of 32 bits. No newline. (bits.c) */
+void text_bit_list(struct text *text, const uint64_t *bits, unsigned n);
+void text_bit_mask(struct text *text, const uint64_t *bits, unsigned n);
 /* Blanks up to column `column` of the line that began at text->len == line. */
 void text_pad(struct text *text, size_t line, size_t column);
 /* A byte string with white space and backslash as \ooo, as fstab-like files have it. */

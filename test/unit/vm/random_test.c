@@ -7,6 +7,8 @@
 
 #include <linux/mman.h>
 
+#include "kernel/vm/mempolicy.h"
+#include "kernel/vm/migrate.h"
 #include "test/unit/base/random.h"
 #include "test/unit/vm/swap_space.h"
 
@@ -21,6 +23,7 @@ struct model_page {
     int8_t object;  /* index of a shared object, or -1 */
     uint8_t index;  /* page in it */
     uint8_t value;  /* of private memory */
+    uint8_t policy; /* of the region: MPOL_* */
 };
 
 struct model_object {
@@ -32,6 +35,7 @@ static struct vmspace *spaces[NSPACES];
 static struct model_page pages[NSPACES][NPAGES];
 static struct model_object objects[NSHARED];
 static uint64_t seed;
+static unsigned moves;
 
 static unsigned below(unsigned n)
 {
@@ -73,6 +77,20 @@ static void check_access(unsigned space, unsigned at)
     }
 }
 
+static void check_policies(unsigned space)
+{
+    struct mempolicy policy;
+
+    for (unsigned at = 0; at < NPAGES; at++) {
+        const struct model_page *page = &pages[space][at];
+        int err = vmspace_policy_at(spaces[space], addr_of(at), &policy);
+        EXPECT_EQ(err, page->mapped ? 0 : -EFAULT);
+        if (err == 0 && page->object < 0) { /* shared memory has its own */
+            EXPECT_EQ(policy.mode, page->policy);
+        }
+    }
+}
+
 static void check_all(void)
 {
     for (unsigned space = 0; space < NSPACES; space++) {
@@ -86,6 +104,7 @@ static void check_all(void)
             mapped += pages[space][at].mapped;
         }
         EXPECT_EQ(spaces[space]->total_pages, mapped);
+        check_policies(space);
     }
 }
 
@@ -179,7 +198,7 @@ static bool alike(unsigned space, unsigned at, unsigned n)
 
     for (unsigned i = 0; i < n; i++) {
         if (!page[i].mapped || page[i].rights != page[0].rights ||
-            page[i].object != page[0].object ||
+            page[i].object != page[0].object || page[i].policy != page[0].policy ||
             (page[0].object >= 0 && page[i].index != page[0].index + i)) {
             return false;
         }
@@ -242,12 +261,41 @@ static void do_reclaim(unsigned space, unsigned at, unsigned n)
     }
 }
 
+/* Another frame for what is mapped, as compaction does it. */
+static void do_move(unsigned space, unsigned at, unsigned n)
+{
+    const struct mempolicy local = {.home = NODE_LOCAL};
+
+    for (unsigned i = 0; i < n; i++) {
+        int err = vm_move_page(spaces[space], addr_of(at + i), &local, 0, true);
+        EXPECT(err == 0 || err == -ENOENT || err == -EFAULT || err == -EBUSY);
+        moves += err == 0;
+    }
+}
+
+static void do_bind(unsigned space, unsigned at, unsigned n)
+{
+    static const uint8_t modes[] = {MPOL_DEFAULT, MPOL_BIND, MPOL_INTERLEAVE, MPOL_LOCAL};
+    struct mempolicy policy;
+    uint8_t mode = modes[below(4)];
+    nodemask_t nodes = mode == MPOL_BIND || mode == MPOL_INTERLEAVE;
+
+    EXPECT_EQ(mempolicy_make(mode, nodes, &policy), 0);
+    if (!covered(space, at, n)) {
+        return;
+    }
+    EXPECT_EQ(vmspace_bind(spaces[space], addr_of(at), addr_of(at + n), &policy, 0), 0);
+    for (unsigned i = 0; i < n; i++) {
+        pages[space][at + i].policy = mode;
+    }
+}
+
 static void step(unsigned space)
 {
     unsigned n = 1 + below(NPAGES / 3);
     unsigned at = below(NPAGES - n + 1);
 
-    switch (below(24)) {
+    switch (below(26)) {
     case 0:
     case 1:
         do_map(space, at, n);
@@ -280,6 +328,12 @@ static void step(unsigned space)
         break;
     case 11:
         swap.error = below(4) == 0 ? -ENOMEM : 0;
+        break;
+    case 12:
+        do_move(space, at, n);
+        break;
+    case 13:
+        do_bind(space, at, n);
         break;
     default:
         for (unsigned i = 0; i < n; i++) {
@@ -329,6 +383,7 @@ TEST(random, operations_agree_with_a_page_by_page_model_and_leak_nothing)
         run(round, 3000);
     }
     EXPECT_EQ(frames_in_use(), before);
+    EXPECT_LE(1000, moves);
 }
 
 TEST(random, operations_agree_with_the_model_while_pages_go_to_swap)

@@ -1,0 +1,41 @@
+"""A machine with four NUMA nodes: what the firmware says of them is shown, and memory comes from where policies say."""
+from boottest import Case, artifact, expect, expect_lines, run, tail
+from exec_test import execute
+
+NODES = 4
+NODE_MIB = 64
+# Node 1 is nearest to node 0; all different, so that an order can be told.
+DISTANCES = [[10, 12, 16, 20], [12, 10, 18, 22], [16, 18, 10, 14], [20, 22, 14, 10]]
+
+
+def machine():
+    """QEMU's options: memory for each node, one CPU on node 0, distances."""
+    options = []
+    for node in range(NODES):
+        options += ['-object', f'memory-backend-ram,id=m{node},size={NODE_MIB}M',
+                    '-numa', f'node,nodeid={node},memdev=m{node}' + (',cpus=0' if node == 0 else '')]
+    for src in range(NODES):
+        for dst in range(NODES):
+            if src != dst:
+                options += ['-numa', f'dist,src={src},dst={dst},val={DISTANCES[src][dst]}']
+    return options
+
+
+def nodes():
+    """Figures below /sys/devices/system/node, and placement by every policy."""
+    command = '''cd /sys/devices/system/node; for f in online possible has_memory has_cpu node*/cpulist node*/distance; do echo $f: $(cat $f); done
+        grep MemTotal node*/meminfo; grep Mems_allowed_list /proc/self/status; grep interleave_hit node*/numastat; /numa
+        grep interleave_hit node*/numastat; dmesg | grep -ci warn; echo end'''
+    status, out, err = execute(command, '--mem', f'{NODES * NODE_MIB}M', '--add', artifact('test', 'boot', 'numa') + ':/numa', '--', *machine())
+    text = out.decode('utf-8', 'replace')
+    expect(status == 0 and text.endswith('end\n'), f'status {status}:\n{tail(text, 60)}\n{tail(err.decode())}')
+    expect_lines(text, '^online: 0-3$', '^possible: 0-3$', '^has_memory: 0-3$', '^has_cpu: 0$', '^node0/cpulist: 0$', '^node1/cpulist:$',
+                 '^Mems_allowed_list:\t0-3$', '^0$',
+                 *[f'^node{node}/distance: {" ".join(map(str, DISTANCES[node]))}$' for node in range(NODES)],
+                 *[f'^node{node}/meminfo:Node {node} MemTotal: +(5|6)[0-9]{{4}} kB$' for node in range(1, NODES)])
+    expect_lines(text, *[f'^ok {name}$' for name in
+                         ('regions', 'thread', 'shared', 'huge', 'move_pages', 'mbind_move', 'migrate_pages')])
+    expect_lines(text, '^node3/numastat:interleave_hit 0$', '^node3/numastat:interleave_hit [1-9][0-9]{2}$')
+
+
+run([Case('four nodes', nodes)])
