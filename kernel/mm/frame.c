@@ -299,6 +299,17 @@ struct page *frame_alloc_single(unsigned flags, enum page_kind kind, bool movabl
     return unlikely(wants_zeros(flags)) ? frame_cleared(page) : page;
 }
 
+/* The node itself if it is allowed, or the nearest that is: there the request belongs, and is counted. */
+static unsigned nearest_allowed(unsigned node, nodemask_t allowed)
+{
+    int near = (int)node;
+
+    for (unsigned i = 0; near >= 0 && ((allowed >> near) & 1) == 0; i++) {
+        near = node_near(node, i);
+    }
+    return near >= 0 ? (unsigned)near : node;
+}
+
 struct page *frame_alloc_node(unsigned order, unsigned flags, enum page_kind kind, int node,
                               nodemask_t allowed)
 {
@@ -308,6 +319,7 @@ struct page *frame_alloc_node(unsigned order, unsigned flags, enum page_kind kin
     unsigned here = this_node();
     unsigned wanted = node == NODE_LOCAL || (unsigned)node >= nodes_count() ? here : (unsigned)node;
 
+    wanted = nearest_allowed(wanted, allowed);
     if (order == 0 && (flags & (FRAME_DMA | FRAME_DMA32)) == 0) {
         return frame_alloc_refill(flags, kind, wanted, allowed);
     }

@@ -155,6 +155,13 @@ TEST(memory_nodes, each_node_brings_in_its_own)
     EXPECT_EQ(stats.numa[NUMA_MISS], 0);
     EXPECT_GE(stats.by_kind[PAGE_ANON], GIB(1) / PAGE_SIZE);
     EXPECT(frame_alloc_node(0, 0, PAGE_ANON, 1, 0) == NULL); /* no node is allowed */
+    /* Where only one node is allowed, that is the one meant. */
+    EXPECT(node_stats(2, &stats));
+    uint64_t hits = stats.numa[NUMA_HIT];
+    EXPECT(frame_alloc_node(0, 0, PAGE_ANON, NODE_LOCAL, BIT(2)) != NULL);
+    EXPECT(node_stats(2, &stats));
+    EXPECT_EQ(stats.numa[NUMA_HIT], hits + 1);
+    EXPECT_EQ(stats.numa[NUMA_MISS], 0);
 }
 
 TEST(memory_exhausted, the_last_frame_is_found_and_none_is_given_twice)
