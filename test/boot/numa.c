@@ -1,6 +1,7 @@
 /*
  * Policies and moves in a machine with four nodes, for numa_test.py: says "ok WHAT" or what is wrong with it.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mempolicy.h>
@@ -269,7 +270,24 @@ static void try_migrate_pages(void)
     expect(is_filled(at, NPAGES), "the content");
 }
 
-int main(void)
+/* Everybody's pages go from node to node until we are killed. */
+static void storm(void)
+{
+    for (unsigned round = 0;; round++) {
+        unsigned long from = 1ul << round % NNODES, to = 1ul << (round + 1) % NNODES;
+        DIR *proc = opendir("/proc");
+        struct dirent *entry;
+        while (proc != NULL && (entry = readdir(proc)) != NULL) {
+            int pid = atoi(entry->d_name);
+            if (pid > 0) {
+                (void)syscall(SYS_migrate_pages, pid, 64ul, &from, &to);
+            }
+        }
+        (void)closedir(proc);
+    }
+}
+
+int main(int argc, char **argv)
 {
     static const struct {
         const char *name;
@@ -284,6 +302,9 @@ int main(void)
         {"migrate_pages", try_migrate_pages},
     };
 
+    if (argc > 1 && strcmp(argv[1], "storm") == 0) {
+        storm();
+    }
     setvbuf(stdout, NULL, _IONBF, 0);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         what = cases[i].name;

@@ -1,4 +1,6 @@
 """A machine with four NUMA nodes: what the firmware says of them is shown, and memory comes from where policies say."""
+import re
+
 from boottest import Case, artifact, expect, expect_lines, run, tail
 from exec_test import execute
 
@@ -38,4 +40,15 @@ def nodes():
     expect_lines(text, '^node3/numastat:interleave_hit 0$', '^node3/numastat:interleave_hit [1-9][0-9]{2}$')
 
 
-run([Case('four nodes', nodes)])
+def storm():
+    """Programs run as ever while all their pages go from node to node."""
+    command = '''/numa storm & storm=$!; for i in 1 2 3 4 5 6 7 8; do seq 1 20000 | md5sum; done | sort | uniq -c; kill $storm
+        grep pgmigrate_success /proc/vmstat'''
+    status, out, err = execute(command, '--mem', f'{NODES * NODE_MIB}M', '--add', artifact('test', 'boot', 'numa') + ':/numa', '--', *machine())
+    text = out.decode('utf-8', 'replace')
+    moved = re.fullmatch(r' +8 e071f707df7bbeee2a6a1eb48011ddd0  -\npgmigrate_success (\d+)\n', text)
+    expect(status == 0 and moved is not None, f'status {status}:\n{tail(text)}\n{tail(err.decode())}')
+    expect(int(moved[1]) > 5000, f'{moved[1]} pages moved')
+
+
+run([Case('four nodes', nodes), Case('storm', storm)])
