@@ -128,9 +128,7 @@ static int advise_locked(struct vmspace *vm, uint64_t start, uint64_t end, int a
     case MADV_DONTNEED:
     case MADV_DONTNEED_LOCKED:
     case MADV_FREE:
-    case MADV_WILLNEED: /* hints to reclaim and to merge equal pages, which there is not: true to say they were heard */
-    case MADV_COLD:
-    case MADV_PAGEOUT:
+    case MADV_WILLNEED: /* hints to read ahead and to merge equal pages: true to say they were heard */
     case MADV_MERGEABLE:
     case MADV_UNMERGEABLE:
         break;
@@ -138,6 +136,24 @@ static int advise_locked(struct vmspace *vm, uint64_t start, uint64_t end, int a
         err = advise_flags(vm, start, end, advice);
         break;
     }
+    return err < 0 || whole ? err : -ENOMEM;
+}
+
+/* MADV_COLD, MADV_PAGEOUT. */
+static int advise_age(struct vmspace *vm, uint64_t start, uint64_t end, bool out)
+{
+    int err = 0;
+
+    rwsem_lock_read(&vm->lock);
+    bool whole = regions_cover(vm, start, end);
+    for (struct vm_region *region = region_lookup(vm, start);
+         err == 0 && region != NULL && region->start < end; region = vm_region_next(region)) {
+        err = advice_check(region, MADV_COLD);
+        if (err == 0) {
+            vm_age_range(region, MAX(region->start, start), MIN(region->end, end), out);
+        }
+    }
+    rwsem_unlock_read(&vm->lock);
     return err < 0 || whole ? err : -ENOMEM;
 }
 
@@ -243,6 +259,9 @@ int vmspace_advise(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, int ad
     }
     if (advice == MADV_COLLAPSE) {
         return vm_collapse_range(vm, addr, addr + len);
+    }
+    if (advice == MADV_COLD || advice == MADV_PAGEOUT) {
+        return advise_age(vm, addr, addr + len, advice == MADV_PAGEOUT);
     }
     rwsem_lock_write(&vm->lock);
     int err = advise_locked(vm, addr, addr + len, advice);

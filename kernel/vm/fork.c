@@ -11,6 +11,7 @@
 #include "kernel/vm/region_lock.h"
 #include "kernel/vm/rmap.h"
 #include "kernel/vm/swap.h"
+#include "kernel/vm/swap_unuse.h"
 
 struct fork_count {
     uint64_t anon, file, shared, swap;
@@ -93,7 +94,10 @@ static int fork_regions(struct vmspace *child, struct vmspace *parent, struct mm
     vm_rss_add(&child->rss_anon, (int64_t)count.anon);
     vm_rss_add(&child->rss_file, (int64_t)count.file);
     vm_rss_add(&child->rss_shared, (int64_t)count.shared);
-    vm_rss_add(&child->rss_swap, (int64_t)count.swap);
+    if (count.swap > 0) {
+        vm_rss_add(&child->rss_swap, (int64_t)count.swap);
+        swap_note_space(child);
+    }
     vm_count(mapped, (int64_t)(count.file + count.shared));
     return err;
 }

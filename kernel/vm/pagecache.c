@@ -22,6 +22,7 @@
 #include "kernel/vm/page_lock.h"
 #include "kernel/vm/private.h"
 #include "kernel/vm/swap.h"
+#include "kernel/vm/swap_unuse.h"
 #include "kernel/vm/writeback.h"
 
 /* ---- nodes of the tree ---- */
@@ -55,6 +56,7 @@ void pagecache_init(struct pagecache *cache, const struct pagecache_ops *ops, vo
     spin_init(&cache->lock, "pagecache");
     xarray_init(&cache->pages, &pagecache_xarray_memory);
     cache->nswapped = 0;
+    cache->swap_listed = false;
     cache->size_bytes = 0;
     cache->policies = NULL;
     mutex_init(&cache->rmap_lock, "rmap");
@@ -71,6 +73,7 @@ void pagecache_fini(struct pagecache *cache)
     if (cache->pages.nentries > 0) {
         pagecache_drop(cache, 0, UINT64_MAX);
     }
+    swap_forget_cache(cache);
     xarray_fini(&cache->pages);
     kfree(cache->policies);
 }

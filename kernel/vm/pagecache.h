@@ -43,7 +43,9 @@ struct pagecache {
     struct spinlock lock;
     struct xarray
         pages; /* [lock] index -> struct page, each slot holds a reference; or a slot of swap, private.h */
-    uint64_t nswapped;              /* [lock] how many of the latter */
+    uint64_t nswapped; /* [lock] how many of the latter */
+    bool swap_listed;  /* [lock] there were some, and swapoff knows by swap_link (swap_unuse.c) */
+    struct list_node swap_link;
     uint64_t size_bytes;            /* [a] end of file: faults beyond its last page are -EIO */
     struct policy_ranges *policies; /* [lock] of shared memory: mempolicy.h; NULL: none */
     struct mutex rmap_lock;

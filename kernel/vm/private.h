@@ -240,6 +240,14 @@ int vm_unmap_locked(struct vmspace *vm, uint64_t start, uint64_t end);
 enum populate { POPULATE_READ, POPULATE_WRITE, POPULATE_LOCKED, POPULATE_TRY };
 int vm_populate(struct vmspace *vm, uint64_t start, uint64_t end, enum populate how);
 
+/* ---- advice about age (advise_age.c) ---- */
+
+/*
+ * What the region shows in [start, end), and nobody else, is old; `out`: it goes to swap now, where it can. A signal ends it early: it is a hint. vm->lock
+ * held for reading. May sleep.
+ */
+void vm_age_range(struct vm_region *region, uint64_t start, uint64_t end, bool out);
+
 /* ---- locked memory (mlock.c) ---- */
 
 /* vm_populate() for regions that may be VM_LOCKED: what is there is marked so. */

@@ -280,6 +280,26 @@ size_t reclaim_frames(unsigned node, size_t n)
     return scan.freed;
 }
 
+size_t reclaim_pages(struct page **pages, unsigned n)
+{
+    struct thread *thread = current_thread();
+    bool nested = thread->reclaiming;
+    size_t freed = 0;
+
+    thread->reclaiming = true;
+    for (unsigned i = 0; i < n; i++) {
+        if (!lru_take(pages[i])) {
+            page_put(pages[i]); /* somebody is at it already */
+        } else if (reclaim_page(pages[i]) == RECLAIM_FREED) {
+            freed++;
+        } else {
+            lru_put_back(&pages[i], 1);
+        }
+    }
+    thread->reclaiming = nested;
+    return freed;
+}
+
 size_t reclaim_drop_files(void)
 {
     size_t freed = 0;

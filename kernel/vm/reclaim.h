@@ -21,6 +21,8 @@
 size_t reclaim_frames(unsigned node, size_t n);
 /* A request of the current thread went below `min`, and it returns to user mode now. May sleep. */
 void reclaim_owed(void);
+/* These pages, to which the caller has a reference each that ends, as far as they can go now. May sleep. Returns how many went. */
+size_t reclaim_pages(struct page **pages, unsigned n);
 /* Take all clean pages of files that nobody shows or uses (/proc/sys/vm/drop_caches). May sleep. Returns their number. */
 size_t reclaim_drop_files(void);
 /* Boot: start the threads. */

@@ -15,6 +15,7 @@
 #include "kernel/vm/reclaim.h"
 #include "kernel/vm/rmap.h"
 #include "kernel/vm/swap.h"
+#include "kernel/vm/swap_unuse.h"
 
 static inline uint16_t flags_of(const struct page *page)
 {
@@ -66,6 +67,7 @@ static bool unmap_one(void *arg, struct vmspace *vm, uint64_t va, unsigned mmu_f
     if (page->kind == PAGE_ANON) {
         swap_slot_get(unmap->entry);
         vm_rss_add(&vm->rss_swap, 1);
+        swap_note_space(vm);
         mmu_replace_soft(&vm->mmu, va, unmap->entry, flush);
     } else {
         vm_count(mapped, -1);
@@ -152,6 +154,7 @@ static bool cache_to_swap(struct pagecache *cache, struct page *page, swap_entry
         swap_slot_get(entry);
         (void)xarray_store(&cache->pages, page->index, cache_entry_of_swap(entry), NULL);
         cache->nswapped++;
+        swap_note_cache(cache);
         page->owner = NULL;
         done = true;
     }

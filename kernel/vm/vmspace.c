@@ -16,6 +16,8 @@
 #include "kernel/vm/private.h"
 #include "kernel/vm/region_lock.h"
 #include "kernel/vm/rmap.h"
+#include "kernel/vm/swap.h"
+#include "kernel/vm/swap_unuse.h"
 #include "kernel/vm/tunables.h"
 
 #define STACK_RANDOM_PAGES BIT(22) /* 16 GiB */
@@ -52,6 +54,7 @@ struct vmspace *vmspace_alloc(void)
     vm->family = NULL;
     vm->serial = atomic_fetch_add_relaxed(&last_serial, 1) + 1;
     vm->huge_watched = false;
+    vm->swap_listed = false;
     refcount_init(&vm->refs, 1);
     size_t head = offsetof(struct vmspace, mmap_base);
     memset((uint8_t *)vm + head, 0, sizeof(*vm) - head);
@@ -172,6 +175,7 @@ static __noinline void vmspace_destroy(struct vmspace *vm)
     vm_zap_all(vm);
     free_regions(vm);
     vm_family_leave(vm);
+    swap_forget_space(vm);
     mmu_space_fini(&vm->mmu);
     if (vm->exe != NULL) {
         vm->exe->ops->put(vm->exe);
@@ -216,6 +220,7 @@ void vm_init(void)
     region_locks_init();
     vm_commit_init();
     pagecache_subsystem_init();
+    swap_unuse_hook = swap_unuse;
     vdso_init();
     migrate_init();
 }

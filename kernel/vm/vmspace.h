@@ -120,6 +120,8 @@ struct vmspace {
     uint64_t serial;             /* [I] no other space has it, ever */
     struct list_node huge_link;  /* [watched lock] khugepaged looks at this space */
     bool huge_watched;           /* [a] it is in the list, or was for good */
+    bool swap_listed;            /* [a] likewise, with swap_link */
+    struct list_node swap_link;  /* [swap_unuse.c] spaces that have, or had, something in swap */
     uint64_t mmap_base;          /* [I] top-down allocation starts below */
     uint64_t brk_start, brk_end; /* [lock] */
     uint64_t stack_top;          /* [I] */

@@ -5,13 +5,14 @@ from boottest import Case, artifact, expect, run, tail
 from exec_test import execute
 
 KEPT_KB = 4096  # what caches may keep of it
+SWAP = 'echo 512M >/sys/block/zram0/disksize; mkswap /dev/zram0 >/dev/null; swapon /dev/zram0; '
 
 
 def under_pressure(way, memory='256M', prepare=''):
     """(what the program said, the log) after it ran in a machine of its own, whose shell lived and which has its memory back."""
     program = artifact('test', 'boot', 'pressure')
     free = "awk '/MemFree/ { print \"free\", $2 }' /proc/meminfo"
-    command = f'{prepare}{free}; setsid /pressure {way} 2>&1; echo status $?; sleep 1; {free}; echo log; dmesg; grep oom_kill /proc/vmstat'
+    command = f'{prepare}{free}; setsid /pressure {way} 2>&1; echo status $?; sleep 1; {free}; echo log; dmesg; grep -E "^(oom_kill|pswp|pgscan|pgsteal)" /proc/vmstat'
     status, out, err = execute(command, '--mem', memory, '--add', f'{program}:/pressure')
     text = out.decode('utf-8', 'replace')
     parts = re.fullmatch(r'free (\d+)\n(.*)status \d+\nfree (\d+)\nlog\n(.*)', text, re.S)
@@ -29,6 +30,38 @@ def hog(memory):
     expect(re.search(r'\[ +\d+\] +0 +\d+ +\d{7} .* 0 pressure\n', log), f'no table of tasks:\n{tail(log)}')
     expect(re.search(r'Out of memory: Killed process \d+ \(pressure\) total-vm:\d{7}kB, anon-rss:\d+kB, file-rss:', log), tail(log))
     expect('oom_kill 1\n' in log, tail(log))
+
+
+def figures(log):
+    """The counters of /proc/vmstat at the end, as far as they hang together."""
+    now = {name: int(value) for name, value in re.findall(r'^(\w+) (\d+)$', log, re.M)}
+    for what in ('pgscan', 'pgsteal'):
+        expect(now[what + '_kswapd'] + now[what + '_direct'] == now[what + '_anon'] + now[what + '_file'], f'{now}')
+    expect(now['pgsteal_anon'] <= now['pgscan_anon'] and now['pgsteal_file'] <= now['pgscan_file'], f'{now}')
+    return now
+
+
+def squeeze():
+    """400 MiB of what compresses well, in 256 MiB."""
+    said, log = under_pressure('squeeze', prepare=SWAP)
+    now = figures(log)
+    expect(said == '400 MiB as written' and now['oom_kill'] == 0, f'{said}, {now}')
+    expect(now['pgscan_anon'] >= now['pswpout'] > 150 << 8 and now['pswpin'] > 150 << 8 and now['pgsteal_anon'] > 150 << 8, f'{now}')
+
+
+def squeezed_hog():
+    """4 GiB of what does not compress: swap puts it off."""
+    said, log = under_pressure('hog', prepare=SWAP)
+    now = figures(log)
+    expect(said in ('', 'Killed') and now['oom_kill'] == 1 and now['pswpout'] > 1000, f'{said}, {now}')
+
+
+def off():
+    """swapoff brings everything back."""
+    said, log = under_pressure('swapoff', prepare=SWAP)
+    now = figures(log)
+    expect(re.fullmatch(r'32\d{3} kB out, swapoff 0, then 0 kB, as written and as written\nchild 0 kB out, as written', said), said)
+    expect(now['pswpin'] >= 64 << 8, f'{now}')
 
 
 def sparse():
@@ -99,6 +132,9 @@ if __name__ == '__main__':
     run([
         Case('a hog in 256 MiB', hog, '256M'),
         Case('a hog in 64 MiB', hog, '64M'),
+        Case('compressible memory in swap', squeeze),
+        Case('a hog with swap', squeezed_hog),
+        Case('swapoff', off),
         Case('page tables', sparse),
         Case('oom_score_adj', adjusted),
         Case('two processes with one space', together),

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/swap.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -101,6 +102,87 @@ static void way_hog(void)
 {
     touch(4096);
     printf("all touched\n");
+}
+
+/* ---- swap ---- */
+
+/* The words of page `i`: each page another, all of them easy to compress. */
+static uint64_t word(size_t i, size_t k)
+{
+    return k % 64 == 0 ? i * 2654435761u : k / 32;
+}
+
+static void fill_easily(uint64_t *at, size_t npages)
+{
+    for (size_t i = 0; i < npages; i++) {
+        for (size_t k = 0; k < 512; k++) {
+            at[i * 512 + k] = word(i, k);
+        }
+    }
+}
+
+static const char *check(const uint64_t *at, size_t npages)
+{
+    for (size_t i = 0; i < npages; i++) {
+        for (size_t k = 0; k < 512; k++) {
+            if (at[i * 512 + k] != word(i, k)) {
+                return "spoilt";
+            }
+        }
+    }
+    return "as written";
+}
+
+/* More than there is memory. */
+static void way_squeeze(void)
+{
+    size_t npages = 400 * MIB / 4096;
+    uint64_t *at = (uint64_t *)map(npages * 4096, PROT_READ | PROT_WRITE);
+
+    fill_easily(at, npages);
+    printf("400 MiB %s\n", check(at, npages));
+}
+
+static long in_swap_kb(void)
+{
+    char line[256];
+    long kb = -1;
+    FILE *file = fopen("/proc/self/status", "r");
+
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+        (void)sscanf(line, "VmSwap: %ld", &kb);
+    }
+    fclose(file);
+    return kb;
+}
+
+/* Private memory, shared memory and that of a child, out and back by swapoff(2). */
+static void way_swapoff(void)
+{
+    size_t npages = 32 * MIB / 4096;
+    uint64_t *own = (uint64_t *)map(npages * 4096, PROT_READ | PROT_WRITE);
+    uint64_t *shared =
+        mmap(NULL, npages * 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    fill_easily(own, npages);
+    fill_easily(shared, npages);
+    if (madvise(own, npages * 4096, MADV_PAGEOUT) < 0 ||
+        madvise(shared, npages * 4096, MADV_PAGEOUT) < 0) {
+        die("madvise");
+    }
+    long before = in_swap_kb();
+    pid_t pid = fork();
+    if (pid == 0) {
+        usleep(300000);
+        printf("child %ld kB out, %s\n", in_swap_kb(), check(own, npages));
+        fflush(stdout);
+        _exit(0);
+    }
+    int err = swapoff("/dev/zram0");
+    printf("%ld kB out, swapoff %d, then %ld kB, %s and %s\n", before, err, in_swap_kb(),
+           check(own, npages), check(shared, npages));
+    fflush(stdout);
+    waitpid(pid, NULL, 0);
 }
 
 /* Read faults over a vast range: nothing but page tables. */
@@ -310,10 +392,10 @@ static const struct way {
     const char *name;
     void (*run)(void);
 } ways[] = {
-    {"hog", way_hog},           {"sparse", way_sparse}, {"adjusted", way_adjusted},
-    {"together", way_together}, {"stuck", way_stuck},   {"unkillable", way_unkillable},
-    {"files", way_files},       {"bomb", way_bomb},     {"user-bomb", way_user_bomb},
-    {"pipes", way_pipes},
+    {"hog", way_hog},           {"sparse", way_sparse},   {"adjusted", way_adjusted},
+    {"together", way_together}, {"stuck", way_stuck},     {"unkillable", way_unkillable},
+    {"files", way_files},       {"bomb", way_bomb},       {"user-bomb", way_user_bomb},
+    {"pipes", way_pipes},       {"squeeze", way_squeeze}, {"swapoff", way_swapoff},
 };
 
 int main(int argc, char **argv)

@@ -7,6 +7,7 @@
 #include "kernel/mm/frame.h"
 #include "kernel/mm/slab.h"
 #include "kernel/vfs/dentry.h"
+#include "kernel/vm/reclaim.h"
 #include "kernel/vm/tunables.h"
 #include "kernel/vm/vmspace.h"
 
@@ -91,7 +92,7 @@ PROC_SETTING(page_cluster, "sys/vm/page-cluster", vm_tunables.page_cluster, 0, 3
 PROC_SETTING(vfs_cache_pressure, "sys/vm/vfs_cache_pressure", vm_tunables.vfs_cache_pressure, 0,
              INT32_MAX);
 
-/* 1: cached pages of files that have a medium behind them, of which there are none so far; 2: names and inodes nobody uses; 4: no message. */
+/* 1: clean pages of files that have a medium behind them; 2: names and inodes nobody uses; 4: no message. */
 static int drop_caches_write(char *value, size_t len)
 {
     int64_t what;
@@ -100,6 +101,9 @@ static int drop_caches_write(char *value, size_t len)
     (void)len;
     if (err < 0) {
         return err;
+    }
+    if ((what & 1) != 0) {
+        (void)reclaim_drop_files();
     }
     while ((what & 2) != 0 && dentry_shrink(1024) > 0) {
         if (thread_signal_pending(current_thread())) {

@@ -6,7 +6,7 @@
 #include "kernel/vm/swap.h"
 #include "kernel/vm/zstore.h"
 #include "test/unit/base/random.h"
-#include "test/unit/vm/space.h"
+#include "test/unit/vm/swap_space.h"
 
 /* ---- compressed pages, swap ---- */
 
@@ -177,6 +177,34 @@ static bool attempt_fork(void)
     return done;
 }
 
+/* Out, into two spaces, back for writing. */
+static bool attempt_swapping(void)
+{
+    struct vmspace *vm = space_with_pages(), *child = NULL;
+    bool done = vm != NULL;
+
+    if (vm == NULL) {
+        return false;
+    }
+    for (unsigned i = 0; i < NPAGES; i++) {
+        done = reclaim_at(vm, AT + i * PAGE_SIZE) == RECLAIM_FREED && done;
+    }
+    done = vmspace_fork(vm, &child) == 0 && done;
+    for (unsigned i = 0; i < NPAGES; i++) {
+        bool wrote = i % 2 == 0 && poke(AT + i * PAGE_SIZE, (uint8_t)(i + 100)) == 0;
+        done = done && (wrote || i % 2 != 0);
+        see(AT + i * PAGE_SIZE, wrote ? i + 100 : i + 1);
+    }
+    if (child != NULL) {
+        vmspace_use(child);
+        for (unsigned i = 0; i < NPAGES; i++) {
+            see(AT + i * PAGE_SIZE, i + 1);
+        }
+    }
+    vmspace_use(NULL);
+    return done;
+}
+
 static bool attempt_shared(void)
 {
     struct vm_source *source;
@@ -228,6 +256,15 @@ TEST(failures, remap)
 TEST(failures, fork_and_copy_on_write)
 {
     EXPECT_GT(every_allocation_fails(attempt_fork), NPAGES);
+}
+
+TEST(failures, swapping)
+{
+    static struct swap_space swap;
+
+    swap_space_add(&swap);
+    EXPECT_GT(every_allocation_fails(attempt_swapping), NPAGES);
+    swap_space_remove(&swap);
 }
 
 TEST(failures, shared_memory)

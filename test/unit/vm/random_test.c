@@ -253,6 +253,42 @@ static void do_exit(unsigned space)
 
 static struct swap_space swap;
 
+static bool swapping;
+
+/* swapoff, and another swapon. */
+static void do_swapoff(void)
+{
+    unsigned stores = swap.stores, loads = swap.loads;
+
+    if (!swapping) {
+        return;
+    }
+    EXPECT_EQ(swap_area_remove(&swap), 0);
+    for (unsigned space = 0; space < NSPACES; space++) {
+        EXPECT(spaces[space] == NULL || spaces[space]->rss_swap == 0);
+    }
+    for (unsigned i = 0; i < NSHARED; i++) {
+        EXPECT_EQ(objects[i].source->cache->nswapped, 0);
+    }
+    swap_space_add(&swap);
+    swap.stores = stores;
+    swap.loads = loads;
+}
+
+static void do_pageout(unsigned space, unsigned at, unsigned n)
+{
+    EXPECT_EQ(vmspace_advise(spaces[space], addr_of(at), n * PAGE_SIZE, MADV_PAGEOUT),
+              covered(space, at, n) ? 0 : -ENOMEM);
+}
+
+static void do_punch(unsigned at, unsigned n)
+{
+    struct model_object *object = &objects[below(NSHARED)];
+
+    EXPECT_EQ(pagecache_punch(object->source->cache, at * PAGE_SIZE, (at + n) * PAGE_SIZE), 0);
+    memset(object->values + at, 0, n);
+}
+
 /* Pages that nobody used for long, as it were. */
 static void do_reclaim(unsigned space, unsigned at, unsigned n)
 {
@@ -295,7 +331,7 @@ static void step(unsigned space)
     unsigned n = 1 + below(NPAGES / 3);
     unsigned at = below(NPAGES - n + 1);
 
-    switch (below(26)) {
+    switch (below(30)) {
     case 0:
     case 1:
         do_map(space, at, n);
@@ -334,6 +370,17 @@ static void step(unsigned space)
         break;
     case 13:
         do_bind(space, at, n);
+        break;
+    case 14:
+        do_pageout(space, at, n);
+        break;
+    case 15:
+        if (below(8) == 0) {
+            do_swapoff();
+        }
+        break;
+    case 16:
+        do_punch(at, n);
         break;
     default:
         for (unsigned i = 0; i < n; i++) {
@@ -392,7 +439,9 @@ TEST(random, operations_agree_with_the_model_while_pages_go_to_swap)
     uint64_t before = frames_in_use();
     for (uint64_t round = 20; round < 32; round++) {
         swap_space_add(&swap);
+        swapping = true;
         run(round, 3000);
+        swapping = false;
         EXPECT_LE(100, swap.stores);
         EXPECT_LE(100, swap.loads);
         swap_space_remove(&swap);

@@ -203,3 +203,104 @@ TEST(reclaim, shared_memory_leaves_its_slot_in_the_page_cache)
     source->ops->put(source); /* and what is in swap goes with it */
     leave();
 }
+
+/* ---- swapoff ---- */
+
+TEST(reclaim, swapoff_brings_back_what_spaces_and_files_have_in_swap)
+{
+    struct vmspace *vm = enter();
+    struct vmspace *child;
+    struct vm_source *source;
+    struct swap_stats stats;
+
+    EXPECT_EQ(vm_source_create_shared(100, &source), 0);
+    EXPECT_EQ(vmspace_map(vm, BASE + MIB(8), 100 * PAGE_SIZE, TEST_RW | TEST_MAY | VM_SHARED,
+                          VMMAP_FIXED, source, 0, NULL),
+              (int64_t)(BASE + MIB(8)));
+    EXPECT_EQ(map_anon(vm, BASE, 100, TEST_RW), (int64_t)BASE);
+    for (unsigned i = 0; i < 100; i++) {
+        EXPECT_EQ(poke(BASE + i * PAGE_SIZE, (uint8_t)(i + 1)), 0);
+        EXPECT_EQ(poke(BASE + MIB(8) + i * PAGE_SIZE, (uint8_t)(i + 101)), 0);
+        EXPECT_EQ(reclaim_at(vm, BASE + i * PAGE_SIZE), RECLAIM_FREED);
+        EXPECT_EQ(reclaim_at(vm, BASE + MIB(8) + i * PAGE_SIZE), RECLAIM_FREED);
+    }
+    EXPECT_EQ(vmspace_fork(vm, &child), 0);
+    EXPECT_EQ(vmspace_protect(vm, BASE, 50 * PAGE_SIZE, 0), 0); /* rights do not matter */
+    swap_stats(&stats);
+    EXPECT_EQ(stats.total - stats.free, 200);
+    EXPECT_EQ(swap_area_remove(&swap), 0);
+    EXPECT_EQ(swap.loads, 200);
+    EXPECT_EQ(vm->rss_swap, 0);
+    EXPECT_EQ(child->rss_swap, 0);
+    EXPECT_EQ(vm->rss_anon, 100);
+    EXPECT_EQ(child->rss_anon, 100);
+    EXPECT_EQ(source->cache->nswapped, 0);
+    EXPECT_EQ(vmspace_protect(vm, BASE, 50 * PAGE_SIZE, TEST_RW), 0);
+    for (unsigned i = 0; i < 100; i++) {
+        EXPECT_EQ(peek(BASE + i * PAGE_SIZE), i + 1);
+        EXPECT_EQ(peek(BASE + MIB(8) + i * PAGE_SIZE), i + 101);
+    }
+    vmspace_put(child);
+    space_leave();
+    source->ops->put(source);
+}
+
+TEST(reclaim, swapoff_that_fails_leaves_everything_as_it_is)
+{
+    struct vmspace *vm = enter();
+
+    EXPECT_EQ(map_anon(vm, BASE, 2, TEST_RW), (int64_t)BASE);
+    EXPECT_EQ(poke(BASE, 1), 0);
+    EXPECT_EQ(poke(BASE + PAGE_SIZE, 2), 0);
+    EXPECT_EQ(reclaim_at(vm, BASE), RECLAIM_FREED);
+    EXPECT_EQ(reclaim_at(vm, BASE + PAGE_SIZE), RECLAIM_FREED);
+    swap.load_error = -EIO;
+    EXPECT_EQ(swap_area_remove(&swap), -EIO);
+    EXPECT_EQ(vm->rss_swap, 2);
+    swap.load_error = 0;
+    EXPECT_EQ(peek(BASE), 1);
+    EXPECT_EQ(reclaim_at(vm, BASE), RECLAIM_FREED); /* the area is in use again */
+    EXPECT_EQ(peek(BASE + PAGE_SIZE), 2);
+    leave();
+}
+
+/* ---- advice ---- */
+
+TEST(reclaim, pageout_sends_what_is_ours_alone)
+{
+    struct vmspace *vm = enter();
+    struct vmspace *child;
+
+    EXPECT_EQ(map_anon(vm, BASE, 100, TEST_RW), (int64_t)BASE);
+    for (unsigned i = 0; i < 100; i++) {
+        EXPECT_EQ(poke(BASE + i * PAGE_SIZE, (uint8_t)(i + 1)), 0);
+    }
+    EXPECT_EQ(vmspace_advise(vm, BASE, 90 * PAGE_SIZE, MADV_PAGEOUT), 0);
+    EXPECT_EQ(vm->rss_swap, 90);
+    EXPECT_EQ(vm->rss_anon, 10);
+    EXPECT_EQ(vmspace_fork(vm, &child), 0);
+    EXPECT_EQ(vmspace_advise(vm, BASE, 100 * PAGE_SIZE, MADV_PAGEOUT), 0);
+    EXPECT_EQ(vm->rss_anon, 10); /* the child shows these too */
+    EXPECT_EQ(vmspace_advise(vm, BASE, 101 * PAGE_SIZE, MADV_PAGEOUT), -ENOMEM);
+    vmspace_put(child);
+    for (unsigned i = 0; i < 100; i++) {
+        EXPECT_EQ(peek(BASE + i * PAGE_SIZE), i + 1);
+    }
+    leave();
+}
+
+TEST(reclaim, cold_pages_lose_their_marks)
+{
+    struct vmspace *vm = enter();
+    bool executable;
+
+    EXPECT_EQ(map_anon(vm, BASE, 2, TEST_RW), (int64_t)BASE);
+    EXPECT_EQ(poke(BASE, 1), 0);
+    struct page *page = page_shown(vm, BASE);
+    lru_activate(page);
+    EXPECT_EQ(vmspace_advise(vm, BASE, 2 * PAGE_SIZE, MADV_COLD), 0);
+    EXPECT_EQ(page->flags & (PAGE_FLAG_ACTIVE | PAGE_FLAG_REFERENCED), 0);
+    EXPECT_EQ(reclaim_page_used(page, &executable), 0);
+    EXPECT_EQ(peek(BASE), 1);
+    leave();
+}

@@ -15,7 +15,7 @@ struct swap_space {
     uint8_t slots[SWAP_TEST_SLOTS][PAGE_SIZE];
     bool stored[SWAP_TEST_SLOTS];
     unsigned stores, loads;
-    int error; /* of stores, when not 0 */
+    int error, load_error; /* of stores and loads, when not 0 */
 };
 
 static inline int swap_space_store(void *device, uint64_t slot, struct page *page)
@@ -36,6 +36,9 @@ static inline int swap_space_load(void *device, uint64_t slot, struct page *page
 {
     struct swap_space *space = device;
 
+    if (space->load_error != 0) {
+        return space->load_error;
+    }
     EXPECT(slot < SWAP_TEST_SLOTS && space->stored[slot]);
     memcpy(page_to_virt(page), space->slots[slot], PAGE_SIZE);
     space->loads++;

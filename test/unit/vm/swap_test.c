@@ -324,6 +324,8 @@ static int cannot_bring_back(unsigned area)
 
 TEST(swap, removal_brings_everything_back_or_leaves_the_area_in_use)
 {
+    int (*hook)(unsigned) = swap_unuse_hook;
+
     (void)area_add(&fakes[0], 1000, 0);
     for (unsigned i = 0; i < ARRAY_SIZE(standing); i++) {
         EXPECT_EQ(swap_slot_alloc(&standing[i]), 0);
@@ -334,7 +336,7 @@ TEST(swap, removal_brings_everything_back_or_leaves_the_area_in_use)
     EXPECT_EQ(swap_slot_refs(standing[2]), 1);
     swap_unuse_hook = bring_back;
     EXPECT_EQ(swap_area_remove(&fakes[0]), 0);
-    swap_unuse_hook = NULL;
+    swap_unuse_hook = hook;
     EXPECT(!swap_slot_tryget(standing[0]));
 }
 

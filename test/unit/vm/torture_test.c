@@ -1,16 +1,19 @@
 /*
  * Several CPUs change one space and fault in it at once. Each owns every fourth page, so all of them work in the same page tables and in
  * the same neighbourhood of the tree: regions merge with and are cut from those of others all the time. What a CPU finds in its own
- * pages must be what it left there. Faults in the pages of others may come to anything, but leave nothing behind.
+ * pages must be what it left there. Faults in the pages of others may come to anything, but leave nothing behind. The second time all
+ * of them send pages to swap, their own and those of others.
  */
 #define TEST_SUITE "vm"
 #include "test/unit/test.h"
+
+#include <linux/mman.h>
 
 #include "kernel/machine/entry.h"
 #include "kernel/sched/runqueue.h"
 #include "kernel/vm/region_lock.h"
 #include "test/unit/base/random.h"
-#include "test/unit/vm/space.h"
+#include "test/unit/vm/swap_space.h"
 
 #define NCPUS  4u
 #define NPAGES 64u
@@ -26,6 +29,8 @@ static struct vmspace *space;
 static struct page_model models[NPAGES]; /* each is its owner's alone */
 static unsigned ready;                   /* [a] */
 static uint64_t foreign_faults;          /* [a] */
+static bool swapping;
+static struct swap_space swap;
 
 static uint64_t addr_of(unsigned page)
 {
@@ -104,6 +109,15 @@ static void fault_foreign(unsigned page, uint64_t *seed)
     (void)atomic_fetch_add_relaxed(&foreign_faults, err == 0);
 }
 
+static void page_out(uint64_t *seed)
+{
+    unsigned n = 1 + (unsigned)(test_random(seed) % 8);
+    unsigned page = (unsigned)(test_random(seed) % (NPAGES - n));
+    int err = vmspace_advise(space, addr_of(page), n * PAGE_SIZE, MADV_PAGEOUT);
+
+    expect(err == 0 || err == -ENOMEM, "page out", page, err);
+}
+
 static void torture(void *arg, unsigned cpu)
 {
     uint64_t seed = 100 + cpu;
@@ -120,6 +134,8 @@ static void torture(void *arg, unsigned cpu)
         unsigned what = (unsigned)(test_random(&seed) % 10);
         if (what < 5) {
             touch_own(page, &seed);
+        } else if (what < 6 && swapping) {
+            page_out(&seed);
         } else if (what < 7) {
             change_own(page, &seed);
         } else {
@@ -129,7 +145,7 @@ static void torture(void *arg, unsigned cpu)
     space_leave();
 }
 
-TEST(torture, cpus_change_and_fault_in_one_space)
+static void torture_space(void)
 {
     space = space_enter();
     vmspace_get(space);
@@ -150,11 +166,29 @@ TEST(torture, cpus_change_and_fault_in_one_space)
     }
     EXPECT_EQ(space->total_pages, mapped);
     EXPECT_LE(space->rss_anon, mapped);
-    EXPECT_GT(foreign_faults, 250);
+    EXPECT_GT(foreign_faults, 150);
     EXPECT_EQ(vmspace_unmap(space, BASE, NPAGES * PAGE_SIZE), 0);
     EXPECT_EQ(space->rss_anon, 0);
     EXPECT_EQ(space->nregions, 0);
     EXPECT_EQ(space->mmu.ntables, 0);
     vmspace_put(space);
     space_leave();
+}
+
+TEST(torture, cpus_change_and_fault_in_one_space)
+{
+    torture_space();
+}
+
+TEST(torture, while_pages_go_to_swap)
+{
+    vm_test_init();
+    swap_space_add(&swap);
+    swapping = true;
+    torture_space();
+    swapping = false;
+    test_note("%u pages stored, %u loaded", swap.stores, swap.loads);
+    EXPECT_GT(swap.stores, 100);
+    EXPECT_GT(swap.loads, 100);
+    swap_space_remove(&swap);
 }
