@@ -31,11 +31,15 @@
 
 static struct slab_cache *pipe_slab __ro_after_init;
 
+static struct lock_class pipe_lock_class __maybe_unused = {
+    .name = "pipe", .sleeps = true, .nests = true};
+
 static void pipe_construct(void *object)
 {
     struct pipe *pipe = object;
 
     mutex_init(&pipe->lock, "pipe");
+    lockdep_set_class(&pipe->lock, &pipe_lock_class);
     wait_queue_init(&pipe->read_wait);
     wait_queue_init(&pipe->write_wait);
     wait_queue_init(&pipe->open_wait);
@@ -101,21 +105,6 @@ int pipe_alloc(struct pipe **ret_pipe)
 
 /* ---- the ring ---- */
 
-static inline struct pipe_slot *pipe_slot(const struct pipe *pipe, uint32_t index)
-{
-    return &pipe->slots[index & pipe->mask];
-}
-
-static inline bool pipe_empty(const struct pipe *pipe)
-{
-    return READ_ONCE(pipe->head) == READ_ONCE(pipe->tail);
-}
-
-static inline bool pipe_full(const struct pipe *pipe)
-{
-    return READ_ONCE(pipe->head) - READ_ONCE(pipe->tail) > READ_ONCE(pipe->mask);
-}
-
 void pipe_free(struct pipe *pipe)
 {
     while (pipe->tail != pipe->head) {
@@ -132,15 +121,20 @@ void pipe_free(struct pipe *pipe)
     slab_free(pipe_slab, pipe);
 }
 
-static struct page *pipe_page_get(struct pipe *pipe)
+struct page *pipe_page_get(struct pipe *pipe)
 {
+    struct page *page;
+
     if (pipe->nspares > 0) {
         return pipe->spares[--pipe->nspares];
     }
-    return frame_alloc(0, FRAME_RECLAIM, PAGE_KERNEL);
+    do {
+        page = frame_alloc(0, FRAME_RECLAIM, PAGE_KERNEL);
+    } while (unlikely(page == NULL) && vm_out_of_memory());
+    return page;
 }
 
-static void pipe_page_drop(struct pipe *pipe, struct page *page)
+void pipe_page_drop(struct pipe *pipe, struct page *page)
 {
     if (pipe->nspares < PIPE_SPARES) {
         pipe->spares[pipe->nspares++] = page;
@@ -149,18 +143,14 @@ static void pipe_page_drop(struct pipe *pipe, struct page *page)
     }
 }
 
-static inline void pipe_wake_readers(struct pipe *pipe)
+void pipe_slot_free(struct pipe *pipe, struct pipe_slot *slot)
 {
-    if (wait_queue_active(&pipe->read_wait)) {
-        wait_wake_n(&pipe->read_wait, 1, POLLIN | POLLRDNORM);
+    if (unlikely(slot->shared)) {
+        page_put(slot->page);
+    } else {
+        pipe_page_drop(pipe, slot->page);
     }
-}
-
-static inline void pipe_wake_writers(struct pipe *pipe)
-{
-    if (wait_queue_active(&pipe->write_wait)) {
-        wait_wake_n(&pipe->write_wait, 1, POLLOUT | POLLWRNORM);
-    }
+    WRITE_ONCE(pipe->tail, pipe->tail + 1);
 }
 
 /* ---- reading ---- */
@@ -178,14 +168,12 @@ static ssize_t pipe_take(struct pipe *pipe, struct iov_iter *to)
     slot->offset += (uint32_t)got;
     slot->len -= (uint32_t)got;
     if (slot->len == 0 || slot->packet) {
-        pipe_page_drop(pipe, slot->page);
-        WRITE_ONCE(pipe->tail, pipe->tail + 1);
+        pipe_slot_free(pipe, slot);
     }
     return (ssize_t)got;
 }
 
-/* Sleep until there is something to read or nobody to write it. The lock is released meanwhile. */
-static int pipe_wait_readable(struct pipe *pipe)
+int pipe_wait_readable(struct pipe *pipe)
 {
     mutex_unlock(&pipe->lock);
     int err = wait_event_interruptible_exclusive(
@@ -194,13 +182,12 @@ static int pipe_wait_readable(struct pipe *pipe)
     return err;
 }
 
-ssize_t pipe_read(struct file *file, struct iov_iter *to, loff_t *pos)
+ssize_t pipe_read_as(struct file *file, struct iov_iter *to, bool nonblock)
 {
     struct pipe *pipe = file->private;
     ssize_t done = 0;
     bool was_full = false, slept = false;
 
-    (void)pos;
     if (unlikely(to->count == 0)) {
         return 0;
     }
@@ -223,7 +210,7 @@ ssize_t pipe_read(struct file *file, struct iov_iter *to, loff_t *pos)
         if (done > 0 || pipe->writers == 0) {
             break;
         }
-        if ((file->flags & O_NONBLOCK) != 0) {
+        if (nonblock) {
             done = -EAGAIN;
             break;
         }
@@ -249,6 +236,12 @@ ssize_t pipe_read(struct file *file, struct iov_iter *to, loff_t *pos)
     return done;
 }
 
+ssize_t pipe_read(struct file *file, struct iov_iter *to, loff_t *pos)
+{
+    (void)pos;
+    return pipe_read_as(file, to, (file->flags & O_NONBLOCK) != 0);
+}
+
 /* ---- writing ---- */
 
 /* Add what does not fill a page to the newest slot, if all of it fits there. Bytes added, 0 or -EFAULT. Lock held. */
@@ -258,7 +251,7 @@ static ssize_t pipe_merge(struct pipe *pipe, struct iov_iter *from)
     uint32_t tail_bytes = (uint32_t)(from->count & (PAGE_SIZE - 1));
     uint32_t end = slot->offset + slot->len;
 
-    if (tail_bytes == 0 || slot->packet || end + tail_bytes > PAGE_SIZE) {
+    if (tail_bytes == 0 || slot->packet || slot->shared || end + tail_bytes > PAGE_SIZE) {
         return 0;
     }
     size_t got = iov_copy_from(from, (uint8_t *)page_to_virt(slot->page) + end, tail_bytes);
@@ -273,12 +266,9 @@ static ssize_t pipe_merge(struct pipe *pipe, struct iov_iter *from)
 /* Fill a new slot. Bytes, -EFAULT or -ENOMEM. Lock held; the pipe is not full. */
 static ssize_t pipe_put(struct pipe *pipe, struct iov_iter *from, bool packet)
 {
-    struct page *page;
+    struct page *page = pipe_page_get(pipe);
     size_t want = MIN(from->count, (size_t)PAGE_SIZE);
 
-    do {
-        page = pipe_page_get(pipe);
-    } while (unlikely(page == NULL) && vm_out_of_memory());
     if (unlikely(page == NULL)) {
         return -ENOMEM;
     }
@@ -294,8 +284,7 @@ static ssize_t pipe_put(struct pipe *pipe, struct iov_iter *from, bool packet)
     return (ssize_t)want;
 }
 
-/* Full: let the readers know, and sleep until there is room or nobody to make any. */
-static int pipe_wait_writable(struct pipe *pipe, bool wake_reader)
+int pipe_wait_writable(struct pipe *pipe, bool wake_reader)
 {
     mutex_unlock(&pipe->lock);
     if (wake_reader) {
@@ -315,7 +304,7 @@ struct pipe_wakes {
 
 /* The body of pipe_write. Lock held. */
 static ssize_t pipe_write_locked(struct file *file, struct pipe *pipe, struct iov_iter *from,
-                                 struct pipe_wakes *wakes)
+                                 bool nonblock, struct pipe_wakes *wakes)
 {
     bool packet = (file->flags & O_DIRECT) != 0;
     bool broken = pipe->readers == 0;
@@ -332,7 +321,7 @@ static ssize_t pipe_write_locked(struct file *file, struct pipe *pipe, struct io
             continue;
         }
         got = -EAGAIN;
-        if ((file->flags & O_NONBLOCK) == 0) {
+        if (!nonblock) {
             got = pipe_wait_writable(pipe, wakes->reader);
             *wakes = (struct pipe_wakes){.writer = true};
         }
@@ -345,17 +334,16 @@ static ssize_t pipe_write_locked(struct file *file, struct pipe *pipe, struct io
     return done > 0 ? done : got;
 }
 
-ssize_t pipe_write(struct file *file, struct iov_iter *from, loff_t *pos)
+ssize_t pipe_write_as(struct file *file, struct iov_iter *from, bool nonblock)
 {
     struct pipe *pipe = file->private;
     struct pipe_wakes wakes = {0};
 
-    (void)pos;
     if (unlikely(from->count == 0)) {
         return 0;
     }
     mutex_lock(&pipe->lock);
-    ssize_t result = pipe_write_locked(file, pipe, from, &wakes);
+    ssize_t result = pipe_write_locked(file, pipe, from, nonblock, &wakes);
     bool wake_next = wakes.writer && !pipe_full(pipe);
     mutex_unlock(&pipe->lock);
     if (wakes.reader) {
@@ -368,6 +356,12 @@ ssize_t pipe_write(struct file *file, struct iov_iter *from, loff_t *pos)
         inode_touch(file->inode, ATTR_MTIME | ATTR_CTIME);
     }
     return result;
+}
+
+ssize_t pipe_write(struct file *file, struct iov_iter *from, loff_t *pos)
+{
+    (void)pos;
+    return pipe_write_as(file, from, (file->flags & O_NONBLOCK) != 0);
 }
 
 /* ---- the rest ---- */

@@ -1,7 +1,9 @@
 /*
- * Pipes from the inside: what pipe.c shares with fifo.c.
+ * Pipes from the inside: what pipe.c shares with fifo.c and splice.c. Of two pipes the one at the lower address is locked first.
  */
 #pragma once
+
+#include <asm/poll.h>
 
 #include "kernel/ipc/pipe.h"
 
@@ -12,6 +14,7 @@ struct pipe_slot {
     struct page *page;
     uint32_t offset, len;
     bool packet; /* O_DIRECT: a read takes all of it or drops the rest */
+    bool shared; /* another slot shows the page too: nothing is added to it */
 };
 
 struct pipe {
@@ -31,6 +34,49 @@ struct pipe {
     struct page *spares[PIPE_SPARES]; /* [lock] drained pages, for the next writes */
     struct pipe_slot inline_slots[PIPE_SLOTS];
 };
+
+static inline struct pipe_slot *pipe_slot(const struct pipe *pipe, uint32_t index)
+{
+    return &pipe->slots[index & pipe->mask];
+}
+
+static inline bool pipe_empty(const struct pipe *pipe)
+{
+    return READ_ONCE(pipe->head) == READ_ONCE(pipe->tail);
+}
+
+static inline bool pipe_full(const struct pipe *pipe)
+{
+    return READ_ONCE(pipe->head) - READ_ONCE(pipe->tail) > READ_ONCE(pipe->mask);
+}
+
+static inline void pipe_wake_readers(struct pipe *pipe)
+{
+    if (wait_queue_active(&pipe->read_wait)) {
+        wait_wake_n(&pipe->read_wait, 1, POLLIN | POLLRDNORM);
+    }
+}
+
+static inline void pipe_wake_writers(struct pipe *pipe)
+{
+    if (wait_queue_active(&pipe->write_wait)) {
+        wait_wake_n(&pipe->write_wait, 1, POLLOUT | POLLWRNORM);
+    }
+}
+
+/* A page to fill: a spare one or a new one; NULL: no memory. May sleep. Lock held. */
+struct page *pipe_page_get(struct pipe *pipe);
+/* A page that nobody else has: it is kept as a spare one, or freed. Lock held. */
+void pipe_page_drop(struct pipe *pipe, struct page *page);
+/* The oldest slot is empty or given up. Lock held. */
+void pipe_slot_free(struct pipe *pipe, struct pipe_slot *slot);
+/* Sleep until there is something to read or nobody to write it. -ERESTARTSYS. Lock held, and released meanwhile. */
+int pipe_wait_readable(struct pipe *pipe);
+/* Full: let a reader know if wanted, and sleep until there is room or nobody to make any. As above. */
+int pipe_wait_writable(struct pipe *pipe, bool wake_reader);
+/* read(2) and write(2), whatever the file's flags say about blocking. */
+ssize_t pipe_read_as(struct file *file, struct iov_iter *to, bool nonblock);
+ssize_t pipe_write_as(struct file *file, struct iov_iter *from, bool nonblock);
 
 /* With no ends and one file. -ENOMEM; -ENFILE: the user has as many as may be. */
 int pipe_alloc(struct pipe **ret_pipe);
