@@ -68,6 +68,7 @@ struct tty {
 
     struct rwsem termios_lock;
     struct ktermios termios;         /* [termios_lock] */
+    struct ktermios locked_termios;  /* [termios_lock] what is not zero here does not change */
     struct ktermios initial_termios; /* [I] what a first open starts with */
     struct winsize winsize;          /* [termios_lock] */
 

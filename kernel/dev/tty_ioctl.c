@@ -78,9 +78,28 @@ static bool uses_flow_control(const struct ktermios *termios)
            termios->c_cc[VSTART] == 021;
 }
 
-int tty_set_termios(struct tty *tty, const struct ktermios *new, unsigned how)
+static void keep_bits(tcflag_t *flags, tcflag_t old, tcflag_t locked)
 {
-    struct ktermios old;
+    *flags = (*flags & ~locked) | (old & locked);
+}
+
+/* Take what is locked from the old settings (ioctl_tty(2), "Locking the termios structure"). */
+static void termios_keep_locked(struct ktermios *termios, const struct ktermios *old,
+                                const struct ktermios *locked)
+{
+    keep_bits(&termios->c_iflag, old->c_iflag, locked->c_iflag);
+    keep_bits(&termios->c_oflag, old->c_oflag, locked->c_oflag);
+    keep_bits(&termios->c_cflag, old->c_cflag, locked->c_cflag);
+    keep_bits(&termios->c_lflag, old->c_lflag, locked->c_lflag);
+    termios->c_line = locked->c_line != 0 ? old->c_line : termios->c_line;
+    for (unsigned i = 0; i < ARRAY_SIZE(termios->c_cc); i++) {
+        termios->c_cc[i] = locked->c_cc[i] != 0 ? old->c_cc[i] : termios->c_cc[i];
+    }
+}
+
+int tty_set_termios(struct tty *tty, const struct ktermios *wanted, unsigned how)
+{
+    struct ktermios old, *new = &tty->termios;
     bool was_stopped;
     uint64_t flags;
     int err;
@@ -96,7 +115,8 @@ int tty_set_termios(struct tty *tty, const struct ktermios *new, unsigned how)
     }
     rwsem_lock_write(&tty->termios_lock);
     old = tty->termios;
-    tty->termios = *new;
+    tty->termios = *wanted;
+    termios_keep_locked(&tty->termios, &old, &tty->locked_termios);
     if (tty->ops->set_termios != NULL) {
         tty->ops->set_termios(tty, &old);
     }
@@ -111,8 +131,9 @@ int tty_set_termios(struct tty *tty, const struct ktermios *new, unsigned how)
     if (tty->ops->packet_event != NULL && uses_flow_control(&old) != uses_flow_control(new)) {
         tty->ops->packet_event(tty, uses_flow_control(new) ? TIOCPKT_DOSTOP : TIOCPKT_NOSTOP);
     }
+    bool freed = was_stopped && (old.c_iflag & IXON) != 0 && (new->c_iflag &IXON) == 0;
     rwsem_unlock_write(&tty->termios_lock);
-    if (was_stopped && (old.c_iflag & IXON) != 0 && (new->c_iflag &IXON) == 0) {
+    if (freed) {
         tty_stop(tty, false);
     }
     tty_unthrottle(tty);
@@ -137,6 +158,32 @@ static int64_t get_termios(struct tty *tty, void __user *arg, size_t size)
 
     termios_get(tty, &termios);
     return copy_to_user(arg, &termios, size);
+}
+
+static int64_t get_locked_termios(struct tty *tty, void __user *arg)
+{
+    struct ktermios locked;
+
+    rwsem_lock_read(&tty->termios_lock);
+    locked = tty->locked_termios;
+    rwsem_unlock_read(&tty->termios_lock);
+    return copy_to_user(arg, &locked, sizeof(struct termios));
+}
+
+static int64_t set_locked_termios(struct tty *tty, const void __user *arg)
+{
+    struct ktermios locked = {0};
+
+    if (!current_has_cap(CAP_SYS_ADMIN)) {
+        return -EPERM;
+    }
+    if (copy_from_user(&locked, arg, sizeof(struct termios)) < 0) {
+        return -EFAULT;
+    }
+    rwsem_lock_write(&tty->termios_lock);
+    tty->locked_termios = locked;
+    rwsem_unlock_write(&tty->termios_lock);
+    return 0;
 }
 
 static int64_t set_termios(struct tty *tty, const void __user *arg, size_t size, unsigned how)
@@ -221,6 +268,10 @@ static int64_t termios_ioctl(struct tty *tty, unsigned cmd, uint64_t arg)
         return set_termios(tty, user, sizeof(struct termios2), TTY_SET_DRAIN);
     case TCSETSF2:
         return set_termios(tty, user, sizeof(struct termios2), TTY_SET_DRAIN | TTY_SET_FLUSH);
+    case TIOCGLCKTRMIOS:
+        return get_locked_termios(tty, user);
+    case TIOCSLCKTRMIOS:
+        return set_locked_termios(tty, user);
     case TCGETA:
         return get_termio(tty, user);
     case TCSETA:

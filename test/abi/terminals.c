@@ -1,0 +1,58 @@
+/* ioctl_tty(2) on a pseudo terminal. */
+#include "abi.h"
+
+#include <pty.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+
+static int master, slave;
+
+static void open_pair(void)
+{
+    CHECK_EQ(openpty(&master, &slave, NULL, NULL, NULL), 0);
+}
+
+/* asm/termbits.h has the kernel's structure, which is not the library's. */
+struct settings {
+    uint32_t iflag, oflag, cflag, lflag;
+    uint8_t line, cc[19];
+};
+
+ABI_TEST(terminal, locked_settings_stay)
+{
+    struct settings locks, now;
+
+    open_pair();
+    memset(&locks, 1, sizeof(locks));
+    CHECK_EQ(ioctl(slave, TIOCGLCKTRMIOS, &locks), 0);
+    struct settings none = {0};
+    CHECK_EQ(memcmp(&locks, &none, sizeof(none)), 0);
+    locks.lflag = ECHO;
+    locks.cc[VINTR] = 1;
+    CHECK_EQ(ioctl(slave, TIOCSLCKTRMIOS, &locks), 0);
+    CHECK_EQ(ioctl(slave, TIOCGLCKTRMIOS, &locks), 0);
+    CHECK(locks.lflag == ECHO && locks.cc[VINTR] == 1);
+
+    CHECK_EQ(ioctl(slave, TCGETS, &now), 0);
+    CHECK((now.lflag & (ECHO | ICANON)) == (ECHO | ICANON) && now.cc[VINTR] == 3);
+    now.lflag &= ~(uint32_t)(ECHO | ICANON);
+    now.cc[VINTR] = 9;
+    now.cc[VQUIT] = 9;
+    CHECK_EQ(ioctl(slave, TCSETS, &now), 0);
+    CHECK_EQ(ioctl(slave, TCGETS, &now), 0);
+    CHECK_EQ(now.lflag & (ECHO | ICANON), ECHO);
+    CHECK_EQ(now.cc[VINTR], 3);
+    CHECK_EQ(now.cc[VQUIT], 9);
+
+    CHECK_EQ(ioctl(slave, TIOCSLCKTRMIOS, &none), 0);
+    now.lflag &= ~(uint32_t)ECHO;
+    CHECK_EQ(ioctl(slave, TCSETS, &now), 0);
+    CHECK_EQ(ioctl(slave, TCGETS, &now), 0);
+    CHECK_EQ(now.lflag & ECHO, 0);
+    CHECK_ERR(ioctl(slave, TIOCSLCKTRMIOS, (void *)8), EFAULT);
+    CHECK_EQ(IN_CHILD({
+                 CHECK_EQ(setuid(65534), 0);
+                 CHECK_ERR(ioctl(slave, TIOCSLCKTRMIOS, &none), EPERM);
+             }),
+             0);
+}
