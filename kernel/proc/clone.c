@@ -185,7 +185,6 @@ static void inherit(struct process *child, struct process *parent, uint64_t flag
     child->dumpable = parent->dumpable;
     child->oom_score_adj = parent->oom_score_adj;
     child->oom_score_adj_least = parent->oom_score_adj_least;
-    child->io_read_bytes = child->io_write_bytes = child->syscr = child->syscw = 0;
 }
 
 /* Where the new thread goes on in user mode: after the same system call, which returns 0 to it. */

@@ -37,6 +37,7 @@ bool thread_leave_finish_locked(struct process *process, struct thread *thread,
 int threads_end_others(void);
 /* Before the current thread lets go of its address space: tell those who wait for that in user memory. May sleep. */
 void thread_leave_memory(struct thread *thread);
+void usage_add_io(struct thread_io *sum, const struct thread_io *more);
 /* What all threads have used. Tree lock or siglock held. */
 void process_usage_locked(const struct process *process, struct usage *ret_usage);
 /* Signals that the thread will not take any more, of `mask`, are news for those that can. siglock held. */

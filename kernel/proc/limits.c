@@ -171,6 +171,7 @@ static void usage_add(struct usage *sum, const struct usage *more)
     sum->majflt += more->majflt;
     sum->nvcsw += more->nvcsw;
     sum->nivcsw += more->nivcsw;
+    usage_add_io(&sum->io, &more->io);
 }
 
 void process_rusage(struct process *process, int who, struct rusage *ret_usage)
@@ -201,6 +202,17 @@ void process_rusage(struct process *process, int who, struct rusage *ret_usage)
     ret_usage->ru_nvcsw = (long)usage.nvcsw;
     ret_usage->ru_nivcsw = (long)usage.nivcsw;
     ret_usage->ru_maxrss = (long)(maxrss * (PAGE_SIZE / 1024));
+}
+
+void process_io(struct process *process, struct thread_io *ret_io)
+{
+    struct usage usage;
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+
+    process_usage_locked(process, &usage);
+    *ret_io = usage.io;
+    usage_add_io(ret_io, &process->reaped.io);
+    spin_unlock_irqrestore(&process_tree_lock, flags);
 }
 
 /* A child is reaped: what it and its own children used counts for the parent from now on. Tree lock held. */

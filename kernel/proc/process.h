@@ -51,6 +51,7 @@ struct signal_queued {
 struct usage {
     ktime_t user_ns, system_ns;
     uint64_t minflt, majflt, nvcsw, nivcsw;
+    struct thread_io io;
 };
 
 enum process_state { PROCESS_LIVE, PROCESS_ZOMBIE, PROCESS_DEAD };
@@ -122,7 +123,6 @@ struct process {
     uint32_t personality;                   /* [o] */
     bool no_new_privs, dumpable;            /* [o] */
     int oom_score_adj, oom_score_adj_least; /* [a] oom.h */
-    uint64_t io_read_bytes, io_write_bytes, syscr, syscw; /* [a] /proc/PID/io */
 };
 
 extern struct spinlock process_tree_lock;
@@ -192,6 +192,8 @@ int64_t process_wait(struct wait_request *request);
 void process_rusage(struct process *process, int who, struct rusage *ret_usage);
 /* What all threads of the process have used, those that have ended included. */
 void process_usage(struct process *process, struct usage *ret_usage);
+/* Reading and writing of those and of the children that were waited for, as /proc/PID/io has it. */
+void process_io(struct process *process, struct thread_io *ret_io);
 void thread_usage(struct thread *thread, struct usage *ret_usage);
 
 int process_setpgid(int pid, int pgid);

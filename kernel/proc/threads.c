@@ -16,6 +16,14 @@
 
 /* ---- what threads use ---- */
 
+void usage_add_io(struct thread_io *sum, const struct thread_io *more)
+{
+    sum->read_bytes += more->read_bytes;
+    sum->write_bytes += more->write_bytes;
+    sum->reads += more->reads;
+    sum->writes += more->writes;
+}
+
 static void usage_add_thread(struct usage *usage, struct thread *thread)
 {
     ktime_t user, system;
@@ -27,6 +35,7 @@ static void usage_add_thread(struct usage *usage, struct thread *thread)
     usage->majflt += thread->majflt;
     usage->nvcsw += thread->nvcsw;
     usage->nivcsw += thread->nivcsw;
+    usage_add_io(&usage->io, &thread->io);
 }
 
 void thread_usage(struct thread *thread, struct usage *ret_usage)

@@ -86,6 +86,7 @@ static struct thread *thread_alloc(const char *comm)
     thread->utime_ticks = thread->stime_ticks = 0;
     thread->nvcsw = thread->nivcsw = 0;
     thread->minflt = thread->majflt = 0;
+    thread->io = (struct thread_io){0};
     thread->exiting = thread->stop_wanted = false;
     thread->altstack_size = 0;
     thread->altstack_flags = 0;

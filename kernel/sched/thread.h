@@ -94,6 +94,9 @@ struct thread {
     uint64_t nvcsw, nivcsw;  /* [r] voluntary and involuntary switches */
     uint64_t minflt, majflt; /* [o] */
     uint64_t cpu_mask[4];    /* [r] affinity */
+    struct thread_io { /* [o] what went through read and write, and how often they were called */
+        uint64_t read_bytes, write_bytes, reads, writes;
+    } io;
 
     /* Waiting. */
     struct wait_queue *waiting_on; /* [o] for /proc/PID/wchan */

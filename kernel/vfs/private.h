@@ -14,6 +14,25 @@ static inline const struct cred *vfs_cred(void)
     return likely(cred != NULL) ? cred : &cred_init_user;
 }
 
+/* Count a call of a file's read or write for /proc/PID/io; gives its result back. */
+static inline ssize_t io_count_read(ssize_t result)
+{
+    struct thread_io *io = &current_thread()->io;
+
+    io->reads++;
+    io->read_bytes += result > 0 ? (size_t)result : 0;
+    return result;
+}
+
+static inline ssize_t io_count_write(ssize_t result)
+{
+    struct thread_io *io = &current_thread()->io;
+
+    io->writes++;
+    io->write_bytes += result > 0 ? (size_t)result : 0;
+    return result;
+}
+
 /* Locks are gone with the last reference. */
 void inode_locks_free(struct inode *inode);
 

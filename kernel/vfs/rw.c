@@ -66,12 +66,12 @@ ssize_t vfs_read(struct file *file, struct iov_iter *to, loff_t *pos)
         to->count = RW_MAX;
     }
     if (pos != NULL) {
-        return file->fops->read(file, to, pos);
+        return io_count_read(file->fops->read(file, to, pos));
     }
     bool locked = file_lock_pos(file);
     ssize_t result = file->fops->read(file, to, &file->pos);
     file_unlock_pos(file, locked);
-    return result;
+    return io_count_read(result);
 }
 
 ssize_t vfs_write(struct file *file, struct iov_iter *from, loff_t *pos)
@@ -94,12 +94,12 @@ ssize_t vfs_write(struct file *file, struct iov_iter *from, loff_t *pos)
         from->count = RW_MAX;
     }
     if (pos != NULL) {
-        return file->fops->write(file, from, pos);
+        return io_count_write(file->fops->write(file, from, pos));
     }
     bool locked = file_lock_pos(file);
     ssize_t result = file->fops->write(file, from, &file->pos);
     file_unlock_pos(file, locked);
-    return result;
+    return io_count_write(result);
 }
 
 ssize_t file_limit_write(loff_t pos, size_t count)

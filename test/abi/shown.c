@@ -470,3 +470,50 @@ ABI_TEST(map_files, each_mapping_of_a_file_is_a_link_to_it)
     CHECK_EQ(map_files(name, &found), n - 1);
     close(fd);
 }
+
+/* ---- /proc/PID/io ---- */
+
+struct io {
+    unsigned long long read_bytes, write_bytes, reads, writes;
+    size_t len; /* of the text */
+};
+
+static struct io io_of(const char *path)
+{
+    struct io io;
+    char text[512];
+    int fd = open(path, O_RDONLY);
+    ssize_t n = read(fd, text, sizeof(text) - 1);
+
+    CHECK(n > 0);
+    close(fd);
+    text[n] = '\0';
+    CHECK_EQ(sscanf(text, "rchar: %llu\nwchar: %llu\nsyscr: %llu\nsyscw: %llu\n", &io.read_bytes,
+                    &io.write_bytes, &io.reads, &io.writes),
+             4);
+    io.len = (size_t)n;
+    return io;
+}
+
+ABI_TEST(shown, io_counts_calls_and_bytes)
+{
+    char buffer[1000] = "";
+
+    int fd = open("f", O_RDWR | O_CREAT, 0644);
+    struct io before = io_of("/proc/self/io"), task = io_of("/proc/thread-self/io");
+    CHECK_EQ(write(fd, buffer, 1000), 1000);
+    CHECK_EQ(pread(fd, buffer, 300, 0), 300);
+    CHECK_EQ(pread(fd, buffer, 300, 900), 100);
+    CHECK_EQ(read(fd, buffer, 300), 0);
+    struct io after = io_of("/proc/self/io");
+    CHECK_EQ(after.read_bytes - before.read_bytes, 400 + before.len + task.len);
+    CHECK_EQ(after.reads - before.reads, 3 + 2);
+    CHECK_EQ(after.write_bytes - before.write_bytes, 1000);
+    CHECK_EQ(after.writes - before.writes, 1);
+    CHECK_EQ(task.reads, before.reads + 1);
+
+    CHECK_EQ(IN_CHILD(CHECK_EQ(write(fd, buffer, 77), 77)), 0);
+    before = after;
+    after = io_of("/proc/self/io");
+    CHECK_EQ(after.write_bytes - before.write_bytes, 77); /* a child that was waited for counts */
+}

@@ -424,16 +424,24 @@ static int limits_show(struct text *text, const struct proc_target *target)
     return 0;
 }
 
+/* No storage is there to be read or written: those bytes are none. A process' figures have those of its reaped children in them. */
 static int io_show(struct text *text, const struct proc_target *target)
 {
-    const struct process *process = target->process;
+    struct usage usage;
+    struct thread_io io;
 
+    if (target->task) {
+        thread_usage(target->thread, &usage);
+        io = usage.io;
+    } else {
+        process_io(target->process, &io);
+    }
     text_printf(
         text,
         "rchar: %llu\nwchar: %llu\nsyscr: %llu\nsyscw: %llu\nread_bytes: 0\nwrite_bytes: 0\n"
         "cancelled_write_bytes: 0\n",
-        (unsigned long long)process->io_read_bytes, (unsigned long long)process->io_write_bytes,
-        (unsigned long long)process->syscr, (unsigned long long)process->syscw);
+        (unsigned long long)io.read_bytes, (unsigned long long)io.write_bytes,
+        (unsigned long long)io.reads, (unsigned long long)io.writes);
     return 0;
 }
 
