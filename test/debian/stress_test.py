@@ -6,7 +6,7 @@ from suite import archive, on_linnet, tail
 
 from boottest import Case, Failed, expect, run  # noqa: E402  (suite.py shows the way)
 
-STRESSORS = 'vm mmap mremap mmapfork madvise brk stack bigheap fork vm-rw mincore pagemove'.split()
+STRESSORS = 'vm mmap mremap mmapfork madvise brk stack bigheap fork vm-rw memfd mlock mincore pagemove shm-sysv splice tee vm-splice'.split()
 SECONDS = 3
 ADDRESS_SPACE_KB = 768 << 10     # bigheap grows until it is told no; with all of memory it would be the OOM killer that tells
 SCRIPT = '''

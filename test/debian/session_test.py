@@ -1,0 +1,119 @@
+"""A Debian root as one uses it: bash as the login shell of the serial line, with job control, and programs that take the whole screen."""
+import argparse
+import tempfile
+import time
+
+from suite import PACKAGES, SUITE, archive
+
+import run as linnet_run  # noqa: E402  (suite.py shows the way to these)
+from boottest import DIRECT_TIMEOUT_S, Case, Machine, artifact, expect, run  # noqa: E402
+from terminal_test import Talk  # noqa: E402
+
+PROMPT = r'root@\S+:\S*# $'
+UP, F10 = '\x1b[A', '\x1b[21~'
+
+
+class Session:
+    """One boot for all cases; each begins and ends at the prompt."""
+
+    def __init__(self):
+        self.machine = self.talk = None
+
+    def start(self, folder):
+        archive()
+        options = argparse.Namespace(root=SUITE, packages=','.join(PACKAGES), add=[])
+        self.machine = Machine(kernel=artifact('kernel.elf'), initrd=linnet_run.make_initramfs(options, folder), memory='1800M', serials=['port'],
+                               append='console=ttyS0 quiet panic=off linnet.defects=panic initramfs_options=size=95%')
+        self.machine.__enter__()
+        self.talk = Talk(self.machine.ports[0])
+        self.talk.expect(PROMPT, DIRECT_TIMEOUT_S)
+        self.talk.say('stty rows 24 cols 80; export TERM=vt220 LC_ALL=C.UTF-8; cd /tmp; bind "set enable-bracketed-paste off"\r', PROMPT)
+
+    def stop(self):
+        if self.machine is not None:
+            self.machine.__exit__(None, None, None)
+
+    def say(self, text, pattern=PROMPT):
+        if self.machine is None:
+            self.start(FOLDER.name)
+        return self.talk.say(text, pattern)
+
+
+SESSION = Session()
+FOLDER = tempfile.TemporaryDirectory(prefix='linnet-session-')
+say = SESSION.say
+
+
+def line_editing():
+    say('echo one\r')
+    say('echo $((6 * 7)) two\r', r'^42 two\n(.*\n)*' + PROMPT)
+    say(UP + UP + ' more\r', r'^one more\n(.*\n)*' + PROMPT)
+    say('echo /etc/host\tn\t\r', r'^/etc/hostname\n(.*\n)*' + PROMPT)
+    say('\x12two', r'reverse-i-search')
+    say('\r', r'^42 two\n(.*\n)*' + PROMPT)
+    say('never run\x03')
+    say('read -p "name: " x; echo "<$x>"\r', r'name: $')
+    say('ab\x7fc\r', r'^<ac>\n(.*\n)*' + PROMPT)
+
+
+def jobs():
+    say('sleep 100\r', r'sleep 100\n')
+    say('\x1a', r'^\[1\]\+  Stopped +sleep 100\n(.*\n)*' + PROMPT)
+    say('bg\r', r'^\[1\]\+ sleep 100 &\n(.*\n)*' + PROMPT)
+    say('jobs\r', r'^\[1\]\+  Running +sleep 100 &\n(.*\n)*' + PROMPT)
+    say('fg\r', r'^sleep 100\n')
+    say('\x03')
+    say('echo status $?\r', r'^status 130\n(.*\n)*' + PROMPT)
+    say('sh -c "while read -r x; do echo \\"<\\$x>\\"; done; echo over" | cat\r', r'cat\n')
+    say('\x1a', r'Stopped +sh -c')
+    say('fg\r', r'^sh -c')
+    time.sleep(1)  # until bash has given the terminal its settings back
+    say('pipe\r', r'^<pipe>\n')
+    say('\x04', r'^over\n(.*\n)*' + PROMPT)
+    say('cat &\r', r'^\[1\] \d+\n(.*\n)*' + PROMPT)
+    say('sleep 1; jobs\r', r'Stopped.* cat\n(.*\n)*' + PROMPT)
+    say('kill -9 %1; wait %1; echo $?\r', r'^137\n(.*\n)*' + PROMPT)
+    say('trap "echo caught" INT; sh -c "kill -INT \\$PPID"\r', r'^caught\n(.*\n)*' + PROMPT)
+    say('trap - INT; (sleep 1; echo behind) & sleep 3\r', r'^behind\n(.*\n)*' + PROMPT)
+
+
+def editors():
+    say('seq 100 >lines; vim -u NONE -N lines\r', r'"lines"')
+    say(':%s/1/one/g\r:w\r', r'written')
+    say(':!echo from $((2 + 1)) shells\r', r'from 3 shells\n(.*\n)*.*ENTER')
+    say('\r', r'')
+    say(':q\r')
+    say('grep -c one lines\r', r'^20\n(.*\n)*' + PROMPT)
+    say('nano lines\r', r'GNU nano')
+    say('typed ', r'typed')
+    say('\x0f', r'File Name to Write')
+    say('\r', r'Wrote 100 lines')
+    say('\x18')
+    say('head -1 lines\r', r'^typed one\n(.*\n)*' + PROMPT)
+
+
+def viewers():
+    say('seq 1000 | less\r', r'^:$|\n:')
+    say('/777\r', r'777')
+    say('q')
+    say('top\r', r'PID +USER')
+    say('q')
+    say('htop\r', r'F10.*Quit')
+    say('q')
+
+
+def commander():
+    say('mc -a\r', r'Quit')
+    time.sleep(1)  # until it reads keys
+    say(F10)
+
+
+def main():
+    try:
+        run([Case(case.__name__, case) for case in (line_editing, jobs, editors, viewers, commander)])
+    finally:
+        SESSION.stop()
+
+
+if __name__ == '__main__':
+    main()
