@@ -56,24 +56,65 @@ void mmu_space_fini(struct mmu_space *space)
     space->root = 0;
 }
 
-int mmu_map(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags)
+/* The table of last-level entries over va, when the whole way to it is there; NULL: not so, or there is a large leaf. */
+static __always_inline pte_t *last_table(const struct mmu_space *space, vaddr_t va)
 {
-    pte_t *pde = pde_create(space, va);
+    const pte_t *table = phys_to_virt(space->root);
+    pte_t value;
+
+    if (unlikely(mmu_format.la57)) {
+        value = atomic_load_relaxed(table + pte_index(va, PML5E_SHIFT));
+        if (value == 0) {
+            return NULL;
+        }
+        table = pte_table(value);
+    }
+    value = atomic_load_relaxed(table + pte_index(va, PML4E_SHIFT));
+    if (unlikely(value == 0)) {
+        return NULL;
+    }
+    value = atomic_load_relaxed(pte_table(value) + pte_index(va, PDPTE_SHIFT));
+    if (unlikely(value == 0)) {
+        return NULL;
+    }
+    value = atomic_load_relaxed(pte_table(value) + pte_index(va, PDE_SHIFT));
+    return unlikely(value == 0 || (value & PTE_LARGE)) ? NULL : pte_table(value);
+}
+
+static inline int entry_set(pte_t *table, vaddr_t va, pte_t pte)
+{
     pte_t old = 0;
 
-    if (unlikely(pde == NULL)) {
-        return -ENOMEM;
-    }
-    pte_t *table = table_below(space, pde);
-    if (unlikely(table == NULL)) {
-        return -ENOMEM;
-    }
-    if (unlikely(*pde & PTE_LARGE) ||
-        !atomic_cas(table + pte_index(va, PAGE_SHIFT), &old, pte_make(pa, flags))) {
+    if (unlikely(!atomic_cas(table + pte_index(va, PAGE_SHIFT), &old, pte))) {
         return -EEXIST;
     }
     (void)atomic_fetch_add_relaxed(&pte_table_page(table)->private, 1);
     return 0;
+}
+
+static __noinline int map_slow(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags)
+{
+    pte_t *pde = pde_create(space, va);
+
+    if (pde == NULL) {
+        return -ENOMEM;
+    }
+    pte_t *table = table_below(space, pde);
+    if (table == NULL) {
+        return -ENOMEM;
+    }
+    return (*pde & PTE_LARGE) ? -EEXIST : entry_set(table, va, pte_make(pa, flags));
+}
+
+/* Mostly the tables are there: what makes them is called last, so that nothing is saved. */
+int mmu_map(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags)
+{
+    pte_t *table = last_table(space, va);
+
+    if (unlikely(table == NULL)) {
+        return map_slow(space, va, pa, flags);
+    }
+    return entry_set(table, va, pte_make(pa, flags));
 }
 
 int mmu_map_huge(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags)

@@ -21,6 +21,7 @@ struct vm_tunables vm_tunables = {
     .overcommit_memory = OVERCOMMIT_GUESS,
     .overcommit_ratio = 50,
     .randomize_va_space = 2,
+    .mmap_rnd_bits = 28,
     .swappiness = 60,
     .page_cluster = 3,
     .vfs_cache_pressure = 100,

@@ -14,6 +14,7 @@ struct vm_tunables {
     uint64_t admin_reserve_kbytes; /* [a] */
     uint64_t user_reserve_kbytes;  /* [a] */
     int randomize_va_space; /* [a] vmspace.c: 0, addresses are the same in each run; 1, all but the heap differ; 2, all */
+    int mmap_rnd_bits; /* [a] random bits of the page number where mappings begin, in new spaces */
     /* reclaim: anonymous pages against those of files, 0 .. 200; pages read at a time from swap, as a power of two; dentries and inodes
        against the page cache, in percent */
     int swappiness;         /* [a] */

@@ -2,7 +2,7 @@
  * Life of an address space: making it, using it, taking it apart.
  *
  * Layout, from the top: the stack (randomised over 16 GiB below USER_TOP), room for it to grow (at least 128 MiB), then mappings downwards
- * from mmap_base (randomised by 28 bits of pages); the program and its heap where execve puts them.
+ * from mmap_base (randomised by 28 bits of pages, as sys/vm/mmap_rnd_bits may change); the program and its heap where execve puts them.
  */
 #include "kernel/base/string.h"
 #include "kernel/core/panic.h"
@@ -21,7 +21,6 @@
 #include "kernel/vm/tunables.h"
 
 #define STACK_RANDOM_PAGES BIT(22) /* 16 GiB */
-#define MMAP_RANDOM_PAGES  BIT(28) /* 1 TiB */
 #define BRK_RANDOM_PAGES   BIT(13) /* 32 MiB */
 #define STACK_ROOM_MIN     MIB(128)
 #define STACK_ROOM_MAX     (USER_TOP / 6 * 5)
@@ -100,7 +99,8 @@ struct vmspace *vmspace_create(bool randomize)
     }
     if (randomize) {
         stack_random = random_below(STACK_RANDOM_PAGES) << PAGE_SHIFT;
-        mmap_random = random_below(MMAP_RANDOM_PAGES) << PAGE_SHIFT;
+        mmap_random = random_below(BIT(atomic_load_relaxed(&vm_tunables.mmap_rnd_bits)))
+                      << PAGE_SHIFT;
     }
     vm->limit_as = NO_LIMIT;
     vm->limit_data = NO_LIMIT;

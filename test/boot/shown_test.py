@@ -42,9 +42,9 @@ def promises():
 def settings():
     """What is set is what is read; what is out of bounds is refused."""
     text = said_by('cd /proc/sys/vm; echo 9000 > min_free_kbytes; echo 77777 > max_map_count; echo 150 > watermark_scale_factor;'
-                   'cat min_free_kbytes max_map_count watermark_scale_factor; for f in swappiness:201 overcommit_memory:3 nr_hugepages:1 drop_caches:0;'
-                   'do echo ${f#*:} 2>/dev/null > ${f%:*} || echo refused; done; echo 3 > drop_caches')
-    expect(text == '9000\n77777\n150\n' + 4 * 'refused\n', tail(text))
+                   'cat min_free_kbytes max_map_count watermark_scale_factor; for f in swappiness:201 overcommit_memory:3 nr_hugepages:1 drop_caches:0 mmap_rnd_bits:27 mmap_rnd_bits:33 lowmem_reserve_ratio:x;'
+                   'do echo ${f#*:} 2>/dev/null > ${f%:*} || echo refused; done; echo 3 > drop_caches; echo 100 -1 > lowmem_reserve_ratio; cat lowmem_reserve_ratio; echo 32 > mmap_rnd_bits; cat mmap_rnd_bits')
+    expect(text == '9000\n77777\n150\n' + 7 * 'refused\n' + '100\t0\t32\n32\n', tail(text))
 
 
 def frames():

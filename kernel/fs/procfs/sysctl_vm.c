@@ -77,6 +77,9 @@ PROC_FILE(sys_overcommit_kbytes) = {.path = "sys/vm/overcommit_kbytes",
 
 PROC_SETTING(max_map_count, "sys/vm/max_map_count", vm_max_map_count, 0, INT32_MAX);
 
+/* How many bits of the page number where mappings begin are random, in a new program. */
+PROC_SETTING(mmap_rnd_bits, "sys/vm/mmap_rnd_bits", vm_tunables.mmap_rnd_bits, 28, 32);
+
 /* Fixed: below USER_MIN nothing is ever mapped. */
 static int mmap_min_addr_show(struct text *text)
 {
@@ -194,7 +197,42 @@ static int lowmem_ratio_show(struct text *text)
     text_putc(text, '\n');
     return 0;
 }
-PROC_FILE(sys_lowmem_ratio) = {.path = "sys/vm/lowmem_reserve_ratio", .show = lowmem_ratio_show};
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* As many of the numbers as are given, in order; less than 1 is none. */
+static int lowmem_ratio_write(char *value, size_t len)
+{
+    struct frame_watermarks marks;
+    const char *end = value + len;
+    unsigned zone = 0;
+
+    frames_get_watermarks(&marks);
+    for (char *at = value; at < end && zone < ZONE_COUNT;) {
+        char *stop = at;
+        while (stop < end && !is_blank(*stop)) {
+            stop++;
+        }
+        if (stop > at) {
+            int64_t ratio;
+            *stop = '\0';
+            int err = proc_setting_parse(at, INT32_MIN, INT32_MAX, &ratio);
+            if (err < 0) {
+                return err;
+            }
+            marks.lowmem_ratio[zone++] = (unsigned)MAX(ratio, (int64_t)0);
+        }
+        at = stop + 1;
+    }
+    return zone == 0 ? -EINVAL : frames_set_watermarks(&marks);
+}
+PROC_FILE(sys_lowmem_ratio) = {.path = "sys/vm/lowmem_reserve_ratio",
+                               .mode = 0644,
+                               .show = lowmem_ratio_show,
+                               .write = lowmem_ratio_write};
 
 /* ---- huge pages in pools ---- */
 
