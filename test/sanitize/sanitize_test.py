@@ -100,14 +100,15 @@ sleep 2; echo scan >kmemleak; sleep 1; echo scan >kmemleak; cat kmemleak; pidof 
 MEM_FREE = "awk '/MemFree/ { print \"free\", $2 }' /proc/meminfo\n"
 
 
-def failing(name, command, lost_kb, failed, probability=0, seed=1):
+def failing(name, command, lost_kb, failed, probability=0, seed=1, points='failslab fail_page_alloc'):
     """The command runs while allocations fail: the kernel lives, no process hangs, no heap object is lost, the memory comes back.
-    As many of its tests as range `failed` allows have failed. Before that it runs undisturbed, as in program()."""
+    As many of its tests as range `failed` allows have failed; what programs that they start say of it is not of interest. Before that it
+    runs undisturbed, as in program()."""
     def case(kernel):
         path = os.path.join(MAIN_BUILD, 'test', 'abi', name)
         script = ''.join([FAIL_SETUP.replace('SEED', str(seed)), f'(cd /tmp; {command} >/dev/null)\nsleep 1\n', MEM_FREE,
-                          f'for point in failslab fail_page_alloc; do echo {probability} >$point/probability; done\n',
-                          f'cd /tmp; {command} >/tmp/said || tail -50 /tmp/said; echo failed $(grep -c "^not ok" /tmp/said); rm /tmp/said; cd /sys/kernel/debug\n',
+                          f'for point in {points}; do echo {probability} >$point/probability; done\n',
+                          f'cd /tmp; {command} >/tmp/said 2>/dev/null || tail -50 /tmp/said; echo failed $(grep -c "^not ok" /tmp/said); rm /tmp/said; cd /sys/kernel/debug\n',
                           FAIL_CHECK, MEM_FREE])
         status, said = kernel.run(script, 'linnet.defects=panic', '--add', f'{path}:/test', timeout_s=FAILING_TIMEOUT_S)
         told = re.fullmatch(r'free (\d+)\nfailed (\d+)\nfree (\d+)\n', said)
@@ -124,6 +125,8 @@ CASES = [
     ('300 processes', program('cycles', '300')),
     ('each allocation of many operations fails once', failing('nth', '/test', 512, range(1))),
     ('one in twenty allocations of the ABI suite fails', failing('abi', 'ABI_FAIL=1 /test', 4096, range(10, 1000), 5)),
+    ('one in five heap objects of the ABI suite fails', failing('abi', 'ABI_FAIL=1 /test', 4096, range(50, 1000), 20, 6, 'failslab')),
+    ('one in five pages of the ABI suite fails', failing('abi', 'ABI_FAIL=1 /test', 4096, range(10, 1000), 20, 7, 'fail_page_alloc')),
 ]
 
 
