@@ -20,7 +20,7 @@
 
 uint8_t *host_phys_base;
 struct page *host_page_array;
-vaddr_t host_arena_base;
+vaddr_t host_arena_base, host_modules_base;
 
 static int memory_fd = -1;
 
@@ -79,6 +79,7 @@ static void memory_create(uint64_t bytes)
     host_page_array =
         reserve((bytes >> PAGE_SHIFT) * sizeof(struct page) + HUGE_PAGE_SIZE, HUGE_PAGE_SIZE);
     host_arena_base = (vaddr_t)reserve(ARENA_SIZE, HUGE_PAGE_SIZE);
+    host_modules_base = (vaddr_t)reserve(MODULES_SIZE, HUGE_PAGE_SIZE);
 }
 
 static struct boot_handoff *handoff_create(const struct boot_mem *map, unsigned n)

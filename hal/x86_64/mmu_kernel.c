@@ -271,6 +271,26 @@ static void kernel_make_readonly(vaddr_t start, vaddr_t end)
     tlb_flush_kernel(start, end);
 }
 
+int mmu_kernel_protect(vaddr_t va, uint64_t len_bytes, unsigned flags)
+{
+    vaddr_t end = va + len_bytes;
+
+    BUG_ON((flags & MMU_WRITE) != 0 && (flags & MMU_EXEC) != 0);
+    for (vaddr_t at = va; at < end; at += PAGE_SIZE) {
+        if (kernel_entry_create(at, PAGE_SHIFT) == NULL) {
+            return -ENOMEM;
+        }
+    }
+    for (vaddr_t at = va; at < end; at += PAGE_SIZE) {
+        pte_t *pte = kernel_entry_create(at, PAGE_SHIFT);
+        BUG_ON((*pte & PTE_PRESENT) == 0);
+        atomic_store_relaxed(
+            pte, pte_make(*pte & PTE_ADDRESS, (flags | MMU_GLOBAL) & ~(unsigned)MMU_USER));
+    }
+    tlb_flush_kernel(va, end);
+    return 0;
+}
+
 void mmu_kernel_seal(void)
 {
     const vaddr_t parts[2][2] = {

@@ -176,7 +176,7 @@ int shadow_back(vaddr_t start, uint64_t len_bytes)
 
 int shadow_back_arena(vaddr_t start, uint64_t len_bytes)
 {
-    if (start - ARENA_BASE >= ARENA_SIZE) {
+    if (start - ARENA_BASE >= ARENA_SIZE && start - MODULES_BASE >= MODULES_SIZE) {
         return 0;
     }
     int err = shadow_back(start, len_bytes);

@@ -31,6 +31,9 @@
 #define BOOT_SHADOW     0xffffe00000000000ull
 #define BOOT_IMAGE      0xffffffff80000000ull /* the kernel image, slid upwards by 2 MiB steps */
 #define BOOT_IMAGE_SIZE 0x0000000040000000ull /* 1 GiB for image and slide */
+/* Code that comes after boot, within reach of the image; the last 16 MiB are nobody's. The kernel's, not the loader's. */
+#define BOOT_MODULES      0xffffffffc0000000ull
+#define BOOT_MODULES_SIZE 0x000000003f000000ull
 
 enum boot_mem_type {
     BOOT_MEM_USABLE = 1,

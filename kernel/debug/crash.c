@@ -9,6 +9,7 @@
 #include "kernel/core/log.h"
 #include "kernel/core/panic.h"
 #include "kernel/core/param.h"
+#include "kernel/machine/mmu.h"
 #include "kernel/mm/arena.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/sched/thread.h"
@@ -142,6 +143,40 @@ static void underrun_vmalloc(void)
     store_to(mapped_block(2 * PAGE_SIZE) - 1);
 }
 
+/* A page for code, sealed if wanted. */
+static uint8_t *module_page(bool seal)
+{
+    uint8_t *page = module_alloc(PAGE_SIZE);
+
+    if (page == NULL) {
+        panic("crash: no memory for a module");
+    }
+    memcpy(page, data, sizeof(data));
+    if (seal && module_seal(page, PAGE_SIZE, 0) < 0) {
+        panic("crash: a module cannot be sealed");
+    }
+    return page;
+}
+
+static void run_module(void)
+{
+    call(module_page(false));
+}
+
+static void write_module(void)
+{
+    store_to(module_page(true));
+}
+
+static void write_module_alias(void)
+{
+    paddr_t pa = 0;
+    unsigned flags;
+
+    (void)mmu_query(&mmu_kernel, (vaddr_t)module_page(true), &pa, &flags);
+    store_to(phys_to_virt(pa));
+}
+
 static const struct crime {
     const char *name;
     void (*commit)(void);
@@ -157,6 +192,9 @@ static const struct crime {
     {"write-user", write_user},
     {"read-null", read_null},
     {"stack-overflow", overflow_stack},
+    {"run-module", run_module},
+    {"write-module", write_module},
+    {"write-module-alias", write_module_alias},
     {"vmalloc-overrun", overrun_vmalloc},
     {"vmalloc-underrun", underrun_vmalloc},
 };

@@ -156,6 +156,11 @@ void mmu_flush_finish(struct mmu_flush *flush);
 /* Kernel mappings (arenas, device memory). [va, va+len) belongs to the caller. Global, never MMU_USER. */
 int mmu_kernel_map(vaddr_t va, paddr_t pa, uint64_t len_bytes, unsigned flags);
 void mmu_kernel_unmap(vaddr_t va, uint64_t len_bytes); /* flushes everywhere; tables stay */
+/*
+ * Give pages of the kernel half that are mapped (arenas, modules, the direct map) other rights, never to write and to execute at once;
+ * flushes everywhere. -ENOMEM: a large leaf could not be cut, nothing has changed; not for pages whose rights were changed before.
+ */
+int mmu_kernel_protect(vaddr_t va, uint64_t len_bytes, unsigned flags);
 /* Boot, when it is over: .data.ro_after_init becomes read-only. */
 void mmu_kernel_seal(void);
 /* Counters since boot for /proc/vmstat. */

@@ -8,12 +8,16 @@
 #include "kernel/mm/page.h"
 
 #ifdef HOST_BUILD
-extern vaddr_t host_arena_base; /* hal/host reserves address space of its own */
-#define ARENA_BASE host_arena_base
-#define ARENA_SIZE GIB(64)
+extern vaddr_t host_arena_base, host_modules_base; /* hal/host reserves address space of its own */
+#define ARENA_BASE   host_arena_base
+#define ARENA_SIZE   GIB(64)
+#define MODULES_BASE host_modules_base
+#define MODULES_SIZE MIB(64)
 #else
-#define ARENA_BASE BOOT_ARENA
-#define ARENA_SIZE BOOT_ARENA_SIZE
+#define MODULES_BASE BOOT_MODULES
+#define MODULES_SIZE BOOT_MODULES_SIZE
+#define ARENA_BASE   BOOT_ARENA
+#define ARENA_SIZE   BOOT_ARENA_SIZE
 #endif
 
 /* Reserve address space without backing. 0: none left. Any context. */
@@ -25,6 +29,15 @@ uint64_t arena_free_ranges(void);
 /* Virtually contiguous memory from single frames; zeroed. Thread context. */
 void *vmalloc(size_t size_bytes) __must_check;
 void vfree(void *ptr);
+
+/*
+ * Memory for code that comes after boot, so near to the image that calls reach it. Like vmalloc's, and vfree() takes it too; it may be written and
+ * not executed until it is sealed: the first code_bytes may be executed then, the next constant_bytes read (both multiples of PAGE_SIZE), and
+ * nobody can write them any more, by these addresses or by those of the direct map.
+ */
+void *module_alloc(size_t size_bytes) __must_check;
+/* Once. -ENOMEM: nothing has changed. */
+int module_seal(void *ptr, size_t code_bytes, size_t constant_bytes);
 
 /* /proc/vmallocinfo: the lowest area at or above `from`. False: there is none. Any context. */
 struct vmalloc_info {

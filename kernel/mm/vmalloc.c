@@ -4,9 +4,11 @@
  * Each area is described by a struct vmalloc_area in a tree by address, with the list of its frames.
  * Locks: the tree under areas_lock (spin); an area belongs to its owner otherwise.
  */
+#include "kernel/base/errno.h"
 #include "kernel/base/rbtree.h"
 #include "kernel/base/string.h"
 #include "kernel/core/defect.h"
+#include "kernel/core/panic.h"
 #include "kernel/machine/mmu.h"
 #include "kernel/mm/cache.h"
 #include "kernel/mm/frame.h"
@@ -19,6 +21,8 @@ struct vmalloc_area {
     vaddr_t start;
     uint64_t npages;
     const void *caller;
+    enum arena_id arena;
+    uint64_t nsealed; /* the first of pages[], which nobody may write */
     struct page *pages[];
 };
 
@@ -47,25 +51,30 @@ static void area_insert(struct vmalloc_area *area)
     spin_unlock_irqrestore(&areas_lock, irq);
 }
 
+static struct vmalloc_area *area_find_locked(vaddr_t start)
+{
+    for (struct rb_node *node = areas.node; node != NULL;) {
+        struct vmalloc_area *area = rb_entry(node, struct vmalloc_area, node);
+        if (area->start == start) {
+            return area;
+        }
+        node = start < area->start ? node->left : node->right;
+    }
+    return NULL;
+}
+
 /* Take the area that starts at `start` out of the tree; NULL: there is none. */
 static struct vmalloc_area *area_remove(vaddr_t start)
 {
-    struct vmalloc_area *found = NULL;
     uint64_t irq = spin_lock_irqsave(&areas_lock);
-    struct rb_node *node = areas.node;
+    struct vmalloc_area *area = area_find_locked(start);
 
-    while (node != NULL && found == NULL) {
-        struct vmalloc_area *area = rb_entry(node, struct vmalloc_area, node);
-        if (area->start == start) {
-            found = area;
-            rb_remove(&areas, node);
-            mapped_pages -= area->npages;
-        } else {
-            node = start < area->start ? node->left : node->right;
-        }
+    if (area != NULL) {
+        rb_remove(&areas, &area->node);
+        mapped_pages -= area->npages;
     }
     spin_unlock_irqrestore(&areas_lock, irq);
-    return found;
+    return area;
 }
 
 static int area_map(const struct vmalloc_area *area)
@@ -81,7 +90,7 @@ static int area_map(const struct vmalloc_area *area)
     return 0;
 }
 
-static void *vmalloc_for(size_t size_bytes, const void *caller)
+static void *vmalloc_for(enum arena_id arena, size_t size_bytes, const void *caller)
 {
     uint64_t npages = DIV_ROUND_UP(size_bytes, PAGE_SIZE);
 
@@ -96,7 +105,7 @@ static void *vmalloc_for(size_t size_bytes, const void *caller)
     if (area->npages < npages) {
         goto free_pages;
     }
-    area->start = arena_alloc(npages * PAGE_SIZE);
+    area->start = guarded_alloc(arena, npages * PAGE_SIZE);
     if (area->start == 0) {
         goto free_pages;
     }
@@ -104,6 +113,8 @@ static void *vmalloc_for(size_t size_bytes, const void *caller)
         goto free_range;
     }
     area->caller = caller;
+    area->arena = arena;
+    area->nsealed = 0;
     area_insert(area);
     memory_unpoison((void *)area->start, size_bytes);
     memory_poison_as((void *)(area->start + size_bytes), npages * PAGE_SIZE - size_bytes,
@@ -111,7 +122,7 @@ static void *vmalloc_for(size_t size_bytes, const void *caller)
     return (void *)area->start;
 
 free_range:
-    arena_free(area->start, npages * PAGE_SIZE);
+    guarded_free(arena, area->start, npages * PAGE_SIZE);
 free_pages:
     pages_put(area->pages, (unsigned)area->npages);
     kfree(area);
@@ -120,7 +131,7 @@ free_pages:
 
 void *vmalloc(size_t size_bytes)
 {
-    return vmalloc_for(size_bytes, __builtin_return_address(0));
+    return vmalloc_for(ARENA_KERNEL, size_bytes, __builtin_return_address(0));
 }
 
 bool vmalloc_describe(vaddr_t from, struct vmalloc_info *ret_info)
@@ -149,6 +160,53 @@ uint64_t vmalloc_pages(void)
     return npages;
 }
 
+/* ---- modules ---- */
+
+/* Change the rights to the first n pages by way of the direct map. -ENOMEM: they are as they were. */
+static int alias_protect(const struct vmalloc_area *area, uint64_t n, unsigned flags)
+{
+    for (uint64_t i = 0; i < n; i++) {
+        if (mmu_kernel_protect((vaddr_t)page_to_virt(area->pages[i]), PAGE_SIZE, flags) < 0) {
+            int err = alias_protect(area, i, MMU_READ | MMU_WRITE);
+            BUG_ON(err < 0); /* they were changed before */
+            return -ENOMEM;
+        }
+    }
+    return 0;
+}
+
+void *module_alloc(size_t size_bytes)
+{
+    return vmalloc_for(ARENA_MODULES, size_bytes, __builtin_return_address(0));
+}
+
+int module_seal(void *ptr, size_t code_bytes, size_t constant_bytes)
+{
+    uint64_t irq = spin_lock_irqsave(&areas_lock);
+    struct vmalloc_area *area = area_find_locked((vaddr_t)ptr); /* the caller's, so it stays */
+    spin_unlock_irqrestore(&areas_lock, irq);
+
+    if (WARN_ON(area == NULL || area->arena != ARENA_MODULES || area->nsealed != 0 ||
+                (code_bytes | constant_bytes) % PAGE_SIZE != 0 ||
+                (code_bytes + constant_bytes) / PAGE_SIZE > area->npages)) {
+        return -EINVAL;
+    }
+    uint64_t n = (code_bytes + constant_bytes) / PAGE_SIZE;
+    int err = alias_protect(area, n, MMU_READ);
+    if (err < 0) {
+        return err;
+    }
+    area->nsealed = n;
+    /* Its own addresses have small pages already: no memory is needed. */
+    err = mmu_kernel_protect(area->start, code_bytes, MMU_READ | MMU_EXEC);
+    BUG_ON(err < 0);
+    err = mmu_kernel_protect(area->start + code_bytes, constant_bytes, MMU_READ);
+    BUG_ON(err < 0);
+    return 0;
+}
+
+/* ---- release ---- */
+
 void vfree(void *ptr)
 {
     if (ptr == NULL) {
@@ -163,7 +221,9 @@ void vfree(void *ptr)
         return;
     }
     mmu_kernel_unmap(area->start, area->npages * PAGE_SIZE);
-    arena_free(area->start, area->npages * PAGE_SIZE);
+    guarded_free(area->arena, area->start, area->npages * PAGE_SIZE);
+    BUG_ON(alias_protect(area, area->nsealed, MMU_READ | MMU_WRITE) <
+           0); /* what is cut stays cut */
     pages_put(area->pages, (unsigned)area->npages);
     kfree(area);
 }
@@ -173,7 +233,7 @@ void *kvmalloc(size_t size_bytes)
     if (size_bytes <= 2 * PAGE_SIZE) {
         return kmalloc(size_bytes);
     }
-    return vmalloc_for(size_bytes, __builtin_return_address(0));
+    return vmalloc_for(ARENA_KERNEL, size_bytes, __builtin_return_address(0));
 }
 
 void kvfree(void *ptr)

@@ -82,6 +82,36 @@ TEST(arena, vmalloc_is_zeroed_guarded_and_given_back)
     vfree(NULL);
 }
 
+static unsigned rights(const void *ptr)
+{
+    paddr_t pa;
+    unsigned flags;
+
+    EXPECT(mmu_query(&mmu_kernel, (vaddr_t)ptr, &pa, &flags));
+    return flags & (MMU_READ | MMU_WRITE | MMU_EXEC);
+}
+
+TEST(arena, modules_are_writable_or_executable_and_never_both)
+{
+    uint8_t *module = module_alloc(5 * PAGE_SIZE), *other = module_alloc(100);
+
+    EXPECT(module != NULL && other != NULL);
+    EXPECT_LE((vaddr_t)module - MODULES_BASE, MODULES_SIZE - 5 * PAGE_SIZE);
+    EXPECT(!mapped((vaddr_t)module - 1) && !mapped((vaddr_t)module + 5 * PAGE_SIZE));
+    EXPECT_EQ(rights(module), MMU_READ | MMU_WRITE);
+    EXPECT_EQ(module_seal(module, 2 * PAGE_SIZE, PAGE_SIZE), 0);
+    for (unsigned i = 0; i < 5; i++) {
+        EXPECT_EQ(rights(module + i * PAGE_SIZE), i < 2    ? MMU_READ | MMU_EXEC
+                                                  : i == 2 ? MMU_READ
+                                                           : MMU_READ | MMU_WRITE);
+    }
+    EXPECT_EQ(rights(other), MMU_READ | MMU_WRITE);
+    vfree(other);
+    vfree(module);
+    EXPECT(!mapped((vaddr_t)module));
+    EXPECT(module_alloc(MODULES_SIZE) == NULL);
+}
+
 TEST(arena, kvmalloc_takes_what_fits)
 {
     void *small = kvmalloc(100), *large = kvmalloc(1u << 20);
