@@ -679,6 +679,18 @@ int mmu_kernel_map(vaddr_t va, paddr_t pa, uint64_t len_bytes, unsigned flags)
     return 0;
 }
 
+int mmu_kernel_map_pages(vaddr_t va, struct page *const *pages, uint64_t n, unsigned flags)
+{
+    for (uint64_t i = 0; i < n; i++) {
+        int err = mmu_kernel_map(va + i * PAGE_SIZE, page_to_phys(pages[i]), PAGE_SIZE, flags);
+        if (err < 0) {
+            mmu_kernel_unmap(va, i * PAGE_SIZE);
+            return err;
+        }
+    }
+    return 0;
+}
+
 void mmu_kernel_unmap(vaddr_t va, uint64_t len_bytes)
 {
     for (uint64_t done = 0; done < len_bytes; done += PAGE_SIZE) {

@@ -219,6 +219,30 @@ int mmu_kernel_map(vaddr_t va, paddr_t pa, uint64_t len_bytes, unsigned flags)
     return 0;
 }
 
+int mmu_kernel_map_pages(vaddr_t va, struct page *const *pages, uint64_t n, unsigned flags)
+{
+    pte_t bits = pte_make(0, (flags | MMU_GLOBAL) & ~MMU_USER);
+
+    if (shadow_back_arena(va, n * PAGE_SIZE) < 0) {
+        return -ENOMEM;
+    }
+    for (uint64_t i = 0; i < n;) {
+        vaddr_t at = va + i * PAGE_SIZE;
+        pte_t *entry = kernel_entry_create(at, PAGE_SHIFT);
+        if (entry == NULL) {
+            mmu_kernel_unmap(va, i * PAGE_SIZE);
+            return -ENOMEM;
+        }
+        /* As many as this table holds. */
+        uint64_t end = i + MIN(n - i, (uint64_t)PTES_PER_TABLE - pte_index(at, PAGE_SHIFT));
+        for (; i < end; i++, entry++) {
+            BUG_ON(*entry != 0);
+            atomic_store_relaxed(entry, bits | page_to_phys(pages[i]));
+        }
+    }
+    return 0;
+}
+
 void mmu_kernel_unmap(vaddr_t va, uint64_t len_bytes)
 {
     vaddr_t end = va + len_bytes;
@@ -240,8 +264,15 @@ void mmu_kernel_unmap(vaddr_t va, uint64_t len_bytes)
             BUG_ON(kernel_leaf_split(entry, shift) == 0);
             continue;
         }
-        atomic_store_relaxed(entry, 0);
-        at += 1ull << shift;
+        if (shift > PAGE_SHIFT) {
+            atomic_store_relaxed(entry, 0);
+            at += 1ull << shift;
+            continue;
+        }
+        do { /* the rest of the table */
+            atomic_store_relaxed(entry++, 0);
+            at += PAGE_SIZE;
+        } while (at < end && pte_index(at, PAGE_SHIFT) != 0);
     }
     if (len_bytes != 0) {
         tlb_flush_kernel(va, end);

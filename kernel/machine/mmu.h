@@ -155,6 +155,8 @@ void mmu_flush_finish(struct mmu_flush *flush);
 
 /* Kernel mappings (arenas, device memory). [va, va+len) belongs to the caller. Global, never MMU_USER. */
 int mmu_kernel_map(vaddr_t va, paddr_t pa, uint64_t len_bytes, unsigned flags);
+/* The same of n single frames, from va on. */
+int mmu_kernel_map_pages(vaddr_t va, struct page *const *pages, uint64_t n, unsigned flags);
 void mmu_kernel_unmap(vaddr_t va, uint64_t len_bytes); /* flushes everywhere; tables stay */
 /*
  * Give pages of the kernel half that are mapped (arenas, modules, the direct map) other rights, never to write and to execute at once;

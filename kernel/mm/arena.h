@@ -51,6 +51,8 @@ uint64_t vmalloc_pages(void);
 
 /* kmalloc for small sizes, vmalloc for large ones. */
 void *kvmalloc(size_t size_bytes) __must_check;
+/* As krealloc(), for what kvmalloc gave; what vmalloc gave keeps all its memory when it gets smaller. NULL allocates. */
+void *kvrealloc(void *ptr, size_t size_bytes) __must_check;
 void kvfree(void *ptr);
 
 /* Kernel stacks: KSTACK_SIZE bytes with guard pages; freed ones are cached per CPU. Returns the lowest address or NULL. */

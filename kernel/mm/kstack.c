@@ -89,35 +89,21 @@ static void slot_free(vaddr_t va)
 
 /* ---- stacks ---- */
 
-/* Unmap [va, va + npages) and free its frames. */
-static void stack_unmap(vaddr_t va, struct page **pages, unsigned npages)
-{
-    if (npages > 0) {
-        mmu_kernel_unmap(va, npages * PAGE_SIZE);
-    }
-    pages_put(pages, npages);
-}
-
 static __noinline void *stack_create(void)
 {
     struct page *pages[STACK_PAGES];
     vaddr_t slot = slot_alloc();
     vaddr_t va = slot + KSTACK_SIZE;
-    unsigned mapped = 0;
 
     if (slot == 0) {
         return NULL;
     }
     unsigned npages = frame_alloc_bulk(STACK_PAGES, 0, PAGE_STACK, pages);
-    while (mapped < npages && mmu_kernel_map(va + mapped * PAGE_SIZE, page_to_phys(pages[mapped]),
-                                             PAGE_SIZE, MMU_READ | MMU_WRITE | MMU_GLOBAL) == 0) {
-        mapped++;
-    }
-    if (mapped == STACK_PAGES) {
+    if (npages == STACK_PAGES &&
+        mmu_kernel_map_pages(va, pages, npages, MMU_READ | MMU_WRITE) == 0) {
         return (void *)va;
     }
-    stack_unmap(va, pages, mapped);
-    pages_put(pages + mapped, npages - mapped);
+    pages_put(pages, npages);
     slot_free(slot);
     return NULL;
 }
@@ -134,7 +120,8 @@ static __noinline void stack_destroy(void *stack)
         BUG_ON(!present);
         pages[i] = phys_to_page(pa);
     }
-    stack_unmap(va, pages, STACK_PAGES);
+    mmu_kernel_unmap(va, KSTACK_SIZE);
+    pages_put(pages, STACK_PAGES);
     slot_free(va - KSTACK_SIZE);
 }
 

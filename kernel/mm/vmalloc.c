@@ -16,12 +16,15 @@
 #include "kernel/mm/poison.h"
 #include "kernel/mm/vmap.h"
 
+#define KVMALLOC_SMALL (2 * PAGE_SIZE)
+
 struct vmalloc_area {
     struct rb_node node;
     vaddr_t start;
     uint64_t npages;
     const void *caller;
     enum arena_id arena;
+    size_t size;      /* bytes the user has */
     uint64_t nsealed; /* the first of pages[], which nobody may write */
     struct page *pages[];
 };
@@ -77,17 +80,13 @@ static struct vmalloc_area *area_remove(vaddr_t start)
     return area;
 }
 
-static int area_map(const struct vmalloc_area *area)
+/* What the sanitizer lets be touched of it. */
+static void area_set_size(struct vmalloc_area *area, size_t size_bytes)
 {
-    for (uint64_t i = 0; i < area->npages; i++) {
-        int err = mmu_kernel_map(area->start + i * PAGE_SIZE, page_to_phys(area->pages[i]),
-                                 PAGE_SIZE, MMU_READ | MMU_WRITE | MMU_GLOBAL);
-        if (err < 0) {
-            mmu_kernel_unmap(area->start, i * PAGE_SIZE);
-            return err;
-        }
-    }
-    return 0;
+    area->size = size_bytes;
+    memory_unpoison((void *)area->start, size_bytes);
+    memory_poison_as((void *)(area->start + size_bytes), area->npages * PAGE_SIZE - size_bytes,
+                     POISON_REDZONE);
 }
 
 static void *vmalloc_for(enum arena_id arena, size_t size_bytes, const void *caller)
@@ -109,16 +108,14 @@ static void *vmalloc_for(enum arena_id arena, size_t size_bytes, const void *cal
     if (area->start == 0) {
         goto free_pages;
     }
-    if (area_map(area) < 0) {
+    if (mmu_kernel_map_pages(area->start, area->pages, npages, MMU_READ | MMU_WRITE) < 0) {
         goto free_range;
     }
     area->caller = caller;
     area->arena = arena;
     area->nsealed = 0;
     area_insert(area);
-    memory_unpoison((void *)area->start, size_bytes);
-    memory_poison_as((void *)(area->start + size_bytes), npages * PAGE_SIZE - size_bytes,
-                     POISON_REDZONE);
+    area_set_size(area, size_bytes);
     return (void *)area->start;
 
 free_range:
@@ -158,6 +155,37 @@ uint64_t vmalloc_pages(void)
 
     spin_unlock_irqrestore(&areas_lock, irq);
     return npages;
+}
+
+void *kvrealloc(void *ptr, size_t size_bytes)
+{
+    size_t old;
+
+    if (ptr == NULL) {
+        return kvmalloc(size_bytes);
+    }
+    if (in_arena(ptr)) {
+        uint64_t irq = spin_lock_irqsave(&areas_lock);
+        struct vmalloc_area *area = area_find_locked((vaddr_t)ptr); /* the caller's, so it stays */
+        spin_unlock_irqrestore(&areas_lock, irq);
+        BUG_ON(area == NULL);
+        if (size_bytes <= area->npages * PAGE_SIZE) {
+            area_set_size(area, size_bytes);
+            return ptr;
+        }
+        old = area->size;
+    } else {
+        if (size_bytes <= KVMALLOC_SMALL) {
+            return krealloc(ptr, size_bytes);
+        }
+        old = kmalloc_size(ptr);
+    }
+    void *fresh = vmalloc_for(ARENA_KERNEL, size_bytes, __builtin_return_address(0));
+    if (fresh != NULL) {
+        memcpy(fresh, ptr, MIN(old, size_bytes));
+        kvfree(ptr);
+    }
+    return fresh;
 }
 
 /* ---- modules ---- */
@@ -230,7 +258,7 @@ void vfree(void *ptr)
 
 void *kvmalloc(size_t size_bytes)
 {
-    if (size_bytes <= 2 * PAGE_SIZE) {
+    if (size_bytes <= KVMALLOC_SMALL) {
         return kmalloc(size_bytes);
     }
     return vmalloc_for(ARENA_KERNEL, size_bytes, __builtin_return_address(0));

@@ -47,12 +47,10 @@ static int args_reserve(struct exec_args *args, size_t more)
     while (size - args->used < more) {
         size *= 2;
     }
-    char *buf = kvmalloc(size);
+    char *buf = kvrealloc(args->buf, size);
     if (buf == NULL) {
         return -ENOMEM;
     }
-    memcpy(buf, args->buf, args->used);
-    kvfree(args->buf);
     args->buf = buf;
     args->size = size;
     return 0;

@@ -34,15 +34,11 @@ static bool grow(struct text *text, size_t need)
     while (size - text->len < need) {
         size *= 2;
     }
-    buf = kvmalloc(size);
+    buf = kvrealloc(text->buf, size);
     if (buf == NULL) {
         text->failed = true;
         return false;
     }
-    if (text->len > 0) {
-        memcpy(buf, text->buf, text->len);
-    }
-    kvfree(text->buf);
     text->buf = buf;
     text->size = size;
     return true;

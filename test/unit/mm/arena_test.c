@@ -123,6 +123,24 @@ TEST(arena, kvmalloc_takes_what_fits)
     kvfree(large);
 }
 
+TEST(arena, kvrealloc_keeps_the_content)
+{
+    static const size_t sizes[] = {10, 100, 5000, 8192, 8193, 12000, 12288, 100000, 50};
+    uint8_t *block = NULL;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
+        block = kvrealloc(block, sizes[i]);
+        EXPECT(block != NULL);
+        for (size_t k = 0; i > 0 && k < MIN(sizes[i], sizes[i - 1]); k++) {
+            EXPECT_EQ(block[k], (uint8_t)(k * 7));
+        }
+        for (size_t k = 0; k < sizes[i]; k++) {
+            block[k] = (uint8_t)(k * 7);
+        }
+    }
+    kvfree(block);
+}
+
 TEST(kstack, stacks_have_guards_and_are_reused)
 {
     void *stacks[40];
