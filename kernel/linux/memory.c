@@ -52,7 +52,7 @@ static bool offset_fits(const struct file *file, uint64_t len, uint64_t pgoff)
 #define MAP_KNOWN                                                                                  \
     (MAP_TYPE | MAP_FIXED | MAP_ANONYMOUS | MAP_DENYWRITE | MAP_EXECUTABLE | MAP_GROWSDOWN |       \
      MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK | MAP_HUGETLB |          \
-     MAP_32BIT | MAP_HUGE_MASK << MAP_HUGE_SHIFT)
+     MAP_32BIT | (unsigned)MAP_HUGE_MASK << MAP_HUGE_SHIFT)
 
 static int64_t map_open_file(struct file *file, uint64_t addr, uint64_t len, uint64_t prot,
                              uint64_t flags, uint32_t vm_flags, unsigned how, uint64_t pgoff)

@@ -3,6 +3,7 @@
 
 #include <linux/mman.h>
 
+#include "kernel/vm/iov.h"
 #include "kernel/vm/swap.h"
 #include "kernel/vm/zstore.h"
 #include "test/unit/base/random.h"
@@ -226,6 +227,102 @@ static bool attempt_shared(void)
     }
     vmspace_use(NULL);
     return done;
+}
+
+/* ---- files, huge pages ---- */
+
+static int64_t charged;
+
+static int charge(struct pagecache *cache, uint64_t npages)
+{
+    (void)cache;
+    charged += (int64_t)npages;
+    return 0;
+}
+
+static void uncharge(struct pagecache *cache, uint64_t npages)
+{
+    (void)cache;
+    charged -= (int64_t)npages;
+}
+
+/* What could be written is there, also when pages far apart make the tree deep. */
+static bool attempt_pagecache(void)
+{
+    static const struct pagecache_ops ops = {.charge = charge, .uncharge = uncharge};
+    static char text[3 * PAGE_SIZE], got[3 * PAGE_SIZE];
+    struct pagecache cache;
+    struct iov_iter iter;
+    bool done = true;
+
+    memset(text, 'x', sizeof(text));
+    pagecache_init(&cache, &ops, NULL);
+    for (unsigned i = 0; i < 4; i++) {
+        loff_t start = ((loff_t)PAGE_SIZE << 6 * i) - 100, pos = start, from = start;
+        iov_init_kernel(&iter, text, sizeof(text));
+        ssize_t written = pagecache_write(&cache, &pos, &iter);
+        done = done && written == (ssize_t)sizeof(text);
+        EXPECT_EQ(pos, start + MAX(written, (ssize_t)0));
+        iov_init_kernel(&iter, got, sizeof(got));
+        uint32_t nth = failures_task.nth;
+        failures_task.nth = 0;
+        if (written > 0) {
+            EXPECT_GE(pagecache_read(&cache, NULL, &from, &iter), written);
+            EXPECT_MEM_EQ(got, text, written);
+        }
+        failures_task.nth = nth;
+    }
+    if (pagecache_punch(&cache, PAGE_SIZE + 5, 3 * PAGE_SIZE - 5) < 0 ||
+        pagecache_truncate(&cache, PAGE_SIZE + 1) < 0) {
+        done = false;
+    }
+    pagecache_fini(&cache);
+    EXPECT_EQ(charged, 0);
+    return done;
+}
+
+#define HUGE_AT GIB(2)
+
+/* A huge page comes, is cut by its neighbours' rights, shared by fork, copied, and collapses again. */
+static bool attempt_huge(void)
+{
+    struct vmspace *vm, *child;
+    bool done = false;
+
+    vm_test_init();
+    vm = vmspace_create(false);
+    if (vm == NULL) {
+        return false;
+    }
+    vmspace_use(vm);
+    if (map_anon(vm, HUGE_AT, 2 * HUGE_PAGE_SIZE / PAGE_SIZE, TEST_RW) == (int64_t)HUGE_AT &&
+        poke(HUGE_AT + 5, 1) == 0) {
+        done = vmspace_fork(vm, &child) == 0;
+        if (done) {
+            done = poke(HUGE_AT + 5, 2) == 0;
+            vmspace_get(vm);
+            vmspace_use(child);
+            see(HUGE_AT + 5, 1);
+            vmspace_use(vm);
+            see(HUGE_AT + 5, done ? 2 : 1);
+        }
+        done = vmspace_protect(vm, HUGE_AT, PAGE_SIZE, VM_READ) == 0 && done;
+        done = vmspace_protect(vm, HUGE_AT, PAGE_SIZE, TEST_RW) == 0 && done;
+        done = vmspace_advise(vm, HUGE_AT, HUGE_PAGE_SIZE, MADV_COLLAPSE) == 0 && done;
+        done = vmspace_unmap(vm, HUGE_AT + HUGE_PAGE_SIZE / 2, PAGE_SIZE) == 0 && done;
+    }
+    vmspace_use(NULL);
+    return done;
+}
+
+TEST(failures, pages_of_files)
+{
+    EXPECT_GT(every_allocation_fails(attempt_pagecache), 8);
+}
+
+TEST(failures, huge_pages)
+{
+    EXPECT_GT(every_allocation_fails(attempt_huge), 8);
 }
 
 TEST(failures, zstore)
