@@ -4,6 +4,9 @@
  * A slab is a block of pages cut into objects of one size; its header (struct slab) lies at its end where there is room, else in a
  * cache of headers. Free objects of a slab are chained through a word in each. In front of the slabs each CPU has a magazine per
  * cache: an array used as a stack, so that the common alloc and free touch nothing shared. Magazines are filled and emptied by halves.
+ * (The paper has two magazines for each CPU, and a depot that swaps full ones for empty ones. Halves do what the second is for: who allocates and
+ * frees at a magazine's end does not go behind it each time. Without a depot no free object waits where only its CPU's cache can use it, and a
+ * slab whose objects are all free is known at once; the lock is held for half a magazine's objects, some ten instructions each.)
  *
  * Invariants: page->owner of every page of a slab is the cache, page->index its struct slab. A slab is on cache->partial when it has
  * free and used objects, on cache->empty when all are free, on no list when none is. An object in a magazine counts as used for its slab.

@@ -131,25 +131,25 @@ static bool attempt_vmem(void)
 
 TEST(failures, vmalloc)
 {
-    EXPECT_GT(every_allocation_fails(attempt_vmalloc), 2);
+    EXPECT_GT(every_allocation_fails(attempt_vmalloc), 0);
 }
 
 TEST(failures, kernel_stacks)
 {
-    EXPECT_GT(every_allocation_fails(attempt_stacks), 2);
+    EXPECT_GT(every_allocation_fails(attempt_stacks), 0);
 }
 
 TEST(failures, object_caches)
 {
-    EXPECT_GT(every_allocation_fails(attempt_cache), 2);
+    EXPECT_GT(every_allocation_fails(attempt_cache), 0);
 }
 
 TEST(failures, krealloc)
 {
-    EXPECT_GT(every_allocation_fails(attempt_krealloc), 2);
+    EXPECT_GT(every_allocation_fails(attempt_krealloc), 0);
 }
 
 TEST(failures, arenas)
 {
-    EXPECT_GT(every_allocation_fails(attempt_vmem), 2);
+    EXPECT_GT(every_allocation_fails(attempt_vmem), 0);
 }
