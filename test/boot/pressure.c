@@ -171,9 +171,14 @@ static void way_swapoff(void)
         die("madvise");
     }
     long before = in_swap_kb();
+    int done[2];
+    char byte = 0;
+    if (pipe(done) < 0) {
+        die("pipe");
+    }
     pid_t pid = fork();
     if (pid == 0) {
-        usleep(300000);
+        (void)!read(done[0], &byte, 1);
         printf("child %ld kB out, %s\n", in_swap_kb(), check(own, npages));
         fflush(stdout);
         _exit(0);
@@ -182,6 +187,7 @@ static void way_swapoff(void)
     printf("%ld kB out, swapoff %d, then %ld kB, %s and %s\n", before, err, in_swap_kb(),
            check(own, npages), check(shared, npages));
     fflush(stdout);
+    (void)!write(done[1], &byte, 1);
     waitpid(pid, NULL, 0);
 }
 
