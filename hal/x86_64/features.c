@@ -70,6 +70,22 @@ static void words_read(struct cpu_features *f, uint32_t max_basic, uint32_t max_
     f->xsaveopt = f->xsave && bit(cpuid_read(13, 1).eax, 0);
 }
 
+/*
+ * With PCIDs on, INVLPG of these leaves global translations where they are, unless a new microcode is loaded (Intel, Alder Lake
+ * specification update, ADL063; Raptor Lake, RPL037).
+ */
+static bool invlpg_misses_global(const struct cpu_features *f)
+{
+    static const uint8_t models[] = {0x97, 0x9a, 0xb7, 0xba, 0xbe, 0xbf};
+
+    for (unsigned i = 0; i < ARRAY_SIZE(models); i++) {
+        if (f->family == 6 && f->model == models[i]) {
+            return strcmp(f->vendor, "GenuineIntel") == 0;
+        }
+    }
+    return false;
+}
+
 void features_init(void)
 {
     struct cpu_features *f = &cpu_features;
@@ -91,6 +107,7 @@ void features_init(void)
     if (!f->la57) {
         f->leaf7_ecx &= ~(1u << 16); /* not on, so not offered to user space */
     }
+    f->pcid = bit(f->leaf1_ecx, 17) && f->pge && !invlpg_misses_global(f);
     f->rdpid = bit(f->leaf7_ecx, 22);
     f->nx = bit(f->ext1_edx, 20);
     f->gigabyte_pages = bit(f->ext1_edx, 26);

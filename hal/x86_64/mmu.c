@@ -13,6 +13,8 @@
 
 struct mmu_format mmu_format __ro_after_init;
 
+static uint64_t last_id = 1; /* [a] the kernel's */
+
 int mmu_space_init(struct mmu_space *space, struct mmu_locks *locks)
 {
     struct page *root = root_alloc();
@@ -20,7 +22,12 @@ int mmu_space_init(struct mmu_space *space, struct mmu_locks *locks)
     if (root == NULL) {
         return -ENOMEM;
     }
-    *space = (struct mmu_space){.root = page_to_phys(root), .locks = locks, .ntables = 1};
+    *space = (struct mmu_space){
+        .root = page_to_phys(root),
+        .locks = locks,
+        .id = atomic_fetch_add_relaxed(&last_id, 1) + 1,
+        .ntables = 1,
+    };
     return 0;
 }
 
@@ -294,7 +301,7 @@ void mmu_switch(struct mmu_space *space)
     /* The bit is set before the tables are used, so whoever changes them finds it; and cleared after. */
     (void)atomic_fetch_or(&space->cpus[id / 64], 1ull << id % 64);
     this_x86_cpu->active_space = space;
-    cr3_write(space->root);
+    tlb_use(space);
     if (old != NULL) {
         (void)atomic_fetch_and(&old->cpus[id / 64], ~(1ull << id % 64));
     }

@@ -20,7 +20,7 @@
 #include "kernel/machine/shadow.h"
 #include "kernel/mm/arena.h"
 
-struct mmu_space mmu_kernel;
+struct mmu_space mmu_kernel = {.id = 1};
 
 static bool top_sealed; /* spaces exist: the top table must not change */
 
@@ -187,6 +187,7 @@ void __init mmu_init(void)
     top_sealed = true;
     cr3_write(mmu_kernel.root);
     tlb_flush_kernel(0, UINT64_MAX);
+    tlb_enable_pcid();
 }
 
 int mmu_kernel_map(vaddr_t va, paddr_t pa, uint64_t len_bytes, unsigned flags)

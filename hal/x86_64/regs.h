@@ -34,9 +34,12 @@
 #define CR4_UMIP       0x00000800ull
 #define CR4_LA57       0x00001000ull
 #define CR4_FSGSBASE   0x00010000ull
+#define CR4_PCIDE      0x00020000ull
 #define CR4_OSXSAVE    0x00040000ull
 #define CR4_SMEP       0x00100000ull
 #define CR4_SMAP       0x00200000ull
+
+#define CR3_KEEP (1ull << 63) /* with CR4.PCIDE: what is known under the new identifier stays */
 
 #define RFLAGS_CF 0x00001ull
 #define RFLAGS_TF 0x00100ull

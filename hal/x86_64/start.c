@@ -53,9 +53,9 @@ void __init machine_init_cpu(void)
     log_info("cpu: %s, family %u model %u stepping %u, %u/%u address bits", cpu_features.brand,
              cpu_features.family, cpu_features.model, cpu_features.stepping,
              cpu_features.physical_bits, cpu_features.virtual_bits);
-    log_info("cpu:%s%s%s%s%s%s%s%s", cpu_features.nx ? " NX" : "", cpu_features.smep ? " SMEP" : "",
-             cpu_features.smap ? " SMAP" : "", cpu_features.umip ? " UMIP" : "",
-             cpu_features.fsgsbase ? " FSGSBASE" : "", cpu_features.xsave ? " XSAVE" : "",
-             cpu_features.gigabyte_pages ? " 1-GiB-pages" : "",
-             (cr4_read() & CR4_LA57) ? " LA57" : "");
+    log_info("cpu:%s%s%s%s%s%s%s%s%s", cpu_features.nx ? " NX" : "",
+             cpu_features.smep ? " SMEP" : "", cpu_features.smap ? " SMAP" : "",
+             cpu_features.umip ? " UMIP" : "", cpu_features.fsgsbase ? " FSGSBASE" : "",
+             cpu_features.xsave ? " XSAVE" : "", cpu_features.gigabyte_pages ? " 1-GiB-pages" : "",
+             cpu_features.pcid ? " PCID" : "", (cr4_read() & CR4_LA57) ? " LA57" : "");
 }

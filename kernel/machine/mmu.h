@@ -19,9 +19,11 @@ struct mmu_locks;
 struct mmu_space {
     paddr_t root;            /* [I] physical address of the top table */
     struct mmu_locks *locks; /* [I] NULL: the kernel's own */
-    uint64_t cpus[4];        /* [a] CPUs that may hold translations of it (bit per cpu id) */
-    uint64_t generation;     /* [a] for ASID/PCID reuse */
-    uint64_t ntables;        /* [a] table pages below root, for accounting */
+    uint64_t cpus[4]; /* [a] CPUs that use it now, and are told of changes (bit per cpu id) */
+    uint64_t id;      /* [I] no other space ever has it */
+    uint64_t
+        generation;   /* [a] changes that had to be flushed: a CPU that comes back to it compares */
+    uint64_t ntables; /* [a] table pages below root, for accounting */
 };
 
 #define MMU_READ     0x001u
@@ -168,6 +170,7 @@ void mmu_kernel_seal(void);
 /* Counters since boot for /proc/vmstat. */
 struct mmu_stats {
     uint64_t flush_page, flush_range, flush_all;
+    uint64_t flush_remote, flush_received; /* other CPUs were told; were told by another */
     uint64_t huge_leaves; /* 2 MiB leaves of pages, not MMU_SPECIAL, in user spaces now */
     uint64_t huge_splits;
 };

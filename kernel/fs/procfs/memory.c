@@ -250,6 +250,8 @@ static int vmstat_show(struct text *text)
     line_count(text, "thp_collapse_alloc_failed", f.huge.collapse_failed);
     line_count(text, "thp_split_pmd", f.huge.splits);
     line_count(text, "thp_zero_page_alloc", f.huge.zero_alloc);
+    line_count(text, "nr_tlb_remote_flush", f.mmu.flush_remote);
+    line_count(text, "nr_tlb_remote_flush_received", f.mmu.flush_received);
     line_count(text, "nr_tlb_local_flush_all", f.mmu.flush_all);
     line_count(text, "nr_tlb_local_flush_one", f.mmu.flush_page);
     return 0;
