@@ -51,7 +51,9 @@ def line_editing():
     say('echo /etc/host\tn\t\r', r'^/etc/hostname\n(.*\n)*' + PROMPT)
     say('\x12two', r'reverse-i-search')
     say('\r', r'^42 two\n(.*\n)*' + PROMPT)
-    say('never run\x03')
+    say('never run', r'never run$')
+    time.sleep(1)  # a signal between bash's look for one and its wait for keys is seen with the next key only
+    say('\x03')
     say('read -p "name: " x; echo "<$x>"\r', r'name: $')
     say('ab\x7fc\r', r'^<ac>\n(.*\n)*' + PROMPT)
 
