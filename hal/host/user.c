@@ -7,6 +7,7 @@
 #include "kernel/machine/entry.h"
 #include "kernel/machine/mmu.h"
 #include "kernel/machine/user.h"
+#include "kernel/mm/usercopy.h"
 #include "kernel/sched/thread.h"
 
 #define RETRIES 16 /* a fault that is resolved again and again is a bug of the fault handler */
@@ -47,7 +48,7 @@ static size_t move(vaddr_t user, void *kernel, size_t len, bool write)
     uint8_t *buf = kernel;
     int err;
 
-    if (!user_range_ok((const void *)user, len)) {
+    if (!user_range_ok((const void *)user, len) || (buf != NULL && !usercopy_inside(buf, len))) {
         return len;
     }
     while (len > 0) {
@@ -72,8 +73,10 @@ static size_t move(vaddr_t user, void *kernel, size_t len, bool write)
 
 int copy_from_user(void *dst, const void __user *src, size_t len_bytes)
 {
+    if (!usercopy_inside(dst, len_bytes)) {
+        return -EFAULT;
+    }
     size_t left = move((vaddr_t)src, dst, len_bytes, false);
-
     if (left > 0) {
         memset((uint8_t *)dst + (len_bytes - left), 0, left);
         return -EFAULT;

@@ -8,6 +8,7 @@
 #include "hal/x86_64/start.h"
 #include "kernel/base/string.h"
 #include "kernel/mm/poison.h"
+#include "kernel/mm/usercopy.h"
 
 /* user_copy.S */
 size_t user_copy(void *dst, const void *src, size_t n);
@@ -22,27 +23,55 @@ static inline bool range_ok(const void __user *ptr, size_t len_bytes)
     return (((uintptr_t)ptr | len_bytes) >> USER_ADDRESS_BITS) == 0;
 }
 
-size_t copy_from_user_partial(void *dst, const void __user *src, size_t len_bytes)
+static __always_inline size_t from_user(void *dst, const void __user *src, size_t len_bytes)
 {
     memory_check_write(dst, len_bytes);
     return likely(range_ok(src, len_bytes)) ? user_copy(dst, src, len_bytes) : len_bytes;
 }
 
-size_t copy_to_user_partial(void __user *dst, const void *src, size_t len_bytes)
+static __always_inline size_t to_user(void __user *dst, const void *src, size_t len_bytes)
 {
     memory_check_read(src, len_bytes);
     return likely(range_ok(dst, len_bytes)) ? user_copy(dst, src, len_bytes) : len_bytes;
+}
+
+/* Apart, so that the copies from and to stacks save no registers. */
+static __noinline size_t heap_from_user(void *dst, const void __user *src, size_t len_bytes)
+{
+    return usercopy_inside(dst, len_bytes) ? from_user(dst, src, len_bytes) : len_bytes;
+}
+
+static __noinline size_t heap_to_user(void __user *dst, const void *src, size_t len_bytes)
+{
+    return usercopy_inside(src, len_bytes) ? to_user(dst, src, len_bytes) : len_bytes;
+}
+
+size_t copy_from_user_partial(void *dst, const void __user *src, size_t len_bytes)
+{
+    return usercopy_is_heap(dst, len_bytes) ? heap_from_user(dst, src, len_bytes)
+                                            : from_user(dst, src, len_bytes);
+}
+
+size_t copy_to_user_partial(void __user *dst, const void *src, size_t len_bytes)
+{
+    return usercopy_is_heap(src, len_bytes) ? heap_to_user(dst, src, len_bytes)
+                                            : to_user(dst, src, len_bytes);
+}
+
+/* What was not copied is zeroed, but for what may not be written to. */
+static __noinline int zero_rest(uint8_t *dst, size_t len_bytes, size_t left)
+{
+    if (!usercopy_is_heap(dst, len_bytes) || usercopy_inside(dst, len_bytes)) {
+        memset(dst + len_bytes - left, 0, left);
+    }
+    return -EFAULT;
 }
 
 int copy_from_user(void *dst, const void __user *src, size_t len_bytes)
 {
     size_t left = copy_from_user_partial(dst, src, len_bytes);
 
-    if (likely(left == 0)) {
-        return 0;
-    }
-    memset((uint8_t *)dst + len_bytes - left, 0, left);
-    return -EFAULT;
+    return likely(left == 0) ? 0 : zero_rest(dst, len_bytes, left);
 }
 
 int copy_to_user(void __user *dst, const void *src, size_t len_bytes)

@@ -4,11 +4,13 @@
  */
 #include "kernel/debug/selftest.h"
 #include "kernel/machine/preempt.h"
+#include "kernel/machine/user.h"
 #include "kernel/mm/arena.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/poison.h"
 #include "kernel/mm/slab.h"
+#include "kernel/mm/slab_debug.h"
 
 NO_SANITIZE_ADDRESS static void plant(void *object, size_t at)
 {
@@ -172,6 +174,25 @@ static bool frame_double_put(void)
     return true;
 }
 
+/* A length that is one too many; nobody's address is as good as any, for it is not looked at. */
+static bool leak_to_user(void)
+{
+    void *object = kmalloc(512);
+    size_t left = copy_to_user_partial((void __user *)USER_MIN, object, 513);
+
+    kfree(object);
+    return left == 513;
+}
+
+static bool smash_from_user(void)
+{
+    uint8_t *block = kmalloc(8192 - SLAB_REDZONE_BYTES);
+    size_t left = copy_from_user_partial(block + 4000, (const void __user *)USER_MIN, 8192);
+
+    kfree(block);
+    return left == 8192;
+}
+
 #ifndef CONFIG_KASAN /* which sees the write itself, and leaves free frames as they are */
 /* Frames come back last in, first out. */
 static bool stale_frame(void)
@@ -221,6 +242,10 @@ HEAP_SELFTEST("doublefree", arena_wrong_free, "a piece of an arena freed with th
 HEAP_SELFTEST("doublefree", frame_double_free, "a page frame freed twice", "heap: frame ");
 HEAP_SELFTEST("doublefree", frame_double_put, "a reference dropped that nobody has",
               "heap: frame ");
+HEAP_SELFTEST("usercopy", leak_to_user, "more than an object copied to user space",
+              "heap: 513 bytes copied to or from user space at ");
+HEAP_SELFTEST("usercopy", smash_from_user, "more than a block copied from user space",
+              "heap: 8192 bytes copied to or from user space at ");
 #ifndef CONFIG_KASAN
 HEAP_SELFTEST("redzone", stale_frame, "a write to a free page frame",
               "was written to: offset 120 is ");

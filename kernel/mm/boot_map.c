@@ -25,6 +25,7 @@ static struct boot_mem *boot_map; /* [I] after frames_init() */
 static unsigned boot_nmap;        /* [I] */
 static uint64_t ram_frames;       /* [I] frames of all RAM in the map */
 static pfn_t ram_end;             /* [I] past the last of them */
+struct ram_range ram_longest;     /* [I] */
 
 static unsigned early_index; /* which range of the map it works in */
 static paddr_t early_area;   /* and from where on */
@@ -170,6 +171,9 @@ static void boot_map_copy(const struct boot_handoff *handoff)
         if (boot_mem_is_ram(boot_map[i].type)) {
             ram_frames += boot_map[i].length_bytes >> PAGE_SHIFT;
             ram_end = (boot_map[i].base + boot_map[i].length_bytes) >> PAGE_SHIFT;
+            if (boot_map[i].length_bytes > ram_longest.length_bytes) {
+                ram_longest = (struct ram_range){boot_map[i].base, boot_map[i].length_bytes};
+            }
         }
     }
 }
@@ -266,7 +270,7 @@ bool boot_memory(unsigned index, struct boot_mem *ret_mem)
     return true;
 }
 
-bool pfn_is_ram(pfn_t pfn)
+bool boot_map_is_ram(pfn_t pfn)
 {
     unsigned low = 0;
     unsigned high = boot_nmap;

@@ -122,8 +122,18 @@ static inline struct page *virt_to_page(const void *va)
 
 /* True when the frame is RAM with a struct page. Any context. */
 bool pfn_valid(pfn_t pfn);
+/* The longest range of RAM in the memory map: most questions are about it. */
+extern struct ram_range {
+    paddr_t base;
+    uint64_t length_bytes;
+} ram_longest;
+bool boot_map_is_ram(pfn_t pfn);
 /* True also for RAM that has no struct page yet: free memory that nobody has touched. Any context. */
-bool pfn_is_ram(pfn_t pfn);
+static inline bool pfn_is_ram(pfn_t pfn)
+{
+    return likely((pfn << PAGE_SHIFT) - ram_longest.base < ram_longest.length_bytes) ||
+           boot_map_is_ram(pfn);
+}
 
 static inline void page_get(struct page *page)
 {
