@@ -1,4 +1,5 @@
 """Booting without firmware, by the PVH entry: machines, CPUs, amounts of memory; and a panic on purpose."""
+import math
 import re
 
 from boottest import DIRECT_TIMEOUT_S, PARAMETERS, Case, Failed, Machine, MachineError, artifact, expect, expect_lines, expect_memory, run, run_in, tail
@@ -25,6 +26,27 @@ def protected(cpu, append, *features):
     expect(executable is not None and 100 < int(executable[1]) < 2048, f'no sane report of an audit in\n{tail(said, 60)}')
     for feature in features:
         expect_lines(said, rf'^.*cpu: .*\b{feature}\b')
+
+
+BOOTS = 24
+SLIDE_STEP, IMAGE_ROOM = 2 << 20, 1 << 30     # kernel/abi/boot.h
+
+
+def slides():
+    """The kernel is somewhere else each time: every bit of the slide is seen clear and set, and hardly one comes twice."""
+    seen = []
+    for _ in range(BOOTS):
+        with direct(append=PARAMETERS) as vm:
+            said = run_in(vm, 'dmesg')
+        told = re.search(r'boot: kernel (\d+) KiB .* \(slide (?:0x)?([0-9a-f]+)\)', said)
+        expect(told is not None, f'the kernel did not say where it runs:\n{tail(said)}')
+        slide, room = int(told[2], 16), IMAGE_ROOM - (int(told[1]) << 10)
+        expect(slide % SLIDE_STEP == 0 and slide <= room, f'slide {slide:#x} in {room:#x} bytes')
+        seen.append(slide)
+    print(f'# {len(set(seen))} different slides in {BOOTS} boots, of {room // SLIDE_STEP + 1} places: {math.log2(room // SLIDE_STEP + 1):.1f} bits')
+    for bit in range(21, 30):
+        expect(len({slide >> bit & 1 for slide in seen}) == 2, f'bit {bit} is always the same in {[hex(slide) for slide in seen]}')
+    expect(len(set(seen)) > BOOTS - 6, f'{sorted(hex(slide) for slide in seen)}')
 
 
 def without_initramfs():
@@ -83,6 +105,7 @@ if __name__ == '__main__':
         Case('user memory is not written by accident (SMAP)', stopped, 'write-user', 'page fault in the kernel: write of 0x10000000, not allowed'),
         Case('a null pointer is nobody\'s', stopped, 'read-null', 'page fault in the kernel: read of 0, not mapped'),
         Case('modules are not executed before they are sealed', stopped, 'run-module', 'page fault in the kernel: execute of 0xffffffff.* not allowed'),
+        Case('the kernel lies anywhere', slides),
         Case('sealed modules cannot be written', stopped, 'write-module', 'page fault in the kernel: write of 0xffffffff.* not allowed'),
         Case('sealed modules cannot be written in the direct map', stopped, 'write-module-alias', 'page fault in the kernel: write of 0xffff8.* not allowed'),
         Case('vmalloc\'s memory ends at a guard page', stopped, 'vmalloc-overrun', 'page fault in the kernel: write of 0xffff.* not mapped'),
