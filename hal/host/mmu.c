@@ -283,7 +283,9 @@ bool mmu_age(struct mmu_space *space, vaddr_t va)
     return accessed;
 }
 
-void mmu_remove(struct mmu_space *space, vaddr_t va, struct mmu_flush *flush)
+/* Another entry in the place of the small leaf at va. */
+static void leaf_replace(struct mmu_space *space, vaddr_t va, uint64_t entry,
+                         struct mmu_flush *flush)
 {
     uint64_t size;
 
@@ -292,38 +294,28 @@ void mmu_remove(struct mmu_space *space, vaddr_t va, struct mmu_flush *flush)
     if (slot == NULL || size != PAGE_SIZE) {
         __builtin_trap();
     }
-    *slot = 0;
+    *slot = entry;
     flush_note(flush, va, va + PAGE_SIZE);
     pthread_mutex_unlock(&mmu_lock);
 }
 
+void mmu_remove(struct mmu_space *space, vaddr_t va, struct mmu_flush *flush)
+{
+    leaf_replace(space, va, 0, flush);
+}
+
 void mmu_replace_soft(struct mmu_space *space, vaddr_t va, uint64_t value, struct mmu_flush *flush)
 {
-    uint64_t size;
-
-    pthread_mutex_lock(&mmu_lock);
-    uint64_t *slot = leaf_find(space, va, &size);
-    if (slot == NULL || size != PAGE_SIZE || value >> MMU_SOFT_BITS != 0) {
+    if (value >> MMU_SOFT_BITS != 0) {
         __builtin_trap();
     }
-    *slot = value << PAGE_SHIFT | MMU_SOFT | ENTRY_PRESENT;
-    flush_note(flush, va, va + PAGE_SIZE);
-    pthread_mutex_unlock(&mmu_lock);
+    leaf_replace(space, va, value << PAGE_SHIFT | MMU_SOFT | ENTRY_PRESENT, flush);
 }
 
 void mmu_replace(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags,
                  struct mmu_flush *flush)
 {
-    uint64_t size;
-
-    pthread_mutex_lock(&mmu_lock);
-    uint64_t *slot = leaf_find(space, va, &size);
-    if (slot == NULL || size != PAGE_SIZE) {
-        __builtin_trap();
-    }
-    *slot = entry_make(pa, flags);
-    flush_note(flush, va, va + PAGE_SIZE);
-    pthread_mutex_unlock(&mmu_lock);
+    leaf_replace(space, va, entry_make(pa, flags), flush);
 }
 
 /* ---- ranges ---- */

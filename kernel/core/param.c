@@ -147,6 +147,23 @@ bool param_bool(const char *name, bool default_value)
     return default_value;
 }
 
+bool param_list_has(const char *list, const char *word)
+{
+    size_t len = strlen(word);
+
+    if (strcmp(list, "all") == 0) {
+        return true;
+    }
+    while (list != NULL) {
+        if (strncmp(list, word, len) == 0 && (list[len] == '\0' || list[len] == ',')) {
+            return true;
+        }
+        list = strchr(list, ',');
+        list = list == NULL ? NULL : list + 1;
+    }
+    return false;
+}
+
 const char *param_cmdline(void)
 {
     return line;

@@ -29,6 +29,8 @@ const char *param_string(const char *name);
 uint64_t param_u64(const char *name, uint64_t default_value); /* sizes may carry k, m, g */
 bool param_bool(const char *name,
                 bool default_value); /* 1 y yes on true / 0 n no off false; bare word: true */
+/* Whether a comma-separated list, as some values are, holds `word`, or is "all". */
+bool param_list_has(const char *list, const char *word);
 /* The whole line, for /proc/cmdline. */
 const char *param_cmdline(void);
 /* Words after "--" and unknown bare ones: fills argv[] with up to max pointers; returns their number. */

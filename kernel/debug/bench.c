@@ -9,24 +9,6 @@
 
 #define SAMPLES 2u
 
-/* Whether the comma-separated list holds `group`, or is "all". */
-static bool __init list_has(const char *list, const char *group)
-{
-    size_t len = strlen(group);
-
-    if (strcmp(list, "all") == 0) {
-        return true;
-    }
-    while (list != NULL) {
-        if (strncmp(list, group, len) == 0 && (list[len] == '\0' || list[len] == ',')) {
-            return true;
-        }
-        list = strchr(list, ',');
-        list = list == NULL ? NULL : list + 1;
-    }
-    return false;
-}
-
 static void __init bench_run(const struct kernel_bench *bench)
 {
     arch_mark(MARK_ROW);
@@ -50,7 +32,7 @@ void __init benches_run(void)
         return;
     }
     linkset_foreach (kernel_benches, struct kernel_bench, bench) {
-        if (list_has(list, bench->group)) {
+        if (param_list_has(list, bench->group)) {
             bench_run(bench);
         }
     }

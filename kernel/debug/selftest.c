@@ -6,24 +6,6 @@
 #include "kernel/base/string.h"
 #include "kernel/core/param.h"
 
-/* Whether the comma-separated list holds `group`, or is "all". */
-static bool list_has(const char *list, const char *group)
-{
-    size_t len = strlen(group);
-
-    if (strcmp(list, "all") == 0) {
-        return true;
-    }
-    while (list != NULL) {
-        if (strncmp(list, group, len) == 0 && (list[len] == '\0' || list[len] == ',')) {
-            return true;
-        }
-        list = strchr(list, ',');
-        list = list == NULL ? NULL : list + 1;
-    }
-    return false;
-}
-
 static bool log_says(uint64_t sequence, const char *text)
 {
     struct log_record record;
@@ -78,7 +60,7 @@ void selftests_run(void)
     }
     linkset_foreach (selftests, struct selftest, test) {
         const char *wrong;
-        if (!list_has(list, test->group)) {
+        if (!param_list_has(list, test->group)) {
             continue;
         }
         wrong = selftest_judge(test);

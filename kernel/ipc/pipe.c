@@ -14,9 +14,7 @@
 
 #include <asm/ioctls.h>
 #include <asm/signal.h>
-#include <linux/capability.h>
 
-#include "kernel/base/bitmap.h"
 #include "kernel/base/printf.h"
 #include "kernel/base/string.h"
 #include "kernel/core/panic.h"
@@ -26,8 +24,6 @@
 #include "kernel/mm/slab.h"
 #include "kernel/security/cred.h"
 #include "kernel/vm/oom.h"
-
-#define PIPE_SLOTS_LEAST 2u /* of a pipe beyond the soft limit of its user */
 
 static struct slab_cache *pipe_slab __ro_after_init;
 
@@ -45,49 +41,17 @@ static void pipe_construct(void *object)
     wait_queue_init(&pipe->open_wait);
 }
 
-/* ---- accounts ---- */
-
-/* The user's pipes may hold `more` slots than before. True: and this is more than `limit`. */
-static inline bool account(struct user *user, int64_t more, uint64_t limit)
-{
-    uint64_t pages = atomic_fetch_add_relaxed(&user->pipe_pages, (uint64_t)more) + (uint64_t)more;
-
-    return unlikely(pages > limit && limit != 0);
-}
-
-static bool is_privileged(void)
-{
-    return current_has_cap(CAP_SYS_RESOURCE) || current_has_cap(CAP_SYS_ADMIN);
-}
-
-/* Count a new pipe for the current user: the number of slots it may have; 0: none. */
-static uint32_t account_new(struct user *user)
-{
-    uint64_t hard = atomic_load_relaxed(&pipe_limits.hard_pages);
-    uint32_t slots = PIPE_SLOTS;
-
-    if (account(user, slots, atomic_load_relaxed(&pipe_limits.soft_pages)) && !is_privileged()) {
-        (void)account(user, (int64_t)PIPE_SLOTS_LEAST - slots, 0);
-        slots = PIPE_SLOTS_LEAST;
-    }
-    if (unlikely(hard != 0) && atomic_load_relaxed(&user->pipe_pages) > hard && !is_privileged()) {
-        (void)account(user, -(int64_t)slots, 0);
-        slots = 0;
-    }
-    return slots;
-}
-
 int pipe_alloc(struct pipe **ret_pipe)
 {
     struct user *user = cred_current()->user;
-    uint32_t slots = account_new(user);
+    uint32_t slots = pipe_account_new(user);
 
     if (unlikely(slots == 0)) {
         return -ENFILE;
     }
     struct pipe *pipe = slab_alloc(pipe_slab, 0);
     if (unlikely(pipe == NULL)) {
-        (void)account(user, -(int64_t)slots, 0);
+        pipe_account_drop(user, slots);
         return -ENOMEM;
     }
     pipe->slots = pipe->inline_slots;
@@ -116,7 +80,7 @@ void pipe_free(struct pipe *pipe)
     if (pipe->slots != pipe->inline_slots) {
         kfree(pipe->slots);
     }
-    (void)account(pipe->user, -(int64_t)pipe->naccounted, 0);
+    pipe_account_drop(pipe->user, pipe->naccounted);
     user_put(pipe->user);
     slab_free(pipe_slab, pipe);
 }
@@ -459,93 +423,6 @@ void pipe_close_end(struct inode *inode, struct pipe *pipe, unsigned mode)
 void pipe_release(struct file *file)
 {
     pipe_close_end(file->inode, file->private, file->mode);
-}
-
-/* May a pipe of the user grow by so many slots? They are counted then. */
-static bool may_grow(struct user *user, int64_t more)
-{
-    bool soft = account(user, more, atomic_load_relaxed(&pipe_limits.soft_pages));
-    uint64_t hard = atomic_load_relaxed(&pipe_limits.hard_pages);
-    bool over = soft || (hard != 0 && atomic_load_relaxed(&user->pipe_pages) > hard);
-
-    if (more > 0 && unlikely(over) && !is_privileged()) {
-        (void)account(user, -more, 0);
-        return false;
-    }
-    return true;
-}
-
-static int64_t pipe_resize(struct pipe *pipe, uint32_t slots)
-{
-    struct pipe_slot *fresh = kcalloc(slots, sizeof(*fresh));
-    int err = 0;
-
-    if (fresh == NULL) {
-        return -ENOMEM;
-    }
-    mutex_lock(&pipe->lock);
-    uint32_t used = pipe->head - pipe->tail;
-    if (used > slots) {
-        err = -EBUSY;
-    } else if (!may_grow(pipe->user, (int64_t)slots - pipe->naccounted)) {
-        err = -EPERM;
-    }
-    if (err < 0) {
-        mutex_unlock(&pipe->lock);
-        kfree(fresh);
-        return err;
-    }
-    pipe->naccounted = slots;
-    for (uint32_t i = 0; i < used; i++) {
-        fresh[i] = *pipe_slot(pipe, pipe->tail + i);
-    }
-    struct pipe_slot *old = pipe->slots == pipe->inline_slots ? NULL : pipe->slots;
-    pipe->slots = fresh;
-    pipe->mask = slots - 1;
-    pipe->tail = 0;
-    pipe->head = used;
-    mutex_unlock(&pipe->lock);
-    kfree(old);
-    pipe_wake_writers(pipe);
-    return (int64_t)slots * (int64_t)PAGE_SIZE;
-}
-
-int64_t pipe_get_size(struct file *file)
-{
-    if (!file_is_pipe(file)) {
-        return -EBADF;
-    }
-    const struct pipe *pipe = file->private;
-    return ((int64_t)READ_ONCE(pipe->mask) + 1) * (int64_t)PAGE_SIZE;
-}
-
-int64_t pipe_set_size(struct file *file, uint64_t size_bytes)
-{
-    if (!file_is_pipe(file)) {
-        return -EBADF;
-    }
-    if (size_bytes > BIT(31)) {
-        return -EINVAL;
-    }
-    uint64_t slots = BIT(log2_ceil(MAX(DIV_ROUND_UP(size_bytes, PAGE_SIZE), 1ull)));
-    if (slots * PAGE_SIZE > atomic_load_relaxed(&pipe_limits.max_bytes) &&
-        slots > READ_ONCE(((struct pipe *)file->private)->mask) + 1 &&
-        !current_has_cap(CAP_SYS_RESOURCE)) {
-        return -EPERM;
-    }
-    return pipe_resize(file->private, (uint32_t)slots);
-}
-
-int64_t pipe_fcntl(struct file *file, unsigned cmd, uint64_t arg)
-{
-    switch (cmd) {
-    case F_GETPIPE_SZ:
-        return pipe_get_size(file);
-    case F_SETPIPE_SZ:
-        return pipe_set_size(file, (uint32_t)arg);
-    default:
-        return -EINVAL;
-    }
 }
 
 static const struct file_ops pipe_fops = {.open = pipe_reopen,

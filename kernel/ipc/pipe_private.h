@@ -78,6 +78,11 @@ int pipe_wait_writable(struct pipe *pipe, bool wake_reader);
 ssize_t pipe_read_as(struct file *file, struct iov_iter *to, bool nonblock);
 ssize_t pipe_write_as(struct file *file, struct iov_iter *from, bool nonblock);
 
+/* Count a new pipe for the user: the number of slots it may have; 0: none. */
+uint32_t pipe_account_new(struct user *user);
+/* A pipe with so many slots goes. */
+void pipe_account_drop(struct user *user, uint32_t slots);
+
 /* With no ends and one file. -ENOMEM; -ENFILE: the user has as many as may be. */
 int pipe_alloc(struct pipe **ret_pipe);
 void pipe_free(struct pipe *pipe);

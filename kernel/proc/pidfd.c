@@ -121,19 +121,29 @@ int pidfd_send_signal(const struct file *file, const siginfo_t *info)
     return err;
 }
 
-int pidfd_getfd(const struct file *file, unsigned fd, struct file **ret_file)
+/* Whom a pidfd names, referenced. -EBADF: it is none; -ESRCH: he is gone. */
+static int pidfd_target(const struct file *file, struct process **ret_process,
+                        struct thread **ret_thread)
 {
     struct pid *pid = pidfd_pid(file);
-    struct thread *thread;
 
     if (pid == NULL) {
         return -EBADF;
     }
-    struct process *process = process_of_thread_pid(pid, &thread);
-    if (process == NULL) {
-        return -ESRCH;
+    *ret_process = process_of_thread_pid(pid, ret_thread);
+    return *ret_process == NULL ? -ESRCH : 0;
+}
+
+int pidfd_getfd(const struct file *file, unsigned fd, struct file **ret_file)
+{
+    struct thread *thread;
+    struct process *process;
+    int err = pidfd_target(file, &process, &thread);
+
+    if (err < 0) {
+        return err;
     }
-    int err = -EPERM;
+    err = -EPERM;
     if (process_may_access(process)) {
         struct fdtable *files = thread_files_get(thread);
         struct file *found;
@@ -153,15 +163,12 @@ int pidfd_getfd(const struct file *file, unsigned fd, struct file **ret_file)
 
 int pidfd_vm_get(const struct file *file, struct vmspace **ret_vm)
 {
-    struct pid *pid = pidfd_pid(file);
     struct thread *thread;
+    struct process *process;
+    int err = pidfd_target(file, &process, &thread);
 
-    if (pid == NULL) {
-        return -EBADF;
-    }
-    struct process *process = process_of_thread_pid(pid, &thread);
-    if (process == NULL) {
-        return -ESRCH;
+    if (err < 0) {
+        return err;
     }
     bool may = process_may_access(process);
     struct vmspace *vm = may ? thread_vm_get(thread) : NULL;
