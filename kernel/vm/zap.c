@@ -47,23 +47,17 @@ static bool zap_huge(struct zap *zap, struct page *first)
     return zap->nhuge < HUGE_BATCH;
 }
 
-static bool zap_leaf(void *arg, vaddr_t va, paddr_t pa, unsigned old_flags)
+static __noinline bool zap_full(struct zap *zap)
 {
-    struct zap *zap = arg;
+    if (zap->at_once) {
+        pages_unmap_put(zap->pages, BATCH);
+        zap->n = 0;
+    }
+    return zap->at_once;
+}
 
-    (void)va;
-    if (unlikely((old_flags & MMU_SOFT) != 0)) {
-        swap_slot_put((swap_entry_t)(pa >> PAGE_SHIFT));
-        zap->swap++;
-        return true;
-    }
-    struct page *page = phys_to_page(pa);
-    if (unlikely((old_flags & (MMU_SPECIAL | MMU_HUGE)) != 0)) {
-        return (old_flags & MMU_SPECIAL) != 0 || zap_huge(zap, page);
-    }
-    if (unlikely(zap->unlock)) {
-        unlock_pages(page, 1);
-    }
+static inline bool zap_page(struct zap *zap, struct page *page)
+{
     if (page->kind == PAGE_ANON) {
         zap->anon++;
     } else if (page->kind == PAGE_SHARED) {
@@ -72,15 +66,35 @@ static bool zap_leaf(void *arg, vaddr_t va, paddr_t pa, unsigned old_flags)
         zap->file++;
     }
     zap->pages[zap->n++] = page;
-    if (likely(zap->n < BATCH)) {
+    return likely(zap->n < BATCH) ? true : zap_full(zap);
+}
+
+static __noinline bool zap_odd(struct zap *zap, paddr_t pa, unsigned old_flags)
+{
+    if ((old_flags & MMU_SOFT) != 0) {
+        swap_slot_put((swap_entry_t)(pa >> PAGE_SHIFT));
+        zap->swap++;
         return true;
     }
-    if (zap->at_once) {
-        pages_unmap_put(zap->pages, BATCH);
-        zap->n = 0;
+    if ((old_flags & MMU_SPECIAL) != 0) {
         return true;
     }
-    return false;
+    if ((old_flags & MMU_HUGE) != 0) {
+        return zap_huge(zap, phys_to_page(pa));
+    }
+    unlock_pages(phys_to_page(pa), 1);
+    return zap_page(zap, phys_to_page(pa));
+}
+
+static bool zap_leaf(void *arg, vaddr_t va, paddr_t pa, unsigned old_flags)
+{
+    struct zap *zap = arg;
+
+    (void)va;
+    if (unlikely((old_flags & (MMU_SOFT | MMU_SPECIAL | MMU_HUGE)) != 0 || zap->unlock)) {
+        return zap_odd(zap, pa, old_flags);
+    }
+    return zap_page(zap, phys_to_page(pa));
 }
 
 /* Take what was counted so far out of the space's figures. */
