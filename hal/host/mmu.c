@@ -1,5 +1,5 @@
 /*
- * Page tables in software: four levels of 512 words, as on x86-64, but with the MMU_* bits themselves in the entries.
+ * Page tables in software: five levels of 512 words, as on x86-64, but with the MMU_* bits themselves in the entries.
  *
  * An entry is physical address | MMU_* | ENTRY_PRESENT; a soft entry has MMU_SOFT and its value for an address. A leaf is an entry of level 0, or one of level 1 with MMU_HUGE. The kernel's own
  * space is recorded in the same way, and shown to the host through host_memory_show().
@@ -20,11 +20,12 @@
 #define ENTRY_PRESENT 0x8000000000000000ull
 #define ENTRY_ADDRESS 0x000ffffffffff000ull
 #define ENTRY_FLAGS   0xfffull
-#define LEVELS        4
+#define LEVELS        5
 #define ENTRIES       512u
 #define LEVEL_SIZE(l) (PAGE_SIZE << (9 * (l)))
 
 struct mmu_space mmu_kernel;
+uint64_t machine_user_top = USER_WINDOW;
 
 static pthread_mutex_t mmu_lock = PTHREAD_MUTEX_INITIALIZER;
 bool host_mmu_dawdles;

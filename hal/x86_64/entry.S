@@ -116,7 +116,11 @@ entry_syscall:
     testl $0x10100, %r11d
     jnz syscall_iret
     movq %rcx, %rax
-    shrq $47, %rax
+771:
+    shrq $47, %rax /* 56 with 5 levels of page tables: arch/user.h */
+    .pushsection .user_shift_sites, "a"
+    .long 771b + 3 - .
+    .popsection
     jnz syscall_iret
     movq FRAME_R10(%rsp), %r10
     movq FRAME_R9(%rsp), %r9

@@ -153,7 +153,7 @@ static bool context_is_sane(const struct ucontext *uc)
     const struct sigcontext *sc = &uc->uc_mcontext;
 
     /* A handler address that is not canonical would make IRET fault in the kernel; others fault in user mode. */
-    return sc->cs == USER_CS && sc->rip >> USER_ADDRESS_BITS == 0 &&
+    return sc->cs == USER_CS && user_bits_ok(sc->rip) &&
            (sc->ss == USER_SS || (uc->uc_flags & UC_STRICT_RESTORE_SS) == 0);
 }
 

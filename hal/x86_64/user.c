@@ -14,13 +14,17 @@
 size_t user_copy(void *dst, const void *src, size_t n);
 size_t user_clear(void *dst, size_t n);
 
+#define BITS_OF_5_LEVELS 56 /* of a user address */
+
+uint64_t machine_user_top __ro_after_init = USER_WINDOW;
+
 #define ONES  0x0101010101010101ull
 #define HIGHS 0x8080808080808080ull
 
 /* See arch/user.h: neither the start nor the length reaches the kernel half. */
 static inline bool range_ok(const void __user *ptr, size_t len_bytes)
 {
-    return (((uintptr_t)ptr | len_bytes) >> USER_ADDRESS_BITS) == 0;
+    return user_bits_ok((uintptr_t)ptr | len_bytes);
 }
 
 static __always_inline size_t from_user(void *dst, const void __user *src, size_t len_bytes)
@@ -202,15 +206,22 @@ fault:
 
 /* ---- boot ---- */
 
+extern int32_t __user_shift_sites_start[], __user_shift_sites_end[];
 extern int32_t __stac_sites_start[], __stac_sites_end[], __clac_sites_start[], __clac_sites_end[];
 
 /* The code is read-only where it runs: it is changed through the direct map. */
+static uint8_t *__init site_alias(const struct boot_handoff *handoff, const int32_t *site)
+{
+    uintptr_t code = (uintptr_t)site + (uintptr_t)(intptr_t)*site;
+
+    return phys_to_virt(code - handoff->kernel_virt + handoff->kernel_phys);
+}
+
 static void __init sites_patch(const struct boot_handoff *handoff, const int32_t *start,
                                const int32_t *end, uint8_t last_byte)
 {
     for (const int32_t *site = start; site < end; site++) {
-        uintptr_t code = (uintptr_t)site + (uintptr_t)(intptr_t)*site;
-        uint8_t *alias = phys_to_virt(code - handoff->kernel_virt + handoff->kernel_phys);
+        uint8_t *alias = site_alias(handoff, site);
 
         alias[0] = 0x0f; /* STAC: 0f 01 cb, CLAC: 0f 01 ca */
         alias[1] = 0x01;
@@ -223,6 +234,13 @@ void __init user_init_early(const struct boot_handoff *handoff)
     if (cpu_features.smap) {
         sites_patch(handoff, __stac_sites_start, __stac_sites_end, 0xcb);
         sites_patch(handoff, __clac_sites_start, __clac_sites_end, 0xca);
+    }
+    if (cpu_features.la57) {
+        for (const int32_t *site = __user_shift_sites_start; site < __user_shift_sites_end;
+             site++) {
+            *site_alias(handoff, site) = BITS_OF_5_LEVELS;
+        }
+        machine_user_top = (1ull << BITS_OF_5_LEVELS) - PAGE_SIZE;
     }
     cpu_serialize();
 }

@@ -6,7 +6,7 @@
 #include "kernel/proc/exec.h"
 
 /* Where position-independent programs go: two thirds up, far from the heap of others and from the mappings below the stack. */
-#define PIE_BASE         (USER_TOP / 3 * 2)
+#define PIE_BASE         (USER_WINDOW / 3 * 2)
 #define PIE_RANDOM_PAGES (1ull << 28)
 #define RIGHTS_ALL       (VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC)
 

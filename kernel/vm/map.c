@@ -16,28 +16,41 @@
 
 /* ---- where ---- */
 
+/*
+ * With 5 levels of page tables addresses above USER_WINDOW are given only to who shows by the hint that it can use them (Documentation
+ * of Linux, x86/x86_64/5level-paging): then all of them may be chosen.
+ */
 int64_t vm_choose_address(struct vmspace *vm, uint64_t hint, uint64_t len, unsigned how)
 {
     uint64_t addr = 0;
+    uint64_t raise = 0;
 
     if ((how & VMMAP_32BIT) != 0) {
         addr = regions_find_gap(vm, len, MAP_32BIT_FLOOR, MAP_32BIT_LIMIT);
         return addr != 0 ? (int64_t)addr : -ENOMEM;
     }
     hint = ALIGN_DOWN(hint, PAGE_SIZE);
-    if (hint >= USER_MIN && hint <= USER_TOP - len) {
+    if (unlikely(hint > USER_WINDOW)) {
+        raise = USER_TOP - USER_WINDOW;
+    }
+    uint64_t base = vm->mmap_base + raise;
+    uint64_t top = USER_WINDOW + raise;
+    if (len > top) {
+        return -ENOMEM;
+    }
+    if (hint >= USER_MIN && hint <= top - len) {
         /* Taken as it is when nothing is in the way: the search within its own bounds is exact. */
         addr = regions_find_gap(vm, len, hint, hint + len);
     }
     if (addr == 0 && (how & VMMAP_ALIGN_HUGE) != 0) {
-        addr = regions_find_gap(vm, len + HUGE_PAGE_SIZE - PAGE_SIZE, USER_MIN, vm->mmap_base);
+        addr = regions_find_gap(vm, len + HUGE_PAGE_SIZE - PAGE_SIZE, USER_MIN, base);
         addr = ALIGN_UP(addr, HUGE_PAGE_SIZE);
     }
     if (addr == 0) {
-        addr = regions_find_gap(vm, len, USER_MIN, vm->mmap_base);
+        addr = regions_find_gap(vm, len, USER_MIN, base);
     }
     if (addr == 0) {
-        addr = regions_find_gap(vm, len, vm->mmap_base, USER_TOP);
+        addr = regions_find_gap(vm, len, base, top);
     }
     return addr != 0 ? (int64_t)addr : -ENOMEM;
 }

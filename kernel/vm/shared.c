@@ -154,7 +154,7 @@ static uint64_t vdso_place(struct vmspace *vm, uint64_t len, bool randomize)
         start = end;
         end += HUGE_PAGE_SIZE;
     }
-    if (end > USER_TOP || end - start < len) {
+    if (end > USER_WINDOW || end - start < len) {
         return 0;
     }
     if (randomize) {

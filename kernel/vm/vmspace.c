@@ -1,7 +1,7 @@
 /*
  * Life of an address space: making it, using it, taking it apart.
  *
- * Layout, from the top: the stack (randomised over 16 GiB below USER_TOP), room for it to grow (at least 128 MiB), then mappings downwards
+ * Layout, from the top: the stack (randomised over 16 GiB below USER_WINDOW), room for it to grow (at least 128 MiB), then mappings downwards
  * from mmap_base (randomised by 28 bits of pages, as sys/vm/mmap_rnd_bits may change); the program and its heap where execve puts them.
  */
 #include "kernel/base/string.h"
@@ -23,7 +23,7 @@
 #define STACK_RANDOM_PAGES BIT(22) /* 16 GiB */
 #define BRK_RANDOM_PAGES   BIT(13) /* 32 MiB */
 #define STACK_ROOM_MIN     MIB(128)
-#define STACK_ROOM_MAX     (USER_TOP / 6 * 5)
+#define STACK_ROOM_MAX     (USER_WINDOW / 6 * 5)
 #define DEFAULT_STACK      MIB(8)
 #define NO_LIMIT           UINT64_MAX
 
@@ -107,7 +107,7 @@ struct vmspace *vmspace_create(bool randomize)
     vm->limit_memlock = NO_LIMIT;
     vm->limit_stack = DEFAULT_STACK;
     vm->dumpable = true;
-    vm->stack_top = USER_TOP - stack_random;
+    vm->stack_top = USER_WINDOW - stack_random;
     vmspace_set_stack_limit(vm, DEFAULT_STACK);
     vm->mmap_base -= mmap_random;
     return vm;
@@ -117,7 +117,7 @@ void vmspace_set_stack_limit(struct vmspace *vm, uint64_t limit_bytes)
 {
     uint64_t old_room = CLAMP(vm->limit_stack, STACK_ROOM_MIN, STACK_ROOM_MAX);
     uint64_t room = CLAMP(limit_bytes, STACK_ROOM_MIN, STACK_ROOM_MAX);
-    uint64_t highest = USER_TOP - (STACK_RANDOM_PAGES << PAGE_SHIFT) - STACK_GUARD_BYTES;
+    uint64_t highest = USER_WINDOW - (STACK_RANDOM_PAGES << PAGE_SHIFT) - STACK_GUARD_BYTES;
 
     if (vm->mmap_base == 0) {
         vm->mmap_base = highest - ALIGN_UP(room, PAGE_SIZE);

@@ -10,6 +10,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+uint64_t machine_user_top = USER_WINDOW;
+
 static void require(bool cond)
 {
     if (!cond) {

@@ -149,7 +149,7 @@ TEST(elf, hostile_segments_are_refused)
         {.p_type = PT_LOAD, .p_vaddr = ~0xfffull, .p_memsz = 0x2000},
         {.p_type = PT_LOAD, .p_vaddr = 0x500000, .p_memsz = ~0ull},
         /* reaches beyond user space */
-        {.p_type = PT_LOAD, .p_vaddr = USER_TOP - 0x1000, .p_memsz = 0x1001},
+        {.p_type = PT_LOAD, .p_vaddr = USER_WINDOW - 0x1000, .p_memsz = 0x1001},
         /* file offset and address disagree within the page */
         {.p_type = PT_LOAD, .p_vaddr = 0x500001, .p_offset = 0, .p_filesz = 1, .p_memsz = 1},
         /* file offset out of range */

@@ -240,6 +240,34 @@ TEST(vmspace, wrong_addresses_are_refused)
     space_leave();
 }
 
+TEST(vmspace, addresses_above_47_bits_are_given_to_those_who_ask)
+{
+    const uint64_t high = 1ull << 52;
+    struct page *pages[2];
+
+    machine_user_top = HOST_USER_TOP_5;
+    struct vmspace *vm = space_enter();
+    EXPECT(vmspace_map(vm, 0, PAGE_SIZE, TEST_RW, 0, NULL, 0, NULL) < (int64_t)USER_WINDOW);
+    EXPECT_EQ(vmspace_map(vm, 0, 1ull << 47, TEST_RW, 0, NULL, 0, NULL), -ENOMEM);
+    EXPECT(vmspace_map(vm, USER_WINDOW - PAGE_SIZE, 2 * PAGE_SIZE, TEST_RW, 0, NULL, 0, NULL) <
+           (int64_t)(USER_WINDOW - PAGE_SIZE)); /* not over the border */
+    EXPECT_EQ(vmspace_map(vm, high, 3 * PAGE_SIZE, TEST_RW, 0, NULL, 0, NULL), (int64_t)high);
+    EXPECT(vmspace_map(vm, high, PAGE_SIZE, TEST_RW, 0, NULL, 0, NULL) > (int64_t)high);
+    EXPECT_EQ(map_anon(vm, USER_TOP - PAGE_SIZE, 1, TEST_RW), (int64_t)(USER_TOP - PAGE_SIZE));
+    EXPECT_EQ(map_anon(vm, USER_TOP, 1, TEST_RW), -ENOMEM);
+    EXPECT_EQ(copy_to_user((void *)(high + 4), &pages, sizeof(pages)), 0);
+    EXPECT_EQ(copy_to_user((void *)(USER_TOP - 8), &pages, sizeof(pages)), -EFAULT);
+    EXPECT_EQ(vmspace_unmap(vm, high + PAGE_SIZE, PAGE_SIZE), 0);
+    EXPECT_EQ(vmspace_unmap(vm, 0, USER_TOP), 0);
+    space_leave();
+
+    machine_user_top = USER_WINDOW;
+    vm = space_enter();
+    EXPECT(vmspace_map(vm, high, PAGE_SIZE, TEST_RW, 0, NULL, 0, NULL) < (int64_t)USER_WINDOW);
+    EXPECT_EQ(map_anon(vm, high, 1, TEST_RW), -ENOMEM);
+    space_leave();
+}
+
 TEST(vmspace, limits_are_kept)
 {
     struct vmspace *vm = space_enter();

@@ -11,7 +11,11 @@
 #define HUGE_PAGE_SHIFT 21
 #define HUGE_PAGE_SIZE  0x200000ull
 #define USER_MIN        0x10000ull
-#define USER_TOP        0x00007ffffffff000ull
+#define USER_WINDOW     0x00007ffffffff000ull
+#define USER_TOP        machine_user_top
+extern uint64_t
+    machine_user_top; /* USER_WINDOW; a test may raise it to HOST_USER_TOP_5 while it has no space */
+#define HOST_USER_TOP_5 0x00fffffffffff000ull
 
 extern uint8_t *host_phys_base; /* virtual address of physical 0; set by host_machine_init() */
 

@@ -11,9 +11,14 @@
 #define HUGE_PAGE_SHIFT 21
 #define HUGE_PAGE_SIZE  0x200000ull
 
-/* User addresses lie in [USER_MIN, USER_TOP). The last page is kept free, so that no SYSCALL ends non-canonical. */
-#define USER_MIN 0x10000ull
-#define USER_TOP 0x00007ffffffff000ull
+/*
+ * User addresses lie in [USER_MIN, USER_TOP): with 5 levels of page tables up to 2^56, with 4 up to 2^47, as found at boot. The last page is
+ * kept free, so that no SYSCALL ends non-canonical. Stacks, programs and mappings that nobody wants higher lie below USER_WINDOW.
+ */
+#define USER_MIN    0x10000ull
+#define USER_WINDOW 0x00007ffffffff000ull
+#define USER_TOP    machine_user_top
+extern uint64_t machine_user_top; /* [I] after boot */
 
 static inline void *phys_to_virt(paddr_t pa)
 {

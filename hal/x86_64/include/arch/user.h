@@ -4,8 +4,9 @@
  * The pattern is: check the address, open SMAP, move, close SMAP. A fault that cannot be resolved goes on at the label `fault` with SMAP
  * closed again (trap.c clears the flag). The two SMAP instructions are no-ops until boot finds that the CPU has SMAP (user.c).
  *
- * The check: an address with any of its bits 47 to 63 set is refused. What is left lies below the kernel half, however far a copy of less than
- * 128 TiB runs on from there: between USER_TOP and the kernel half nothing is ever mapped.
+ * The check: an address with any of its bits 47 to 63 set is refused; with 5 levels of page tables, 56 to 63: boot changes the shift in the
+ * code. What is left lies below the kernel half, however far a copy of less than 128 TiB runs on from there: between USER_TOP and the kernel
+ * half nothing is ever mapped.
  */
 #pragma once
 
@@ -13,8 +14,6 @@
 #include "kernel/base/types.h"
 
 #define ARCH_USER_WORDS 1
-
-#define USER_ADDRESS_BITS 47
 
 /* A 3-byte no-op that becomes STAC or CLAC. */
 #define USER_PATCH_SITE_(section)                                                                  \
@@ -36,9 +35,20 @@ static __always_inline void user_close(void)
     __asm__ volatile(USER_CLOSE_ASM : : : "memory", "cc");
 }
 
+/* No bit is set that no user address has. The instruction's last byte is how many bits one has. */
+static __always_inline bool user_bits_ok(uintptr_t bits)
+{
+    bool high;
+
+    __asm__("771: shrq $47, %0\n\t"
+            ".pushsection .user_shift_sites, \"a\"\n\t.long 771b + 3 - .\n\t.popsection"
+            : "+r"(bits), "=@ccnz"(high));
+    return !high;
+}
+
 static __always_inline bool user_word_address_ok(const void __user *ptr)
 {
-    return ((uintptr_t)ptr >> USER_ADDRESS_BITS) == 0;
+    return user_bits_ok((uintptr_t)ptr);
 }
 
 /* Between user_open() and user_close(): *(const type *)ptr into `value`, or goto `fault`. */
