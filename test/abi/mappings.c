@@ -79,7 +79,7 @@ ABI_TEST(mappings, noreplace_spares_what_is_there)
     CHECK(mmap(p + 2 * PAGE, PAGE, RW, ANON | MAP_FIXED, -1, 0) == p + 2 * PAGE);
     CHECK_EQ(p[2 * PAGE], 0);
     CHECK_ERR((long)mmap(p + 1, PAGE, RW, ANON | MAP_FIXED, -1, 0), EINVAL);
-    CHECK_ERR((long)mmap((void *)0x7ffffffff000, PAGE, RW, ANON | MAP_FIXED, -1, 0), ENOMEM);
+    CHECK_ERR((long)mmap((void *)0xfffffffffff000, PAGE, RW, ANON | MAP_FIXED, -1, 0), ENOMEM);
 }
 
 ABI_TEST(mappings, low_addresses_on_request)

@@ -355,7 +355,7 @@ ABI_TEST(pagemap, is_read_by_whole_words)
     CHECK_ERR(read(fd, words, 7), EINVAL);
     CHECK_ERR(pread(fd, words, 8, 4), EINVAL);
     CHECK_EQ(read(fd, words, 32), 32);
-    CHECK_EQ(pread(fd, words, 32, (off_t)(0x800000000000 / PAGE * 8)), 0);
+    CHECK_EQ(pread(fd, words, 32, (off_t)((1ul << 56) / PAGE * 8)), 0);
     CHECK_EQ(lseek(fd, 80, SEEK_SET), 80);
 }
 
