@@ -248,11 +248,13 @@ static unsigned order_at(pfn_t start, pfn_t end)
     return order;
 }
 
-static void zone_add_block(struct zone *zone, pfn_t pfn, unsigned order, bool managed)
+static void zone_add_block(struct zone *zone, pfn_t pfn, unsigned order, bool untouched)
 {
     uint64_t irq = spin_lock_irqsave(&zone->lock);
 
-    if (!managed) {
+    if (untouched) {
+        zone->untouched -= 1ull << order;
+    } else {
         zone->managed += 1ull << order;
     }
     pfn_to_page(pfn)->counts = 0;
@@ -269,7 +271,7 @@ void zones_add_range(pfn_t start, pfn_t end)
     }
 }
 
-void zone_give_range(struct zone *zone, pfn_t start, pfn_t end)
+void zone_give_untouched(struct zone *zone, pfn_t start, pfn_t end)
 {
     while (start < end) {
         unsigned order = order_at(start, end);

@@ -367,10 +367,7 @@ static bool zone_grow_locked(struct zone *zone)
     zone->next = first + SECTION_FRAMES;
     figures.frames += SECTION_FRAMES;
     figures.sections++;
-    spin_lock(&zone->lock);
-    zone->untouched -= end - first;
-    spin_unlock(&zone->lock);
-    zone_give_range(zone, first, end);
+    zone_give_untouched(zone, first, end);
     return true;
 }
 

@@ -137,8 +137,10 @@ _Static_assert(offsetof(struct page, flags) == 8 && offsetof(struct page, kind) 
 void zone_init(struct zone *zone, unsigned node, enum zone_id id);
 /* Hand [start, end) to the zones it lies in; their sections are in. Merges with free neighbours. */
 void zones_add_range(pfn_t start, pfn_t end);
-/* Free frames that zone->managed has counted already. Inside one zone. */
-void zone_give_range(struct zone *zone, pfn_t start, pfn_t end);
+/*
+ * Frames that have been counted in zone->untouched are free ones now, block by block: who looks meanwhile misses none. Inside one zone.
+ */
+void zone_give_untouched(struct zone *zone, pfn_t start, pfn_t end);
 
 /* A block of 2^order frames from the lists, NULL: none. zone->lock held. */
 struct page *zone_take_locked(struct zone *zone, unsigned order, enum migrate_type type);

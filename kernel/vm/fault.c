@@ -38,6 +38,15 @@ static inline unsigned run_window(struct vm_region *region, uint64_t va)
     return window;
 }
 
+bool vm_entry_exists_locked(struct vmspace *vm, uint64_t va)
+{
+    paddr_t pa;
+    unsigned flags;
+    uint64_t value;
+
+    return mmu_query(&vm->mmu, va, &pa, &flags) || mmu_query_soft(&vm->mmu, va, &value);
+}
+
 int vm_map_one(struct vmspace *vm, uint64_t va, struct page *page, unsigned mmu_flags)
 {
     vm_table_lock(vm, va);
@@ -63,22 +72,18 @@ static __noinline int anon_fill_run(struct vmspace *vm, struct vm_region *region
     lru_add_new(pages, got);
     vm_table_lock(vm, va);
     int mapped = mmu_map_pages(&vm->mmu, va, pages, got, region_mmu_flags(region, true));
+    /* Not in use either, so there was no memory for a table. Without the lock reclaim could make it look so. */
+    bool starved = unlikely(mapped == 0) && !vm_entry_exists_locked(vm, va);
     vm_table_unlock(vm, va);
     vm_rss_add(&vm->rss_anon, mapped);
     if (unlikely((unsigned)mapped < got)) {
-        bool first_missing = pages[0] != NULL;
         for (unsigned i = 0; i < got; i++) {
             if (pages[i] != NULL) {
                 page_unmap_put(pages[i]);
             }
         }
-        paddr_t pa;
-        unsigned flags;
-        if (first_missing && !mmu_query(&vm->mmu, va, &pa, &flags)) {
-            return -ENOMEM; /* not in use, so there was no memory for a table */
-        }
     }
-    return 0;
+    return unlikely(starved) ? -ENOMEM : 0;
 }
 
 static inline int anon_fill(struct vmspace *vm, struct vm_region *region, uint64_t va)

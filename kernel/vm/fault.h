@@ -19,5 +19,7 @@ int vm_fault_file(struct vmspace *vm, struct vm_region *region, uint64_t va, uns
 /* The entry at va is soft: what it names comes back. -EIO: it cannot be read; -ENOMEM. */
 int vm_fault_swap(struct vmspace *vm, struct vm_region *region, uint64_t va, swap_entry_t entry,
                   unsigned flags);
+/* Is there anything at va, a page or a value? The block's lock is held. */
+bool vm_entry_exists_locked(struct vmspace *vm, uint64_t va);
 /* Map `page`, whose reference goes to the entry; -EEXIST: something is there. */
 int vm_map_one(struct vmspace *vm, uint64_t va, struct page *page, unsigned mmu_flags);

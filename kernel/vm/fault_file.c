@@ -106,9 +106,11 @@ static int file_read(struct vmspace *vm, struct vm_region *region, uint64_t va)
         }
     }
     int mapped = mmu_map_pages(&vm->mmu, start, pages, n, file_mmu_flags(region, false));
+    /* There, but not mapped, and nothing else either: there was no memory for a table. */
+    bool starved =
+        unlikely(mapped == 0) && pages[target] != NULL && !vm_entry_exists_locked(vm, va);
     vm_table_unlock(vm, va);
     count_mapped(vm, cache, mapped);
-    bool starved = mapped == 0 && pages[target] != NULL;
     for (unsigned i = 0; i < n; i++) {
         if (unlikely(pages[i] != NULL)) {
             page_unmap_put(pages[i]);
@@ -122,12 +124,7 @@ static int file_read(struct vmspace *vm, struct vm_region *region, uint64_t va)
         }
         pages_put(gone, ngone);
     }
-    if (unlikely(starved)) { /* in use already, or no memory for a table */
-        paddr_t pa;
-        unsigned flags;
-        return mmu_query(&vm->mmu, va, &pa, &flags) ? 0 : -ENOMEM;
-    }
-    return 0;
+    return unlikely(starved) ? -ENOMEM : 0;
 }
 
 /* The page under va, made if need be; -EIO past the end of the file. */

@@ -1,9 +1,9 @@
 /*
  * Host runner of the unit tests: hands each TEST() of the chosen folders to cmocka, which prints TAP.
  *
- *     unit [FOLDER[/NOUN]]...      no argument: all but sim
+ *     unit [FOLDER[/NOUN]]...      no argument: all but sim and runner
  *
- * The cases of sim make machines of their own, each noun one: `unit sim/NOUN`.
+ * The cases of sim make machines of their own, each noun one: `unit sim/NOUN`. Those of runner fail, to see that it is told.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,9 +11,11 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "hal/host/host.h"
 
@@ -30,6 +32,22 @@ void test_fail(const char *file, int line, const char *fmt, ...);
 void test_skip(void);
 void test_note(const char *fmt, ...);
 
+static pthread_t runner_thread;
+static const struct test_case *running;
+
+/*
+ * A CPU of a test other than the first one cannot leave it: it has locks, and others wait for it. The run is over, and says so as TAP does
+ * (testanything.org, "Bail out!").
+ */
+static _Noreturn void fail_on_other_thread(const char *file, int line, const char *text)
+{
+    flockfile(stdout);
+    (void)printf("not ok - %s: %s\n# %s:%d: %s\nBail out! %s:%d failed on a CPU beside the first\n",
+                 running->noun, running->name, file, line, text, file, line);
+    (void)fflush(stdout);
+    _exit(1);
+}
+
 void test_fail(const char *file, int line, const char *fmt, ...)
 {
     va_list args;
@@ -38,6 +56,9 @@ void test_fail(const char *file, int line, const char *fmt, ...)
     va_start(args, fmt);
     (void)vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
+    if (!pthread_equal(pthread_self(), runner_thread)) {
+        fail_on_other_thread(file, line, text);
+    }
     print_error("%s:%d: %s\n", file, line, text);
     _fail(file, line);
     abort();
@@ -72,7 +93,7 @@ static bool wanted(const struct test_case *test, int argc, char **argv)
             return true;
         }
     }
-    return argc < 2 && strcmp(test->suite, "sim") != 0;
+    return argc < 2 && strcmp(test->suite, "sim") != 0 && strcmp(test->suite, "runner") != 0;
 }
 
 static void run_one(void **state)
@@ -81,6 +102,7 @@ static void run_one(void **state)
 
     unsigned reports = host_sync_reports;
 
+    running = test;
     test->run();
     if (!host_context_is_clean()) {
         fail_msg("left with preemption or interrupts off");
@@ -96,6 +118,7 @@ int main(int argc, char **argv)
     struct CMUnitTest *cases = calloc(total + 1, sizeof(*cases));
     size_t n = 0;
 
+    runner_thread = pthread_self();
     setenv("CMOCKA_MESSAGE_OUTPUT", "TAP", 0);
     if (argc < 2 || strncmp(argv[1], "sim/", 4) != 0) {
         host_machine_init();

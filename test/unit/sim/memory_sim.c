@@ -196,3 +196,44 @@ TEST(memory_exhausted, the_last_frame_is_found_and_none_is_given_twice)
     }
     EXPECT_GT(blocks << FRAME_MAX_ORDER, n - 16384); /* all merged again */
 }
+
+/* ---- who looks while memory comes in ---- */
+
+static bool done; /* [a] */
+static uint64_t rises, looks;
+
+static uint64_t free_of(enum zone_id id)
+{
+    struct zone_stats stats;
+
+    return zone_stats(0, id, &stats) ? stats.free : 0;
+}
+
+static void take_or_look(void *arg, unsigned cpu)
+{
+    uint64_t last = UINT64_MAX;
+
+    (void)arg;
+    if (cpu == 0) {
+        take(GIB(6) / PAGE_SIZE, NODE_LOCAL);
+        __atomic_store_n(&done, true, __ATOMIC_SEQ_CST);
+        return;
+    }
+    while (!__atomic_load_n(&done, __ATOMIC_SEQ_CST)) {
+        uint64_t now = free_of(ZONE_NORMAL);
+        rises += now > last;
+        last = now;
+        looks++;
+    }
+}
+
+TEST(memory_cpus, a_zone_that_grows_never_looks_emptier_than_it_is)
+{
+    add_low();
+    add(GIB(3), GIB(1), BOOT_MEM_RESERVED);
+    add(GIB(4), GIB(8), BOOT_MEM_USABLE);
+    host_machine_init_map(map, nmap);
+    host_run_on_cpus(2, take_or_look, NULL);
+    test_note("looked %llu times", (unsigned long long)looks);
+    EXPECT_EQ(rises, 0);
+}

@@ -3,6 +3,7 @@
 
 #include <linux/mman.h>
 
+#include "kernel/machine/entry.h"
 #include "test/unit/vm/swap_space.h"
 
 #define BASE 0x40000000ull
@@ -53,6 +54,29 @@ TEST(reclaim, a_page_goes_to_swap_and_comes_back_with_its_content)
     EXPECT_EQ(reclaim_at(vm, BASE), RECLAIM_FREED);
     EXPECT_EQ(vmspace_unmap(vm, BASE, PAGE_SIZE), 0);
     EXPECT_EQ(vm->rss_swap, 0);
+    leave();
+}
+
+TEST(reclaim, pages_that_go_while_a_fault_fills_in_are_no_lack_of_memory)
+{
+    struct vmspace *vm = enter();
+
+    EXPECT_EQ(map_anon(vm, BASE, 8, TEST_RW), (int64_t)BASE);
+    for (unsigned i = 0; i < 4; i++) {
+        EXPECT_EQ(poke(BASE + i * PAGE_SIZE, (uint8_t)(i + 1)), 0);
+        EXPECT_EQ(reclaim_at(vm, BASE + i * PAGE_SIZE), RECLAIM_FREED);
+    }
+    struct vm_region *region = region_lookup(vm, BASE);
+    region->fault_next = BASE; /* a run of four pages is filled */
+    region->fault_window = 2;
+    vm->rss_swap = 0; /* they went after the fault had looked for them */
+    EXPECT_EQ(vmspace_fault(vm, BASE, FAULT_USER | FAULT_WRITE), 0);
+    vm->rss_swap = 4;
+    for (unsigned i = 0; i < 4; i++) {
+        EXPECT_EQ(peek(BASE + i * PAGE_SIZE), (int)i + 1);
+    }
+    EXPECT_EQ(vmspace_unmap(vm, BASE, 8 * PAGE_SIZE), 0);
+    EXPECT_EQ(vm->rss_anon, 0);
     leave();
 }
 
