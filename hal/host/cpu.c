@@ -16,6 +16,7 @@
 #include "hal/host/host.h"
 #include "hal/host/private.h"
 #include "kernel/core/percpu.h"
+#include "kernel/core/smp_call.h"
 #include "kernel/core/timer.h"
 #include "kernel/machine/cpu.h"
 #include "kernel/machine/entry.h"
@@ -42,8 +43,13 @@ struct cpu host_cpus[HOST_MAX_CPUS] = {
 };
 _Thread_local struct cpu *host_cpu = &host_cpus[0];
 _Thread_local bool host_irq_enabled = true;
+_Thread_local bool *host_irq_pending = &host_pending[0];
 
 static unsigned ncpus = 1;
+bool host_pending[HOST_MAX_CPUS];                  /* [a] a message waits for the CPU */
+static bool entered[HOST_MAX_CPUS] = {[0] = true}; /* [place[id]] a host thread is this CPU */
+static pthread_mutex_t place[HOST_MAX_CPUS] = {[0 ... HOST_MAX_CPUS - 1] =
+                                                   PTHREAD_MUTEX_INITIALIZER};
 static char *percpu_copies[HOST_MAX_CPUS]; /* for the leak checker: offsets are no pointers */
 
 bool host_context_is_clean(void)
@@ -101,12 +107,72 @@ void host_set_cpu_count(unsigned n)
         }
     }
     ncpus = n < HOST_MAX_CPUS ? n : HOST_MAX_CPUS;
+    for (unsigned id = 0; id < HOST_MAX_CPUS; id++) {
+        cpu_set_online(id, id < ncpus);
+    }
 }
 
 void host_cpu_enter(unsigned id)
 {
+    (void)pthread_mutex_lock(&place[id]);
+    entered[id] = true;
+    (void)pthread_mutex_unlock(&place[id]);
+    host_cpu = &host_cpus[id];
+    host_irq_pending = &host_pending[id];
+    host_irq_enabled = true;
+}
+
+void host_cpu_leave(void)
+{
+    unsigned id = host_cpu->id;
+
+    (void)pthread_mutex_lock(&place[id]);
+    host_interrupts_take();
+    entered[id] = false;
+    (void)pthread_mutex_unlock(&place[id]);
+}
+
+/* ---- messages ---- */
+
+static void call_interrupt(void *arg)
+{
+    (void)arg;
+    machine_call_interrupt();
+}
+
+void host_interrupts_take(void)
+{
+    while (host_irq_enabled && __atomic_exchange_n(host_irq_pending, false, __ATOMIC_SEQ_CST)) {
+        (void)host_run_interrupt(call_interrupt, NULL);
+    }
+}
+
+/* Nobody is CPU `id`: take its place for as long as its interrupt lasts. */
+static void interrupt_for(unsigned id)
+{
+    struct cpu *own = host_cpu;
+    bool enabled = host_irq_enabled;
+
     host_cpu = &host_cpus[id];
     host_irq_enabled = true;
+    (void)host_run_interrupt(call_interrupt, NULL);
+    host_irq_enabled = enabled;
+    host_cpu = own;
+}
+
+void smp_send_call(const struct cpumask *mask)
+{
+    unsigned id;
+
+    for_each_cpu_in (id, mask) {
+        (void)pthread_mutex_lock(&place[id]);
+        if (entered[id]) {
+            __atomic_store_n(&host_pending[id], true, __ATOMIC_SEQ_CST);
+        } else {
+            interrupt_for(id);
+        }
+        (void)pthread_mutex_unlock(&place[id]);
+    }
 }
 
 /*
@@ -118,12 +184,15 @@ void host_cpu_relax(void)
     static __thread unsigned turns;
     const struct timespec moment = {.tv_nsec = 1000};
 
+    host_irq_check();
     if (++turns % 4 == 0) {
         (void)nanosleep(&moment, NULL);
     } else {
         (void)sched_yield();
     }
 }
+
+static unsigned jobs_running; /* [a] */
 
 struct cpu_job {
     void (*fn)(void *arg, unsigned cpu);
@@ -137,6 +206,8 @@ static void *cpu_job_main(void *arg)
 
     host_cpu_enter(job->cpu);
     job->fn(job->arg, job->cpu);
+    host_cpu_leave();
+    (void)__atomic_fetch_sub(&jobs_running, 1, __ATOMIC_RELEASE);
     return NULL;
 }
 
@@ -150,11 +221,15 @@ void host_run_on_cpus(unsigned n, void (*fn)(void *arg, unsigned cpu), void *arg
     }
     for (unsigned cpu = 1; cpu < n; cpu++) {
         jobs[cpu] = (struct cpu_job){fn, arg, cpu};
+        (void)__atomic_fetch_add(&jobs_running, 1, __ATOMIC_RELAXED);
         if (pthread_create(&threads[cpu], NULL, cpu_job_main, &jobs[cpu]) != 0) {
             abort();
         }
     }
     fn(arg, 0);
+    while (__atomic_load_n(&jobs_running, __ATOMIC_ACQUIRE) != 0) {
+        host_cpu_relax(); /* the others may call this CPU */
+    }
     for (unsigned cpu = 1; cpu < n; cpu++) {
         (void)pthread_join(threads[cpu], NULL);
     }

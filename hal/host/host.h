@@ -39,9 +39,13 @@ bool host_context_is_clean(void);
 
 /* ---- several CPUs ---- */
 
-/* This host thread is CPU `id` from now on (0 is the main thread already); per-CPU data are its own. */
+/* This host thread is CPU `id` from now on (0 is the main thread already); per-CPU data are its own. It leaves before it ends. */
 void host_cpu_enter(unsigned id);
-/* Let cpu_count() answer n (1 .. 8). The new CPUs' per-CPU data are zero. */
+void host_cpu_leave(void);
+/*
+ * Let cpu_count() answer n (1 .. 8), all of them online. The new CPUs' per-CPU data are zero. What is called on a CPU that no host thread has
+ * entered is run by the caller in its place.
+ */
 void host_set_cpu_count(unsigned n);
 /* Run fn(arg, cpu) on `n` CPUs at once, each a host thread, and wait for all. */
 void host_run_on_cpus(unsigned n, void (*fn)(void *arg, unsigned cpu), void *arg);

@@ -9,6 +9,7 @@
 #define HOST_MAX_CPUS 8
 
 extern struct cpu host_cpus[HOST_MAX_CPUS];
+extern bool host_pending[HOST_MAX_CPUS];
 
 /* Make [va, va + len) show simulated physical memory from `pa` on, or nothing. */
 void host_memory_show(vaddr_t va, paddr_t pa, uint64_t len);

@@ -49,6 +49,6 @@ void machine_init_platform(const struct boot_handoff *handoff)
     const struct acpi_madt *madt = acpi_madt();
     unsigned ncpus = cpus_listed(madt);
     machine_set_possible_cpus(ncpus);
-    log_info("smp: %u CPU%s, %u online", ncpus, ncpus == 1 ? "" : "s", cpu_count());
+    log_info("smp: %u CPU%s, %u online", ncpus, ncpus == 1 ? "" : "s", cpu_count_online());
     irq_init(madt);
 }

@@ -36,6 +36,11 @@ void smp_send_reschedule(unsigned id)
     BUG_ON(id != 0);
 }
 
+void smp_send_call(const struct cpumask *mask)
+{
+    BUG_ON(!cpumask_empty(mask));
+}
+
 void smp_stop_others(void)
 {
 }

@@ -252,7 +252,7 @@ SYSCALL3(sched_getaffinity, int, pid, size_t, size, uint64_t __user *, umask)
         return -ESRCH;
     }
     for (unsigned i = 0; i < ARRAY_SIZE(mask); i++) {
-        mask[i] = target.thread->cpu_mask[i] & cpus_online_word(i);
+        mask[i] = target.thread->cpu_mask[i] & cpus_online()->bits[i];
     }
     target_put(&target);
     size_t n = MIN(bytes, size);
@@ -273,7 +273,7 @@ SYSCALL3(sched_setaffinity, int, pid, size_t, size, const uint64_t __user *, uma
     int64_t result = 0;
     uint64_t usable = 0;
     for (unsigned i = 0; i < ARRAY_SIZE(mask); i++) {
-        usable |= mask[i] & cpus_online_word(i);
+        usable |= mask[i] & cpus_online()->bits[i];
     }
     if (!may_schedule(&target)) {
         result = -EPERM;

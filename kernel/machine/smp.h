@@ -1,31 +1,56 @@
 /*
- * The set of CPUs, as the machine found them.
+ * The CPUs of the machine: how many there are, which run, and how one makes another look up.
+ *
+ * An id names a CPU for ever. A CPU that is offline keeps its struct cpu and its per-CPU data: sums of counters count them all
+ * (for_each_cpu), everything that hands out work or tells what runs goes by those that are online (for_each_online_cpu).
  */
 #pragma once
 
-#include "kernel/machine/percpu.h"
+#include "kernel/machine/cpumask.h"
 
-/* CPUs that run kernel code, those the firmware lists, and the struct of one. Any context. */
-unsigned cpu_count(void);          /* online; ids are 0 .. cpu_count()-1 */
-unsigned cpu_count_possible(void); /* online and parked */
+/*
+ * CPUs that have a struct cpu and per-CPU data; their ids are 0 .. cpu_count()-1. 1 until the step of boot that makes the others
+ * (machine_init_platform), the same from then on. Any context.
+ */
+unsigned cpu_count(void);
+unsigned cpu_count_possible(void); /* that firmware lists as usable, and the parameters allow */
 struct cpu *cpu_by_id(unsigned id);
 
-/* Word `index` of the bitmap of online CPUs. */
-static inline uint64_t cpus_online_word(unsigned index)
-{
-    unsigned n = cpu_count();
+/*
+ * CPUs that run kernel code. The set changes under its reader's eyes, unless he holds cpus_read_lock() (kernel/sched/hotplug.h); while he has
+ * interrupts off, none of those goes away, for a CPU leaves only after all others have answered an interrupt.
+ */
+extern struct cpumask cpus_online_mask_; /* [a] kernel/core/smp_call.c */
 
-    if (n <= index * 64) {
-        return 0;
-    }
-    return n >= (index + 1) * 64 ? ~0ull : (1ull << (n - index * 64)) - 1;
+static inline const struct cpumask *cpus_online(void)
+{
+    return &cpus_online_mask_;
 }
+
+static inline bool cpu_is_online(unsigned id)
+{
+    return cpumask_test(&cpus_online_mask_, id);
+}
+
+static inline unsigned cpu_count_online(void)
+{
+    return cpumask_weight(&cpus_online_mask_);
+}
+
+#define for_each_cpu(id)        for ((id) = 0; (id) < cpu_count(); (id)++)
+#define for_each_online_cpu(id) for_each_cpu_in (id, cpus_online())
+
+/* ---- messages between CPUs ---- */
 
 /* Make CPU `id` look at its need-resched flag soon. Any context. */
 void smp_send_reschedule(unsigned id);
 /* Entry point that the machine calls (kernel/sched): such a request came in. Hard interrupt context. */
 void machine_reschedule_interrupt(void);
+
+/* Make the CPUs of the set, the caller's not among them, call machine_call_interrupt(). Any context but NMI. */
+void smp_send_call(const struct cpumask *mask);
+/* Entry point (kernel/core/smp_call.c): such a message came in. Hard interrupt context. */
+void machine_call_interrupt(void);
+
 /* Stop all other CPUs for good; for panic. */
 void smp_stop_others(void);
-
-#define for_each_cpu(id) for ((id) = 0; (id) < cpu_count(); (id)++)

@@ -167,7 +167,7 @@ nodemask_t nodes_with_cpu(void)
     nodemask_t mask = 0;
     unsigned cpu;
 
-    for_each_cpu (cpu) {
+    for_each_online_cpu (cpu) {
         mask |= BIT(cpu_node(cpu));
     }
     return mask;

@@ -92,7 +92,7 @@ static void cpu_lines(struct text *text, uint64_t *ret_switches)
         all.switches += one.switches;
     }
     cpu_line(text, "cpu ", &all);
-    for_each_cpu (cpu) {
+    for_each_online_cpu (cpu) {
         sched_cpu_stats(cpu, &one);
         (void)ksnprintf(label, sizeof(label), "cpu%u", cpu);
         cpu_line(text, label, &one);
@@ -149,7 +149,7 @@ static int cpuinfo_show(struct text *text)
 {
     unsigned cpu;
 
-    for_each_cpu (cpu) {
+    for_each_online_cpu (cpu) {
         char *at = text_reserve(text, CPU_TEXT_BYTES);
         if (at != NULL) {
             text->len += (size_t)cpu_describe(cpu, at, CPU_TEXT_BYTES);
@@ -192,14 +192,14 @@ static int interrupts_show(struct text *text)
     unsigned cpu;
 
     text_puts(text, "           ");
-    for_each_cpu (cpu) {
+    for_each_online_cpu (cpu) {
         text_printf(text, "CPU%-8u", cpu);
     }
     text_putc(text, '\n');
     for (unsigned i = 0; irq_describe(i, &info); i++) {
         text_printf(text, "%3s: %10llu", info.label, (unsigned long long)info.count);
         /* Interrupts go to the first CPU. */
-        for (cpu = 1; cpu < cpu_count(); cpu++) {
+        for (cpu = 1; cpu < cpu_count_online(); cpu++) {
             text_printf(text, " %10u", 0);
         }
         text_printf(text, "  %s", info.chip);

@@ -211,7 +211,7 @@ static void pagesets_show(struct text *text, bool highest)
     unsigned cpu;
 
     text_puts(text, "\n  pagesets");
-    for_each_cpu (cpu) {
+    for_each_online_cpu (cpu) {
         struct frame_cpu_stats stats = {0};
         if (highest) {
             frame_cpu_stats(cpu, &stats);

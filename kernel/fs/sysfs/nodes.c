@@ -50,7 +50,7 @@ static void node_cpus(unsigned node, uint64_t cpus[MAX_CPUS / 64])
     unsigned cpu;
 
     memset(cpus, 0, MAX_CPUS / 8);
-    for_each_cpu (cpu) {
+    for_each_online_cpu (cpu) {
         if (cpu_node(cpu) == node) {
             bitmap_set(cpus, cpu);
         }

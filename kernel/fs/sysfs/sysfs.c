@@ -60,7 +60,8 @@ static void cpu_range(struct text *text, unsigned n)
 
 static int online_show(struct text *text)
 {
-    cpu_range(text, cpu_count());
+    text_bit_list(text, cpus_online()->bits, MAX_CPUS);
+    text_putc(text, '\n');
     return 0;
 }
 

@@ -7,6 +7,16 @@
 
 extern _Thread_local struct cpu *host_cpu; /* never NULL: a static CPU 0 until host_cpu_enter() */
 extern _Thread_local bool host_irq_enabled;
+extern _Thread_local bool *host_irq_pending; /* never NULL */
+
+/* Messages of other CPUs come in wherever interrupts are turned on, and in cpu_relax(). */
+void host_interrupts_take(void);
+static inline void host_irq_check(void)
+{
+    if (__builtin_expect(__atomic_load_n(host_irq_pending, __ATOMIC_RELAXED), 0)) {
+        host_interrupts_take();
+    }
+}
 
 #define this_cpu (host_cpu)
 
@@ -68,6 +78,7 @@ static inline void irq_disable(void)
 static inline void irq_enable(void)
 {
     host_irq_enabled = true;
+    host_irq_check();
 }
 
 static inline uint64_t irq_save(void)
@@ -80,6 +91,9 @@ static inline uint64_t irq_save(void)
 static inline void irq_restore(uint64_t flags)
 {
     host_irq_enabled = flags != 0;
+    if (flags != 0) {
+        host_irq_check();
+    }
 }
 
 /*
