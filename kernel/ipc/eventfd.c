@@ -49,7 +49,7 @@ static bool add(struct eventfd *event, uint64_t value)
 static void tell(struct eventfd *event, uint32_t key)
 {
     if (wait_queue_active(&event->wait)) {
-        wait_wake_all(&event->wait, key);
+        wait_wake_n(&event->wait, 1, key); /* threads do not wait exclusively here: all are woken */
     }
 }
 
@@ -121,12 +121,12 @@ static loff_t eventfd_llseek(struct file *file, loff_t offset, int whence)
     return file->pos;
 }
 
-static void eventfd_show(struct file *file, char *buf, size_t size)
+static size_t eventfd_show(struct file *file, char *buf, size_t size)
 {
     const struct eventfd *event = file->private;
 
-    (void)ksnprintf(buf, size, "eventfd-count: %16llx\neventfd-semaphore: %d\n",
-                    (unsigned long long)count_of(event), event->semaphore);
+    return (size_t)ksnprintf(buf, size, "eventfd-count: %16llx\neventfd-semaphore: %d\n",
+                             (unsigned long long)count_of(event), event->semaphore);
 }
 
 static void eventfd_release(struct file *file)

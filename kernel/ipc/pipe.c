@@ -61,6 +61,7 @@ int pipe_alloc(struct pipe **ret_pipe)
     pipe->reads_opened = pipe->writes_opened = 0;
     pipe->files = 1;
     pipe->nspares = 0;
+    pipe->watched = false;
     pipe->user = user_get(user);
     pipe->naccounted = slots;
     *ret_pipe = pipe;
@@ -310,7 +311,7 @@ ssize_t pipe_write_as(struct file *file, struct iov_iter *from, bool nonblock)
     ssize_t result = pipe_write_locked(file, pipe, from, nonblock, &wakes);
     bool wake_next = wakes.writer && !pipe_full(pipe);
     mutex_unlock(&pipe->lock);
-    if (wakes.reader) {
+    if (wakes.reader || unlikely(atomic_load_relaxed(&pipe->watched))) {
         pipe_wake_readers(pipe);
     }
     if (wake_next) {
@@ -359,6 +360,7 @@ static __noinline uint32_t pipe_poll_register(struct file *file, struct poll_tab
 {
     struct pipe *pipe = file->private;
 
+    atomic_store_relaxed(&pipe->watched, true);
     if ((file->mode & FMODE_READ) != 0) {
         poll_wait(table, &pipe->read_wait);
     }

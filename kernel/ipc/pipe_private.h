@@ -27,6 +27,7 @@ struct pipe {
     uint32_t head, tail;          /* [lock] free-running: next slot to fill, oldest filled one */
     uint32_t readers, writers;    /* [lock] open ends */
     uint32_t reads_opened, writes_opened; /* [lock] openings ever, for the rendezvous of FIFOs */
+    bool watched;        /* [a] poll or epoll waited for it once: each write is an event */
     uint32_t files;      /* [inode->attr_lock] open files; the last one frees the pipe */
     struct user *user;   /* [I] whom its size is counted for, referenced */
     uint32_t naccounted; /* [lock] slots that are */

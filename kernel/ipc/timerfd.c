@@ -49,7 +49,7 @@ static void expired(struct timer *timer)
         }
         timer_arm(timer, MAX(timerfd->next, now + SPACING_NS));
     }
-    wait_wake_all(&timerfd->wait, POLLIN);
+    wait_wake_n(&timerfd->wait, 1, POLLIN); /* threads do not wait exclusively: all are woken */
     spin_unlock(&timerfd->lock);
 }
 
@@ -100,7 +100,7 @@ static void setting_read_locked(const struct timerfd *timerfd, struct timerfd_se
     ret->value_ns = timer_is_armed(&timerfd->timer) ? MAX(timerfd->next - ktime_now(), 1) : 0;
 }
 
-static void timerfd_show(struct file *file, char *buf, size_t size)
+static size_t timerfd_show(struct file *file, char *buf, size_t size)
 {
     struct timerfd *timerfd = file->private;
     struct timerfd_setting setting;
@@ -109,7 +109,7 @@ static void timerfd_show(struct file *file, char *buf, size_t size)
 
     setting_read_locked(timerfd, &setting);
     spin_unlock_irqrestore(&timerfd->lock, flags);
-    (void)ksnprintf(
+    return (size_t)ksnprintf(
         buf, size,
         "clockid: %d\nticks: %llu\nsettime flags: 00\nit_value: (%lld, %lld)\n"
         "it_interval: (%lld, %lld)\n",

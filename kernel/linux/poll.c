@@ -1,47 +1,15 @@
 /*
- * poll(2), select(2) and their forms with timespec and signal mask: the waiting is in vfs/poll.h.
+ * poll(2), select(2) and their forms with timespec and signal mask: the waiting is in vfs/poll.c.
  */
 #include <linux/poll.h>
 
 #include "kernel/base/bitmap.h"
+#include "kernel/linux/sigmask.h"
 #include "kernel/linux/syscall.h"
 #include "kernel/linux/times.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/proc/signal.h"
 #include "kernel/vfs/fdtable.h"
-
-/* ---- the temporary signal mask of ppoll and pselect ---- */
-
-static int mask_begin(const uint64_t __user *umask, size_t size)
-{
-    uint64_t mask;
-
-    if (umask == NULL) {
-        return 0;
-    }
-    if (size != sizeof(mask)) {
-        return -EINVAL;
-    }
-    if (get_user(mask, umask) < 0) {
-        return -EFAULT;
-    }
-    current_thread()->saved_sigmask = current_thread()->sig_blocked;
-    signal_mask_set(mask);
-    return 0;
-}
-
-/* The old mask comes back at once, or after the handler of the signal that ended the wait. */
-static void mask_end(const uint64_t __user *umask, int64_t result)
-{
-    if (umask == NULL) {
-        return;
-    }
-    if (result == -ERESTARTNOHAND) {
-        thread_set_work(current_thread(), THREAD_WORK_SIGMASK);
-    } else {
-        signal_mask_set(current_thread()->saved_sigmask);
-    }
-}
 
 /* ---- poll ---- */
 
@@ -151,13 +119,13 @@ SYSCALL5(ppoll, struct pollfd __user *, fds, unsigned, n, struct __kernel_timesp
     int64_t result = timeout_begin(uts, &deadline);
 
     if (result == 0) {
-        result = mask_begin(umask, mask_size);
+        result = sigmask_begin(umask, mask_size);
     }
     if (result < 0) {
         return result;
     }
     result = poll_user(fds, n, deadline);
-    mask_end(umask, result);
+    sigmask_end(umask, result == -ERESTARTNOHAND);
     timeout_end(uts, deadline);
     return result;
 }
@@ -265,13 +233,13 @@ SYSCALL6(pselect6, int, n, void __user *, in, void __user *, out, void __user *,
     }
     int64_t result = timeout_begin(uts, &deadline);
     if (result == 0) {
-        result = mask_begin(mask.mask, mask.size);
+        result = sigmask_begin(mask.mask, mask.size);
     }
     if (result < 0) {
         return result;
     }
     result = select_user(n, in, out, ex, deadline);
-    mask_end(mask.mask, result);
+    sigmask_end(mask.mask, result == -ERESTARTNOHAND);
     timeout_end(uts, deadline);
     return result;
 }

@@ -28,14 +28,14 @@ static uint32_t pidfd_poll(struct file *file, struct poll_table *table)
     return has_ended(pid) ? POLLIN : 0;
 }
 
-static void pidfd_show(struct file *file, char *buf, size_t size)
+static size_t pidfd_show(struct file *file, char *buf, size_t size)
 {
     struct pid *pid = file->private;
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);
     int nr = pid->process == NULL ? -1 : pid->nr;
 
     spin_unlock_irqrestore(&process_tree_lock, flags);
-    (void)ksnprintf(buf, size, "Pid:\t%d\nNSpid:\t%d\n", nr, nr);
+    return (size_t)ksnprintf(buf, size, "Pid:\t%d\nNSpid:\t%d\n", nr, nr);
 }
 
 static void pidfd_release(struct file *file)

@@ -120,15 +120,29 @@ static ssize_t signalfd_read(struct file *file, struct iov_iter *to, loff_t *pos
     return done;
 }
 
+static void pin_get(void *process)
+{
+    (void)process_get(process);
+}
+
+static void pin_put(void *process)
+{
+    process_put(process);
+}
+
+/* The queue is the asking process', which the file may outlive, and which may end before one who watches. */
 static uint32_t signalfd_poll(struct file *file, struct poll_table *table)
 {
-    poll_wait(table, &process_current()->signalfd_wait);
+    struct process *process = process_current();
+    const struct poll_pin pin = {.get = pin_get, .put = pin_put, .object = process};
+
+    poll_wait_pinned(table, &process->signalfd_wait, &pin);
     return is_pending(mask_of(file)) ? POLLIN : 0;
 }
 
-static void signalfd_show(struct file *file, char *buf, size_t size)
+static size_t signalfd_show(struct file *file, char *buf, size_t size)
 {
-    (void)ksnprintf(buf, size, "sigmask:\t%016llx\n", (unsigned long long)mask_of(file));
+    return (size_t)ksnprintf(buf, size, "sigmask:\t%016llx\n", (unsigned long long)mask_of(file));
 }
 
 static void signalfd_release(struct file *file)

@@ -98,12 +98,16 @@ void wait_remove(struct wait_queue *queue, struct waiter *waiter);
 #define wait_event_interruptible_exclusive(queue, cond)                                            \
     wait_event_loop_(queue, cond, THREAD_SLEEPING, true, wait_signal_or_(schedule()))
 /* The same until an absolute deadline: -ETIMEDOUT when it passed with cond false. KTIME_MAX: no limit. */
-#define wait_event_interruptible_until(queue, cond, deadline)                                      \
-    wait_event_loop_(queue, cond, THREAD_SLEEPING, false,                                          \
+#define wait_interruptible_until_(queue, cond, excl, deadline)                                     \
+    wait_event_loop_(queue, cond, THREAD_SLEEPING, excl,                                           \
                      wait_signal_or_(if (schedule_until(deadline)) {                               \
                          result_ = (cond) ? 0 : -ETIMEDOUT;                                        \
                          break;                                                                    \
                      }))
+#define wait_event_interruptible_until(queue, cond, deadline)                                      \
+    wait_interruptible_until_(queue, cond, false, deadline)
+#define wait_event_interruptible_exclusive_until(queue, cond, deadline)                            \
+    wait_interruptible_until_(queue, cond, true, deadline)
 /* Not interrupted by signals, but until an absolute deadline: 0, or -ETIMEDOUT when it passed with cond false. */
 #define wait_event_until(queue, cond, deadline)                                                    \
     wait_event_loop_(                                                                              \

@@ -15,11 +15,12 @@ struct group_list {
 /* What a real user ID uses, over all its processes: RLIMIT_NPROC, RLIMIT_SIGPENDING and pipe_limits are about it. */
 struct user {
     struct refcount refs;
-    uint32_t uid;         /* [I] */
-    struct user *next;    /* [table lock] */
-    uint32_t nprocesses;  /* [a] */
-    uint32_t nsigpending; /* [a] */
-    uint64_t pipe_pages;  /* [a] that their pipes may hold: pipe_limits */
+    uint32_t uid;           /* [I] */
+    struct user *next;      /* [table lock] */
+    uint32_t nprocesses;    /* [a] */
+    uint32_t nsigpending;   /* [a] */
+    uint64_t epoll_watches; /* [a] files in their epoll sets */
+    uint64_t pipe_pages;    /* [a] that their pipes may hold: pipe_limits */
 };
 extern struct user user_root;
 

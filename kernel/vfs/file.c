@@ -12,6 +12,7 @@
 #include "kernel/core/panic.h"
 #include "kernel/mm/slab.h"
 #include "kernel/sched/pid.h"
+#include "kernel/vfs/epoll.h"
 #include "kernel/vfs/private.h"
 
 static struct slab_cache *file_slab __ro_after_init;
@@ -130,6 +131,7 @@ int file_create(const struct path *path, int flags, unsigned mode, struct file *
     file->owner = NULL;
     file->owner_type = 0;
     file->owner_signal = 0;
+    file->watchers = NULL;
     file->flock_held = false;
     *ret_file = file;
     return 0;
@@ -145,6 +147,9 @@ static void file_destroy(struct file *file)
 {
     struct path path = file->path;
 
+    if (unlikely(atomic_load_acquire(&file->watchers) != NULL)) {
+        epoll_forget_file(file);
+    }
     if (unlikely(file->flock_held)) {
         vfs_locks_release(file);
     }

@@ -14,6 +14,7 @@
 #include "kernel/vm/vmspace.h"
 
 struct file;
+struct epoll_item;
 struct swap_ops;
 
 /* Receives directory entries; false stops the walk (buffer full): that entry is not consumed. `cookie` is the position
@@ -44,7 +45,8 @@ struct file_ops {
     int (*fasync)(struct file *file, bool on);
     /* fcntl(2) commands that only some kinds know: F_SETPIPE_SZ, F_ADD_SEALS ... -EINVAL or NULL: unknown. */
     int64_t (*fcntl)(struct file *file, unsigned cmd, uint64_t arg);
-    void (*show_fdinfo)(struct file *file, char *buf, size_t size);
+    /* More lines of /proc/PID/fdinfo/N, as ksnprintf() has it: the length of all, of which `size` bytes may not hold everything. */
+    size_t (*show_fdinfo)(struct file *file, char *buf, size_t size);
     /*
      * swapon(2): what swap needs to keep pages in this file, and how many bytes it has. It stays so while the file is open. NULL: swap
      * cannot be here (-EINVAL).
@@ -70,16 +72,17 @@ struct file {
     uint32_t mode;  /* [I] FMODE_* */
     loff_t pos;     /* [pos_lock] */
     struct mutex pos_lock;
-    struct path path;        /* [I] referenced */
-    struct cred *cred;       /* [I] the opener's */
-    void *private;           /* the driver's */
-    struct vm_source source; /* what regions refer to; its get and put count this file */
-    struct readahead ahead;  /* of files with a medium: what is read next */
-    uint32_t write_error;    /* [a] the same: file_check_error()'s mark */
-    struct pid *owner;       /* [owner_lock] F_SETOWN */
-    int owner_type;          /* [owner_lock] F_OWNER_* of F_SETOWN_EX */
-    int owner_signal;        /* [a] F_SETSIG */
-    bool flock_held;         /* [a] flock or OFD locks may be there: release looks */
+    struct path path;            /* [I] referenced */
+    struct cred *cred;           /* [I] the opener's */
+    void *private;               /* the driver's */
+    struct vm_source source;     /* what regions refer to; its get and put count this file */
+    struct readahead ahead;      /* of files with a medium: what is read next */
+    uint32_t write_error;        /* [a] the same: file_check_error()'s mark */
+    struct pid *owner;           /* [owner_lock] F_SETOWN */
+    int owner_type;              /* [owner_lock] F_OWNER_* of F_SETOWN_EX */
+    int owner_signal;            /* [a] F_SETSIG */
+    struct epoll_item *watchers; /* [epoll's] of the sets that watch it: release looks */
+    bool flock_held;             /* [a] flock or OFD locks may be there: release looks */
 };
 
 static inline struct file *file_get(struct file *file)

@@ -81,11 +81,13 @@ static struct poll_entry *poll_entry_alloc(struct poll_wait *wait)
     return &block->entries[block->used++];
 }
 
-static void poll_enqueue(struct poll_table *table, struct wait_queue *queue)
+static void poll_enqueue(struct poll_table *table, struct wait_queue *queue,
+                         const struct poll_pin *pin)
 {
     struct poll_wait *wait = container_of(table, struct poll_wait, table);
     struct poll_entry *entry = poll_entry_alloc(wait);
 
+    (void)pin; /* queues that are not the file's are the process' own */
     if (entry == NULL) {
         return;
     }

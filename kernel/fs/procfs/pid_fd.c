@@ -91,10 +91,25 @@ static const struct inode_ops fd_link_ops = {
     .revalidate = fd_revalidate,
 };
 
+/* What the kind of file adds, however long it is. */
+static void fdinfo_more(struct text *text, struct file *file)
+{
+    for (size_t size = 512, len;; size = len + 1) {
+        char *buf = text_reserve(text, size);
+        if (buf == NULL) {
+            return;
+        }
+        len = file->fops->show_fdinfo(file, buf, size);
+        if (len < size) {
+            text->len += len;
+            return;
+        }
+    }
+}
+
 static int fdinfo_generate(struct text *text, struct file *info)
 {
     struct file *file = file_of(info->inode, (unsigned)proc_inode_of(info->inode)->fd);
-    char more[512];
 
     if (file == NULL) {
         return -ENOENT;
@@ -103,9 +118,7 @@ static int fdinfo_generate(struct text *text, struct file *info)
                 file->flags, file->path.mount == NULL ? 0 : file->path.mount->id,
                 (unsigned long long)file->inode->ino);
     if (file->fops->show_fdinfo != NULL) {
-        more[0] = '\0';
-        file->fops->show_fdinfo(file, more, sizeof(more));
-        text_puts(text, more);
+        fdinfo_more(text, file);
     }
     file_put(file);
     return 0;

@@ -13,6 +13,7 @@
 #include "kernel/fs/procfs/setting.h"
 #include "kernel/mm/frame.h"
 #include "kernel/proc/uts.h"
+#include "kernel/vfs/epoll.h"
 
 /* ---- names ---- */
 
@@ -130,6 +131,8 @@ PROC_FILE(sys_pipe_max) = {
     .path = "sys/fs/pipe-max-size", .mode = 0644, .show = pipe_max_show, .write = pipe_max_write};
 PROC_SETTING(pipe_soft, "sys/fs/pipe-user-pages-soft", pipe_limits.soft_pages, 0, INT64_MAX);
 PROC_SETTING(pipe_hard, "sys/fs/pipe-user-pages-hard", pipe_limits.hard_pages, 0, INT64_MAX);
+
+PROC_SETTING(epoll_watches, "sys/fs/epoll/max_user_watches", epoll_max_user_watches, 0, INT64_MAX);
 
 /* ---- printk ---- */
 
