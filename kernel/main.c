@@ -31,6 +31,7 @@
 #include "kernel/proc/process.h"
 #include "kernel/sched/sched.h"
 #include "kernel/sched/work.h"
+#include "kernel/sync/rcu.h"
 #include "kernel/vfs/mount.h"
 #include "kernel/vm/huge.h"
 #include "kernel/vm/reclaim.h"
@@ -42,6 +43,7 @@ static const struct boot_handoff *boot;
 static void boot_thread_main(void *arg)
 {
     (void)arg;
+    rcu_start();                      /* grace periods and their callbacks */
     work_threads_start();             /* deferred work */
     machine_init_late();              /* the watch over the clock */
     resources_init(boot);             /* what lies where in physical memory */

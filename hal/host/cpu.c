@@ -25,6 +25,7 @@
 #include "kernel/mm/arena.h"
 #include "kernel/sched/sched.h"
 #include "kernel/sync/lockdep.h"
+#include "kernel/sync/rcu.h"
 
 #define STACK_BYTES (512u << 10)
 
@@ -39,7 +40,8 @@ struct cpu host_cpus[HOST_MAX_CPUS] = {
     [0] = {.self = &host_cpus[0],
            .current = &boot_thread,
            .idle = &boot_thread,
-           .preempt_count = PREEMPT_NO_RESCHED},
+           .preempt_count = PREEMPT_NO_RESCHED,
+           .rcu_nesting = RCU_NOT_BLOCKED},
 };
 _Thread_local struct cpu *host_cpu = &host_cpus[0];
 _Thread_local bool host_irq_enabled = true;
@@ -91,8 +93,12 @@ static void cpu_create(unsigned id)
     }
     memset(copy, 0, size);
     percpu_copies[id] = copy;
-    *cpu = (struct cpu){
-        .self = cpu, .id = id, .current = idle, .idle = idle, .preempt_count = PREEMPT_NO_RESCHED};
+    *cpu = (struct cpu){.self = cpu,
+                        .id = id,
+                        .current = idle,
+                        .idle = idle,
+                        .preempt_count = PREEMPT_NO_RESCHED,
+                        .rcu_nesting = RCU_NOT_BLOCKED};
     cpu->percpu_offset = (uintptr_t)copy - (uintptr_t)__start_percpu;
     idle->state = THREAD_RUNNABLE;
     idle->cpu = id;
@@ -247,6 +253,8 @@ void smp_stop_others(void)
 /* ---- threads ---- */
 
 struct host_context {
+    struct host_context *
+        next; /* of all there are: for the leak checker, which does not look into simulated memory */
     ucontext_t context;
     void *stack; /* NULL: the main stack */
     size_t stack_size;
@@ -257,6 +265,7 @@ struct host_context {
 
 static _Thread_local struct thread *switched_from;
 static struct host_context main_context;
+static struct host_context *contexts; /* CPU 0 alone makes and ends threads */
 
 static struct host_context *context_of(struct thread *thread)
 {
@@ -300,6 +309,8 @@ void cpu_thread_init_kernel(struct thread *thread, void (*entry)(void *arg), voi
     context->context.uc_stack.ss_sp = context->stack;
     context->context.uc_stack.ss_size = STACK_BYTES;
     makecontext(&context->context, context_main, 0);
+    context->next = contexts;
+    contexts = context;
     thread->arch.context = context;
 }
 
@@ -324,6 +335,11 @@ void cpu_thread_fini(struct thread *thread)
     struct host_context *context = thread->arch.context;
 
     if (context != NULL && context != &main_context) {
+        struct host_context **link = &contexts;
+        while (*link != context) {
+            link = &(*link)->next;
+        }
+        *link = context->next;
         (void)munmap(context->stack, context->stack_size);
         free(context);
     }
@@ -385,6 +401,7 @@ void host_sched_init(void)
         done = true;
         timers_init();
         sched_init();
+        rcu_start();
     }
 }
 
@@ -411,6 +428,7 @@ bool host_run_interrupt(void (*fn)(void *arg), void *arg)
     host_irq_enabled = false;
     preempt_count_add(PREEMPT_HARDIRQ_ONE);
     host_cpu->irq_count++;
+    rcu_irq_enter();
     fn(arg);
     preempt_count_sub(PREEMPT_HARDIRQ_ONE);
     if (preempt_count() == 0) {

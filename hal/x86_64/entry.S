@@ -324,7 +324,9 @@ interrupt_common:
     movq %rsp, %rdi
     leaq x86_vector_handlers(%rip), %rax
     addl $0x10000, %gs:CPU_PREEMPT_COUNT /* PREEMPT_HARDIRQ_ONE */
-    call *(%rax,%rsi,8)
+    testb $1, %gs:CPU_RCU_IDLE
+    jnz 3f
+2:  call *(%rax,%rsi,8)
     subl $0x10000, %gs:CPU_PREEMPT_COUNT
     testb $3, FRAME_CS(%rsp)
     jnz user_return
@@ -335,6 +337,8 @@ interrupt_common:
     jz kernel_restore
     call preempt_schedule_irq
     jmp kernel_restore
+3:  lock incl %gs:CPU_RCU_IDLE /* rcu_irq_enter(): the CPU is idle no more */
+    jmp 2b
     .size interrupt_common, . - interrupt_common
 
 /* ---- threads ---- */

@@ -7,6 +7,8 @@
 #define CPU_PREEMPT_COUNT 24
 #define CPU_STACK_TOP     32
 #define CPU_SCRATCH       48
+#define CPU_RCU_NESTING   96
+#define CPU_RCU_IDLE      100
 
 #define THREAD_WORK 40
 

@@ -24,6 +24,7 @@ NO_SANITIZE_ADDRESS void __init x86_start(const struct boot_handoff *handoff)
     shadow_init_early(handoff);
     /* Not preemptible, and no reschedule wanted, until the scheduler runs. */
     boot_cpu.cpu.preempt_count = PREEMPT_NO_RESCHED | PREEMPT_ONE;
+    boot_cpu.cpu.rcu_nesting = RCU_NOT_BLOCKED;
     boot_cpu.cpu.current = &boot_thread;
     boot_cpu.cpu.idle = &boot_thread;
     memcpy(&boot_cpu.cpu.stack_canary, handoff->seed, sizeof(boot_cpu.cpu.stack_canary));

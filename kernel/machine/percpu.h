@@ -28,6 +28,13 @@
 #define PREEMPT_ATOMIC_MASK  0x00ffffffu /* any of these: may not sleep */
 #define PREEMPT_NO_RESCHED   0x80000000u /* inverted need-resched */
 
+/*
+ * rcu_nesting: bit 31 is the *inverted* sign that the thread was switched out inside its section, so that one decrement that yields 0
+ * says "the outermost section is left, and somebody waits to hear of it".
+ */
+#define RCU_NOT_BLOCKED 0x80000000u
+#define RCU_IDLE        1u /* in rcu_idle */
+
 struct thread;
 
 struct cpu {
@@ -43,6 +50,10 @@ struct cpu {
     struct thread *fpu_owner;   /* 72: whose FPU state is live in the registers, NULL: nobody's */
     void *arch;                 /* 80: the machine's own per-CPU struct */
     uint64_t irq_count;         /* 88: interrupts taken */
+    uint32_t
+        rcu_nesting; /* 96: depth of read sections of `current`, and RCU_NOT_BLOCKED (kernel/sync/rcu.h) */
+    uint32_t rcu_idle; /* 100: [a] odd: waits for an interrupt; counts up at its begin and end */
+    uint64_t rcu_seen; /* 104: the grace period that this CPU has reported to */
 };
 
 _Static_assert(offsetof(struct cpu, stack_canary) == 40, "the compiler looks at %gs:40");

@@ -10,6 +10,7 @@
 #include "kernel/core/panic.h"
 #include "kernel/machine/entry.h"
 #include "kernel/sched/runqueue.h"
+#include "kernel/sync/rcu.h"
 
 #define LOAD_PERIOD_NS (5 * NS_PER_S)
 
@@ -76,6 +77,7 @@ static void tick_expired(struct timer *timer)
     ktime_t now = ktime_now();
 
     time_update_coarse(now);
+    rcu_tick();
     if (thread == rq->idle) {
         return;
     }

@@ -17,6 +17,7 @@
 #include "kernel/machine/entry.h"
 #include "kernel/machine/mmu.h"
 #include "kernel/sched/pid.h"
+#include "kernel/sync/rcu.h"
 
 DEFINE_PER_CPU(struct runqueue, runqueue);
 
@@ -152,6 +153,7 @@ void machine_reschedule_interrupt(void)
     if ((atomic_load_relaxed(&current_thread()->work) & THREAD_WORK_RESCHED) != 0) {
         preempt_set_need_resched();
     }
+    rcu_tick(); /* a grace period may wait for this CPU */
 }
 
 /* ---- switching ---- */
@@ -172,6 +174,7 @@ void runqueue_finish_switch(void)
 
 void machine_thread_started(void)
 {
+    rcu_switch_restore(RCU_NOT_BLOCKED);
     runqueue_finish_switch();
     irq_enable();
 }
@@ -194,7 +197,9 @@ static void runqueue_switch_locked(struct runqueue *rq, struct thread *prev, str
     if (next->mmu != prev->mmu) {
         mmu_switch(next->mmu);
     }
+    uint32_t nesting = rcu_switch_save();
     (void)cpu_switch(prev, next);
+    rcu_switch_restore(nesting);
     runqueue_finish_switch();
 }
 
@@ -208,6 +213,7 @@ static void reschedule(enum reschedule_kind kind)
     struct runqueue *rq = this_cpu_ptr(runqueue);
     ktime_t now = ktime_now();
 
+    rcu_note_context_switch();
     runqueue_lock(rq);
     struct thread *prev = rq->current, *next = rq->leftmost;
     bool stays = prev != rq->idle && (prev->state == THREAD_RUNNABLE || kind == RESCHEDULE_PREEMPT);
@@ -430,6 +436,7 @@ void sched_init(void)
 {
     struct runqueue *rq = this_cpu_ptr(runqueue);
 
+    rcu_init();
     thread_cache_init();
     pid_table_init();
     spin_init(&rq->lock, "run queue");
@@ -453,7 +460,9 @@ void sched_idle_loop(void)
             irq_enable();
             schedule();
         } else {
+            rcu_idle_enter();
             cpu_idle();
+            rcu_idle_exit();
         }
     }
 }

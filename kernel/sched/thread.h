@@ -15,6 +15,7 @@
 #include "kernel/machine/cpu.h"
 #include "kernel/mm/fail.h"
 #include "kernel/mm/node.h"
+#include "kernel/sync/rcu_tree.h"
 #include "kernel/sync/refcount.h"
 #include "kernel/sync/spinlock.h"
 
@@ -97,6 +98,8 @@ struct thread {
     struct thread_io { /* [o] what went through read and write, and how often they were called */
         uint64_t read_bytes, write_bytes, reads, writes;
     } io;
+
+    struct rcu_reader rcu; /* where it was left behind inside a read section */
 
     /* Waiting. */
     struct wait_queue *waiting_on; /* [o] for /proc/PID/wchan */

@@ -15,6 +15,7 @@
 #include "kernel/machine/preempt.h"
 #include "kernel/machine/smp.h"
 #include "kernel/sync/lockgraph.h"
+#include "kernel/sync/rcu.h"
 #include "kernel/sync/report.h"
 #include "kernel/sync/spinlock.h"
 
@@ -314,6 +315,11 @@ void lockdep_fail_not_held(const char *lock, const char *file, int line)
     report_at((uintptr_t)__builtin_return_address(0), what, file, line);
 }
 
+void lockdep_fail_at(uintptr_t place, const char *what, const char *file, int line)
+{
+    report_at(place, what, file, line);
+}
+
 void lockdep_ignore_sleeping(bool ignore)
 {
     atomic_store_relaxed(&ignores_sleeping, ignore);
@@ -321,8 +327,14 @@ void lockdep_ignore_sleeping(bool ignore)
 
 void might_sleep_at(const char *file, int line)
 {
-    if (lockdep_thread_stack != NULL && in_atomic() && !atomic_load_relaxed(&ignores_sleeping)) {
+    if (lockdep_thread_stack == NULL || atomic_load_relaxed(&ignores_sleeping)) {
+        return;
+    }
+    if (in_atomic()) {
         report_at((uintptr_t)__builtin_return_address(0), "sleeping where it is forbidden", file,
+                  line);
+    } else if (rcu_read_held()) {
+        report_at((uintptr_t)__builtin_return_address(0), "sleeping inside a read section", file,
                   line);
     }
 }
@@ -334,9 +346,10 @@ void lockdep_check_none_held(const char *where)
     if (!enter(&flags)) {
         return;
     }
-    if (cpu_stack()->n + thread_stack()->n != 0 &&
+    if ((cpu_stack()->n + thread_stack()->n != 0 || rcu_read_held()) &&
         place_is_new((uintptr_t)__builtin_return_address(0))) {
-        sync_report(false, "lockdep: locks are held at %s", where);
+        sync_report(false, "lockdep: locks are held at %s (read sections: %u)", where,
+                    rcu_nesting() & ~RCU_NOT_BLOCKED);
         report_held();
         sync_report(true, "lockdep:   found here:");
     }

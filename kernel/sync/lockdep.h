@@ -42,6 +42,8 @@ bool lockdep_held(const void *lock);
         }                                                                                          \
     } while (0)
 void lockdep_fail_not_held(const char *lock, const char *file, int line);
+/* Report once per place that `what` at file:line is wrong, with the locks held. */
+void lockdep_fail_at(uintptr_t place, const char *what, const char *file, int line);
 /* In debug builds: report (once per place) when the caller may not sleep here. */
 void might_sleep_at(const char *file, int line);
 #define might_sleep() might_sleep_at(__FILE__, __LINE__)

@@ -65,6 +65,21 @@ static inline void preempt_clear_need_resched(void)
     host_cpu->preempt_count |= PREEMPT_NO_RESCHED;
 }
 
+static inline uint32_t rcu_nesting(void)
+{
+    return host_cpu->rcu_nesting;
+}
+
+static inline void rcu_nesting_inc(void)
+{
+    host_cpu->rcu_nesting++;
+}
+
+static inline bool rcu_nesting_dec_and_test(void)
+{
+    return --host_cpu->rcu_nesting == 0;
+}
+
 static inline bool irq_enabled(void)
 {
     return host_irq_enabled;

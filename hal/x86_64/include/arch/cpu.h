@@ -63,6 +63,26 @@ static inline void preempt_clear_need_resched(void)
     __asm__ volatile("orl %0, %%gs:24" : : "i"(0x80000000) : "memory", "cc");
 }
 
+/* Depth of read sections (kernel/sync/rcu.h): one instruction each, for the same reason. */
+static inline uint32_t rcu_nesting(void)
+{
+    uint32_t nesting;
+    __asm__ volatile("movl %%gs:96, %0" : "=r"(nesting));
+    return nesting;
+}
+
+static inline void rcu_nesting_inc(void)
+{
+    __asm__ volatile("incl %%gs:96" : : : "memory", "cc");
+}
+
+static inline bool rcu_nesting_dec_and_test(void)
+{
+    bool zero;
+    __asm__ volatile("decl %%gs:96" : "=@ccz"(zero) : : "memory");
+    return zero;
+}
+
 #define CPU_FLAGS_IF 0x200ull
 
 static inline bool irq_enabled(void)
