@@ -76,7 +76,7 @@ static inline pte_t pte_make(paddr_t pa, unsigned flags)
                        MMU_GLOBAL << 4 == PTE_GLOBAL && PTE_WRITE << 5 == PTE_DIRTY &&
                        MMU_ACCESSED == PTE_ACCESSED << 2 && MMU_DIRTY == PTE_DIRTY << 2,
                    "bits that only move");
-    pte |= (flags & MMU_WRITE) | (flags & MMU_WRITE) << 5;
+    pte |= (flags & MMU_WRITE) | (flags & MMU_WRITE) << 5 | (flags & MMU_DIRTY) >> 2;
     pte |= (flags & (MMU_USER | MMU_SPECIAL)) >> 1 | (flags & MMU_GLOBAL) << 4;
     if ((flags & MMU_EXEC) == 0) {
         pte |= mmu_format.nx;

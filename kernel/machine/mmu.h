@@ -34,7 +34,7 @@ struct mmu_space {
 #define MMU_UNCACHED 0x020u /* device registers */
 #define MMU_WC       0x040u /* write-combining: framebuffers */
 #define MMU_ACCESSED 0x080u /* query only; map sets it to avoid the hardware's update */
-#define MMU_DIRTY    0x100u
+#define MMU_DIRTY    0x100u /* set with WRITE, and by who is given it; stays when WRITE goes */
 #define MMU_HUGE     0x200u /* query: the entry is a 2 MiB leaf */
 #define MMU_SPECIAL                                                                                \
     0x400u /* software bit: no struct page behind the frame is counted (zero page, device, vDSO) */
@@ -87,7 +87,10 @@ bool mmu_query(struct mmu_space *space, vaddr_t va, paddr_t *ret_pa, unsigned *r
 bool mmu_query_soft(struct mmu_space *space, vaddr_t va, uint64_t *ret_value);
 /* Put a soft entry in the place of a 4 KiB leaf or of another soft entry. */
 void mmu_replace_soft(struct mmu_space *space, vaddr_t va, uint64_t value, struct mmu_flush *flush);
-/* Put another page or other rights in the place of a 4 KiB leaf (copy-on-write, exclusive reuse) or of a soft entry. */
+/*
+ * Put another page or other rights in the place of a 4 KiB leaf (copy-on-write, exclusive reuse) or of a soft entry. Without WRITE and DIRTY
+ * the entry is clean from then on, until it gets WRITE.
+ */
 void mmu_replace(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags,
                  struct mmu_flush *flush);
 /* The same for the 2 MiB leaf over va; pa is that of its first page. */

@@ -51,6 +51,9 @@ static inline struct page *page_of(uint32_t number)
     return pfn_to_page(number);
 }
 
+_Static_assert(PAGE_FLAG_LAZY == PAGE_FLAG_WRITEBACK,
+               "no other kind of page than those of files has the bit");
+
 static inline enum lru_list list_of(const struct page *page)
 {
     uint16_t flags = atomic_load_relaxed(&page->flags);
@@ -58,8 +61,8 @@ static inline enum lru_list list_of(const struct page *page)
     if (unlikely((flags & PAGE_FLAG_UNEVICTABLE) != 0)) {
         return LRU_UNEVICTABLE;
     }
-    return (page->kind == PAGE_FILE ? LRU_INACTIVE_FILE : LRU_INACTIVE_ANON) +
-           ((flags & PAGE_FLAG_ACTIVE) != 0);
+    bool file = page->kind == PAGE_FILE || (flags & PAGE_FLAG_LAZY) != 0;
+    return (file ? LRU_INACTIVE_FILE : LRU_INACTIVE_ANON) + ((flags & PAGE_FLAG_ACTIVE) != 0);
 }
 
 static inline struct lru_shard *shard_of(const struct page *page)
@@ -202,16 +205,16 @@ void lru_put_back(struct page **pages, unsigned n)
     }
 }
 
-/* Change the flags that choose the list, and the list with them. The caller has a reference. */
-static void lru_change(struct page *page, uint16_t set, uint16_t clear)
+/* Change the flags that choose the list, and the list with them. The caller has a reference. False: it was on no list. */
+static bool lru_change(struct page *page, uint16_t set, uint16_t clear)
 {
     bool done = false;
 
     while (!done && (atomic_load_relaxed(&page->flags) & PAGE_FLAG_LRU) != 0) {
         struct lru_shard *shard = shard_of(page);
         uint64_t irq = spin_lock_irqsave(&shard->lock);
-        done = shard_of(page) == shard;
-        if (done && (page->flags & PAGE_FLAG_LRU) != 0) {
+        done = shard_of(page) == shard && (page->flags & PAGE_FLAG_LRU) != 0;
+        if (done) {
             unlink_locked(&shard->lists[list_of(page)], page);
             (void)atomic_fetch_and(&page->flags, (uint16_t)~clear);
             (void)atomic_fetch_or(&page->flags, set);
@@ -219,6 +222,7 @@ static void lru_change(struct page *page, uint16_t set, uint16_t clear)
         }
         spin_unlock_irqrestore(&shard->lock, irq);
     }
+    return done;
 }
 
 void lru_set_mlocked(struct page *page, bool locked)
@@ -227,20 +231,25 @@ void lru_set_mlocked(struct page *page, bool locked)
                           : atomic_fetch_and(&page->flags, (uint16_t)~PAGE_FLAG_MLOCKED);
 
     if (((old & PAGE_FLAG_MLOCKED) != 0) != locked) {
-        lru_change(page, 0, 0);
+        (void)lru_change(page, 0, 0);
     }
 }
 
 void lru_activate(struct page *page)
 {
     if ((atomic_load_relaxed(&page->flags) & PAGE_FLAG_ACTIVE) == 0) {
-        lru_change(page, PAGE_FLAG_ACTIVE, PAGE_FLAG_REFERENCED);
+        (void)lru_change(page, PAGE_FLAG_ACTIVE, PAGE_FLAG_REFERENCED);
     }
 }
 
 void lru_deactivate(struct page *page)
 {
-    lru_change(page, 0, PAGE_FLAG_ACTIVE | PAGE_FLAG_REFERENCED);
+    (void)lru_change(page, 0, PAGE_FLAG_ACTIVE | PAGE_FLAG_REFERENCED);
+}
+
+bool lru_make_lazy(struct page *page)
+{
+    return lru_change(page, PAGE_FLAG_LAZY, PAGE_FLAG_ACTIVE | PAGE_FLAG_REFERENCED);
 }
 
 /* A reference, unless the last one is gone already. */

@@ -2,7 +2,8 @@
  * Lists of the least recently used: every page of user memory and of files is on one of them, so that reclaim finds what has not been
  * used for long.
  *
- * Four lists, by what a page is (anonymous and shared memory, which swap keeps; files, which their media keep) and by age (inactive, active),
+ * Four lists, by what a page is (anonymous and shared memory, which swap keeps; files, which their media keep, and with them what nobody has
+ * to keep: PAGE_FLAG_LAZY) and by age (inactive, active),
  * and one for pages that must stay. Each node has them LRU_SHARDS times, each shard under a lock of its own; a page stays in the shard of the CPU
  * that put it there, which its flags name.
  *
@@ -42,6 +43,11 @@ void lru_put_back(struct page **pages, unsigned n);
 void lru_activate(struct page *page);
 /* It will not be used soon: the young end of the inactive list. */
 void lru_deactivate(struct page *page);
+/*
+ * An anonymous page becomes PAGE_FLAG_LAZY, and goes to the young end of the files' inactive list: no swap is needed for it. False: it was on no
+ * list, and stays what it is. The flag is taken off while the page is on none.
+ */
+bool lru_make_lazy(struct page *page);
 /*
  * Up to n pages from the old end of a list, with a reference each and on no list. *ret_seen: how many were looked at, those that are being
  * freed counted too. Any context.

@@ -47,7 +47,9 @@ enum page_kind {
 #define PAGE_FLAG_MLOCKED    0x200u /* some mapping is locked: stays in memory */
 #define PAGE_FLAG_SWAPCACHE  0x400u /* private = its slot of swap */
 /* 0x3800: where on the lists, see lru.h */
-#define PAGE_FLAG_WRITEBACK   0x8000u /* on its way to the medium: kernel/vm/writeback.h */
+#define PAGE_FLAG_WRITEBACK 0x8000u /* on its way to the medium: kernel/vm/writeback.h */
+#define PAGE_FLAG_LAZY                                                                             \
+    0x8000u /* of anonymous pages: may go if not written since, see lazy_free.c */
 #define PAGE_FLAG_UNEVICTABLE 0x4000u /* on the list of pages that must stay */
 
 struct page {

@@ -20,7 +20,8 @@ static bool page_suits(const struct page *page, unsigned mmu_flags, bool write, 
     if ((mmu_flags & MMU_WRITE) != 0) {
         return true;
     }
-    return force && page->kind == PAGE_ANON && atomic_load_acquire(&page->refs) == 2;
+    return force && page->kind == PAGE_ANON && atomic_load_acquire(&page->refs) == 2 &&
+           (atomic_load_relaxed(&page->flags) & PAGE_FLAG_LAZY) == 0;
 }
 
 /*

@@ -101,6 +101,8 @@ void vm_stats(struct vm_stats *ret_stats)
         ret_stats->cow_reuses += READ_ONCE(counters->cow_reuses);
         ret_stats->zero_fills += READ_ONCE(counters->zero_fills);
         ret_stats->file_maps += READ_ONCE(counters->file_maps);
+        ret_stats->lazy_marked += READ_ONCE(counters->lazy_marked);
+        ret_stats->lazy_freed += READ_ONCE(counters->lazy_freed);
         ret_stats->mapped_pages += (uint64_t)READ_ONCE(counters->mapped);
     }
     frame_stats(&frames);

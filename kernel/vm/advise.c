@@ -113,7 +113,7 @@ static int advise_locked(struct vmspace *vm, uint64_t start, uint64_t end, int a
         if (err < 0) {
             return err;
         }
-        if (advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED || advice == MADV_FREE) {
+        if (advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED) {
             err = huge_split_at(region, from);
             if (err == 0) {
                 err = huge_split_at(region, to);
@@ -127,7 +127,6 @@ static int advise_locked(struct vmspace *vm, uint64_t start, uint64_t end, int a
     switch (advice) {
     case MADV_DONTNEED:
     case MADV_DONTNEED_LOCKED:
-    case MADV_FREE:
     case MADV_WILLNEED: /* hints to read ahead and to merge equal pages: true to say they were heard */
     case MADV_MERGEABLE:
     case MADV_UNMERGEABLE:
@@ -139,8 +138,8 @@ static int advise_locked(struct vmspace *vm, uint64_t start, uint64_t end, int a
     return err < 0 || whole ? err : -ENOMEM;
 }
 
-/* MADV_COLD, MADV_PAGEOUT. */
-static int advise_age(struct vmspace *vm, uint64_t start, uint64_t end, bool out)
+/* MADV_COLD, MADV_PAGEOUT, MADV_FREE. */
+static int advise_pages(struct vmspace *vm, uint64_t start, uint64_t end, int advice)
 {
     int err = 0;
 
@@ -148,9 +147,13 @@ static int advise_age(struct vmspace *vm, uint64_t start, uint64_t end, bool out
     bool whole = regions_cover(vm, start, end);
     for (struct vm_region *region = region_lookup(vm, start);
          err == 0 && region != NULL && region->start < end; region = vm_region_next(region)) {
-        err = advice_check(region, MADV_COLD);
-        if (err == 0) {
-            vm_age_range(region, MAX(region->start, start), MIN(region->end, end), out);
+        uint64_t from = MAX(region->start, start);
+        uint64_t to = MIN(region->end, end);
+        err = advice_check(region, advice);
+        if (err == 0 && advice == MADV_FREE) {
+            vm_lazy_range(region, from, to);
+        } else if (err == 0) {
+            vm_age_range(region, from, to, advice == MADV_PAGEOUT);
         }
     }
     rwsem_unlock_read(&vm->lock);
@@ -260,8 +263,8 @@ int vmspace_advise(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, int ad
     if (advice == MADV_COLLAPSE) {
         return vm_collapse_range(vm, addr, addr + len);
     }
-    if (advice == MADV_COLD || advice == MADV_PAGEOUT) {
-        return advise_age(vm, addr, addr + len, advice == MADV_PAGEOUT);
+    if (advice == MADV_COLD || advice == MADV_PAGEOUT || advice == MADV_FREE) {
+        return advise_pages(vm, addr, addr + len, advice);
     }
     rwsem_lock_write(&vm->lock);
     int err = advise_locked(vm, addr, addr + len, advice);

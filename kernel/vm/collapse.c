@@ -114,11 +114,14 @@ static bool gathered_are_pinned(const struct gather *gather)
     return false;
 }
 
-/* Everything back into the table, which is there. Not writable: the next write looks whose the page is. */
+/*
+ * Everything back into the table, which is there. Not writable: the next write looks whose the page is. Dirty: nobody knows any more which were
+ * not, and lazy ones that were must stay.
+ */
 static void gather_undo(struct vm_region *region, struct gather *gather)
 {
     struct vmspace *vm = region->vm;
-    unsigned flags = region_mmu_flags(region, false);
+    unsigned flags = region_mmu_flags(region, false) | MMU_DIRTY;
     struct mmu_flush flush;
 
     mmu_flush_init(&flush, &vm->mmu);

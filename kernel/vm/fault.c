@@ -143,10 +143,14 @@ static bool cow_needed_locked(struct vmspace *vm, uint64_t va, struct page **ret
     return true;
 }
 
-/* Exclusive already: no other reference, so none can come to be but through this entry. */
-static inline bool page_is_exclusive(const struct page *page)
+/*
+ * Exclusive already: no other reference, so none can come to be but through this entry. What a debugger writes where the program may not leaves
+ * no mark in the entry: so it is written to a page that is not lazy.
+ */
+static inline bool page_is_exclusive(const struct page *page, const struct vm_region *region)
 {
-    return page->kind == PAGE_ANON && atomic_load_acquire(&page->refs) == 1;
+    return page->kind == PAGE_ANON && atomic_load_acquire(&page->refs) == 1 &&
+           likely((page->flags & PAGE_FLAG_LAZY) == 0 || (region->flags & VM_WRITE) != 0);
 }
 
 static int cow_copy(struct vmspace *vm, struct vm_region *region, uint64_t va, struct page *old)
@@ -234,7 +238,7 @@ int vm_fault_cow(struct vmspace *vm, struct vm_region *region, uint64_t va)
             return err < 0 ? err : vm_fault_cow(vm, region, va);
         }
     }
-    if (page != NULL && page_is_exclusive(page)) {
+    if (page != NULL && page_is_exclusive(page, region)) {
         mmu_flush_init(&flush, &vm->mmu);
         mmu_replace(&vm->mmu, va, page_to_phys(page), region_mmu_flags(region, true), &flush);
         vm_table_unlock(vm, va);

@@ -240,7 +240,8 @@ int huge_cow_locked(struct vmspace *vm, const struct vm_region *region, uint64_t
 {
     struct page *first = phys_to_page(ALIGN_DOWN(pa, HUGE_PAGE_SIZE));
 
-    if (first->kind == PAGE_ANON && leaf_is_exclusive(first)) {
+    /* What a debugger writes to a region without VM_WRITE leaves no mark in the leaf: page by page then, as vm_fault_cow() knows how. */
+    if (first->kind == PAGE_ANON && (region->flags & VM_WRITE) != 0 && leaf_is_exclusive(first)) {
         mmu_replace_huge(&vm->mmu, va, page_to_phys(first), region_mmu_flags(region, true), flush);
         return 1;
     }

@@ -96,7 +96,7 @@ static int migrate_anon(struct migration *migration)
         return -EBUSY;
     }
     page_copy(page_to_virt(to), page_to_virt(from));
-    (void)atomic_fetch_or(&to->flags, from->flags & MOVED_FLAGS);
+    (void)atomic_fetch_or(&to->flags, from->flags & (MOVED_FLAGS | PAGE_FLAG_LAZY));
     to->owner = from->owner;
     to->index = from->index;
     migration->entries = 0;

@@ -14,6 +14,7 @@
 
 struct vm_counters {
     uint64_t faults, major_faults, cow_copies, cow_reuses, zero_fills, file_maps;
+    uint64_t lazy_marked, lazy_freed;
     uint64_t huge_fault_alloc, huge_fault_fallback, huge_collapse_alloc, huge_collapse_failed;
     int64_t mapped; /* page table entries that show pages of files and shared memory */
 };
@@ -247,6 +248,11 @@ int vm_populate(struct vmspace *vm, uint64_t start, uint64_t end, enum populate 
  * held for reading. May sleep.
  */
 void vm_age_range(struct vm_region *region, uint64_t start, uint64_t end, bool out);
+
+/* ---- memory that may go (lazy_free.c) ---- */
+
+/* madvise(MADV_FREE) for a private anonymous region. vm->lock held for reading. */
+void vm_lazy_range(struct vm_region *region, uint64_t start, uint64_t end);
 
 /* ---- locked memory (mlock.c) ---- */
 

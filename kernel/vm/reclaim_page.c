@@ -38,6 +38,11 @@ struct unmap {
     swap_entry_t entry; /* for anonymous pages */
 };
 
+struct lazy_unmap {
+    struct page *page;
+    bool written;
+};
+
 /* Is va in a region that mlock keeps? Also when that cannot be told just now. Table locks are held: vm->lock is only tried. */
 static bool is_mlocked(struct vmspace *vm, uint64_t va)
 {
@@ -144,6 +149,41 @@ static bool reclaim_anon(struct page *page)
     return gone;
 }
 
+/* Of a page that the program said may go: entries that were not written through since go, without a trace. */
+static bool unmap_lazy(void *arg, struct vmspace *vm, uint64_t va, unsigned mmu_flags,
+                       struct mmu_flush *flush)
+{
+    struct lazy_unmap *lazy = arg;
+
+    lazy->written = (mmu_flags & (MMU_DIRTY | MMU_WRITE)) != 0;
+    if (lazy->written || is_mlocked(vm, va) ||
+        ((mmu_flags & MMU_HUGE) != 0 && mmu_split_huge(&vm->mmu, va) < 0)) {
+        return false;
+    }
+    vm_note_peak(vm);
+    vm_rss_add(&vm->rss_anon, -1);
+    mmu_remove(&vm->mmu, va, flush);
+    page_unmap_put(lazy->page); /* never the last, as above */
+    return true;
+}
+
+/* Written again, it is a page like any other, and not an old one. It is on no list, so the flag may change. */
+static enum reclaim_fate reclaim_lazy(struct page *page)
+{
+    struct lazy_unmap lazy = {.page = page};
+
+    (void)rmap_walk(page, RMAP_NOWAIT, unmap_lazy, &lazy);
+    if (lazy.written) {
+        (void)atomic_fetch_and(&page->flags, (uint16_t)~PAGE_FLAG_LAZY);
+        return RECLAIM_ACTIVATE;
+    }
+    if (atomic_load_acquire(&page->mapcount) > 0) {
+        return RECLAIM_KEEP;
+    }
+    vm_count(lazy_freed, 1);
+    return RECLAIM_FREED;
+}
+
 /* In the place of the page, its cache gets the slot. False: somebody has a reference. */
 static bool cache_to_swap(struct pagecache *cache, struct page *page, swap_entry_t entry)
 {
@@ -219,27 +259,38 @@ static uint32_t refs_expected(const struct page *page)
            ((flags_of(page) & PAGE_FLAG_SWAPCACHE) != 0);
 }
 
+static enum reclaim_fate reclaim_locked(struct page *page)
+{
+    uint32_t refs = atomic_load_acquire(&page->refs);
+    bool gone;
+
+    if (refs == 1) {
+        return RECLAIM_FREED; /* it was let go meanwhile: only we have it */
+    }
+    if (refs != refs_expected(page)) {
+        return RECLAIM_KEEP;
+    }
+    if (page->kind != PAGE_ANON) {
+        gone = page->kind == PAGE_SHARED ? reclaim_shared(page) : reclaim_file(page);
+    } else if ((flags_of(page) & PAGE_FLAG_LAZY) != 0) {
+        return reclaim_lazy(page);
+    } else {
+        gone = reclaim_anon(page);
+    }
+    return gone ? RECLAIM_FREED : RECLAIM_KEEP;
+}
+
 enum reclaim_fate reclaim_page(struct page *page)
 {
-    bool gone = false;
-
     if (!page_trylock(page)) {
         return RECLAIM_KEEP;
     }
-    uint32_t refs = atomic_load_acquire(&page->refs);
-    if (refs == 1) {
-        gone = true; /* it was let go meanwhile: only we have it */
-    } else if (refs == refs_expected(page)) {
-        gone = page->kind == PAGE_ANON     ? reclaim_anon(page)
-               : page->kind == PAGE_SHARED ? reclaim_shared(page)
-                                           : reclaim_file(page);
-    }
+    enum reclaim_fate fate = reclaim_locked(page);
     page_unlock(page, 0);
-    if (!gone) {
-        return RECLAIM_KEEP;
+    if (fate == RECLAIM_FREED) {
+        page_put(page);
     }
-    page_put(page);
-    return RECLAIM_FREED;
+    return fate;
 }
 
 /* ---- age ---- */

@@ -52,6 +52,7 @@ static void add_page(const struct gather *gather, const struct page *page, unsig
     usage->pss += share;
     if (page->kind == PAGE_ANON) {
         usage->anonymous += PAGE_SIZE;
+        usage->lazy_free += (page_flags & PAGE_FLAG_LAZY) != 0 && !dirty ? PAGE_SIZE : 0;
         usage->pss_anon += share;
     } else if (page->kind == PAGE_SHARED) {
         usage->pss_shmem += share;

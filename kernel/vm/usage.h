@@ -16,7 +16,7 @@ int vmspace_walk(struct vmspace *vm, uint64_t start, uint64_t end, mmu_walk_fn *
 
 /* Bytes; those with pss in their name << VM_PSS_SHIFT. */
 struct vm_usage {
-    uint64_t rss, anonymous, referenced;
+    uint64_t rss, anonymous, lazy_free, referenced;
     uint64_t shared_clean, shared_dirty, private_clean, private_dirty;
     uint64_t anon_huge, shmem_huge, file_huge; /* shown by huge leaves */
     uint64_t swap;

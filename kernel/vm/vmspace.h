@@ -258,6 +258,7 @@ void vm_note_peak(struct vmspace *vm);
 
 struct vm_stats {
     uint64_t faults, major_faults, cow_copies, cow_reuses, zero_fills, file_maps;
+    uint64_t lazy_marked, lazy_freed; /* pages given to MADV_FREE, and those that went */
     uint64_t committed_pages;
     uint64_t page_cache_pages; /* of files with a medium behind them */
     uint64_t shared_pages;     /* shared memory and files that live in memory alone */

@@ -59,7 +59,9 @@ static uint64_t kind_bits(const struct page *page)
     case PAGE_TABLE:
         return BIT(KPF_PGTABLE);
     case PAGE_ANON:
-        return BIT(KPF_ANON) | BIT(KPF_SWAPBACKED);
+        return (atomic_load_relaxed(&page->flags) & PAGE_FLAG_LAZY) != 0
+                   ? BIT(KPF_ANON) /* what may go is not backed by swap */
+                   : BIT(KPF_ANON) | BIT(KPF_SWAPBACKED);
     case PAGE_SHARED:
         return BIT(KPF_SWAPBACKED);
     default:

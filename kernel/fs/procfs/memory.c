@@ -240,6 +240,8 @@ static int vmstat_show(struct text *text)
     line_count(text, "pgfault", f.vm.faults);
     line_count(text, "pgmajfault", f.vm.major_faults);
     line_count(text, "pgreuse", f.vm.cow_reuses);
+    line_count(text, "pglazyfree", f.vm.lazy_marked);
+    line_count(text, "pglazyfreed", f.vm.lazy_freed);
     reclaim_lines(text);
     move_lines(text);
     line_count(text, "oom_kill", oom_kills());

@@ -85,7 +85,7 @@ static void usage_lines(struct text *text, const struct vm_usage *usage, bool ro
     line_kb(text, "Private_Dirty:  ", usage->private_dirty);
     line_kb(text, "Referenced:     ", usage->referenced);
     line_kb(text, "Anonymous:      ", usage->anonymous);
-    line_kb(text, "LazyFree:       ", 0);
+    line_kb(text, "LazyFree:       ", usage->lazy_free);
     line_kb(text, "AnonHugePages:  ", usage->anon_huge);
     line_kb(text, "ShmemPmdMapped: ", usage->shmem_huge);
     line_kb(text, "FilePmdMapped:  ", usage->file_huge);
