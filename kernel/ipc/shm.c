@@ -3,9 +3,6 @@
  *
  * A segment is memory with a number. The table has a reference to it until it is removed (IPC_RMID) and nobody has it attached; each
  * region that shows it counts as an attachment, so fork, exec, exit and munmap need know nothing of it.
- *
- * An identifier is an index of the table and, above it, a sequence number that changes with every removal, so that a stale identifier is not
- * taken for the segment that has its index now.
  */
 #include <linux/capability.h>
 #include <linux/mman.h>
@@ -14,13 +11,9 @@
 #include "kernel/core/time.h"
 #include "kernel/ipc/shm_impl.h"
 #include "kernel/mm/kmalloc.h"
-#include "kernel/sched/pid.h"
-#include "kernel/vm/pagecache.h"
 
-#define RIGHTS 0777u
-
-struct shm_table shm_table = {.lock = SPINLOCK_INIT("shm"),
-                              .segments = {.memory = &pagecache_xarray_memory}};
+struct sysv_table shm_table = SYSV_TABLE_INIT("shm");
+uint64_t shm_pages;
 struct shm_limits shm_limits = {
     .max_bytes = UINT64_MAX - BIT(24), /* shmget(2): as good as none */
     .all_pages = UINT64_MAX - BIT(24),
@@ -29,41 +22,17 @@ struct shm_limits shm_limits = {
 
 static const struct vm_source_ops shm_source_ops;
 
-static int current_nr(void)
-{
-    return jobctl == NULL ? 0 : pid_nr(jobctl->current_process());
-}
-
 /* ---- the table ---- */
-
-static unsigned index_of(int id)
-{
-    return (unsigned)id & SHM_INDEX_MASK;
-}
 
 int shm_find_locked(int id, struct shm_segment **ret_segment)
 {
-    struct shm_segment *segment = id < 0 ? NULL : xarray_load(&shm_table.segments, index_of(id));
+    struct sysv_object *object = sysv_find_locked(&shm_table, id);
 
-    if (segment == NULL || segment->id != id) {
+    if (object == NULL) {
         return -EINVAL;
     }
-    *ret_segment = segment;
+    *ret_segment = shm_segment_of(object);
     return 0;
-}
-
-int shm_permitted_locked(const struct shm_segment *segment, uint32_t flags)
-{
-    const struct cred *cred = cred_current();
-    uint32_t wanted = (flags >> 6) | (flags >> 3) | flags;
-    uint32_t granted = segment->mode;
-
-    if (cred->euid == segment->uid || cred->euid == segment->cuid) {
-        granted >>= 6;
-    } else if (cred_in_group(cred, segment->gid) || cred_in_group(cred, segment->cgid)) {
-        granted >>= 3;
-    }
-    return (wanted & ~granted & 7) != 0 && !cred_has_cap(cred, CAP_IPC_OWNER) ? -EACCES : 0;
 }
 
 /* One reference less; true: it was the last, and the segment is out of the table. */
@@ -72,20 +41,18 @@ static bool put_locked(struct shm_segment *segment)
     if (--segment->refs > 0) {
         return false;
     }
-    (void)xarray_erase(&shm_table.segments, index_of(segment->id));
-    shm_table.number--;
-    shm_table.pages -= DIV_ROUND_UP(segment->size_bytes, PAGE_SIZE);
-    shm_table.sequence = (shm_table.sequence + 1) % (INT32_MAX >> SHM_INDEX_BITS);
+    sysv_erase_locked(&shm_table, &segment->object);
+    shm_pages -= DIV_ROUND_UP(segment->size_bytes, PAGE_SIZE);
     return true;
 }
 
 bool shm_remove_locked(struct shm_segment *segment)
 {
-    if ((segment->mode & SHM_DEST) != 0) {
+    if ((segment->object.mode & SHM_DEST) != 0) {
         return false;
     }
-    segment->mode |= SHM_DEST;
-    segment->key = IPC_PRIVATE;
+    segment->object.mode |= SHM_DEST;
+    sysv_forget_key_locked(&shm_table, &segment->object);
     return put_locked(segment); /* the table's; attachments have theirs */
 }
 
@@ -110,7 +77,7 @@ static void shm_source_get(struct vm_source *source)
     segment->refs++;
     segment->nattach++;
     segment->atime = ktime_realtime_coarse();
-    segment->last = current_nr();
+    segment->last = sysv_current_nr();
     spin_unlock(&shm_table.lock);
 }
 
@@ -121,7 +88,7 @@ static void shm_source_put(struct vm_source *source)
     spin_lock(&shm_table.lock);
     segment->nattach--;
     segment->dtime = ktime_realtime_coarse();
-    segment->last = current_nr();
+    segment->last = sysv_current_nr();
     bool last = put_locked(segment);
     spin_unlock(&shm_table.lock);
     if (last) {
@@ -135,7 +102,7 @@ static void shm_source_describe(struct vm_source *source, uint64_t *ret_dev, uin
     const struct shm_segment *segment = segment_of(source);
 
     *ret_dev = 1; /* as other memory without a file */
-    *ret_ino = (uint64_t)segment->id;
+    *ret_ino = (uint64_t)segment->object.id;
     (void)kscnprintf(path, size, "/SYSV%08x (deleted)", (unsigned)segment->named);
 }
 
@@ -153,46 +120,19 @@ static const struct vm_source_ops shm_source_ops = {.get = shm_source_get,
 
 /* ---- shmget ---- */
 
-static struct shm_segment *find_key_locked(int key)
-{
-    uint64_t index = 0;
-    struct shm_segment *segment;
-
-    while ((segment = xarray_find(&shm_table.segments, &index, SHM_INDEX_MASK)) != NULL) {
-        if (segment->key == key) {
-            return segment;
-        }
-        index++;
-    }
-    return NULL;
-}
-
-/* Room for npages more, and a free index. -ENOSPC. */
-static int find_room_locked(uint64_t npages, uint64_t *ret_index)
-{
-    uint64_t all = atomic_load_relaxed(&shm_limits.all_pages);
-
-    if (shm_table.pages + npages < npages || shm_table.pages + npages > all ||
-        shm_table.number >= atomic_load_relaxed(&shm_limits.max_number)) {
-        return -ENOSPC;
-    }
-    return xarray_find_free(&shm_table.segments, 0, SHM_INDEX_MASK, ret_index) ? 0 : -ENOSPC;
-}
-
 /* Give the segment its number. -ENOSPC, -ENOMEM. */
 static int insert_locked(struct shm_segment *segment)
 {
     uint64_t npages = DIV_ROUND_UP(segment->size_bytes, PAGE_SIZE);
-    uint64_t index;
-    int err = find_room_locked(npages, &index);
 
-    if (err == 0) {
-        err = xarray_store(&shm_table.segments, index, segment, NULL);
+    if (shm_pages + npages < npages ||
+        shm_pages + npages > atomic_load_relaxed(&shm_limits.all_pages)) {
+        return -ENOSPC;
     }
+    int err = sysv_insert_locked(&shm_table, &segment->object,
+                                 atomic_load_relaxed(&shm_limits.max_number));
     if (err == 0) {
-        segment->id = (int)(shm_table.sequence << SHM_INDEX_BITS | index);
-        shm_table.number++;
-        shm_table.pages += npages;
+        shm_pages += npages;
     }
     return err;
 }
@@ -200,7 +140,6 @@ static int insert_locked(struct shm_segment *segment)
 static int segment_create(int key, size_t size_bytes, uint32_t mode,
                           struct shm_segment **ret_segment)
 {
-    const struct cred *cred = cred_current();
     struct shm_segment *segment = kzalloc(sizeof(*segment));
 
     if (segment == NULL) {
@@ -213,12 +152,10 @@ static int segment_create(int key, size_t size_bytes, uint32_t mode,
     }
     segment->source.ops = &shm_source_ops;
     segment->source.cache = segment->memory->cache;
-    segment->creator = current_nr();
-    segment->key = segment->named = key;
+    segment->creator = sysv_current_nr();
+    sysv_init(&segment->object, key, mode);
+    segment->named = key;
     segment->size_bytes = size_bytes;
-    segment->uid = segment->cuid = cred->euid;
-    segment->gid = segment->cgid = cred->egid;
-    segment->mode = mode & RIGHTS;
     segment->ctime = ktime_realtime_coarse();
     segment->refs = 1;
     *ret_segment = segment;
@@ -228,19 +165,17 @@ static int segment_create(int key, size_t size_bytes, uint32_t mode,
 /* The segment with this key, judged as shmget(2) says; -ENOENT: there is none. */
 static int get_existing_locked(int key, size_t size_bytes, int flags)
 {
-    struct shm_segment *segment = key == IPC_PRIVATE ? NULL : find_key_locked(key);
+    struct sysv_object *object;
+    int err = sysv_find_key_locked(&shm_table, key, flags, &object);
 
-    if (segment == NULL) {
-        return -ENOENT;
+    if (err < 0) {
+        return err;
     }
-    if ((flags & (IPC_CREAT | IPC_EXCL)) == (IPC_CREAT | IPC_EXCL)) {
-        return -EEXIST;
-    }
-    if (size_bytes > segment->size_bytes) {
+    if (size_bytes > shm_segment_of(object)->size_bytes) {
         return -EINVAL;
     }
-    int err = shm_permitted_locked(segment, (uint32_t)flags & RIGHTS);
-    return err < 0 ? err : segment->id;
+    err = sysv_permitted_locked(object, (uint32_t)flags & SYSV_RIGHTS);
+    return err < 0 ? err : object->id;
 }
 
 /* What a new segment may not be. */
@@ -283,7 +218,7 @@ int shm_get(int key, size_t size_bytes, int flags)
     if (made) {
         id = insert_locked(segment);
         made = id == 0;
-        id = made ? segment->id : id;
+        id = made ? segment->object.id : id;
     }
     spin_unlock(&shm_table.lock);
     if (!made) {
@@ -348,7 +283,7 @@ int64_t shm_attach(int id, uint64_t addr, int flags)
     spin_lock(&shm_table.lock);
     result = shm_find_locked(id, &segment);
     if (result == 0) {
-        result = shm_permitted_locked(segment, rights);
+        result = sysv_permitted_locked(&segment->object, rights);
     }
     if (result == 0) {
         segment->refs++;

@@ -37,4 +37,3 @@ struct shm_limits {
     uint32_t max_number; /* [a] shmmni */
 };
 extern struct shm_limits shm_limits;
-#define SHM_NUMBER_MAX 32768u /* what shmmni may be set to: indexes have 15 bits */

@@ -5,21 +5,13 @@
 
 #include "kernel/core/time.h"
 #include "kernel/ipc/shm_impl.h"
-#include "kernel/vm/pagecache.h"
 
-#define RIGHTS   0777u
 #define READABLE 0444u
 
 static void fill_locked(const struct shm_segment *segment, struct shmid64_ds *stat)
 {
     *stat = (struct shmid64_ds){
-        .shm_perm = {.key = segment->key,
-                     .uid = segment->uid,
-                     .gid = segment->gid,
-                     .cuid = segment->cuid,
-                     .cgid = segment->cgid,
-                     .mode = segment->mode,
-                     .seq = (unsigned short)((unsigned)segment->id >> SHM_INDEX_BITS)},
+        .shm_perm = sysv_perm_locked(&segment->object),
         .shm_segsz = segment->size_bytes,
         .shm_atime = segment->atime / NS_PER_S,
         .shm_dtime = segment->dtime / NS_PER_S,
@@ -32,54 +24,34 @@ static void fill_locked(const struct shm_segment *segment, struct shmid64_ds *st
 
 int shm_stat(int id, int cmd, struct shmid64_ds *ret_stat)
 {
-    struct shm_segment *segment = NULL;
-    int err = 0;
+    int result = -EINVAL;
 
     spin_lock(&shm_table.lock);
-    if (cmd == IPC_STAT) {
-        err = shm_find_locked(id, &segment);
-    } else {
-        segment = id < 0 ? NULL : xarray_load(&shm_table.segments, (unsigned)id & SHM_INDEX_MASK);
-        err = segment == NULL ? -EINVAL : 0;
+    struct sysv_object *object = sysv_select_locked(&shm_table, id, cmd != IPC_STAT);
+    if (object != NULL) {
+        result = cmd == SHM_STAT_ANY ? 0 : sysv_permitted_locked(object, READABLE);
     }
-    if (err == 0 && cmd != SHM_STAT_ANY) {
-        err = shm_permitted_locked(segment, READABLE);
-    }
-    if (err == 0) {
-        fill_locked(segment, ret_stat);
-        err = cmd == IPC_STAT ? 0 : segment->id;
+    if (result == 0) {
+        fill_locked(shm_segment_of(object), ret_stat);
+        result = cmd == IPC_STAT ? 0 : object->id;
     }
     spin_unlock(&shm_table.lock);
-    return err;
-}
-
-/* Owner, creator, or who administers. -EPERM. */
-static int controlled_locked(const struct shm_segment *segment, unsigned cap)
-{
-    const struct cred *cred = cred_current();
-
-    return cred->euid == segment->uid || cred->euid == segment->cuid || cred_has_cap(cred, cap)
-               ? 0
-               : -EPERM;
+    return result;
 }
 
 int shm_set(int id, const struct shmid64_ds *stat)
 {
-    const struct ipc64_perm *perm = &stat->shm_perm;
     struct shm_segment *segment;
 
     spin_lock(&shm_table.lock);
     int err = shm_find_locked(id, &segment);
     if (err == 0) {
-        err = controlled_locked(segment, CAP_SYS_ADMIN);
-    }
-    if (err == 0 && (perm->uid == (uint32_t)-1 || perm->gid == (uint32_t)-1)) {
-        err = -EINVAL;
+        err = sysv_controlled_locked(&segment->object, CAP_SYS_ADMIN);
     }
     if (err == 0) {
-        segment->uid = perm->uid;
-        segment->gid = perm->gid;
-        segment->mode = (segment->mode & ~RIGHTS) | (perm->mode & RIGHTS);
+        err = sysv_set_locked(&segment->object, &stat->shm_perm);
+    }
+    if (err == 0) {
         segment->ctime = ktime_realtime_coarse();
     }
     spin_unlock(&shm_table.lock);
@@ -94,7 +66,7 @@ int shm_remove(int id)
     spin_lock(&shm_table.lock);
     int err = shm_find_locked(id, &segment);
     if (err == 0) {
-        err = controlled_locked(segment, CAP_SYS_ADMIN);
+        err = sysv_controlled_locked(&segment->object, CAP_SYS_ADMIN);
     }
     if (err == 0) {
         last = shm_remove_locked(segment);
@@ -113,13 +85,13 @@ int shm_lock(int id, bool lock)
     spin_lock(&shm_table.lock);
     int err = shm_find_locked(id, &segment);
     if (err == 0) {
-        err = controlled_locked(segment, CAP_IPC_LOCK);
+        err = sysv_controlled_locked(&segment->object, CAP_IPC_LOCK);
     }
     if (err == 0 && lock) {
         err = vmspace_may_lock(current_thread()->vm);
     }
     if (err == 0) {
-        segment->mode = (segment->mode & ~SHM_LOCKED) | (lock ? SHM_LOCKED : 0);
+        segment->object.mode = (segment->object.mode & ~SHM_LOCKED) | (lock ? SHM_LOCKED : 0);
         atomic_store_relaxed(&segment->source.cache->locked, lock);
     }
     spin_unlock(&shm_table.lock);
@@ -127,17 +99,6 @@ int shm_lock(int id, bool lock)
 }
 
 /* ---- the whole ---- */
-
-static int highest_index_locked(void)
-{
-    uint64_t index = 0;
-    int highest = 0;
-
-    while (xarray_find(&shm_table.segments, &index, SHM_INDEX_MASK) != NULL) {
-        highest = (int)index++;
-    }
-    return highest;
-}
 
 int shm_limits_info(struct shminfo64 *ret_info)
 {
@@ -149,7 +110,7 @@ int shm_limits_info(struct shminfo64 *ret_info)
         .shmall = atomic_load_relaxed(&shm_limits.all_pages),
     };
     spin_lock(&shm_table.lock);
-    int highest = highest_index_locked();
+    int highest = sysv_highest_index_locked(&shm_table);
     spin_unlock(&shm_table.lock);
     return highest;
 }
@@ -167,21 +128,21 @@ static void count_pages(const struct shm_segment *segment, uint64_t *ret_rss, ui
 
 int shm_usage_info(struct shm_info *ret_info)
 {
-    struct shm_segment *segment;
+    struct sysv_object *object;
     uint64_t index = 0;
 
     *ret_info = (struct shm_info){0};
     spin_lock(&shm_table.lock);
-    while ((segment = xarray_find(&shm_table.segments, &index, SHM_INDEX_MASK)) != NULL) {
+    while ((object = sysv_next_locked(&shm_table, &index)) != NULL) {
         uint64_t rss, swap;
-        count_pages(segment, &rss, &swap);
+        count_pages(shm_segment_of(object), &rss, &swap);
         ret_info->shm_rss += rss;
         ret_info->shm_swp += swap;
         index++;
     }
     ret_info->used_ids = (int)shm_table.number;
-    ret_info->shm_tot = shm_table.pages;
-    int highest = highest_index_locked();
+    ret_info->shm_tot = shm_pages;
+    int highest = sysv_highest_index_locked(&shm_table);
     spin_unlock(&shm_table.lock);
     return highest;
 }
@@ -193,13 +154,14 @@ int shm_next(unsigned index, struct shmid64_ds *ret_stat, int *ret_id, uint64_t 
     int result = -ENOENT;
 
     spin_lock(&shm_table.lock);
-    struct shm_segment *segment = xarray_find(&shm_table.segments, &at, SHM_INDEX_MASK);
-    if (segment != NULL) {
+    struct sysv_object *object = sysv_next_locked(&shm_table, &at);
+    if (object != NULL) {
+        const struct shm_segment *segment = shm_segment_of(object);
         fill_locked(segment, ret_stat);
         count_pages(segment, ret_rss_bytes, ret_swap_bytes);
         *ret_rss_bytes *= PAGE_SIZE;
         *ret_swap_bytes *= PAGE_SIZE;
-        *ret_id = segment->id;
+        *ret_id = object->id;
         result = (int)at;
     }
     spin_unlock(&shm_table.lock);

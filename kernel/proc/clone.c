@@ -10,6 +10,7 @@
 #include "kernel/base/string.h"
 #include "kernel/core/log.h"
 #include "kernel/core/time.h"
+#include "kernel/ipc/sem.h"
 #include "kernel/machine/cpu.h"
 #include "kernel/machine/user.h"
 #include "kernel/proc/internal.h"
@@ -21,11 +22,12 @@
 /* Not there yet. */
 #define CLONE_MISSING CLONE_NAMESPACES
 /* No effect here: System V semaphores, I/O contexts and tracing have nothing to share or to follow. */
-#define CLONE_NO_EFFECT (CLONE_SYSVSEM | CLONE_IO | CLONE_UNTRACED | CLONE_PTRACE | CLONE_DETACHED)
+#define CLONE_NO_EFFECT (CLONE_IO | CLONE_UNTRACED | CLONE_PTRACE | CLONE_DETACHED)
 #define CLONE_KNOWN                                                                                \
     (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_VFORK | CLONE_PARENT |              \
      CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | CLONE_SETTLS |              \
-     CLONE_CLEAR_SIGHAND | CLONE_THREAD | CLONE_PIDFD | CLONE_NO_EFFECT | CLONE_MISSING)
+     CLONE_CLEAR_SIGHAND | CLONE_THREAD | CLONE_PIDFD | CLONE_SYSVSEM | CLONE_NO_EFFECT |          \
+     CLONE_MISSING)
 
 static const struct clone_flag_name {
     uint64_t flag;
@@ -225,11 +227,12 @@ static int copy_state(struct thread *thread, const struct clone_request *request
     }
     (void)__atomic_fetch_or(&thread->work, atomic_load_relaxed(&parent->work) & THREAD_WORK_TRACE,
                             __ATOMIC_RELAXED);
-    return 0;
+    return (request->flags & CLONE_SYSVSEM) != 0 ? sem_undo_share(thread) : 0;
 }
 
 static void drop_inheritance(struct thread *thread)
 {
+    sem_undo_discard(thread);
     cred_put(thread->cred);
     thread->cred = NULL;
     thread->mmu = NULL;

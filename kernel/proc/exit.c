@@ -10,6 +10,7 @@
 
 #include "kernel/base/string.h"
 #include "kernel/core/panic.h"
+#include "kernel/ipc/sem.h"
 #include "kernel/machine/cpu.h"
 #include "kernel/machine/mmu.h"
 #include "kernel/machine/user.h"
@@ -279,6 +280,9 @@ static void __noreturn end_thread(int wait_status, bool group)
 
     if (thread_leave_begin(process, thread, wait_status, group)) {
         end_process(process);
+    }
+    if (unlikely(thread->sem_undo != NULL)) {
+        sem_undo_exit();
     }
     let_go_of_files(thread);
     let_go_of_memory(process, thread);

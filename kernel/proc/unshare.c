@@ -3,6 +3,7 @@
  */
 #include <linux/sched.h>
 
+#include "kernel/ipc/sem.h"
 #include "kernel/proc/internal.h"
 
 /* Files and directories can be had alone at any time; memory and signal actions only by who shares them with no sibling. */
@@ -47,5 +48,8 @@ int process_unshare(uint64_t unshare)
     spin_unlock_irqrestore(&process_tree_lock, flags);
     fs_context_put(old_fs);
     fdtable_put(old_files);
+    if ((unshare & CLONE_SYSVSEM) != 0) {
+        sem_undo_exit();
+    }
     return 0;
 }

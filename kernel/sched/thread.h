@@ -71,12 +71,13 @@ struct thread {
     struct mmu_space *mmu; /* [o] active page tables, NULL for kernel threads */
 
     /* What higher rooms hang here. */
-    struct process *process; /* [I] */
-    struct vmspace *vm;      /* [o][p] NULL for kernel threads */
-    struct fdtable *files;   /* [o][p] */
-    struct fs_context *fs;   /* [o][p] root, working directory, umask */
-    struct cred *cred;       /* [o] replaced as a whole; read by others under the process lock */
-    struct pid *pid; /* [I] thread id, referenced; execve of another thread may exchange it */
+    struct process *process;        /* [I] */
+    struct vmspace *vm;             /* [o][p] NULL for kernel threads */
+    struct fdtable *files;          /* [o][p] */
+    struct fs_context *fs;          /* [o][p] root, working directory, umask */
+    struct sem_undo_list *sem_undo; /* [o] what its semaphores are undone by; NULL: nothing */
+    struct cred *cred; /* [o] replaced as a whole; read by others under the process lock */
+    struct pid *pid;   /* [I] thread id, referenced; execve of another thread may exchange it */
     struct list_node process_node; /* [p] in process->threads */
 
     /* Scheduling. */

@@ -21,6 +21,13 @@ static inline int proc_setting_parse(const char *value, int64_t min, int64_t max
     return 0;
 }
 
+/*
+ * As many of n numbers as the text of a write gives, with blanks between them; how many. The text is cut up, and one byte behind its end is
+ * written to.
+ */
+int proc_numbers_parse(char *value, size_t len, int64_t min, int64_t max, int64_t *numbers,
+                       unsigned n);
+
 #define PROC_SETTING(id_, path_, variable_, min_, max_)                                            \
     static int id_##_show(struct text *text)                                                       \
     {                                                                                              \

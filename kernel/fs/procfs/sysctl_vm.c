@@ -198,36 +198,21 @@ static int lowmem_ratio_show(struct text *text)
     return 0;
 }
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
 /* As many of the numbers as are given, in order; less than 1 is none. */
 static int lowmem_ratio_write(char *value, size_t len)
 {
     struct frame_watermarks marks;
-    const char *end = value + len;
-    unsigned zone = 0;
+    int64_t ratios[ZONE_COUNT];
+    int n = proc_numbers_parse(value, len, INT32_MIN, INT32_MAX, ratios, ZONE_COUNT);
 
-    frames_get_watermarks(&marks);
-    for (char *at = value; at < end && zone < ZONE_COUNT;) {
-        char *stop = at;
-        while (stop < end && !is_blank(*stop)) {
-            stop++;
-        }
-        if (stop > at) {
-            int64_t ratio;
-            *stop = '\0';
-            int err = proc_setting_parse(at, INT32_MIN, INT32_MAX, &ratio);
-            if (err < 0) {
-                return err;
-            }
-            marks.lowmem_ratio[zone++] = (unsigned)MAX(ratio, (int64_t)0);
-        }
-        at = stop + 1;
+    if (n <= 0) {
+        return n < 0 ? n : -EINVAL;
     }
-    return zone == 0 ? -EINVAL : frames_set_watermarks(&marks);
+    frames_get_watermarks(&marks);
+    for (int zone = 0; zone < n; zone++) {
+        marks.lowmem_ratio[zone] = (unsigned)MAX(ratios[zone], (int64_t)0);
+    }
+    return frames_set_watermarks(&marks);
 }
 PROC_FILE(sys_lowmem_ratio) = {.path = "sys/vm/lowmem_reserve_ratio",
                                .mode = 0644,

@@ -2,7 +2,10 @@
  * /proc/sysvipc and the limits in /proc/sys/kernel (proc(5), sysvipc(7)).
  */
 #include "kernel/fs/procfs/setting.h"
+#include "kernel/ipc/msg.h"
+#include "kernel/ipc/sem.h"
 #include "kernel/ipc/shm.h"
+#include "kernel/ipc/sysv.h"
 
 static int shm_show(struct text *text)
 {
@@ -27,6 +30,41 @@ static int shm_show(struct text *text)
 }
 PROC_FILE(sysvipc_shm) = {.path = "sysvipc/shm", .show = shm_show};
 
+static int sem_show(struct text *text)
+{
+    struct semid64_ds stat;
+    int id;
+
+    text_puts(text,
+              "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      "
+              "ctime\n");
+    for (int at = sem_next(0, &stat, &id); at >= 0; at = sem_next((unsigned)at + 1, &stat, &id)) {
+        text_printf(text, "%10d %10d  %4o %10lu %5u %5u %5u %5u %10lu %10lu\n", stat.sem_perm.key,
+                    id, stat.sem_perm.mode, stat.sem_nsems, stat.sem_perm.uid, stat.sem_perm.gid,
+                    stat.sem_perm.cuid, stat.sem_perm.cgid, stat.sem_otime, stat.sem_ctime);
+    }
+    return 0;
+}
+PROC_FILE(sysvipc_sem) = {.path = "sysvipc/sem", .show = sem_show};
+
+static int msg_show(struct text *text)
+{
+    struct msqid64_ds stat;
+    int id;
+
+    text_puts(text, "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  "
+                    "cuid  cgid      stime      rtime      ctime\n");
+    for (int at = msg_next(0, &stat, &id); at >= 0; at = msg_next((unsigned)at + 1, &stat, &id)) {
+        text_printf(text, "%10d %10d  %4o  %10lu %10lu %5u %5u %5u %5u %5u %5u", stat.msg_perm.key,
+                    id, stat.msg_perm.mode, stat.msg_cbytes, stat.msg_qnum,
+                    (unsigned)stat.msg_lspid, (unsigned)stat.msg_lrpid, stat.msg_perm.uid,
+                    stat.msg_perm.gid, stat.msg_perm.cuid, stat.msg_perm.cgid);
+        text_printf(text, " %10ld %10ld %10ld\n", stat.msg_stime, stat.msg_rtime, stat.msg_ctime);
+    }
+    return 0;
+}
+PROC_FILE(sysvipc_msg) = {.path = "sysvipc/msg", .show = msg_show};
+
 /* ---- limits ---- */
 
 #define LIMIT(id_, path_, member_)                                                                 \
@@ -49,4 +87,37 @@ PROC_FILE(sysvipc_shm) = {.path = "sysvipc/shm", .show = shm_show};
 
 LIMIT(shmmax, "sys/kernel/shmmax", max_bytes);
 LIMIT(shmall, "sys/kernel/shmall", all_pages);
-PROC_SETTING(shmmni, "sys/kernel/shmmni", shm_limits.max_number, 0, SHM_NUMBER_MAX);
+PROC_SETTING(shmmni, "sys/kernel/shmmni", shm_limits.max_number, 0, SYSV_NUMBER_MAX);
+PROC_SETTING(msgmax, "sys/kernel/msgmax", msg_limits.max_bytes, 0, INT32_MAX);
+PROC_SETTING(msgmnb, "sys/kernel/msgmnb", msg_limits.queue_bytes, 0, INT32_MAX);
+PROC_SETTING(msgmni, "sys/kernel/msgmni", msg_limits.queues, 0, SYSV_NUMBER_MAX);
+
+static int sem_limits_show(struct text *text)
+{
+    text_printf(text, "%u\t%u\t%u\t%u\n", atomic_load_relaxed(&sem_limits.per_set),
+                atomic_load_relaxed(&sem_limits.all), atomic_load_relaxed(&sem_limits.operations),
+                atomic_load_relaxed(&sem_limits.sets));
+    return 0;
+}
+
+/* Up to four numbers: those that are missing stay. */
+static int sem_limits_write(char *value, size_t len)
+{
+    static const int64_t most[] = {65535, INT32_MAX, 1000, SYSV_NUMBER_MAX};
+    uint32_t *limits[] = {&sem_limits.per_set, &sem_limits.all, &sem_limits.operations,
+                          &sem_limits.sets};
+    int64_t numbers[ARRAY_SIZE(limits)];
+    int n = proc_numbers_parse(value, len, 0, INT32_MAX, numbers, ARRAY_SIZE(limits));
+
+    for (int i = 0; i < n; i++) {
+        if (numbers[i] > most[i]) {
+            return -EINVAL;
+        }
+    }
+    for (int i = 0; i < n; i++) {
+        atomic_store_relaxed(limits[i], (uint32_t)numbers[i]);
+    }
+    return MIN(n, 0);
+}
+PROC_FILE(sys_sem) = {
+    .path = "sys/kernel/sem", .mode = 0644, .show = sem_limits_show, .write = sem_limits_write};

@@ -1,0 +1,235 @@
+/*
+ * System V message queues.
+ */
+#include <limits.h>
+#include <sched.h>
+#include <sys/ipc.h>
+#include <sys/msg.h>
+
+#include "abi.h"
+
+#define KEY 0x4c696e6d
+#ifndef MSG_COPY
+#define MSG_COPY 040000
+#endif
+
+struct message {
+    long type;
+    char text[8192];
+};
+
+static int create(void)
+{
+    int id = msgget(IPC_PRIVATE, IPC_CREAT | 0600);
+    CHECK(id >= 0);
+    return id;
+}
+
+static int send(int id, long type, const char *text, int flags)
+{
+    struct message message = {.type = type};
+    strcpy(message.text, text);
+    return msgsnd(id, &message, strlen(text), flags);
+}
+
+/* Receive and compare. */
+static void expect(int id, long wanted, int flags, long type, const char *text)
+{
+    struct message message;
+    CHECK_EQ(msgrcv(id, &message, sizeof(message.text), wanted, flags | IPC_NOWAIT), strlen(text));
+    CHECK_EQ(message.type, type);
+    CHECK_EQ(memcmp(message.text, text, strlen(text)), 0);
+}
+
+static struct msqid_ds stat_of(int id)
+{
+    struct msqid_ds ds;
+    CHECK_EQ(msgctl(id, IPC_STAT, &ds), 0);
+    return ds;
+}
+
+ABI_TEST(msg, are_chosen_by_type)
+{
+    int id = create();
+    struct message message;
+
+    CHECK_EQ(send(id, 3, "three", 0), 0);
+    CHECK_EQ(send(id, 1, "one", 0), 0);
+    CHECK_EQ(send(id, 2, "two", 0), 0);
+    CHECK_EQ(send(id, 1, "uno", 0), 0);
+    CHECK_EQ(send(id, 5, "", 0), 0);
+    struct msqid_ds ds = stat_of(id);
+    CHECK_EQ(ds.msg_qnum, 5);
+    CHECK_EQ(ds.msg_cbytes, 14);
+    CHECK_EQ(ds.msg_lspid, getpid());
+    CHECK_EQ(ds.msg_qbytes, 16384);
+    expect(id, 1, MSG_COPY, 1, "one"); /* here: the number of the message */
+    expect(id, 2, 0, 2, "two");
+    expect(id, -2, 0, 1, "one");
+    expect(id, 3, MSG_EXCEPT, 1, "uno");
+    expect(id, 0, 0, 3, "three");
+    CHECK_ERR(msgrcv(id, &message, 10, 4, IPC_NOWAIT), ENOMSG);
+    CHECK_ERR(msgrcv(id, &message, 10, LONG_MIN + 1, IPC_NOWAIT | MSG_COPY), ENOMSG);
+    expect(id, LONG_MIN, 0, 5, "");
+    CHECK_ERR(msgrcv(id, &message, 10, 0, IPC_NOWAIT), ENOMSG);
+    CHECK_ERR(msgrcv(id, &message, 10, 0, MSG_COPY), EINVAL);
+    ds = stat_of(id);
+    CHECK_EQ(ds.msg_qnum, 0);
+    CHECK_EQ(ds.msg_cbytes, 0);
+    CHECK_EQ(ds.msg_lrpid, getpid());
+    CHECK_EQ(msgctl(id, IPC_RMID, NULL), 0);
+}
+
+ABI_TEST(msg, lengths_are_checked)
+{
+    int id = create();
+    struct message message = {.type = 1};
+
+    CHECK_ERR(msgsnd(id, &message, 8193, IPC_NOWAIT), EINVAL);
+    CHECK_ERR(msgsnd(id, &message, (size_t)-1, IPC_NOWAIT), EINVAL);
+    message.type = 0;
+    CHECK_ERR(msgsnd(id, &message, 1, IPC_NOWAIT), EINVAL);
+    CHECK_ERR(msgsnd(id, NULL, 1, IPC_NOWAIT), EFAULT);
+    CHECK_EQ(send(id, 1, "abcdef", 0), 0);
+    CHECK_ERR(msgrcv(id, &message, 5, 0, IPC_NOWAIT), E2BIG);
+    CHECK_EQ(stat_of(id).msg_qnum, 1);
+    message.text[3] = '!';
+    CHECK_EQ(msgrcv(id, &message, 3, 0, IPC_NOWAIT | MSG_NOERROR), 3);
+    CHECK_EQ(memcmp(message.text, "abc!", 4), 0);
+    CHECK_ERR(msgrcv(id, &message, (size_t)-1, 0, IPC_NOWAIT), EINVAL);
+    message.type = 1;
+    CHECK_EQ(msgsnd(id, &message, 8192, IPC_NOWAIT), 0);
+    CHECK_EQ(msgsnd(id, &message, 8192, IPC_NOWAIT), 0);
+    CHECK_ERR(msgsnd(id, &message, 1, IPC_NOWAIT), EAGAIN);
+    CHECK_EQ(msgsnd(id, &message, 0, IPC_NOWAIT), 0);
+    CHECK_EQ(msgctl(id, IPC_RMID, NULL), 0);
+    CHECK_ERR(msgsnd(id, &message, 1, 0), EINVAL);
+}
+
+ABI_TEST(msg, who_waits_goes_on)
+{
+    int id = create(), status;
+    struct message message;
+    pid_t child = fork();
+
+    if (child == 0) {
+        CHECK_EQ(msgrcv(id, &message, 3, 7, 0), 3);
+        _exit(memcmp(message.text, "yes", 3));
+    }
+    CHECK_EQ(send(id, 6, "no", 0), 0);
+    CHECK_EQ(send(id, 7, "yes", 0), 0);
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(status, 0);
+    expect(id, 0, 0, 6, "no");
+    /* A sender for whom there is no room. */
+    memset(&message, 'x', sizeof(message));
+    message.type = 1;
+    CHECK_EQ(msgsnd(id, &message, 8192, 0), 0);
+    CHECK_EQ(msgsnd(id, &message, 8192, 0), 0);
+    child = fork();
+    if (child == 0) {
+        _exit(send(id, 2, "late", 0) == 0 ? 0 : 1);
+    }
+    usleep(20000);
+    CHECK_EQ(stat_of(id).msg_qnum, 2);
+    CHECK_EQ(msgrcv(id, &message, 8192, 0, 0), 8192);
+    CHECK_EQ(msgrcv(id, &message, 8192, 2, 0), 4);
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(status, 0);
+    CHECK_EQ(stat_of(id).msg_lspid, child);
+    CHECK_EQ(msgctl(id, IPC_RMID, NULL), 0);
+}
+
+static void on_signal(int signo)
+{
+    (void)signo;
+}
+
+ABI_TEST(msg, waiting_ends_by_removal_and_signals)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    int id = create(), status, ready[2];
+    struct message message;
+    char c;
+
+    CHECK_EQ(pipe(ready), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        sigaction(SIGUSR1, &action, NULL);
+        CHECK_EQ(write(ready[1], "", 1), 1);
+        CHECK_ERR(msgrcv(id, &message, 3, 0, 0), EINTR);
+        CHECK_EQ(write(ready[1], "", 1), 1);
+        CHECK_ERR(msgrcv(id, &message, 3, 0, 0), EIDRM);
+        _exit(0);
+    }
+    CHECK_EQ(read(ready[0], &c, 1), 1);
+    usleep(20000);
+    CHECK_EQ(kill(child, SIGUSR1), 0);
+    CHECK_EQ(read(ready[0], &c, 1), 1);
+    usleep(20000);
+    CHECK_EQ(msgctl(id, IPC_RMID, NULL), 0);
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(status, 0);
+}
+
+ABI_TEST(msg, keys_permissions_and_limits)
+{
+    int id = msgget(KEY, IPC_CREAT | IPC_EXCL | 0600);
+    struct msqid_ds ds;
+    struct message message;
+
+    CHECK(id >= 0);
+    CHECK_EQ(msgget(KEY, 0), id);
+    CHECK_ERR(msgget(KEY, IPC_CREAT | IPC_EXCL), EEXIST);
+    ds = stat_of(id);
+    CHECK_EQ(ds.msg_perm.mode, 0600);
+    CHECK_EQ(ds.msg_stime, 0);
+    CHECK(ds.msg_ctime != 0);
+    CHECK_EQ(IN_CHILD(CHECK_EQ(setgid(77), 0); CHECK_EQ(setuid(77), 0);
+                      CHECK_ERR(send(id, 1, "x", 0), EACCES);
+                      CHECK_ERR(msgrcv(id, &message, 1, 0, IPC_NOWAIT), EACCES);
+                      CHECK_ERR(msgctl(id, IPC_STAT, &ds), EACCES);
+                      CHECK_ERR(msgctl(id, IPC_RMID, NULL), EPERM)),
+             0);
+    ds.msg_perm.uid = 77;
+    ds.msg_qbytes = 4;
+    CHECK_EQ(msgctl(id, IPC_SET, &ds), 0);
+    CHECK_ERR(send(id, 1, "abcde", IPC_NOWAIT), EAGAIN);
+    CHECK_EQ(IN_CHILD(CHECK_EQ(setgid(77), 0); CHECK_EQ(setuid(77), 0);
+                      CHECK_EQ(send(id, 1, "abcd", IPC_NOWAIT), 0); ds.msg_qbytes = 16385;
+                      CHECK_ERR(msgctl(id, IPC_SET, &ds), EPERM)),
+             0);
+    CHECK_EQ(msgctl(id, IPC_RMID, NULL), 0);
+    CHECK_ERR(msgget(KEY, 0), ENOENT);
+}
+
+ABI_TEST(msg, figures)
+{
+    struct msginfo info;
+    int id = create();
+    struct msqid_ds ds;
+
+    CHECK_EQ(send(id, 1, "abc", 0), 0);
+    CHECK(msgctl(0, IPC_INFO, (struct msqid_ds *)&info) >= 0);
+    CHECK_EQ(info.msgmax, 8192);
+    CHECK_EQ(info.msgmnb, 16384);
+    int highest = msgctl(0, MSG_INFO, (struct msqid_ds *)&info);
+    CHECK(highest >= 0 && info.msgpool >= 1 && info.msgmap >= 1 && info.msgtql >= 3);
+    bool found = false;
+    for (int i = 0; i <= highest; i++) {
+        found |= msgctl(i, MSG_STAT, &ds) == id && ds.msg_qnum == 1;
+    }
+    CHECK(found);
+    FILE *file = fopen("/proc/sysvipc/msg", "r");
+    char line[256];
+    CHECK(file != NULL && fgets(line, sizeof(line), file) != NULL);
+    found = false;
+    while (fgets(line, sizeof(line), file) != NULL) {
+        int msqid, mode, bytes, number;
+        found |= sscanf(line, "%*d %d %o %d %d", &msqid, &mode, &bytes, &number) == 4 &&
+                 msqid == id && mode == 0600 && bytes == 3 && number == 1;
+    }
+    CHECK(found);
+    fclose(file);
+    CHECK_EQ(msgctl(id, IPC_RMID, NULL), 0);
+}
