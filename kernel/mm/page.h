@@ -40,7 +40,7 @@ enum page_kind {
 #define PAGE_FLAG_DIRTY      0x004u
 #define PAGE_FLAG_ERROR      0x008u
 #define PAGE_FLAG_HEAD       0x010u /* first page of a higher-order block */
-#define PAGE_FLAG_PINNED     0x020u
+#define PAGE_FLAG_WORKINGSET 0x020u /* has been active: kernel/vm/workingset.h */
 #define PAGE_FLAG_LRU        0x040u /* on a list of the least recently used */
 #define PAGE_FLAG_ACTIVE     0x080u /* the active one */
 #define PAGE_FLAG_REFERENCED 0x100u /* used since reclaim looked last */

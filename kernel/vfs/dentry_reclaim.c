@@ -117,7 +117,8 @@ size_t dentry_shrink(size_t n)
     return freed;
 }
 
-static struct shrinker dentry_shrinker = {.count = dentry_count, .shrink = dentry_shrink};
+static struct shrinker dentry_shrinker = {
+    .count = dentry_count, .shrink = dentry_shrink, .names = true};
 
 void dentry_reclaim_init(void)
 {

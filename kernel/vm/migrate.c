@@ -28,8 +28,7 @@
 
 #define MOVED_FLAGS                                                                                \
     (PAGE_FLAG_UPTODATE | PAGE_FLAG_DIRTY | PAGE_FLAG_ERROR | PAGE_FLAG_ACTIVE |                   \
-     PAGE_FLAG_REFERENCED | PAGE_FLAG_MLOCKED)
-#define BUSY_FLAGS  (PAGE_FLAG_SWAPCACHE | PAGE_FLAG_PINNED)
+     PAGE_FLAG_REFERENCED | PAGE_FLAG_WORKINGSET | PAGE_FLAG_MLOCKED)
 #define MEDIUM_BUSY (PAGE_FLAG_DIRTY | PAGE_FLAG_WRITEBACK) /* to be written, or being written */
 
 static struct migrate_stats stats; /* [a] */
@@ -171,7 +170,7 @@ int vm_page_migrate(struct page *from, struct page *to)
         return -EBUSY;
     }
     bool listed = lru_take(from);
-    if ((atomic_load_relaxed(&from->flags) & BUSY_FLAGS) == 0) {
+    if ((atomic_load_relaxed(&from->flags) & PAGE_FLAG_SWAPCACHE) == 0) {
         err = from->kind == PAGE_ANON                                ? migrate_anon(&migration)
               : from->kind == PAGE_FILE || from->kind == PAGE_SHARED ? migrate_cached(&migration)
                                                                      : -EBUSY;

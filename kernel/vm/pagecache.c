@@ -23,6 +23,7 @@
 #include "kernel/vm/private.h"
 #include "kernel/vm/swap.h"
 #include "kernel/vm/swap_unuse.h"
+#include "kernel/vm/workingset.h"
 #include "kernel/vm/writeback.h"
 
 /* ---- nodes of the tree ---- */
@@ -59,6 +60,7 @@ void pagecache_init(struct pagecache *cache, const struct pagecache_ops *ops, vo
     cache->swap_listed = false;
     cache->size_bytes = 0;
     cache->policies = NULL;
+    cache->shadows = NULL;
     mutex_init(&cache->rmap_lock, "rmap");
     cache->regions.node = NULL;
     cache->writeback = NULL;
@@ -70,8 +72,11 @@ void pagecache_init(struct pagecache *cache, const struct pagecache_ops *ops, vo
 void pagecache_fini(struct pagecache *cache)
 {
     ASSERT(file_regions_empty(cache));
-    if (cache->pages.nentries > 0) {
-        pagecache_drop(cache, 0, UINT64_MAX);
+    workingset_cache_fini(cache);
+    if (cache->pages.nentries > 0 || pagecache_is_backed(cache)) {
+        pagecache_drop(
+            cache, 0,
+            UINT64_MAX); /* once under the lock: reclaim may have been about the last page */
     }
     swap_forget_cache(cache);
     xarray_fini(&cache->pages);
@@ -121,6 +126,10 @@ int pagecache_add(struct pagecache *cache, uint64_t index, struct page *page)
         page->index = index;
         lru_add_new(&page, 1); /* should it not be stored after all, it leaves when it is freed */
         err = xarray_store(&cache->pages, index, page, NULL);
+        uint64_t shadow = workingset_recall(cache, index);
+        if (unlikely(shadow != WORKINGSET_NONE) && err == 0) {
+            workingset_refault(page, shadow);
+        }
     }
     spin_unlock(&cache->lock);
     if (err < 0) {
@@ -331,6 +340,7 @@ uint64_t pagecache_drop(struct pagecache *cache, uint64_t first, uint64_t last)
     do {
         unsigned n = 0;
         spin_lock(&cache->lock);
+        workingset_forget(cache, first, last);
         for (seen = 0; seen < ARRAY_SIZE(batch); seen++) {
             uint64_t index = first;
             struct page *page = xarray_find(&cache->pages, &index, last);

@@ -34,6 +34,7 @@ struct pagecache_ops {
     int (*page_mkwrite)(struct pagecache *cache, struct page *page);
     /* Called before a page is added: account space. 0, -ENOSPC, -EDQUOT. NULL: unlimited. */
     int (*charge)(struct pagecache *cache, uint64_t npages);
+    /* May be called with spin locks held. */
     void (*uncharge)(struct pagecache *cache, uint64_t npages);
 };
 
@@ -47,6 +48,7 @@ struct pagecache {
     bool swap_listed;  /* [lock] there were some, and swapoff knows by swap_link (swap_unuse.c) */
     struct list_node swap_link;
     uint64_t size_bytes;            /* [a] end of file: faults beyond its last page are -EIO */
+    struct shadows *shadows;        /* [lock] of pages that went: workingset.h; NULL: none yet */
     struct policy_ranges *policies; /* [lock] of shared memory: mempolicy.h; NULL: none */
     struct mutex rmap_lock;
     struct rb_root regions;      /* [rmap_lock] what maps the file, by page index: file_regions.h */

@@ -7,10 +7,13 @@
 #include "kernel/base/errno.h"
 #include "kernel/base/string.h"
 #include "kernel/mm/frame.h"
+#include "kernel/mm/lru.h"
+#include "kernel/mm/node.h"
 #include "kernel/vm/iov.h"
 #include "kernel/vm/oom.h"
 #include "kernel/vm/private.h"
 #include "kernel/vm/readahead.h"
+#include "kernel/vm/workingset.h"
 #include "kernel/vm/writeback.h"
 
 #define BATCH 16u
@@ -46,6 +49,32 @@ static void batch_put(struct page **pages, unsigned n)
         if (pages[i] != NULL) {
             page_put(pages[i]);
         }
+    }
+}
+
+/* A page that is read a second time while it is inactive becomes active. */
+static __noinline void inactive_used(struct page *page)
+{
+    if ((atomic_fetch_or(&page->flags, (uint16_t)PAGE_FLAG_REFERENCED) & PAGE_FLAG_REFERENCED) !=
+        0) {
+        lru_activate(page);
+        workingset_activated(page_node(page), 1);
+    }
+}
+
+/* batch_put() for pages that were read; what goes on in its first page, where it stopped last, does not use that again. */
+static void batch_used(struct page **pages, unsigned n, bool goes_on)
+{
+    for (unsigned i = 0; i < n; i++) {
+        struct page *page = pages[i];
+        if (page == NULL) {
+            continue;
+        }
+        if ((i > 0 || !goes_on) &&
+            unlikely((atomic_load_relaxed(&page->flags) & PAGE_FLAG_ACTIVE) == 0)) {
+            inactive_used(page);
+        }
+        page_put(page);
     }
 }
 
@@ -90,7 +119,10 @@ ssize_t pagecache_read(struct pagecache *cache, struct readahead *ra, loff_t *po
         len = MIN(len, (size_t)(BATCH * PAGE_SIZE - offset));
         unsigned n = (unsigned)DIV_ROUND_UP(offset + len, PAGE_SIZE);
         unsigned found = pagecache_get_present(cache, index, n, pages);
+        uint64_t last =
+            index; /* where the reader was: nobody keeps that of files without a medium */
         if (unlikely(pagecache_is_backed(cache))) {
+            last = ra == NULL ? UINT64_MAX : atomic_load_relaxed(&ra->last);
             uint64_t wanted = MIN((uint64_t)to->count, size - at) + offset;
             readahead_batch(cache, ra, index, DIV_ROUND_UP(wanted, PAGE_SIZE), n, found < n);
         }
@@ -103,7 +135,7 @@ ssize_t pagecache_read(struct pagecache *cache, struct readahead *ra, loff_t *po
             }
         }
         size_t moved = batch_copy_to(pages, n, offset, len, to);
-        batch_put(pages, n);
+        batch_used(pages, n, offset != 0 && index == last);
         at += moved;
         done += moved;
         if (moved < len) {

@@ -32,7 +32,7 @@ static int zero_part(struct pagecache *cache, uint64_t index, size_t from, size_
 static void drop_and_unmap(struct pagecache *cache, uint64_t first, uint64_t last,
                            bool even_private)
 {
-    if (cache->pages.nentries > 0) {
+    if (cache->pages.nentries > 0 || cache->shadows != NULL) {
         pagecache_drop(cache, first, last);
     }
     if (!file_regions_empty(cache)) {

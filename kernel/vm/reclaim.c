@@ -24,11 +24,14 @@
 #include "kernel/vm/private.h"
 #include "kernel/vm/swap.h"
 #include "kernel/vm/tunables.h"
+#include "kernel/vm/workingset.h"
 
 #define PRIORITY_FIRST 12u
 #define BATCH          32u
 #define DIRECT_FRAMES  32u
-#define PATIENCE_NS    (20 * NS_PER_MS) /* direct reclaim waits so long for the thread's */
+#define REFAULT_COST                                                                               \
+    16u /* of a page that comes back too soon, in pages that were looked at in vain */
+#define PATIENCE_NS (20 * NS_PER_MS) /* direct reclaim waits so long for the thread's */
 
 enum { ANON, FILE, NTYPES };
 
@@ -52,7 +55,7 @@ static enum reclaim_fate inactive_page(const struct scan *scan, struct page *pag
     bool executable = false;
 
     if (scan->files_only) {
-        return page->mapcount == 0 ? reclaim_page(page) : RECLAIM_KEEP;
+        return page->mapcount == 0 ? reclaim_page(page, false) : RECLAIM_KEEP;
     }
     unsigned used = reclaim_page_used(page, &executable);
     if (used == UINT32_MAX) {
@@ -70,7 +73,7 @@ static enum reclaim_fate inactive_page(const struct scan *scan, struct page *pag
         (void)atomic_fetch_or(&page->flags, (uint16_t)PAGE_FLAG_REFERENCED);
         return RECLAIM_KEEP;
     }
-    return reclaim_page(page);
+    return reclaim_page(page, true);
 }
 
 static void count_scanned(const struct scan *scan, unsigned type, unsigned seen, unsigned freed)
@@ -101,6 +104,11 @@ static void cost_add(unsigned type, uint64_t n)
     }
 }
 
+void reclaim_note_refault(bool file)
+{
+    cost_add(file ? FILE : ANON, REFAULT_COST);
+}
+
 /* Up to n pages from the old end of an inactive list. Returns how many were seen. */
 static unsigned shrink_inactive(struct scan *scan, unsigned shard, unsigned type, unsigned n)
 {
@@ -126,6 +134,9 @@ static unsigned shrink_inactive(struct scan *scan, unsigned shard, unsigned type
     scan->freed += got - kept;
     cost_add(type, kept);
     count_add(pgactivate, activated);
+    if (activated > 0) {
+        workingset_activated(scan->node, activated);
+    }
     count_scanned(scan, type, seen, got - kept);
     return seen;
 }
@@ -148,6 +159,7 @@ static unsigned shrink_active(const struct scan *scan, unsigned shard, unsigned 
         }
         (void)atomic_fetch_and(&pages[i]->flags,
                                (uint16_t) ~(PAGE_FLAG_ACTIVE | PAGE_FLAG_REFERENCED));
+        (void)atomic_fetch_or(&pages[i]->flags, (uint16_t)PAGE_FLAG_WORKINGSET);
     }
     lru_put_back(pages, got);
     count_add(pgrefill, seen);
@@ -234,13 +246,15 @@ void shrinker_register(struct shrinker *shrinker)
     __atomic_store_n(&shrinkers, shrinker, __ATOMIC_RELEASE);
 }
 
-static void shrink_others(unsigned priority)
+void reclaim_shrink(unsigned priority)
 {
     uint64_t pressure = (uint64_t)atomic_load_relaxed(&vm_tunables.vfs_cache_pressure);
     struct shrinker *shrinker = __atomic_load_n(&shrinkers, __ATOMIC_ACQUIRE);
 
     for (; shrinker != NULL; shrinker = shrinker->next) {
-        uint64_t n = ((shrinker->count() >> priority) + 1) * pressure / 100;
+        uint64_t has = shrinker->count();
+        uint64_t n = has == 0 ? 0 : (has >> priority) + 1;
+        n = shrinker->names ? n * pressure / 100 : n;
         if (n > 0) {
             count_add(slabs_scanned, n);
             (void)shrinker->shrink(n);
@@ -261,7 +275,7 @@ static void scan_run(struct scan *scan)
         scan->priority = priority;
         shrink_node(scan);
         if (scan->thread) {
-            shrink_others(priority);
+            reclaim_shrink(priority);
         }
     }
     thread->reclaiming = false;
@@ -290,7 +304,7 @@ size_t reclaim_pages(struct page **pages, unsigned n)
     for (unsigned i = 0; i < n; i++) {
         if (!lru_take(pages[i])) {
             page_put(pages[i]); /* somebody is at it already */
-        } else if (reclaim_page(pages[i]) == RECLAIM_FREED) {
+        } else if (reclaim_page(pages[i], true) == RECLAIM_FREED) {
             freed++;
         } else {
             lru_put_back(&pages[i], 1);

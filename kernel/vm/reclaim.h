@@ -25,6 +25,8 @@ void reclaim_owed(void);
 size_t reclaim_pages(struct page **pages, unsigned n);
 /* Take all clean pages of files that nobody shows or uses (/proc/sys/vm/drop_caches). May sleep. Returns their number. */
 size_t reclaim_drop_files(void);
+/* A page of a file, or of what swap keeps, was wanted again as soon as workingset.h finds too soon: letting it go did not pay. */
+void reclaim_note_refault(bool file);
 /* Boot: start the threads. */
 void reclaim_init(void);
 
@@ -36,8 +38,11 @@ void reclaim_init(void);
 struct shrinker {
     uint64_t (*count)(void);
     size_t (*shrink)(size_t n);
+    bool names; /* [I] caches of names: vfs_cache_pressure tells how hard they are pressed */
     struct shrinker *next; /* [I] */
 };
+/* Ask all of them, for 1 / 2^priority of what they have. May sleep. */
+void reclaim_shrink(unsigned priority);
 /* Boot. `shrinker` lives for ever. */
 void shrinker_register(struct shrinker *shrinker);
 
@@ -56,8 +61,11 @@ enum reclaim_fate {
     RECLAIM_KEEP,     /* in use just now, or nowhere to put it: back to its list */
     RECLAIM_ACTIVATE, /* no use to come back soon */
 };
-/* Take the page out of everything that knows it. The caller has a reference, and it is on no list. May sleep. */
-enum reclaim_fate reclaim_page(struct page *page);
+/*
+ * Take the page out of everything that knows it. The caller has a reference, and it is on no list. `remember`: a file keeps a shadow
+ * (workingset.h). May sleep.
+ */
+enum reclaim_fate reclaim_page(struct page *page, bool remember);
 /*
  * How many entries through which the page was used since this was asked last; their marks are cleared. *ret_executable: some may be
  * executed. The caller has a reference. UINT32_MAX: cannot be told now.

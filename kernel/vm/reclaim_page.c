@@ -16,6 +16,7 @@
 #include "kernel/vm/rmap.h"
 #include "kernel/vm/swap.h"
 #include "kernel/vm/swap_unuse.h"
+#include "kernel/vm/workingset.h"
 
 static inline uint16_t flags_of(const struct page *page)
 {
@@ -112,7 +113,7 @@ static swap_entry_t slot_for(struct page *page)
         return SWAP_ENTRY_NONE;
     }
     set_dirty(page, true);
-    (void)swap_cache_add(entry, page, NULL); /* a fresh slot: nobody else knows it */
+    (void)swap_cache_add(entry, page, NULL, NULL); /* a fresh slot: nobody else knows it */
     return entry;
 }
 
@@ -132,7 +133,7 @@ static bool store_and_release(struct page *page, swap_entry_t entry)
             return false;
         }
     }
-    return swap_cache_remove_unused(entry, page, 2);
+    return swap_cache_remove_unused(entry, page, 2, workingset_evict(page));
 }
 
 /* ---- kinds ---- */
@@ -226,7 +227,7 @@ static bool reclaim_shared(struct page *page)
     return gone;
 }
 
-static bool reclaim_file(struct page *page)
+static bool reclaim_file(struct page *page, bool remember)
 {
     struct pagecache *cache = page->owner;
     bool gone = false;
@@ -239,12 +240,15 @@ static bool reclaim_file(struct page *page)
     if (page->owner == cache && atomic_load_acquire(&page->refs) == 2 &&
         (flags_of(page) & (PAGE_FLAG_DIRTY | PAGE_FLAG_UPTODATE)) == PAGE_FLAG_UPTODATE) {
         (void)xarray_erase(&cache->pages, page->index);
+        if (remember) {
+            workingset_remember(cache, page->index, workingset_evict(page));
+        }
         page->owner = NULL;
         gone = true;
-    }
-    spin_unlock(&cache->lock);
-    if (gone) {
         pagecache_uncharge(cache, 1);
+    }
+    spin_unlock(&cache->lock); /* and if that was its last page, the cache may go now */
+    if (gone) {
         page_put(page);
     }
     return gone;
@@ -259,7 +263,7 @@ static uint32_t refs_expected(const struct page *page)
            ((flags_of(page) & PAGE_FLAG_SWAPCACHE) != 0);
 }
 
-static enum reclaim_fate reclaim_locked(struct page *page)
+static enum reclaim_fate reclaim_locked(struct page *page, bool remember)
 {
     uint32_t refs = atomic_load_acquire(&page->refs);
     bool gone;
@@ -271,7 +275,7 @@ static enum reclaim_fate reclaim_locked(struct page *page)
         return RECLAIM_KEEP;
     }
     if (page->kind != PAGE_ANON) {
-        gone = page->kind == PAGE_SHARED ? reclaim_shared(page) : reclaim_file(page);
+        gone = page->kind == PAGE_SHARED ? reclaim_shared(page) : reclaim_file(page, remember);
     } else if ((flags_of(page) & PAGE_FLAG_LAZY) != 0) {
         return reclaim_lazy(page);
     } else {
@@ -280,12 +284,12 @@ static enum reclaim_fate reclaim_locked(struct page *page)
     return gone ? RECLAIM_FREED : RECLAIM_KEEP;
 }
 
-enum reclaim_fate reclaim_page(struct page *page)
+enum reclaim_fate reclaim_page(struct page *page, bool remember)
 {
     if (!page_trylock(page)) {
         return RECLAIM_KEEP;
     }
-    enum reclaim_fate fate = reclaim_locked(page);
+    enum reclaim_fate fate = reclaim_locked(page, remember);
     page_unlock(page, 0);
     if (fate == RECLAIM_FREED) {
         page_put(page);

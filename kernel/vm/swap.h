@@ -12,16 +12,16 @@
  *
  * Out (the page is locked and off the lists, the caller has a reference to it):
  *     swap_slot_alloc(&entry);                    one reference, the caller's
- *     swap_cache_add(entry, page, NULL);
+ *     swap_cache_add(entry, page, NULL, NULL);
  *     per mapping, under its table lock:          swap_slot_get(entry); mmu_replace_soft(va, entry); page_unmap...
  *     swap_store(entry, page);                    on failure: leave it in the cache, where faults find it
- *     swap_cache_remove_unused(entry, page, 2);   nobody took it meanwhile: the caller's page_put() frees it
+ *     swap_cache_remove_unused(entry, page, 2, 0);  nobody took it meanwhile: the caller's page_put() frees it
  *     swap_slot_put(entry);
  *
  * In (a fault found `entry`, and holds no table lock):
  *     if (!swap_slot_tryget(entry)) return;       it has gone: the access is tried again
  *     page = swap_cache_find(entry);              wait for its lock; or, when NULL:
- *         page = a new one, locked;  swap_cache_add(entry, page, &other);  swap_load(entry, page);  unlock
+ *         page = a new one, locked;  swap_cache_add(entry, page, &other, NULL);  swap_load(entry, page);  unlock
  *     under the table lock, when the soft entry is still there: mmu_replace(page...), then swap_slot_put(entry) for what stood there
  *     swap_slot_put(entry);                       the last one takes the page out of the cache: it is the faulting process's alone
  *
@@ -99,13 +99,19 @@ int swap_read(swap_entry_t entry, enum page_kind kind, bool *ret_major, struct p
 struct page *swap_cache_find(swap_entry_t entry);
 /*
  * Make `page` the slot's; the cache takes a reference of its own, sets PAGE_FLAG_SWAPCACHE and page->private. The caller holds a
- * reference to the slot, and the page's lock. -EEXIST: there is one, *ret_other, referenced (when not NULL).
+ * reference to the slot, and the page's lock. -EEXIST: there is one, *ret_other, referenced (when not NULL). *ret_shadow (when not NULL): what
+ * swap_cache_remove_unused() left there last, or 0.
  */
-int swap_cache_add(swap_entry_t entry, struct page *page, struct page **ret_other);
+int swap_cache_add(swap_entry_t entry, struct page *page, struct page **ret_other,
+                   uint64_t *ret_shadow);
 /* Take `page` out, and drop the cache's reference to it. False: it was not in. The caller has a reference to the page. */
 bool swap_cache_remove(swap_entry_t entry, struct page *page);
-/* The same, only if the page has exactly `refs` references, the cache's counted: what was got by swap_cache_find() is among them. */
-bool swap_cache_remove_unused(swap_entry_t entry, struct page *page, uint32_t refs);
+/*
+ * The same, only if the page has exactly `refs` references, the cache's counted: what was got by swap_cache_find() is among them. `shadow`
+ * (workingset.h; 0: none) stays in its place.
+ */
+bool swap_cache_remove_unused(swap_entry_t entry, struct page *page, uint32_t refs,
+                              uint64_t shadow);
 
 /* ---- areas ---- */
 

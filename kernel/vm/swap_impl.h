@@ -37,11 +37,13 @@ struct swap_cluster {
     uint64_t *words;                   /* [c] a page, or NULL when no slot is taken */
 };
 
-/* A word: the cached page's frame number, and the count. 0: free (or unusable). */
+/* A word: the cached page's frame number, or the shadow of one that went; and the count. 0: free (or unusable). */
 #define WORD_PFN_MASK    (BIT(40) - 1)
-#define WORD_COUNT_SHIFT 40
+#define WORD_SHADOW      BIT(40) /* the latter */
+#define WORD_PAGE_MASK   (WORD_SHADOW | WORD_PFN_MASK)
+#define WORD_COUNT_SHIFT 41
 #define WORD_COUNT_ONE   BIT(WORD_COUNT_SHIFT)
-#define WORD_COUNT_MAX   (BIT(24) - 1)
+#define WORD_COUNT_MAX   (BIT(23) - 1)
 
 enum area_state {
     AREA_UNUSED,

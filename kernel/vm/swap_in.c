@@ -15,6 +15,7 @@
 #include "kernel/vm/page_lock.h"
 #include "kernel/vm/rmap.h"
 #include "kernel/vm/swap.h"
+#include "kernel/vm/workingset.h"
 
 static inline bool holds_slot(const struct page *page, swap_entry_t entry)
 {
@@ -25,6 +26,7 @@ static inline bool holds_slot(const struct page *page, swap_entry_t entry)
 static int swap_read_new(swap_entry_t entry, enum page_kind kind, struct page **ret_page)
 {
     struct page *page = frame_alloc(0, FRAME_RECLAIM, kind);
+    uint64_t shadow;
 
     if (page == NULL) {
         return -ENOMEM;
@@ -33,7 +35,7 @@ static int swap_read_new(swap_entry_t entry, enum page_kind kind, struct page **
     page->index = 0;
     page->flags = PAGE_FLAG_LOCKED;
     lru_add_new(&page, 1);
-    int err = swap_cache_add(entry, page, NULL);
+    int err = swap_cache_add(entry, page, NULL, &shadow);
     if (err < 0) {
         page_put(page);
         return err;
@@ -46,6 +48,9 @@ static int swap_read_new(swap_entry_t entry, enum page_kind kind, struct page **
         return err;
     }
     (void)atomic_fetch_or(&page->flags, (uint16_t)PAGE_FLAG_UPTODATE);
+    if (shadow != WORKINGSET_NONE) {
+        workingset_refault(page, shadow);
+    }
     *ret_page = page;
     return 0;
 }

@@ -54,7 +54,9 @@ static uint64_t word_count(uint64_t word)
 
 static struct page *word_page(uint64_t word)
 {
-    return (word & WORD_PFN_MASK) == 0 ? NULL : pfn_to_page(word & WORD_PFN_MASK);
+    bool none = (word & WORD_PFN_MASK) == 0 || (word & WORD_SHADOW) != 0;
+
+    return none ? NULL : pfn_to_page(word & WORD_PFN_MASK);
 }
 
 /* ---- clusters ---- */
@@ -346,7 +348,8 @@ struct page *swap_cache_find(swap_entry_t entry)
     return page;
 }
 
-int swap_cache_add(swap_entry_t entry, struct page *page, struct page **ret_other)
+int swap_cache_add(swap_entry_t entry, struct page *page, struct page **ret_other,
+                   uint64_t *ret_shadow)
 {
     struct slot slot;
     bool found = slot_lock(entry, &slot);
@@ -364,14 +367,17 @@ int swap_cache_add(swap_entry_t entry, struct page *page, struct page **ret_othe
     page_get(page);
     page->private = entry;
     (void)atomic_fetch_or(&page->flags, (uint16_t)PAGE_FLAG_SWAPCACHE);
-    *slot.word |= page_to_pfn(page);
+    if (ret_shadow != NULL) {
+        *ret_shadow = *slot.word & WORD_PFN_MASK; /* no page is there */
+    }
+    *slot.word = (*slot.word & ~WORD_PAGE_MASK) | page_to_pfn(page);
     slot.cpu->cached++;
     slot_unlock(&slot);
     return 0;
 }
 
 /* refs 0: however many there are. */
-static bool cache_remove(swap_entry_t entry, struct page *page, uint32_t refs)
+static bool cache_remove(swap_entry_t entry, struct page *page, uint32_t refs, uint64_t shadow)
 {
     struct slot slot;
 
@@ -384,7 +390,7 @@ static bool cache_remove(swap_entry_t entry, struct page *page, uint32_t refs)
     if (removed) {
         page->private = 0;
         (void)atomic_fetch_and(&page->flags, (uint16_t)~PAGE_FLAG_SWAPCACHE);
-        *slot.word &= ~WORD_PFN_MASK;
+        *slot.word = (*slot.word & ~WORD_PAGE_MASK) | (shadow != 0 ? WORD_SHADOW | shadow : 0);
         slot.cpu->cached--;
     }
     slot_unlock(&slot);
@@ -396,10 +402,10 @@ static bool cache_remove(swap_entry_t entry, struct page *page, uint32_t refs)
 
 bool swap_cache_remove(swap_entry_t entry, struct page *page)
 {
-    return cache_remove(entry, page, 0);
+    return cache_remove(entry, page, 0, 0);
 }
 
-bool swap_cache_remove_unused(swap_entry_t entry, struct page *page, uint32_t refs)
+bool swap_cache_remove_unused(swap_entry_t entry, struct page *page, uint32_t refs, uint64_t shadow)
 {
-    return cache_remove(entry, page, refs);
+    return cache_remove(entry, page, refs, shadow);
 }

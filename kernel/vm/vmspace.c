@@ -19,6 +19,7 @@
 #include "kernel/vm/swap.h"
 #include "kernel/vm/swap_unuse.h"
 #include "kernel/vm/tunables.h"
+#include "kernel/vm/workingset.h"
 
 #define STACK_RANDOM_PAGES BIT(22) /* 16 GiB */
 #define BRK_RANDOM_PAGES   BIT(13) /* 32 MiB */
@@ -220,6 +221,7 @@ void vm_init(void)
     region_locks_init();
     vm_commit_init();
     pagecache_subsystem_init();
+    workingset_init();
     swap_unuse_hook = swap_unuse;
     vdso_init();
     migrate_init();

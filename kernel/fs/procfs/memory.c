@@ -15,6 +15,7 @@
 #include "kernel/vm/swap.h"
 #include "kernel/vm/tunables.h"
 #include "kernel/vm/vmspace.h"
+#include "kernel/vm/workingset.h"
 #include "kernel/vm/writeback.h"
 
 static void line_kb(struct text *text, const char *name, uint64_t pages)
@@ -164,6 +165,31 @@ static void reclaim_lines(struct text *text)
     line_count(text, "pageoutrun", stats.kswapd_wakes);
 }
 
+static void workingset_lines(struct text *text)
+{
+    struct workingset_stats sums = {0};
+
+    for (unsigned node = 0; node < nodes_count(); node++) {
+        struct workingset_stats stats;
+        workingset_stats(node, &stats);
+        for (unsigned type = 0; type < 2; type++) {
+            sums.refault[type] += stats.refault[type];
+            sums.activate[type] += stats.activate[type];
+            sums.restore[type] += stats.restore[type];
+        }
+        sums.nodes += stats.nodes;
+        sums.reclaimed_nodes += stats.reclaimed_nodes;
+    }
+    line_count(text, "workingset_nodes", sums.nodes);
+    line_count(text, "workingset_refault_anon", sums.refault[0]);
+    line_count(text, "workingset_refault_file", sums.refault[1]);
+    line_count(text, "workingset_activate_anon", sums.activate[0]);
+    line_count(text, "workingset_activate_file", sums.activate[1]);
+    line_count(text, "workingset_restore_anon", sums.restore[0]);
+    line_count(text, "workingset_restore_file", sums.restore[1]);
+    line_count(text, "workingset_nodereclaim", sums.reclaimed_nodes);
+}
+
 static void move_lines(struct text *text)
 {
     struct compact_stats compact;
@@ -218,6 +244,7 @@ static int vmstat_show(struct text *text)
     line_count(text, "nr_unevictable", f.lru[LRU_UNEVICTABLE]);
     line_count(text, "nr_slab_reclaimable", f.slab_reclaimable);
     line_count(text, "nr_slab_unreclaimable", f.frames.by_kind[PAGE_SLAB] - f.slab_reclaimable);
+    workingset_lines(text);
     line_count(text, "nr_anon_pages", f.vm.anon_pages);
     line_count(text, "nr_mapped", f.vm.mapped_pages);
     line_count(text, "nr_file_pages", f.vm.page_cache_pages + f.vm.shared_pages);

@@ -8,6 +8,7 @@
 #include "kernel/machine/smp.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/lru.h"
+#include "kernel/vm/workingset.h"
 
 /* ZONE_COUNT of them have memory. */
 static const char *const zone_names[] = {"DMA", "DMA32", "Normal", "Movable", "Device"};
@@ -109,13 +110,24 @@ static uint64_t lru_of(unsigned node, enum lru_list list)
     return node < lru_nodes() ? lru_count(node, list) : 0;
 }
 
+static void workingset_show(struct text *text, unsigned id)
+{
+    struct workingset_stats stats;
+
+    workingset_stats(id, &stats);
+    stat_show(text, "workingset_nodes", stats.nodes);
+    stat_show(text, "workingset_refault_anon", stats.refault[0]);
+    stat_show(text, "workingset_refault_file", stats.refault[1]);
+    stat_show(text, "workingset_activate_anon", stats.activate[0]);
+    stat_show(text, "workingset_activate_file", stats.activate[1]);
+    stat_show(text, "workingset_restore_anon", stats.restore[0]);
+    stat_show(text, "workingset_restore_file", stats.restore[1]);
+    stat_show(text, "workingset_nodereclaim", stats.reclaimed_nodes);
+}
+
 static void node_show(struct text *text, unsigned id, const struct node_stats *node)
 {
-    static const char *const aging[] = {"nr_isolated_anon",         "nr_isolated_file",
-                                        "workingset_nodes",         "workingset_refault_anon",
-                                        "workingset_refault_file",  "workingset_activate_anon",
-                                        "workingset_activate_file", "workingset_restore_anon",
-                                        "workingset_restore_file",  "workingset_nodereclaim"};
+    static const char *const isolated[] = {"nr_isolated_anon", "nr_isolated_file"};
     static const char *const writing[] = {"nr_shmem_hugepages",
                                           "nr_shmem_pmdmapped",
                                           "nr_file_hugepages",
@@ -140,7 +152,8 @@ static void node_show(struct text *text, unsigned id, const struct node_stats *n
     stat_show(text, "nr_unevictable", lru_of(id, LRU_UNEVICTABLE));
     stat_show(text, "nr_slab_reclaimable", 0);
     stat_show(text, "nr_slab_unreclaimable", by_kind[PAGE_SLAB]);
-    zeros_show(text, aging, ARRAY_SIZE(aging));
+    zeros_show(text, isolated, ARRAY_SIZE(isolated));
+    workingset_show(text, id);
     stat_show(text, "nr_anon_pages", by_kind[PAGE_ANON]);
     stat_show(text, "nr_mapped", 0);
     stat_show(text, "nr_file_pages", by_kind[PAGE_FILE] + by_kind[PAGE_SHARED]);

@@ -96,7 +96,7 @@ static inline enum reclaim_fate reclaim_at(struct vmspace *vm, uint64_t va)
     }
     page_get(page);
     EXPECT(lru_take(page));
-    enum reclaim_fate fate = reclaim_page(page);
+    enum reclaim_fate fate = reclaim_page(page, true);
     if (fate != RECLAIM_FREED) {
         lru_put_back(&page, 1);
     }

@@ -198,27 +198,27 @@ TEST(swap, the_cache_makes_all_meet_at_one_page)
     (void)area_add(&fakes[0], 100, 0);
     EXPECT_EQ(swap_slot_alloc(&entry), 0);
     EXPECT_PTR_EQ(swap_cache_find(entry), NULL);
-    EXPECT_EQ(swap_cache_add(entry, page, NULL), 0);
+    EXPECT_EQ(swap_cache_add(entry, page, NULL, NULL), 0);
     EXPECT_EQ(page->refs, 2);
     EXPECT_EQ(page->private, entry);
     EXPECT((page->flags & PAGE_FLAG_SWAPCACHE) != 0);
-    EXPECT_EQ(swap_cache_add(entry, second, &other), -EEXIST);
+    EXPECT_EQ(swap_cache_add(entry, second, &other, NULL), -EEXIST);
     EXPECT_PTR_EQ(other, page);
     EXPECT_EQ(page->refs, 3);
     EXPECT_EQ(swap_slot_refs(entry), 1);
     swap_stats(&stats);
     EXPECT_EQ(stats.cached, 1);
     EXPECT(!swap_cache_remove(entry, second));
-    EXPECT(!swap_cache_remove_unused(entry, page, 2));
+    EXPECT(!swap_cache_remove_unused(entry, page, 2, 0));
     page_put(other);
-    EXPECT(swap_cache_remove_unused(entry, page, 2));
+    EXPECT(swap_cache_remove_unused(entry, page, 2, 0));
     EXPECT_EQ(page->refs, 1);
     EXPECT((page->flags & PAGE_FLAG_SWAPCACHE) == 0);
     EXPECT_PTR_EQ(swap_cache_find(entry), NULL);
     EXPECT_EQ(swap_slot_refs(entry), 1);
 
     /* The last reference to the slot takes the page out. */
-    EXPECT_EQ(swap_cache_add(entry, second, NULL), 0);
+    EXPECT_EQ(swap_cache_add(entry, second, NULL, NULL), 0);
     swap_slot_put(entry);
     EXPECT_EQ(second->refs, 1);
     EXPECT((second->flags & PAGE_FLAG_SWAPCACHE) == 0);
@@ -396,7 +396,7 @@ TEST(swap, cpus_take_and_give_slots_side_by_side)
 
     (void)area_add(&fakes[0], 700, 0); /* fewer clusters than CPUs: they meet */
     EXPECT_EQ(swap_slot_alloc(&smp.shared), 0);
-    EXPECT_EQ(swap_cache_add(smp.shared, page, NULL), 0);
+    EXPECT_EQ(swap_cache_add(smp.shared, page, NULL, NULL), 0);
     host_run_on_cpus(NCPUS, use_slots, &smp);
     EXPECT_EQ(smp.failures, 0);
     EXPECT_EQ(page->refs, 2);
