@@ -81,5 +81,8 @@ bool host_clock_poll(void);
 bool host_irq_raise(unsigned line);
 /* Faults that user-copy functions took, and TLB flushes asked for, since start. */
 uint64_t host_user_faults(void);
+/* PKRU, the rights that everybody has by protection key (cpu_pkey_restrict()). A test gives HOST_PKRU_INITIAL back. */
+#define HOST_PKRU_INITIAL 0x55555554u
+extern uint32_t host_pkru;
 /* One access as a user program would make it, at most 8 bytes inside a page. 0, or the error of machine_page_fault. */
 int host_user_access(uint64_t addr, void *buf, size_t len, bool write);

@@ -23,6 +23,7 @@
 void __sanitizer_print_stack_trace(void);
 
 unsigned host_sync_reports;
+uint32_t host_pkru = HOST_PKRU_INITIAL;
 
 void host_sync_report(const char *text, bool backtrace)
 {
@@ -120,6 +121,21 @@ uint64_t cpu_hwcap2(void)
 uint64_t cpu_min_signal_stack(void)
 {
     return 2048;
+}
+
+unsigned cpu_pkeys(void)
+{
+    return 16;
+}
+
+void cpu_pkey_restrict(unsigned key, unsigned rights)
+{
+    host_pkru = (host_pkru & ~(3u << 2 * key)) | rights << 2 * key;
+}
+
+bool cpu_pkey_allows(unsigned key, bool write)
+{
+    return (host_pkru >> 2 * key & (write ? 3u : 1u)) == 0;
 }
 
 size_t cpu_backtrace(uintptr_t *addrs, size_t max, const struct trapframe *from)

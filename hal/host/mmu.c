@@ -20,6 +20,8 @@
 #define ENTRY_PRESENT 0x8000000000000000ull
 #define ENTRY_ADDRESS 0x000ffffffffff000ull
 #define ENTRY_FLAGS   0xfffull
+#define ENTRY_KEY_UP  28 /* from MMU_KEY: bits 52 to 55 */
+#define ENTRY_KEY     ((uint64_t)MMU_KEY << ENTRY_KEY_UP)
 #define LEVELS        5
 #define ENTRIES       512u
 #define LEVEL_SIZE(l) (PAGE_SIZE << (9 * (l)))
@@ -61,7 +63,13 @@ static uint64_t entry_make(paddr_t pa, unsigned flags)
 {
     unsigned used = MMU_ACCESSED | ((flags & MMU_WRITE) != 0 ? MMU_DIRTY : 0);
 
-    return pa | (flags & ENTRY_FLAGS) | ENTRY_PRESENT | used;
+    return pa | (flags & ENTRY_FLAGS) | (uint64_t)(flags & MMU_KEY) << ENTRY_KEY_UP |
+           ENTRY_PRESENT | used;
+}
+
+static unsigned entry_flags(uint64_t entry)
+{
+    return (unsigned)(entry & ENTRY_FLAGS) | (unsigned)((entry & ENTRY_KEY) >> ENTRY_KEY_UP);
 }
 
 static paddr_t table_create(struct mmu_space *space)
@@ -250,7 +258,7 @@ bool mmu_query(struct mmu_space *space, vaddr_t va, paddr_t *ret_pa, unsigned *r
     bool found = slot != NULL && (*slot & MMU_SOFT) == 0;
     if (found) {
         *ret_pa = (*slot & ENTRY_ADDRESS) + ALIGN_DOWN(va & (size - 1), PAGE_SIZE);
-        *ret_flags = (unsigned)(*slot & ENTRY_FLAGS);
+        *ret_flags = entry_flags(*slot);
     }
     pthread_mutex_unlock(&mmu_lock);
     return found;
@@ -332,8 +340,8 @@ static int huge_split(struct mmu_space *space, uint64_t *slot)
         return -ENOMEM;
     }
     for (unsigned i = 0; i < ENTRIES; i++) {
-        table[i] = ((*slot & ENTRY_ADDRESS) + i * PAGE_SIZE) | (*slot & ENTRY_FLAGS & ~MMU_HUGE) |
-                   ENTRY_PRESENT;
+        table[i] = ((*slot & ENTRY_ADDRESS) + i * PAGE_SIZE) |
+                   (*slot & (ENTRY_FLAGS | ENTRY_KEY) & ~(uint64_t)MMU_HUGE) | ENTRY_PRESENT;
     }
     *slot = pa | ENTRY_PRESENT;
     leaves_count(old, -1);
@@ -462,8 +470,7 @@ static void visit_unmap(struct walk *walk, vaddr_t va, uint64_t *slot)
     leaves_count(old, -1);
     *slot = 0;
     flush_note(walk->flush, va, va + size);
-    if (walk->unmap != NULL &&
-        !walk->unmap(walk->arg, va, old & ENTRY_ADDRESS, (unsigned)(old & ENTRY_FLAGS))) {
+    if (walk->unmap != NULL && !walk->unmap(walk->arg, va, old & ENTRY_ADDRESS, entry_flags(old))) {
         walk->err = -EAGAIN;
     }
 }
@@ -498,13 +505,14 @@ static void visit_protect(struct walk *walk, vaddr_t va, uint64_t *slot)
 int mmu_protect(struct mmu_space *space, vaddr_t start, vaddr_t end, unsigned set, unsigned clear,
                 struct mmu_flush *flush)
 {
-    unsigned rights = MMU_READ | MMU_WRITE | MMU_EXEC;
+    const unsigned rights = MMU_READ | MMU_WRITE | MMU_EXEC;
     struct walk walk = {.space = space,
                         .flush = flush,
                         .split = true,
                         .visit = visit_protect,
-                        .set = (set & rights) | ((set & MMU_WRITE) != 0 ? MMU_DIRTY : 0),
-                        .clear = clear & rights};
+                        .set = (set & rights) | ((set & MMU_WRITE) != 0 ? MMU_DIRTY : 0) |
+                               (uint64_t)(set & MMU_KEY) << ENTRY_KEY_UP,
+                        .clear = (clear & rights) | (uint64_t)(clear & MMU_KEY) << ENTRY_KEY_UP};
     return walk_run(&walk, start, end);
 }
 
@@ -562,7 +570,7 @@ static void visit_copy(struct walk *walk, vaddr_t va, uint64_t *slot)
         walk->err = -ENOMEM;
         return;
     }
-    if (!walk->copy(walk->arg, va, *slot & ENTRY_ADDRESS, (unsigned)(*slot & ENTRY_FLAGS))) {
+    if (!walk->copy(walk->arg, va, *slot & ENTRY_ADDRESS, entry_flags(*slot))) {
         return;
     }
     if (walk->cow && (*slot & MMU_WRITE) != 0) {
@@ -620,7 +628,7 @@ int mmu_walk(struct mmu_space *space, vaddr_t start, vaddr_t end, mmu_walk_fn *f
         if (old != 0) {
             uint64_t within = va & (size - 1);
             n = MIN(size - within, end - va) >> PAGE_SHIFT;
-            if (!fn(arg, va, (old & ENTRY_ADDRESS) + within, (unsigned)(old & ENTRY_FLAGS), n)) {
+            if (!fn(arg, va, (old & ENTRY_ADDRESS) + within, entry_flags(old), n)) {
                 return -EAGAIN;
             }
         }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "hal/host/host.h"
+#include "kernel/machine/cpu.h"
 #include "kernel/machine/entry.h"
 #include "kernel/machine/mmu.h"
 #include "kernel/machine/user.h"
@@ -27,6 +28,9 @@ static uint8_t *translate(vaddr_t va, bool write, bool from_user, int *ret_err)
     }
     for (unsigned i = 0; i < RETRIES; i++) {
         bool present = thread->mmu != NULL && mmu_query(thread->mmu, va, &pa, &flags);
+        if (present && !cpu_pkey_allows((flags & MMU_KEY) >> MMU_KEY_SHIFT, write)) {
+            return NULL;
+        }
         if (present && (flags & MMU_USER) != 0 && (!write || (flags & MMU_WRITE) != 0) &&
             (flags & (MMU_READ | MMU_WRITE | MMU_EXEC)) != 0) {
             return (uint8_t *)phys_to_virt(pa) + va % PAGE_SIZE;

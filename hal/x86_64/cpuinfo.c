@@ -34,9 +34,9 @@ static const char leaf7_ebx_names[] =
     "fsgsbase tsc_adjust sgx bmi1 hle avx2 - smep bmi2 erms invpcid rtm cqm - mpx rdt_a avx512f "
     "avx512dq rdseed adx smap avx512ifma - clflushopt clwb intel_pt avx512pf avx512er avx512cd "
     "sha_ni avx512bw avx512vl";
-/* Protection keys are not offered to user space: CR4.PKE is off. */
 static const char leaf7_ecx_names[] =
-    "- avx512vbmi umip - - waitpkg avx512_vbmi2 - gfni vaes vpclmulqdq avx512_vnni avx512_bitalg "
+    "- avx512vbmi umip pku ospke waitpkg avx512_vbmi2 - gfni vaes vpclmulqdq avx512_vnni "
+    "avx512_bitalg "
     "tme avx512_vpopcntdq - la57 - - - - - rdpid - - cldemote - movdiri movdir64b - - -";
 
 struct text {

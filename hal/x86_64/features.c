@@ -4,6 +4,7 @@
  */
 #include "hal/x86_64/features.h"
 
+#include "hal/x86_64/pkey.h"
 #include "hal/x86_64/regs.h"
 #include "kernel/base/string.h"
 
@@ -68,6 +69,9 @@ static void words_read(struct cpu_features *f, uint32_t max_basic, uint32_t max_
     f->invariant_tsc = max_extended >= 0x80000007 && bit(cpuid_read(0x80000007, 0).edx, 8);
     f->xsave = bit(f->leaf1_ecx, 26) && max_basic >= 13;
     f->xsaveopt = f->xsave && bit(cpuid_read(13, 1).eax, 0);
+    f->pku = bit(f->leaf7_ecx, 3) && f->xsave && bit(cpuid_read(13, 0).eax, 9);
+    f->leaf7_ecx &= ~(3u << 3); /* PKU, and OSPKE: it is on */
+    f->leaf7_ecx |= f->pku ? 3u << 3 : 0;
 }
 
 /*
@@ -125,11 +129,13 @@ void features_enable(void)
     cr4 |= f->umip ? CR4_UMIP : 0;
     cr4 |= f->fsgsbase ? CR4_FSGSBASE : 0;
     cr4 |= f->xsave ? CR4_OSXSAVE : 0;
+    cr4 |= f->pku ? CR4_PKE : 0;
     cr4_write(cr4);
     cr0_write((cr0_read() & ~(CR0_EM | CR0_TS)) | CR0_MP | CR0_NE | CR0_WP | CR0_AM);
     msr_write(MSR_EFER, msr_read(MSR_EFER) | EFER_SCE | (f->nx ? EFER_NXE : 0));
     if (f->pat) {
         msr_write(MSR_PAT, PAT_VALUE);
     }
+    pkey_set_rights(PKRU_INITIAL);
     page_clear_by_sse = !f->erms;
 }

@@ -12,7 +12,7 @@ struct cpu_features {
     uint32_t leaf1_ecx, leaf1_edx, leaf7_ebx, leaf7_ecx, leaf7_edx, ext1_ecx, ext1_edx;
     unsigned physical_bits, virtual_bits;
     unsigned cacheline_bytes;
-    bool nx, pge, pat, smep, smap, umip, fsgsbase, la57, gigabyte_pages, pcid;
+    bool nx, pge, pat, smep, smap, umip, fsgsbase, la57, gigabyte_pages, pcid, pku;
     bool xsave, xsaveopt, erms, rdrand, rdseed, rdtscp, rdpid, invariant_tsc;
 };
 

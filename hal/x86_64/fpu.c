@@ -13,6 +13,7 @@
 
 #include "hal/x86_64/features.h"
 #include "hal/x86_64/percpu.h"
+#include "hal/x86_64/pkey.h"
 #include "hal/x86_64/regs.h"
 #include "kernel/base/string.h"
 #include "kernel/core/panic.h"
@@ -21,10 +22,12 @@
 #include "kernel/mm/slab.h"
 #include "kernel/sched/thread.h"
 
-#define XSTATE_X87 0x1ull
-#define XSTATE_SSE 0x2ull
-#define XSTATE_AVX 0x4ull
-#define XSTATE_512 0xe0ull /* AVX-512: opmask, ZMM halves, upper ZMM */
+#define XSTATE_X87  0x1ull
+#define XSTATE_SSE  0x2ull
+#define XSTATE_AVX  0x4ull
+#define XSTATE_512  0xe0ull                  /* AVX-512: opmask, ZMM halves, upper ZMM */
+#define XSTATE_PKRU 0x200ull                 /* in signal frames alone: pkey.h */
+#define XSAVE_LOW   (~(uint32_t)XSTATE_PKRU) /* what the kernel's areas have */
 
 #define LEGACY_BYTES 512u
 #define HEADER_BYTES 64u
@@ -50,7 +53,9 @@ _Static_assert(offsetof(struct fpu_area, xstate_bv) == LEGACY_BYTES, "SDM volume
 _Static_assert(offsetof(struct fpu_area, mxcsr) == 24, "SDM volume 1, table 10-2");
 
 static size_t area_size __ro_after_init = LEGACY_BYTES;
-static uint64_t xstate_mask __ro_after_init;
+static uint64_t xstate_mask __ro_after_init;             /* with PKRU, where there is one */
+static size_t frame_size __ro_after_init = LEGACY_BYTES; /* of signal frames */
+static size_t frame_pkru_at __ro_after_init;             /* in them */
 static uint32_t mxcsr_mask __ro_after_init = 0xffbf;
 static struct slab_cache *area_cache __ro_after_init;
 
@@ -67,9 +72,9 @@ static void fxsave(void *area)
 static void save(void *area)
 {
     if (likely(cpu_features.xsaveopt)) {
-        __asm__ volatile("xsaveopt64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u) : "memory");
+        __asm__ volatile("xsaveopt64 (%0)" : : "r"(area), "a"(XSAVE_LOW), "d"(~0u) : "memory");
     } else if (cpu_features.xsave) {
-        __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u) : "memory");
+        __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(XSAVE_LOW), "d"(~0u) : "memory");
     } else {
         fxsave(area);
     }
@@ -79,7 +84,7 @@ static void save(void *area)
 static void save_whole(void *area)
 {
     if (likely(cpu_features.xsave)) {
-        __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u) : "memory");
+        __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(XSAVE_LOW), "d"(~0u) : "memory");
     } else {
         fxsave(area);
     }
@@ -89,7 +94,7 @@ static void save_whole(void *area)
 static void restore(const void *area)
 {
     if (likely(cpu_features.xsave)) {
-        __asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u) : "memory");
+        __asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(XSAVE_LOW), "d"(~0u) : "memory");
     } else {
         __asm__ volatile("fxrstorq (%0)" : : "r"(area) : "memory");
     }
@@ -130,6 +135,12 @@ void __init fpu_init(void)
         }
         xcr0_write(xstate_mask);
         area_size = cpuid_read(13, 0).ebx; /* for what XCR0 holds now */
+        if (cpu_features.pku) {
+            xstate_mask |= XSTATE_PKRU;
+            xcr0_write(xstate_mask);
+            frame_pkru_at = cpuid_read(13, 9).ebx;
+        }
+        frame_size = cpuid_read(13, 0).ebx;
     }
     area_cache = slab_cache_create("fpu", area_size, 64, 0, NULL);
     BUG_ON(area_cache == NULL);
@@ -238,7 +249,7 @@ uint32_t fpu_raised_exceptions(bool simd)
 
 size_t fpu_signal_size(void)
 {
-    return cpu_features.xsave ? area_size + FP_XSTATE_MAGIC2_SIZE : LEGACY_BYTES;
+    return cpu_features.xsave ? frame_size + FP_XSTATE_MAGIC2_SIZE : LEGACY_BYTES;
 }
 
 /* The state of the current thread in its own area, every component written out. */
@@ -261,9 +272,9 @@ int fpu_signal_save(void __user *user_area)
     uint32_t magic2 = FP_XSTATE_MAGIC2;
     struct _fpx_sw_bytes sw = {
         .magic1 = FP_XSTATE_MAGIC1,
-        .extended_size = (uint32_t)(area_size + FP_XSTATE_MAGIC2_SIZE),
+        .extended_size = (uint32_t)(frame_size + FP_XSTATE_MAGIC2_SIZE),
         .xfeatures = xstate_mask,
-        .xstate_size = (uint32_t)area_size,
+        .xstate_size = (uint32_t)frame_size,
     };
 
     if (!cpu_features.xsave) {
@@ -272,13 +283,18 @@ int fpu_signal_save(void __user *user_area)
     }
     memset((uint8_t *)area + 416, 0, 96); /* not part of any register */
     memcpy((uint8_t *)area + SW_BYTES_AT, &sw, sizeof(sw));
-    if (copy_to_user(user_area, area, area_size) != 0) {
+    if (!cpu_features.xsave) {
+        return copy_to_user(user_area, area, area_size);
+    }
+    uint64_t pkru = pkey_rights();
+    area->xstate_bv &= ~XSTATE_PKRU;
+    area->xstate_bv |= cpu_features.pku && pkru != 0 ? XSTATE_PKRU : 0;
+    if (copy_to_user(user_area, area, area_size) != 0 ||
+        (cpu_features.pku &&
+         put_user(pkru, (uint64_t __user *)user_at(user_area, frame_pkru_at)) != 0)) {
         return -EFAULT;
     }
-    if (cpu_features.xsave) {
-        return put_user(magic2, (uint32_t __user *)((uint8_t *)user_area + area_size));
-    }
-    return 0;
+    return put_user(magic2, (uint32_t __user *)user_at(user_area, frame_size));
 }
 
 /* Make a save area that came from user memory harmless to XRSTOR (SDM volume 1, 13.8.1). */
@@ -306,20 +322,32 @@ static int frame_is_extended(const uint8_t __user *user_area, bool *ret_extended
     if (copy_from_user(&sw, user_area + SW_BYTES_AT, sizeof(sw)) != 0) {
         return -EFAULT;
     }
-    if (sw.magic1 != FP_XSTATE_MAGIC1 || sw.xstate_size != area_size) {
+    if (sw.magic1 != FP_XSTATE_MAGIC1 || sw.xstate_size != frame_size) {
         return 0;
     }
-    if (get_user(magic2, (const uint32_t __user *)(user_area + area_size)) != 0) {
+    if (get_user(magic2, (const uint32_t __user *)(user_area + frame_size)) != 0) {
         return -EFAULT;
     }
     *ret_extended = magic2 == FP_XSTATE_MAGIC2;
     return 0;
 }
 
+/* PKRU of a frame whose area was read: 0, its initial state for the CPU, where it is not there. */
+static int frame_pkru(const struct fpu_area *area, bool extended, const void __user *user_area,
+                      uint32_t *ret_pkru)
+{
+    if (!cpu_features.pku || !extended || (area->xstate_bv & XSTATE_PKRU) == 0) {
+        *ret_pkru = 0;
+        return 0;
+    }
+    return get_user(*ret_pkru, (const uint32_t __user *)user_at(user_area, frame_pkru_at));
+}
+
 int fpu_signal_restore(const void __user *user_area)
 {
     struct thread *thread = current_thread();
     struct fpu_area *area = thread->arch.fpu;
+    uint32_t pkru = PKRU_INITIAL;
     bool extended;
     int err;
 
@@ -328,16 +356,21 @@ int fpu_signal_restore(const void __user *user_area)
     fpu_reset_current();
     preempt_enable();
     if (user_area == NULL) {
+        pkey_set_rights(pkru);
         return 0;
     }
     err = frame_is_extended(user_area, &extended);
     if (err == 0 && copy_from_user(area, user_area, extended ? area_size : LEGACY_BYTES) != 0) {
         err = -EFAULT;
     }
+    if (err == 0) {
+        err = frame_pkru(area, extended, user_area, &pkru);
+    }
     if (err < 0) {
         area_reset(area);
         return err;
     }
     area_sanitise(area, extended);
+    pkey_set_rights(pkru);
     return 0;
 }

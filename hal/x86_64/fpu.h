@@ -34,7 +34,7 @@ uint32_t fpu_raised_exceptions(bool simd);
 
 /*
  * Signal frames: the state as Linux lays it out (asm/sigcontext.h). Bytes it takes on the user stack, 64-aligned address.
- * Write it there; -EFAULT. Read it back: NULL for the initial state; -EFAULT: not readable. May sleep.
+ * With PKRU (pkey.h). Write it there; -EFAULT. Read it back: NULL for the initial state; -EFAULT: not readable. May sleep.
  */
 size_t fpu_signal_size(void);
 int fpu_signal_save(void __user *user_area);

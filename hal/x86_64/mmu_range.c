@@ -256,6 +256,11 @@ int mmu_protect(struct mmu_space *space, vaddr_t start, vaddr_t end, unsigned se
     op.set = (set & MMU_WRITE ? PTE_WRITE | PTE_DIRTY : 0) |
              (op.flags_clear & MMU_EXEC ? mmu_format.nx : 0);
     op.clear = (op.flags_clear & MMU_WRITE ? PTE_WRITE : 0) | (set & MMU_EXEC ? PTE_NX : 0);
+    if (unlikely(clear & MMU_KEY)) {
+        op.set |= (pte_t)(set & MMU_KEY) << PTE_KEY_UP;
+        op.clear |= PTE_KEY;
+        flush_note(flush, start, end); /* a translation that a CPU knows has the old key */
+    }
     return slots_walk(&op, start, end, protect_slot);
 }
 

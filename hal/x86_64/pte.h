@@ -27,6 +27,8 @@ typedef uint64_t pte_t;
     0x400ull /* software, not present: MMU_SOFT, the value stored inverted where an address would be */
 #define PTE_PAT_BIG 0x1000ull
 #define PTE_NX      (1ull << 63)
+#define PTE_KEY     0x7800000000000000ull /* protection key (SDM volume 3, 4.6.2); user pages alone */
+#define PTE_KEY_UP  (59 - MMU_KEY_SHIFT) /* from MMU_KEY */
 #define PTE_ADDRESS 0x000ffffffffff000ull
 
 #define PTES_PER_TABLE 512u
@@ -81,8 +83,9 @@ static inline pte_t pte_make(paddr_t pa, unsigned flags)
     if ((flags & MMU_EXEC) == 0) {
         pte |= mmu_format.nx;
     }
-    if (unlikely(flags & (MMU_UNCACHED | MMU_WC))) {
-        pte |= flags & MMU_WC ? PTE_PAT_4K : PTE_PCD | PTE_PWT;
+    if (unlikely(flags & (MMU_UNCACHED | MMU_WC | MMU_KEY))) {
+        pte |= flags & MMU_WC ? PTE_PAT_4K : flags & MMU_UNCACHED ? PTE_PCD | PTE_PWT : 0;
+        pte |= (pte_t)(flags & MMU_KEY) << PTE_KEY_UP;
     }
     if (unlikely((flags & (MMU_READ | MMU_WRITE | MMU_EXEC)) == 0)) {
         return pte | (~pa & PTE_ADDRESS);
@@ -99,7 +102,8 @@ static inline unsigned pte_flags(pte_t pte)
     if ((pte & (PTE_NX | PTE_PRESENT)) == PTE_PRESENT) {
         flags |= MMU_EXEC;
     }
-    if (unlikely(pte & (PTE_PCD | PTE_PAT_4K | PTE_GLOBAL))) {
+    if (unlikely(pte & (PTE_PCD | PTE_PAT_4K | PTE_GLOBAL | PTE_KEY))) {
+        flags |= (unsigned)((pte & PTE_KEY) >> PTE_KEY_UP);
         flags |= (pte & PTE_PCD ? MMU_UNCACHED : 0) | (pte & PTE_PAT_4K ? MMU_WC : 0) |
                  (pte & PTE_GLOBAL ? MMU_GLOBAL : 0);
     }

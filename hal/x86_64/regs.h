@@ -38,6 +38,7 @@
 #define CR4_OSXSAVE    0x00040000ull
 #define CR4_SMEP       0x00100000ull
 #define CR4_SMAP       0x00200000ull
+#define CR4_PKE        0x00400000ull
 
 #define CR3_KEEP (1ull << 63) /* with CR4.PCIDE: what is known under the new identifier stays */
 
@@ -146,6 +147,20 @@ static inline uint64_t user_gs_base_read(void)
 static inline void user_gs_base_write(uint64_t base)
 {
     __asm__ volatile("swapgs; wrgsbase %0; swapgs" : : "r"(base) : "memory");
+}
+
+/* CR4.PKE is on. */
+static inline uint32_t pkru_read(void)
+{
+    uint32_t value, zero;
+
+    __asm__ volatile("rdpkru" : "=a"(value), "=d"(zero) : "c"(0));
+    return value;
+}
+
+static inline void pkru_write(uint32_t value)
+{
+    __asm__ volatile("wrpkru" : : "a"(value), "c"(0), "d"(0) : "memory");
 }
 
 static inline void xcr0_write(uint64_t value)

@@ -17,6 +17,7 @@
 
 #include "hal/x86_64/features.h"
 #include "hal/x86_64/fpu.h"
+#include "hal/x86_64/pkey.h"
 #include "hal/x86_64/regs.h"
 #include "kernel/base/string.h"
 #include "kernel/machine/cpu.h"
@@ -137,6 +138,7 @@ int cpu_signal_setup(struct trapframe *frame, const struct signal_delivery *deli
     if (fpu_signal_save((void __user *)fpu) < 0 || frame_write(at, fpu, frame, delivery) < 0) {
         return -EFAULT;
     }
+    pkey_set_rights(PKRU_INITIAL); /* pkeys(7): until the handler returns */
     frame->rdi = (uint64_t)delivery->signo;
     frame->rsi = at + offsetof(struct rt_sigframe, info);
     frame->rdx = at + offsetof(struct rt_sigframe, uc);

@@ -11,6 +11,7 @@
 #include "hal/x86_64/features.h"
 #include "hal/x86_64/fpu.h"
 #include "hal/x86_64/percpu.h"
+#include "hal/x86_64/pkey.h"
 #include "hal/x86_64/regs.h"
 #include "hal/x86_64/trap.h"
 #include "kernel/base/string.h"
@@ -98,6 +99,7 @@ int cpu_thread_init_user(struct thread *thread, const struct trapframe *frame)
     user->rax = 0;
     user->orig_rax = ~0ull;
     (void)first_frame(thread, (uintptr_t)user, thread_first_user);
+    thread->arch.pkru = current_thread()->arch.fpu == NULL ? PKRU_INITIAL : pkey_rights();
     flags = irq_save();
     thread->arch.fs_base = fs_base_current();
     thread->arch.gs_base = gs_base_current();
@@ -124,8 +126,21 @@ void cpu_thread_reset_user(void)
     }
     flags = irq_save();
     fpu_reset_current();
+    pkey_set_rights(PKRU_INITIAL);
     bases_load(0, 0);
     irq_restore(flags);
+}
+
+/* User rights stay what they were while kernel threads run. */
+static inline void pkru_switch(struct thread *prev, const struct thread *next)
+{
+    if (likely(cpu_features.pku)) {
+        uint32_t now = pkru_read();
+        prev->arch.pkru = now;
+        if (unlikely(next->arch.pkru != now) && next->arch.fpu != NULL) {
+            pkru_write(next->arch.pkru);
+        }
+    }
 }
 
 struct thread *cpu_switch(struct thread *prev, struct thread *next)
@@ -141,6 +156,7 @@ struct thread *cpu_switch(struct thread *prev, struct thread *next)
         bases_load(next->arch.fs_base, next->arch.gs_base);
         fpu_switch_in(next);
     }
+    pkru_switch(prev, next);
     this_cpu->current = next;
     this_cpu->kernel_stack_top = top;
     this_x86_cpu->tss.rsp0 = top;

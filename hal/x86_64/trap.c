@@ -38,6 +38,7 @@
 #define PF_WRITE   0x02u
 #define PF_USER    0x04u
 #define PF_FETCH   0x10u
+#define PF_KEY     0x20u /* a protection key of the page forbids it */
 
 #define DR6_SINGLE_STEP 0x4000u
 #define DR6_INIT        0xffff0ff0u
@@ -147,7 +148,7 @@ static void __cold user_fault_signal(struct trapframe *frame, vaddr_t addr, int 
 
     switch (err) {
     case -EACCES:
-        code = SEGV_ACCERR;
+        code = (frame->orig_rax & PF_KEY) != 0 ? SEGV_PKUERR : SEGV_ACCERR;
         break;
     case -EIO:
         signo = SIGBUS;
@@ -175,7 +176,7 @@ static void kernel_mode_fault(struct trapframe *frame, vaddr_t addr)
     if (addr >= BOOT_DIRECT_MAP || !meant_user_memory(frame)) {
         kernel_page_fault(frame, addr);
     }
-    if (addr < USER_TOP && (frame->rflags & RFLAGS_IF) != 0 &&
+    if (addr < USER_TOP && (frame->orig_rax & PF_KEY) == 0 && (frame->rflags & RFLAGS_IF) != 0 &&
         (preempt_count() & PREEMPT_ATOMIC_MASK) == 0 && current_thread()->fault_disabled == 0) {
         irq_enable();
         if (machine_page_fault(addr, fault_flags(frame->orig_rax)) == 0) {
@@ -197,7 +198,9 @@ void x86_page_fault(struct trapframe *frame)
         return;
     }
     irq_enable();
-    if (likely(addr < USER_TOP)) {
+    if (unlikely((frame->orig_rax & PF_KEY) != 0)) {
+        err = -EACCES; /* the page is there, and nothing that the kernel could do would help */
+    } else if (likely(addr < USER_TOP)) {
         err = machine_page_fault(addr, fault_flags(frame->orig_rax));
     }
     if (unlikely(err != 0)) {

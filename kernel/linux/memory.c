@@ -179,41 +179,41 @@ SYSCALL2(munmap, uint64_t, addr, uint64_t, len)
     return vmspace_unmap(current_thread()->vm, addr, len);
 }
 
-static int64_t change_rights(uint64_t addr, uint64_t len, uint64_t prot)
+static int64_t change_rights(uint64_t addr, uint64_t len, uint64_t prot, int key)
 {
     const uint64_t known = PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM | PROT_GROWSDOWN;
 
     if ((prot & ~known) != 0) {
         return -EINVAL; /* nothing grows upwards here, so nobody may ask with PROT_GROWSUP */
     }
-    return vmspace_protect(current_thread()->vm, addr, len,
-                           vm_flags_of_prot(prot) |
-                               ((prot & PROT_GROWSDOWN) != 0 ? VM_GROWSDOWN : 0));
+    return vmspace_protect_key(
+        current_thread()->vm, addr, len,
+        vm_flags_of_prot(prot) | ((prot & PROT_GROWSDOWN) != 0 ? VM_GROWSDOWN : 0), key);
 }
 
 SYSCALL3(mprotect, uint64_t, addr, uint64_t, len, uint64_t, prot)
 {
-    return change_rights(addr, len, prot);
+    return change_rights(addr, len, prot, -1);
 }
 
-/* ---- protection keys (pkeys(7)): no key can be had, as on a CPU without them ---- */
+/* ---- protection keys (pkeys(7)) ---- */
 
 SYSCALL2(pkey_alloc, uint64_t, flags, uint64_t, rights)
 {
-    (void)flags;
-    (void)rights;
-    return -EINVAL;
+    if (flags != 0 || (rights & ~(uint64_t)PKEY_ACCESS_MASK) != 0) {
+        return -EINVAL;
+    }
+    return vmspace_pkey_alloc(current_thread()->vm, (unsigned)rights);
 }
 
 SYSCALL1(pkey_free, int, key)
 {
-    (void)key;
-    return -EINVAL;
+    return vmspace_pkey_free(current_thread()->vm, key);
 }
 
 SYSCALL4(pkey_mprotect, uint64_t, addr, uint64_t, len, uint64_t, prot, int, key)
 {
-    return key == -1 ? change_rights(addr, len, prot) : -EINVAL;
+    return change_rights(addr, len, prot, key);
 }
 
 SYSCALL5(mremap, uint64_t, addr, uint64_t, old_len, uint64_t, new_len, unsigned, flags, uint64_t,

@@ -65,6 +65,15 @@ struct signal_return {
 };
 int cpu_signal_return(struct trapframe *frame, struct signal_return *ret);
 
+/*
+ * Protection keys of user pages (pkeys(7)): how many there are (1: the CPU has none); what the current thread may not do with pages that
+ * have the key, PKEY_DISABLE_* of asm/mman.h, from now on; and whether it may access them so. New threads have their parent's rights, and
+ * programs none but for key 0, as signal handlers until they return.
+ */
+unsigned cpu_pkeys(void);
+void cpu_pkey_restrict(unsigned key, unsigned rights);
+bool cpu_pkey_allows(unsigned key, bool write);
+
 /* Wait for the next interrupt with interrupts enabled atomically; for the idle loop. Returns with interrupts on. */
 void cpu_idle(void);
 /* The user-mode registers of `thread`, at the top of its kernel stack. */

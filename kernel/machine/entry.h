@@ -26,7 +26,7 @@ void machine_syscall(struct trapframe *frame);
 /*
  * A page fault at a user address, from user mode or from a user-copy function; interrupts on. (kernel/vm)
  * 0: resolved, retry. -EFAULT: no mapping (SIGSEGV SEGV_MAPERR); -EACCES: rights (SEGV_ACCERR); -EIO: beyond the end of the
- * file or unreadable (SIGBUS BUS_ADRERR); -ENOMEM: out of memory.
+ * file or unreadable (SIGBUS BUS_ADRERR); -ENOMEM: out of memory. What a protection key forbids does not come here.
  */
 int machine_page_fault(vaddr_t addr, unsigned flags);
 

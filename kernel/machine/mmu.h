@@ -42,6 +42,9 @@ struct mmu_space {
 #define MMU_SOFT                                                                                   \
     0x800u /* callbacks only: a soft entry, its value is pa >> PAGE_SHIFT; no other flag has a meaning */
 
+#define MMU_KEY_SHIFT 24 /* the page's protection key (cpu.h, cpu_pkeys()) */
+#define MMU_KEY       0xf000000u
+
 /*
  * Soft entries: an entry of the last level that is not present, so that every access faults, but holds a value of vm's own (where in
  * swap the page is, for instance). mmu_query() does not see it, mmu_map() finds the slot in use, mmu_protect() and mmu_clear_accessed() pass
@@ -113,7 +116,7 @@ void mmu_remove(struct mmu_space *space, vaddr_t va, struct mmu_flush *flush);
 typedef bool mmu_unmap_fn(void *arg, vaddr_t va, paddr_t pa, unsigned old_flags);
 int mmu_unmap(struct mmu_space *space, vaddr_t start, vaddr_t end, struct mmu_flush *flush,
               mmu_unmap_fn *fn, void *arg);
-/* Set rights of the present leaves in the range: new = (old & ~clear) | set over READ, WRITE, EXEC. */
+/* Set rights of the present leaves in the range: new = (old & ~clear) | set over READ, WRITE, EXEC and KEY. */
 int mmu_protect(struct mmu_space *space, vaddr_t start, vaddr_t end, unsigned set, unsigned clear,
                 struct mmu_flush *flush);
 /*

@@ -405,6 +405,9 @@ void machine_user_exception(struct trapframe *frame, int signo, int code, vaddr_
     info.si_signo = signo;
     info.si_code = code;
     info.si_addr = (void __user *)addr;
+    if (signo == SIGSEGV && code == SEGV_PKUERR) {
+        info.si_pkey = vmspace_pkey_at(current_thread()->vm, addr);
+    }
     current_thread()->fault = (struct thread_fault){trapno, error_code, addr};
     log_crash(process, frame, signo, addr, error_code);
     signal_force(&info);

@@ -1,6 +1,7 @@
 /*
  * Looking into address spaces from outside: execve writing a new stack, debuggers, /proc/PID/mem; and faulting ranges in.
  */
+#include "kernel/machine/cpu.h"
 #include "kernel/mm/frame.h"
 #include "kernel/vm/fault.h"
 #include "kernel/vm/iov.h"
@@ -150,6 +151,9 @@ static int populate_piece(struct vmspace *vm, uint64_t va, enum populate how, ui
         } else if ((region->flags & (VM_READ | VM_WRITE | VM_EXEC)) == 0) {
             wanted = -EFAULT;
         }
+    }
+    if (wanted > 0 && !cpu_pkey_allows(vm_region_pkey(region), *ret_write)) {
+        wanted = -EFAULT;
     }
     rwsem_unlock_read(&vm->lock);
     return wanted;

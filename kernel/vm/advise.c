@@ -4,6 +4,7 @@
  */
 #include <linux/mman.h>
 
+#include "kernel/machine/cpu.h"
 #include "kernel/machine/user.h"
 #include "kernel/vm/huge_fault.h"
 #include "kernel/vm/private.h"
@@ -172,7 +173,7 @@ static int advise_populate(struct vmspace *vm, uint64_t start, uint64_t end, boo
     }
     for (struct vm_region *region = region_lookup(vm, start);
          err == 0 && region != NULL && region->start < end; region = vm_region_next(region)) {
-        if ((region->flags & need) == 0 ||
+        if ((region->flags & need) == 0 || !cpu_pkey_allows(vm_region_pkey(region), write) ||
             (region->source != NULL && region->source->cache == NULL)) {
             err = -EINVAL;
         }

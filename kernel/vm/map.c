@@ -219,6 +219,9 @@ int64_t vmspace_map(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, uint3
         return -EOVERFLOW;
     }
     rwsem_lock_write(&vm->lock);
+    if (unlikely((flags & VM_RWX) == VM_EXEC)) {
+        flags |= vm_exec_key(vm);
+    }
     if (source == NULL || source->cache != NULL) {
         flags |= vm->future_lock;
     } else {

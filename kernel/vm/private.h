@@ -188,8 +188,8 @@ static inline unsigned region_mmu_flags(const struct vm_region *region, bool wri
 {
     unsigned flags = MMU_USER;
 
-    flags |= (region->flags & VM_READ) != 0 ? MMU_READ : 0;
-    flags |= (region->flags & VM_EXEC) != 0 ? MMU_EXEC : 0;
+    _Static_assert(VM_READ == MMU_READ && VM_EXEC == MMU_EXEC && VM_PKEY == MMU_KEY, "the same");
+    flags |= region->flags & (VM_READ | VM_EXEC | VM_PKEY);
     flags |= write && (region->flags & VM_WRITE) != 0 ? MMU_READ | MMU_WRITE : 0;
     return flags;
 }
@@ -203,6 +203,16 @@ bool regions_cover(struct vmspace *vm, uint64_t start, uint64_t end);
 typedef void region_changed_fn(struct vm_region *region, uint32_t old_flags);
 int regions_change(struct vmspace *vm, uint64_t start, uint64_t end, uint32_t set, uint32_t clear,
                    region_changed_fn *changed);
+
+/* ---- protection keys (pkey.c) ---- */
+
+#define VM_RWX (VM_READ | VM_WRITE | VM_EXEC)
+/* execve: key 0 alone is taken. */
+void pkeys_init(struct vmspace *vm);
+/* May memory be given the key? Not the one of memory to execute alone. vm->lock held. */
+bool vm_pkey_is_taken(const struct vmspace *vm, int key);
+/* VM_PKEY for memory that the current thread wants to be executable alone; 0: there is no key for it. vm->lock held for writing. */
+uint32_t vm_exec_key(struct vmspace *vm);
 
 /* ---- media (medium.c); vm->lock not held, may sleep ---- */
 

@@ -76,6 +76,10 @@ static void rights_changed(struct vm_region *region, uint32_t old)
     if (loses_write) {
         clear |= MMU_WRITE;
     }
+    if (unlikely(((old ^ region->flags) & VM_PKEY) != 0)) {
+        set |= region->flags & VM_PKEY;
+        clear |= MMU_KEY;
+    }
     mmu_flush_init(&flush, &vm->mmu);
     (void)mmu_protect(&vm->mmu, region->start, region->end, set, clear, &flush);
     mmu_flush_finish(&flush);
@@ -128,10 +132,51 @@ static int lower_end(struct vmspace *vm, uint64_t *addr, uint64_t end)
     return 0;
 }
 
+/* Memory that could be executed alone is going to have other rights: it gets the key of all other memory again. */
+static int leave_exec_key(struct vmspace *vm, uint64_t start, uint64_t end)
+{
+    const uint32_t hidden = VM_EXEC | (uint32_t)vm->exec_key << VM_PKEY_SHIFT;
+    int err = 0;
+
+    while (start < end && err == 0) {
+        const struct vm_region *region = region_lookup(vm, start);
+        uint64_t next = MIN(region->end, end);
+        if ((region->flags & (VM_RWX | VM_PKEY)) == hidden) {
+            err = regions_change(vm, start, next, 0, VM_PKEY, rights_changed);
+        }
+        start = next;
+    }
+    return err;
+}
+
+/* New rights for a range without holes, and a key: -1 as mprotect(2) chooses it. */
+static int change_rights(struct vmspace *vm, uint64_t start, uint64_t end, uint32_t rwx, int key)
+{
+    uint32_t set = rwx;
+    uint32_t clear = VM_RWX & ~rwx;
+    int err = 0;
+
+    if (unlikely(key >= 0)) {
+        set |= (uint32_t)key << VM_PKEY_SHIFT;
+        clear |= VM_PKEY;
+    } else if (unlikely(rwx == VM_EXEC)) {
+        uint32_t hide = vm_exec_key(vm);
+        set |= hide;
+        clear |= hide != 0 ? VM_PKEY : 0;
+    } else if (unlikely(vm->exec_key != 0)) {
+        err = leave_exec_key(vm, start, end);
+    }
+    return err < 0 ? err : regions_change(vm, start, end, set, clear, rights_changed);
+}
+
 int vmspace_protect(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, uint32_t vm_rwx)
 {
-    const uint32_t all = VM_READ | VM_WRITE | VM_EXEC;
+    return vmspace_protect_key(vm, addr, len_bytes, vm_rwx, -1);
+}
 
+int vmspace_protect_key(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, uint32_t vm_rwx,
+                        int key)
+{
     if (!IS_ALIGNED(addr, PAGE_SIZE)) {
         return -EINVAL;
     }
@@ -143,12 +188,15 @@ int vmspace_protect(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, uint3
     }
     uint64_t end = addr + ALIGN_UP(len_bytes, PAGE_SIZE);
     rwsem_lock_write(&vm->lock);
-    int err = (vm_rwx & VM_GROWSDOWN) != 0 ? lower_end(vm, &addr, end) : 0;
+    int err = unlikely(key != -1) && !vm_pkey_is_taken(vm, key) ? -EINVAL : 0;
+    if (err == 0 && (vm_rwx & VM_GROWSDOWN) != 0) {
+        err = lower_end(vm, &addr, end);
+    }
     if (err == 0) {
         err = protect_check(vm, addr, end, vm_rwx);
     }
     if (err == 0) {
-        err = regions_change(vm, addr, end, vm_rwx & all, all & ~vm_rwx, rights_changed);
+        err = change_rights(vm, addr, end, vm_rwx & VM_RWX, key);
     }
     vm_unlock_write(vm);
     return err;

@@ -72,6 +72,8 @@ struct vm_source_ops {
 #define VM_LOCKONFAULT 0x200000u /* with VM_LOCKED: pages are not brought before they are used */
 #define VM_ANON_CACHE  0x100000u /* shared anonymous: source is a private cache object of vm's own */
 #define VM_POLICY      0x400000u /* `policy` is set */
+#define VM_PKEY_SHIFT  MMU_KEY_SHIFT
+#define VM_PKEY        MMU_KEY /* the protection key: pkey.c */
 
 struct vm_region {
     struct rb_node node;      /* [vm] */
@@ -142,6 +144,8 @@ struct vmspace {
     bool has_huge;               /* [a] there may be huge leaves */
     bool has_locked;             /* [a] some pages may be marked as locked: mlock.c */
     bool huge_disabled;          /* [a] PR_SET_THP_DISABLE */
+    uint8_t exec_key;            /* [lock] the protection key of memory to execute alone, or 0 */
+    uint16_t pkeys;              /* [lock] bit map: protection keys that are taken */
 };
 
 /*
@@ -182,6 +186,18 @@ int vmspace_unmap(struct vmspace *vm, uint64_t addr, uint64_t len_bytes);
 int vmspace_unmap_source(struct vmspace *vm, uint64_t addr, const struct vm_source_ops *ops);
 /* With VM_GROWSDOWN beside the rights: from the lower end of the growing region that is there (-EINVAL: it does not grow). */
 int vmspace_protect(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, uint32_t vm_rwx);
+/* The same, giving the memory a protection key; -1: as vmspace_protect(). -EINVAL: the key is not one that was given out. */
+int vmspace_protect_key(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, uint32_t vm_rwx,
+                        int key);
+/* pkey_alloc(2) with PKEY_DISABLE_* of asm/mman.h for the current thread, pkey_free(2): errors as in the manual page, and -EINVAL without keys. */
+int vmspace_pkey_alloc(struct vmspace *vm, unsigned rights);
+int vmspace_pkey_free(struct vmspace *vm, int key);
+/* The key of the memory at addr; 0 where there is none. May sleep. */
+unsigned vmspace_pkey_at(struct vmspace *vm, uint64_t addr);
+static inline unsigned vm_region_pkey(const struct vm_region *region)
+{
+    return (region->flags & VM_PKEY) >> VM_PKEY_SHIFT;
+}
 /*
  * remap_file_pages(2): show the pages of what [addr, addr + len) shows, which is shared and in one piece, from another page on. how: VMMAP_POPULATE
  * or 0. -EINVAL: it is not so.

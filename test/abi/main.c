@@ -11,6 +11,7 @@
 
 extern const struct abi_test __start_abi_tests[], __stop_abi_tests[];
 
+#define SKIPPED      77 /* exit status */
 #define TEST_SECONDS 60
 #define FAIL_SECONDS 2 /* for a test that waits for what failed */
 #define MORE_SECONDS 2 /* for a test that has a use of its own for SIGALRM */
@@ -31,6 +32,12 @@ void abi_fail(const char *file, int line, const char *fmt, ...)
     va_end(args);
     memcpy(shared, failure, sizeof(failure));
     _exit(1);
+}
+
+void abi_skip(const char *why)
+{
+    (void)snprintf(shared, sizeof(failure), "%s", why);
+    _exit(SKIPPED);
 }
 
 /* In the parent: the test did not end by its own alarm. */
@@ -71,9 +78,11 @@ static int remove_tree(const char *dir)
 /* One line of TAP. Returns whether the test passed. */
 static bool report(const struct abi_test *test, unsigned number, int status)
 {
-    bool passed = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    bool skipped = WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED;
+    bool passed = skipped || (WIFEXITED(status) && WEXITSTATUS(status) == 0);
 
-    printf("%sok %u - %s: %s\n", passed ? "" : "not ", number, test->noun, test->name);
+    printf("%sok %u - %s: %s%s%s\n", passed ? "" : "not ", number, test->noun, test->name,
+           skipped ? " # SKIP " : "", skipped ? shared : "");
     if (WIFSIGNALED(status)) {
         printf("# killed by signal %d\n", WTERMSIG(status));
     } else if (!passed) {

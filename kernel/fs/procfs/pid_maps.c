@@ -7,6 +7,7 @@
  */
 #include "kernel/base/string.h"
 #include "kernel/fs/procfs/procfs.h"
+#include "kernel/machine/cpu.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/vm/huge.h"
 #include "kernel/vm/usage.h"
@@ -131,6 +132,9 @@ static void region_figures(struct text *text, struct vm_region *region)
     usage_lines(text, &usage, false);
     text_puts(text,
               vm_region_huge_eligible(region) ? "THPeligible:    1\n" : "THPeligible:    0\n");
+    if (cpu_pkeys() > 1) {
+        text_printf(text, "ProtectionKey:  %8u\n", vm_region_pkey(region));
+    }
     flags_line(text, region);
 }
 

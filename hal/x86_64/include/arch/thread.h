@@ -9,4 +9,5 @@ struct arch_thread {
     uint64_t gs_base;
     void *fpu;        /* save area (XSAVE or FXSAVE format), NULL for kernel threads */
     uint32_t fpu_cpu; /* CPU whose registers held the state last; ~0: none */
+    uint32_t pkru;    /* rights by protection key while switched out */
 };
