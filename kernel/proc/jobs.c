@@ -3,6 +3,7 @@
  *
  * A group or session is a struct pid with members; it keeps the number in use as long as one member or one terminal refers to it.
  */
+#include "kernel/ipc/mqueue.h"
 #include "kernel/proc/internal.h"
 
 static void move_to_group_locked(struct process *process, struct pid *group)
@@ -147,18 +148,23 @@ static int jobctl_signal_group(struct pid *group, int signo)
     return signal_send_group(group, &info);
 }
 
-static int jobctl_signal_process(struct pid *pid, int signo)
+static int jobctl_signal_info(struct pid *pid, const siginfo_t *info)
 {
-    siginfo_t info;
     int err = -ESRCH;
-
-    siginfo_kernel(&info, signo);
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);
     if (pid->process != NULL) {
-        err = signal_send_process(pid->process, &info);
+        err = signal_send_process(pid->process, info);
     }
     spin_unlock_irqrestore(&process_tree_lock, flags);
     return err;
+}
+
+static int jobctl_signal_process(struct pid *pid, int signo)
+{
+    siginfo_t info;
+
+    siginfo_kernel(&info, signo);
+    return jobctl_signal_info(pid, &info);
 }
 
 static void jobctl_signal_current(int signo)
@@ -250,6 +256,7 @@ static void *jobctl_current_tty(void)
 static const struct jobctl_ops jobctl_implementation = {
     .signal_group = jobctl_signal_group,
     .signal_process = jobctl_signal_process,
+    .signal_info = jobctl_signal_info,
     .signal_current = jobctl_signal_current,
     .current_process = jobctl_current_process,
     .current_group = jobctl_current_group,
@@ -273,9 +280,15 @@ static uint64_t file_size_limit(void)
     return process_current() == NULL ? RLIM64_INFINITY : process_limit(RLIMIT_FSIZE);
 }
 
+static uint64_t mq_bytes_limit(void)
+{
+    return process_limit(RLIMIT_MSGQUEUE);
+}
+
 void jobctl_init(void)
 {
     jobctl = &jobctl_implementation;
     fd_limit_hook = fd_limit;
     file_size_limit_hook = file_size_limit;
+    mq_bytes_limit_hook = mq_bytes_limit;
 }

@@ -7,6 +7,8 @@
  */
 #pragma once
 
+#include <asm/siginfo.h>
+
 #include "kernel/base/list.h"
 #include "kernel/sched/wait.h"
 #include "kernel/sync/refcount.h"
@@ -54,6 +56,7 @@ struct jobctl_ops {
     /* Send to every member of the group; sender checks are the caller's. -ESRCH: empty group. Any context. */
     int (*signal_group)(struct pid *group, int signo);
     int (*signal_process)(struct pid *process, int signo);
+    int (*signal_info)(struct pid *process, const siginfo_t *info);
     void (*signal_current)(int signo); /* the current thread, as from itself: SIGPIPE, SIGXFSZ */
     /* Of the current process. Borrowed pointers, valid while the process lives. */
     struct pid *(*current_process)(void);

@@ -21,6 +21,7 @@ struct user {
     uint32_t nsigpending;   /* [a] */
     uint64_t epoll_watches; /* [a] files in their epoll sets */
     uint64_t pipe_pages;    /* [a] that their pipes may hold: pipe_limits */
+    uint64_t mq_bytes;      /* [a] that their POSIX message queues may hold */
 };
 extern struct user user_root;
 

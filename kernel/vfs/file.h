@@ -182,6 +182,8 @@ int vfs_utimes(const struct path *path, const struct __kernel_timespec *times);
 int vfs_statfs(const struct path *path, struct vfs_statfs *ret_stat);
 
 /* The same as below with a start of the caller's instead of dirfd: for devfs and the initramfs. NULL base: AT_FDCWD. */
+int vfs_open_at(const struct path *base, const char *name, int flags, uint32_t mode,
+                struct file **ret_file);
 int vfs_mkdir_at(const struct path *base, const char *name, uint32_t mode);
 int vfs_mknod_at(const struct path *base, const char *name, uint32_t mode, uint64_t rdev);
 int vfs_symlink_at(const struct path *base, const char *target, const char *name);

@@ -323,8 +323,8 @@ static int open_check_flags(int flags)
     return 0;
 }
 
-int vfs_open(int dirfd, const char *name, int flags, uint32_t mode, unsigned resolve,
-             struct file **ret_file)
+static int open_from(int dirfd, const struct path *base, const char *name, int flags, uint32_t mode,
+                     unsigned resolve, struct file **ret_file)
 {
     struct walk w;
 
@@ -339,12 +339,24 @@ int vfs_open(int dirfd, const char *name, int flags, uint32_t mode, unsigned res
     if ((flags & O_DIRECTORY) != 0) {
         resolve |= LOOKUP_DIRECTORY;
     }
-    err = walk_begin(&w, dirfd, NULL, name, resolve);
+    err = walk_begin(&w, dirfd, base, name, resolve);
     if (likely(err == 0)) {
         err = open_walk(&w, flags, mode, ret_file);
     }
     walk_end(&w);
     return err;
+}
+
+int vfs_open(int dirfd, const char *name, int flags, uint32_t mode, unsigned resolve,
+             struct file **ret_file)
+{
+    return open_from(dirfd, NULL, name, flags, mode, resolve, ret_file);
+}
+
+int vfs_open_at(const struct path *base, const char *name, int flags, uint32_t mode,
+                struct file **ret_file)
+{
+    return open_from(AT_FDCWD, base, name, flags, mode, 0, ret_file);
 }
 
 int vfs_open_path(const struct path *path, int flags, struct file **ret_file)

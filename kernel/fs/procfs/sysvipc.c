@@ -1,7 +1,8 @@
 /*
- * /proc/sysvipc and the limits in /proc/sys/kernel (proc(5), sysvipc(7)).
+ * /proc/sysvipc, and the limits of System V objects and of POSIX message queues (proc(5), sysvipc(7)).
  */
 #include "kernel/fs/procfs/setting.h"
+#include "kernel/ipc/mqueue.h"
 #include "kernel/ipc/msg.h"
 #include "kernel/ipc/sem.h"
 #include "kernel/ipc/shm.h"
@@ -121,3 +122,13 @@ static int sem_limits_write(char *value, size_t len)
 }
 PROC_FILE(sys_sem) = {
     .path = "sys/kernel/sem", .mode = 0644, .show = sem_limits_show, .write = sem_limits_write};
+
+/* mq_overview(7), "/proc interfaces". */
+PROC_SETTING(mq_queues, "sys/fs/mqueue/queues_max", mq_limits.queues, 0, INT32_MAX);
+PROC_SETTING(mq_messages, "sys/fs/mqueue/msg_max", mq_limits.messages, 1, MQ_MESSAGES_MAX);
+PROC_SETTING(mq_bytes, "sys/fs/mqueue/msgsize_max", mq_limits.message_bytes, 128,
+             MQ_MESSAGE_BYTES_MAX);
+PROC_SETTING(mq_default_messages, "sys/fs/mqueue/msg_default", mq_limits.default_messages, 1,
+             MQ_MESSAGES_MAX);
+PROC_SETTING(mq_default_bytes, "sys/fs/mqueue/msgsize_default", mq_limits.default_bytes, 128,
+             MQ_MESSAGE_BYTES_MAX);
