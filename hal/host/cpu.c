@@ -29,6 +29,18 @@
 
 #define STACK_BYTES (512u << 10)
 
+/* A build has one sanitizer of memory or of threads; each wants to know which stack is whose. */
+#if __has_feature(thread_sanitizer)
+#define TSAN_ONLY(code) code
+#define ASAN_ONLY(code)
+#else
+#define TSAN_ONLY(code)
+#define ASAN_ONLY(code) code
+#endif
+void *__tsan_create_fiber(unsigned flags);
+void __tsan_destroy_fiber(void *fiber);
+void __tsan_switch_to_fiber(void *fiber, unsigned flags);
+void *__tsan_get_current_fiber(void);
 void __sanitizer_start_switch_fiber(void **fake_stack_save, const void *bottom, size_t size);
 void __sanitizer_finish_switch_fiber(void *fake_stack_save, const void **bottom_old,
                                      size_t *size_old);
@@ -259,6 +271,7 @@ struct host_context {
     void *stack; /* NULL: the main stack */
     size_t stack_size;
     void *fake_stack; /* the address sanitizer's */
+    void *fiber;      /* the thread sanitizer's */
     void (*entry)(void *arg);
     void *arg;
 };
@@ -276,6 +289,7 @@ static struct host_context *context_of(struct thread *thread)
             abort();
         }
         (void)pthread_attr_destroy(&attr);
+        TSAN_ONLY(main_context.fiber = __tsan_get_current_fiber();)
         thread->arch.context = &main_context;
     }
     return thread->arch.context;
@@ -285,7 +299,7 @@ static void context_main(void)
 {
     struct host_context *context = context_of(current_thread());
 
-    __sanitizer_finish_switch_fiber(NULL, NULL, NULL);
+    ASAN_ONLY(__sanitizer_finish_switch_fiber(NULL, NULL, NULL);)
     context->entry(context->arg);
     abort(); /* entry never returns */
 }
@@ -309,6 +323,7 @@ void cpu_thread_init_kernel(struct thread *thread, void (*entry)(void *arg), voi
     context->context.uc_stack.ss_sp = context->stack;
     context->context.uc_stack.ss_size = STACK_BYTES;
     makecontext(&context->context, context_main, 0);
+    TSAN_ONLY(context->fiber = __tsan_create_fiber(0);)
     context->next = contexts;
     contexts = context;
     thread->arch.context = context;
@@ -340,6 +355,7 @@ void cpu_thread_fini(struct thread *thread)
             link = &(*link)->next;
         }
         *link = context->next;
+        TSAN_ONLY(__tsan_destroy_fiber(context->fiber);)
         (void)munmap(context->stack, context->stack_size);
         free(context);
     }
@@ -364,10 +380,11 @@ struct thread *cpu_switch(struct thread *prev, struct thread *next)
 
     switched_from = prev;
     host_cpu->current = next;
-    __sanitizer_start_switch_fiber(prev->state == THREAD_DEAD ? NULL : &from->fake_stack, to->stack,
-                                   to->stack_size);
+    ASAN_ONLY(__sanitizer_start_switch_fiber(
+                  prev->state == THREAD_DEAD ? NULL : &from->fake_stack, to->stack, to->stack_size);)
+    TSAN_ONLY(__tsan_switch_to_fiber(to->fiber, 0);)
     (void)swapcontext(&from->context, &to->context);
-    __sanitizer_finish_switch_fiber(from->fake_stack, NULL, NULL);
+    ASAN_ONLY(__sanitizer_finish_switch_fiber(from->fake_stack, NULL, NULL);)
     return switched_from;
 }
 

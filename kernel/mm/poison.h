@@ -19,7 +19,7 @@ enum poison {
     POISON_FRAME = 0xff,    /* a free page */
 };
 
-#if defined(HOST_BUILD)
+#if defined(HOST_BUILD) && __has_feature(address_sanitizer)
 void __asan_poison_memory_region(void const volatile *addr, size_t size);
 void __asan_unpoison_memory_region(void const volatile *addr, size_t size);
 #define memory_poison_as(addr, size, why) __asan_poison_memory_region((addr), (size))

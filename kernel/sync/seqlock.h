@@ -26,7 +26,7 @@ static inline bool seq_read_retry(const struct seqcount *seq, uint32_t start)
     return atomic_load_relaxed(&seq->sequence) != start;
 }
 
-/* The writer holds its lock, with preemption off. */
+/* The writer holds its lock, with preemption off; with interrupts off too where an interrupt handler reads: it would wait for ever. */
 static inline void seq_write_begin(struct seqcount *seq)
 {
     atomic_store_relaxed(&seq->sequence, seq->sequence + 1);

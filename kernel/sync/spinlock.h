@@ -1,5 +1,5 @@
 /*
- * Ticket spinlock: fair, one word. Holding one disables preemption; the holder never sleeps.
+ * Queued spinlock: fair, one word. Holding one disables preemption; the holder never sleeps.
  *
  * spin_lock()          data never touched by interrupt handlers
  * spin_lock_irq()      caller knows interrupts are on
@@ -15,16 +15,15 @@
 
 struct spinlock {
     union {
-        uint32_t value; /* [a] */
-        struct {
-            uint16_t owner; /* ticket being served */
-            uint16_t next;  /* next ticket to hand out */
-        };
+        uint32_t value; /* [a] 0: free; the upper three bytes say who waits last (spinlock.c) */
+        uint8_t locked; /* its lowest byte: 1 while somebody holds the lock */
     };
 #ifdef CONFIG_LOCKDEP
     struct lock_class *class;
 #endif
 };
+
+#define SPIN_LOCKED 1u
 
 #ifdef CONFIG_LOCKDEP
 #define SPINLOCK_INIT(text)                                                                        \
@@ -50,21 +49,28 @@ struct spinlock {
 #define SPIN_CLASS_(lock)     NULL
 #endif
 
-/* The slow path: wait until our ticket is served. */
-void spin_wait(struct spinlock *lock, uint16_t ticket);
+/* The slow path: somebody holds the lock, or waits for it. Preemption is off. Returns with the lock held. */
+void spin_wait(struct spinlock *lock);
+
+static inline bool spin_trylock_raw_(struct spinlock *lock)
+{
+    uint32_t free = 0;
+
+    return __atomic_compare_exchange_n(&lock->value, &free, SPIN_LOCKED, false, __ATOMIC_ACQUIRE,
+                                       __ATOMIC_RELAXED);
+}
 
 static inline void spin_lock_raw_(struct spinlock *lock)
 {
-    uint32_t old = __atomic_fetch_add(&lock->value, 0x10000u, __ATOMIC_ACQUIRE);
-    if (unlikely((uint16_t)(old >> 16) != (uint16_t)old)) {
-        spin_wait(lock, (uint16_t)(old >> 16));
+    if (unlikely(!spin_trylock_raw_(lock))) {
+        spin_wait(lock);
     }
 }
 
 static inline void spin_unlock_raw_(struct spinlock *lock)
 {
-    /* Only the holder writes `owner`. Pairs with the acquire in spin_lock and spin_wait. */
-    __atomic_store_n(&lock->owner, (uint16_t)(lock->owner + 1), __ATOMIC_RELEASE);
+    /* Only the holder writes this byte. Pairs with the acquire in spin_trylock_raw_ and spin_wait. */
+    __atomic_store_n(&lock->locked, 0, __ATOMIC_RELEASE);
 }
 
 static inline void spin_lock(struct spinlock *lock)
@@ -84,10 +90,7 @@ static inline void spin_unlock(struct spinlock *lock)
 static inline bool spin_trylock(struct spinlock *lock)
 {
     preempt_disable();
-    uint32_t old = atomic_load_relaxed(&lock->value);
-    if ((uint16_t)(old >> 16) == (uint16_t)old &&
-        __atomic_compare_exchange_n(&lock->value, &old, old + 0x10000u, false, __ATOMIC_ACQUIRE,
-                                    __ATOMIC_RELAXED)) {
+    if (atomic_load_relaxed(&lock->value) == 0 && spin_trylock_raw_(lock)) {
         lockdep_acquire(SPIN_CLASS_(lock), lock, true, 0);
         return true;
     }
@@ -126,6 +129,5 @@ static inline void spin_unlock_irq(struct spinlock *lock)
 
 static inline bool spin_is_locked(const struct spinlock *lock)
 {
-    uint32_t value = atomic_load_relaxed(&lock->value);
-    return (uint16_t)(value >> 16) != (uint16_t)value;
+    return atomic_load_relaxed(&lock->value) != 0;
 }

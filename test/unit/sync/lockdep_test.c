@@ -206,7 +206,7 @@ TEST(lockdep, reports_a_release_without_a_lock_and_a_lock_kept)
     spin_init(&lock, "test kept");
     mutex_init(&mutex, "test kept mutex");
     preempt_disable();
-    lock.next++; /* as if taken */
+    lock.value = SPIN_LOCKED; /* as if taken */
     spin_unlock(&lock);
     EXPECT_EQ(nreports, 1);
     mutex_lock(&mutex);

@@ -53,16 +53,56 @@ TEST(spinlock, trylock_fails_while_held_and_leaves_preemption_as_it_was)
     EXPECT_EQ(preempt_count(), count);
 }
 
-TEST(spinlock, tickets_wrap_around)
-{
+struct queue {
     struct spinlock lock;
+    uint32_t narrived; /* [a] CPUs that are about to wait */
+    unsigned order[3]; /* [lock] who had the lock, in turn */
+    unsigned n;        /* [lock] */
+};
 
-    spin_init(&lock, "test tickets");
-    for (unsigned i = 0; i < 70000; i++) {
-        spin_lock(&lock);
-        EXPECT(spin_is_locked(&lock));
-        spin_unlock(&lock);
-        EXPECT(!spin_is_locked(&lock));
+static void queue_take(struct queue *queue, unsigned cpu)
+{
+    spin_lock(&queue->lock);
+    queue->order[queue->n++] = cpu;
+    spin_unlock(&queue->lock);
+}
+
+/* CPU 0 holds the lock until 1 and then 2 wait for it, and comes back after them. */
+static void queue_up(void *arg, unsigned cpu)
+{
+    struct queue *queue = arg;
+    uint32_t last = SPIN_LOCKED;
+
+    if (cpu != 0) {
+        while (atomic_load_acquire(&queue->narrived) != cpu) {
+            cpu_relax();
+        }
+        queue_take(queue, cpu);
+        return;
+    }
+    for (unsigned i = 1; i <= 2; i++) {
+        atomic_store_release(&queue->narrived, i);
+        while (atomic_load_acquire(&queue->lock.value) == last) {
+            cpu_relax();
+        }
+        last = atomic_load_relaxed(&queue->lock.value);
+    }
+    spin_unlock(&queue->lock);
+    queue_take(queue, 0);
+}
+
+TEST(spinlock, who_comes_first_is_served_first)
+{
+    for (unsigned round = 0; round < 20; round++) {
+        struct queue queue = {.n = 0};
+        spin_init(&queue.lock, "test queue");
+        spin_lock(&queue.lock);
+        host_run_on_cpus(3, queue_up, &queue);
+        EXPECT_EQ(queue.n, 3);
+        for (unsigned i = 0; i < 3; i++) {
+            EXPECT_EQ(queue.order[i], (i + 1) % 3);
+        }
+        EXPECT(!spin_is_locked(&queue.lock));
     }
 }
 
