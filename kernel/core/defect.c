@@ -18,6 +18,7 @@ static const char *const kind_names[DEFECT_NKINDS] = {
     [DEFECT_UNDEFINED] = "undefined behaviour",
     [DEFECT_ADDRESS] = "bad access",
     [DEFECT_HEAP] = "damaged heap",
+    [DEFECT_SYNC] = "misused lock",
 };
 
 static uint64_t counts[DEFECT_NKINDS]; /* [a] */

@@ -14,6 +14,7 @@ enum defect_kind {
     DEFECT_UNDEFINED, /* undefined behaviour (kernel/debug/ubsan.c) */
     DEFECT_ADDRESS,   /* access to memory that is not the accessor's (kernel/debug/kasan) */
     DEFECT_HEAP,      /* damaged or misused heap memory (kernel/mm) */
+    DEFECT_SYNC,      /* a lock or a reference count misused (kernel/sync) */
     DEFECT_NKINDS,
 };
 

@@ -9,6 +9,7 @@
 #include "kernel/base/atomic.h"
 #include "kernel/base/printf.h"
 #include "kernel/base/string.h"
+#include "kernel/core/defect.h"
 #include "kernel/core/log.h"
 #include "kernel/core/param.h"
 #include "kernel/core/symbols.h"
@@ -120,12 +121,14 @@ void warn_at(const char *cond, const char *file, int line)
     backtrace_log(LOG_WARNING, NULL);
 }
 
-/* What kernel/sync has to say. */
+/* What kernel/sync has to say: the line with the backtrace is the last one of each report. */
 static void report_from_sync(const char *text, bool backtrace)
 {
-    log_write(LOG_WARNING, "%s", text);
-    if (backtrace) {
-        backtrace_log(LOG_WARNING, NULL);
+    if (!backtrace) {
+        log_write(DEFECT_LEVEL, "%s", text);
+    } else if (defect_begin(DEFECT_SYNC)) {
+        log_write(DEFECT_LEVEL, "%s", text);
+        defect_end();
     }
 }
 
