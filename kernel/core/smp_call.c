@@ -21,6 +21,7 @@
 #include "kernel/core/panic.h"
 #include "kernel/core/percpu.h"
 #include "kernel/machine/preempt.h"
+#include "kernel/sync/lockdep.h"
 
 struct call {
     smp_call_fn *fn;
@@ -35,6 +36,9 @@ struct call_cpu {
 };
 
 static DEFINE_PER_CPU(struct call_cpu, call_cpu);
+
+/* For the lock checker: who calls waits for functions that take locks. */
+static struct lock_class call_class = {.name = "smp call", .event = true, .nests = true};
 
 struct cpumask cpus_online_mask_ = {{1}};
 
@@ -53,7 +57,9 @@ static void call_run(unsigned caller)
 {
     struct call *call = &per_cpu_ptr(call_cpu, caller)->call;
 
+    lockdep_acquire(&call_class, call, true, 0);
     call->fn(call->arg);
+    lockdep_release(&call_class, call);
     /* Release: the caller sees what fn wrote. After this the place may be another call's. */
     (void)cpumask_clear_atomic(&call->pending, cpu_id());
 }
@@ -148,6 +154,7 @@ static bool call_mask(const struct cpumask *mask, smp_call_fn *fn, void *arg, bo
     uint64_t sequence = 0;
 
     preempt_disable();
+    lockdep_acquire(&call_class, &targets, false, 0);
     uint64_t flags = irq_save();
     struct call *call = &this_cpu_ptr(call_cpu)->call;
     bool any = cpumask_and(&targets, mask, cpus_online());
@@ -168,6 +175,7 @@ static bool call_mask(const struct cpumask *mask, smp_call_fn *fn, void *arg, bo
     if (any && wait) {
         call_wait(call, sequence);
     }
+    lockdep_release(&call_class, &targets);
     preempt_enable();
     return any || self;
 }

@@ -2,10 +2,13 @@
  * The lock checker's view of what is held: spinlocks on a stack per CPU, locks that sleep on a stack in the thread.
  *
  * Everything runs with interrupts off. A CPU that is inside the checker ignores what it locks itself (the log and its consoles take
- * locks to print a report), so it never recurses. Known facts are recognised without graph_lock; it is taken to add new ones
- * and is not itself checked.
+ * locks to print a report), so it never recurses. No lock is held while a report is written: another CPU may hold those of the log. Nor is
+ * one needed to recognise what has been seen before, which is all that happens nearly always.
  *
- * Locks:  g graph_lock (raw)   c own CPU, interrupts off
+ * Calls of functions on other CPUs (kernel/core/smp_call.c) are in the graph as an event: who waits for them with a lock held that they take
+ * is reported like an inverted order.
+ *
+ * Locks:  c own CPU, interrupts off   a atomic
  */
 #include "kernel/sync/lockdep.h"
 
@@ -25,10 +28,9 @@
 struct lockdep_cpu {
     struct lockdep_stack stack; /* [c] */
     bool busy;                  /* [c] inside the checker */
-};
+} __aligned(64);
 
 static struct lockdep_cpu cpus[MAX_CPUS];
-static struct spinlock graph_lock;
 static bool ignores_sleeping;        /* [a] */
 static bool is_off;                  /* [a] */
 static uintptr_t places[PLACES_MAX]; /* [a] already reported */
@@ -141,23 +143,39 @@ static void check_irq(uint16_t id)
 
 /* ---- taking ---- */
 
-static void check_use(const struct lock_class *class, uint16_t id, bool irqs_on, uintptr_t place)
+/* What taking it here says about its class: LOCK_USED_*, 0: nothing. */
+static unsigned use_here(const struct lock_class *class, bool irqs_on)
 {
-    bool news;
-
-    if (class->sleeps) {
-        return;
+    if (class->sleeps || class->event) {
+        return 0;
     }
     if (in_hardirq()) {
-        news = lockgraph_note_use(id, LOCK_USED_IN_IRQ, place);
-    } else if (irqs_on) {
-        news = lockgraph_note_use(id, LOCK_USED_IRQS_ON, place);
-    } else {
-        return;
+        return LOCK_USED_IN_IRQ;
     }
-    if (news) {
-        check_irq(id);
+    return irqs_on ? LOCK_USED_IRQS_ON : 0;
+}
+
+static bool order_known(const struct lock_class *class, uint16_t id, const void *lock,
+                        const struct lockdep_stack *stack)
+{
+    for (unsigned i = 0; i < stack->n; i++) {
+        uint16_t held = stack->held[i].class;
+        if (stack->held[i].lock == lock ||
+            (held == id ? !class->nests : !lockgraph_has_edge(held, id))) {
+            return false;
+        }
     }
+    return true;
+}
+
+/* Has all of this been seen before, and been right? Then no lock is needed to know it. */
+static bool all_known(const struct lock_class *class, const void *lock, unsigned use)
+{
+    uint16_t id = atomic_load_acquire(&class->id);
+
+    return id != 0 && (use == 0 || lockgraph_has_use(id, use)) &&
+           order_known(class, id, lock, thread_stack()) &&
+           order_known(class, id, lock, cpu_stack());
 }
 
 static void check_order(const struct lock_class *class, uint16_t id, const void *lock,
@@ -175,7 +193,8 @@ static void check_order(const struct lock_class *class, uint16_t id, const void 
         }
         return;
     }
-    if (held_id == id || lockgraph_has_edge(held_id, id)) {
+    if (held_id == id || lockgraph_has_edge(held_id, id) ||
+        !lockgraph_add_edge(held_id, id, place)) {
         return;
     }
     if (lockgraph_path(id, held_id, &unused, 1) != 0) {
@@ -185,7 +204,6 @@ static void check_order(const struct lock_class *class, uint16_t id, const void 
         report_held();
         sync_report(true, "lockdep:   found here:");
     }
-    lockgraph_add_edge(held_id, id, place);
     check_irq(id);
 }
 
@@ -212,25 +230,35 @@ static void push(struct lockdep_stack *stack, uint16_t id, const void *lock, uin
     }
 }
 
+static void learn(struct lock_class *class, const void *lock, bool trylock, unsigned use,
+                  uintptr_t place)
+{
+    uint16_t id = lockgraph_class_id(class);
+
+    if (trylock || id == 0) {
+        return;
+    }
+    if (use != 0 && !lockgraph_has_use(id, use) && lockgraph_note_use(id, use, place)) {
+        check_irq(id);
+    }
+    check_stack_order(class, id, lock, thread_stack(), place);
+    check_stack_order(class, id, lock, cpu_stack(), place);
+}
+
 void lockdep_acquire(struct lock_class *class, const void *lock, bool trylock, uintptr_t caller)
 {
     uintptr_t place = caller != 0 ? caller : (uintptr_t)__builtin_return_address(0);
     bool irqs_on = irq_enabled();
     uint64_t flags;
-    uint16_t id;
 
     if (class == NULL || !enter(&flags)) {
         return;
     }
-    spin_lock_raw_(&graph_lock);
-    id = lockgraph_class_id(class);
-    if (!trylock && id != 0) {
-        check_use(class, id, irqs_on, place);
-        check_stack_order(class, id, lock, thread_stack(), place);
-        check_stack_order(class, id, lock, cpu_stack(), place);
+    unsigned use = trylock ? 0 : use_here(class, irqs_on);
+    if (trylock ? atomic_load_acquire(&class->id) == 0 : !all_known(class, lock, use)) {
+        learn(class, lock, trylock, use, place);
     }
-    spin_unlock_raw_(&graph_lock);
-    push(class->sleeps ? thread_stack() : cpu_stack(), id, lock, place);
+    push(class->sleeps ? thread_stack() : cpu_stack(), class->id, lock, place);
     leave(flags);
 }
 

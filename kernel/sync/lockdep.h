@@ -14,6 +14,8 @@ struct lock_class {
     bool sleeps; /* [I] held by a thread, not by a CPU */
     bool
         nests; /* [I] several of this class are held at once, in an order that the owner sees to (by address, down a tree) */
+    bool
+        event; /* [I] no lock but something that is waited for: who holds a lock waits for it, who takes one makes it come */
 };
 
 /* Locks held, newest last. One for each CPU (spinlocks) and one in each thread (locks that sleep). */

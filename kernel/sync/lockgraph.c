@@ -6,24 +6,31 @@
 
 #ifdef CONFIG_LOCKDEP
 
+#include "kernel/base/atomic.h"
 #include "kernel/base/bitmap.h"
 #include "kernel/base/string.h"
+#include "kernel/sync/spinlock.h"
 
 #define WORDS BITMAP_WORDS(LOCK_CLASSES_MAX)
 
-static const struct lock_class *classes[LOCK_CLASSES_MAX];
-static unsigned nclasses = 1; /* id 0 means none */
-static uint64_t edges[LOCK_CLASSES_MAX][WORDS];
-static uintptr_t edge_places[LOCK_CLASSES_MAX][LOCK_CLASSES_MAX];
-static uint8_t uses[LOCK_CLASSES_MAX];
-static uintptr_t use_places[LOCK_CLASSES_MAX][2];
+static struct spinlock classes_lock; /* raw, unknown to the checker */
+static const struct lock_class
+    *classes[LOCK_CLASSES_MAX];        /* [classes_lock] until nclasses says that it is there */
+static unsigned nclasses = 1;          /* [a] id 0 means none */
+static uint8_t uses[LOCK_CLASSES_MAX]; /* [a] */
+static uintptr_t use_places[LOCK_CLASSES_MAX][2];                 /* [a] */
+static uint64_t edges[LOCK_CLASSES_MAX][WORDS];                   /* [a] */
+static uintptr_t edge_places[LOCK_CLASSES_MAX][LOCK_CLASSES_MAX]; /* [a] */
 
 uint16_t lockgraph_class_id(struct lock_class *class)
 {
+    spin_lock_raw_(&classes_lock);
     if (class->id == 0 && nclasses < LOCK_CLASSES_MAX) {
         classes[nclasses] = class;
-        class->id = (uint16_t)nclasses++;
+        atomic_store_release(&class->id, (uint16_t)nclasses);
+        atomic_store_release(&nclasses, nclasses + 1);
     }
+    spin_unlock_raw_(&classes_lock);
     return class->id;
 }
 
@@ -34,18 +41,20 @@ const char *lockgraph_name(uint16_t id)
 
 bool lockgraph_has_edge(uint16_t first, uint16_t second)
 {
-    return bitmap_test(edges[first], second);
+    return (atomic_load_relaxed(&edges[first][second / 64]) & BIT(second % 64)) != 0;
 }
 
-void lockgraph_add_edge(uint16_t first, uint16_t second, uintptr_t place)
+bool lockgraph_add_edge(uint16_t first, uint16_t second, uintptr_t place)
 {
-    bitmap_set(edges[first], second);
-    edge_places[first][second] = place;
+    uint64_t bit = BIT(second % 64);
+
+    atomic_store_relaxed(&edge_places[first][second], place);
+    return (__atomic_fetch_or(&edges[first][second / 64], bit, __ATOMIC_SEQ_CST) & bit) == 0;
 }
 
 uintptr_t lockgraph_edge_place(uint16_t first, uint16_t second)
 {
-    return edge_places[first][second];
+    return atomic_load_relaxed(&edge_places[first][second]);
 }
 
 /* Breadth first from `from`; before[n] is the class from which n was reached, 0: not reached. Returns when `to` is. */
@@ -59,11 +68,14 @@ static void spread(uint16_t from, uint16_t to, uint16_t before[LOCK_CLASSES_MAX]
     queue[tail++] = from;
     while (head < tail && before[to] == 0) {
         uint16_t at = queue[head++];
-        for (size_t next = bitmap_find_set(edges[at], nclasses, 0); next < nclasses;
-             next = bitmap_find_set(edges[at], nclasses, next + 1)) {
-            if (before[next] == 0) {
-                before[next] = at;
-                queue[tail++] = (uint16_t)next;
+        for (unsigned word = 0; word < WORDS; word++) {
+            uint64_t left = atomic_load_relaxed(&edges[at][word]);
+            for (; left != 0; left &= left - 1) {
+                unsigned next = word * 64 + (unsigned)__builtin_ctzll(left);
+                if (before[next] == 0) {
+                    before[next] = at;
+                    queue[tail++] = (uint16_t)next;
+                }
             }
         }
     }
@@ -96,33 +108,35 @@ static unsigned use_index(unsigned use)
 
 bool lockgraph_note_use(uint16_t id, unsigned use, uintptr_t place)
 {
-    if ((uses[id] & use) != 0) {
-        return false;
-    }
-    uses[id] |= (uint8_t)use;
-    use_places[id][use_index(use)] = place;
-    return true;
+    atomic_store_relaxed(&use_places[id][use_index(use)], place);
+    return (__atomic_fetch_or(&uses[id], (uint8_t)use, __ATOMIC_SEQ_CST) & use) == 0;
+}
+
+bool lockgraph_has_use(uint16_t id, unsigned use)
+{
+    return (atomic_load_relaxed(&uses[id]) & use) != 0;
 }
 
 uintptr_t lockgraph_use_place(uint16_t id, unsigned use)
 {
-    return use_places[id][use_index(use)];
+    return atomic_load_relaxed(&use_places[id][use_index(use)]);
 }
 
 bool lockgraph_irq_unsafe(uint16_t id, uint16_t *ret_in_irq, uint16_t *ret_irqs_on)
 {
     uint16_t before[LOCK_CLASSES_MAX];
     uint16_t in_irq = 0, irqs_on = 0;
+    unsigned n = atomic_load_acquire(&nclasses);
 
     spread(id, 0, before);
-    for (uint16_t i = 1; i < nclasses && irqs_on == 0; i++) {
-        if (before[i] != 0 && (uses[i] & LOCK_USED_IRQS_ON) != 0) {
+    for (uint16_t i = 1; i < n && irqs_on == 0; i++) {
+        if (before[i] != 0 && lockgraph_has_use(i, LOCK_USED_IRQS_ON)) {
             irqs_on = i;
         }
     }
-    for (uint16_t i = 1; i < nclasses && in_irq == 0; i++) {
+    for (uint16_t i = 1; i < n && in_irq == 0; i++) {
         uint16_t unused;
-        if ((uses[i] & LOCK_USED_IN_IRQ) != 0 && lockgraph_path(i, id, &unused, 1) != 0) {
+        if (lockgraph_has_use(i, LOCK_USED_IN_IRQ) && lockgraph_path(i, id, &unused, 1) != 0) {
             in_irq = i;
         }
     }

@@ -1,5 +1,6 @@
 /*
- * What the lock checker knows of classes and their order: a directed graph. The caller (lockdep.c) serialises everything.
+ * What the lock checker knows of classes and their order: a directed graph that only grows. Any number of CPUs may use it at once, interrupts off: who
+ * adds something and then looks sees what others have added before; so of two that add opposite orders at least one finds out.
  */
 #pragma once
 
@@ -17,8 +18,8 @@ const char *lockgraph_name(uint16_t id);
 
 /* Whether `first` has already been followed by `second`. */
 bool lockgraph_has_edge(uint16_t first, uint16_t second);
-/* Record that `second` was taken at `place` while `first` was held. */
-void lockgraph_add_edge(uint16_t first, uint16_t second, uintptr_t place);
+/* Record that `second` was taken at `place` while `first` was held. True: that was new. */
+bool lockgraph_add_edge(uint16_t first, uint16_t second, uintptr_t place);
 uintptr_t lockgraph_edge_place(uint16_t first, uint16_t second);
 /* The shortest way from `from` to `to`, both included: fills path[] with up to `max` ids; returns their number, 0: none. */
 unsigned lockgraph_path(uint16_t from, uint16_t to, uint16_t *path, unsigned max);
@@ -27,6 +28,7 @@ unsigned lockgraph_path(uint16_t from, uint16_t to, uint16_t *path, unsigned max
  * Note a use (LOCK_USED_*) of a class at `place`. True when it is the first of this kind.
  */
 bool lockgraph_note_use(uint16_t id, unsigned use, uintptr_t place);
+bool lockgraph_has_use(uint16_t id, unsigned use);
 uintptr_t lockgraph_use_place(uint16_t id, unsigned use);
 /*
  * After a first use or a new edge at `id`: find a class that interrupt handlers take, from which a way leads over `id` to a class

@@ -4,6 +4,7 @@
 
 #include "hal/host/host.h"
 #include "hal/host/private.h"
+#include "kernel/core/smp_call.h"
 #include "kernel/sched/mutex.h"
 #include "kernel/sync/report.h"
 #include "kernel/sync/spinlock.h"
@@ -234,6 +235,97 @@ TEST(lockdep, assertions_know_what_is_held)
     spin_unlock(&lock);
     EXPECT_EQ(nreports, 0);
     assert_held(&lock);
+    end();
+    EXPECT_EQ(nreports, 1);
+}
+
+static struct spinlock called_lock;
+
+static void nothing(void *arg)
+{
+    (void)arg;
+}
+
+static void take_called_lock(void *arg)
+{
+    (void)arg;
+    spin_lock(&called_lock);
+    spin_unlock(&called_lock);
+}
+
+TEST(lockdep, reports_a_call_to_other_cpus_under_a_lock_that_the_called_function_takes)
+{
+    begin();
+    spin_init(&called_lock, "test called");
+    smp_call_all(take_called_lock, NULL, true);
+    EXPECT_EQ(nreports, 0);
+    uint64_t flags = spin_lock_irqsave(&called_lock);
+    (void)smp_call_one(0, nothing, NULL, true);
+    spin_unlock_irqrestore(&called_lock, flags);
+    end();
+    EXPECT_EQ(nreports, 1);
+    EXPECT(strstr(report, "order inverted: smp call") != NULL);
+}
+
+struct pair {
+    struct spinlock a, b;
+    uint32_t turns; /* [a] */
+};
+
+/* CPU 0 takes A before B, the others B before A: never at the same time, so that nothing but the checker can notice. */
+static void take_pair(void *arg, unsigned cpu)
+{
+    struct pair *pair = arg;
+
+    while (atomic_load_acquire(&pair->turns) != cpu) {
+        cpu_relax();
+    }
+    spin_lock(cpu == 0 ? &pair->a : &pair->b);
+    spin_lock(cpu == 0 ? &pair->b : &pair->a);
+    spin_unlock(cpu == 0 ? &pair->b : &pair->a);
+    spin_unlock(cpu == 0 ? &pair->a : &pair->b);
+    atomic_store_release(&pair->turns, cpu + 1);
+}
+
+TEST(lockdep, knows_what_other_cpus_have_done)
+{
+    struct pair pair = {.turns = 0};
+
+    begin();
+    spin_init(&pair.a, "test pair A");
+    spin_init(&pair.b, "test pair B");
+    host_run_on_cpus(2, take_pair, &pair);
+    end();
+    EXPECT_EQ(nreports, 1);
+    EXPECT(strstr(report, "order inverted: test pair A") != NULL);
+}
+
+/* Each CPU holds a lock of its own while the others hold theirs: these are not held together. */
+static void hold_own(void *arg, unsigned cpu)
+{
+    struct pair *pair = arg;
+    struct spinlock *own = cpu == 0 ? &pair->a : &pair->b;
+
+    spin_lock(own);
+    (void)atomic_fetch_add(&pair->turns, 1);
+    while (atomic_load_acquire(&pair->turns) != 2) {
+        cpu_relax();
+    }
+    EXPECT(lockdep_held(own));
+    EXPECT(!lockdep_held(cpu == 0 ? &pair->b : &pair->a));
+    spin_unlock(own);
+}
+
+TEST(lockdep, each_cpu_holds_its_own)
+{
+    struct pair pair = {.turns = 0};
+
+    begin();
+    spin_init(&pair.a, "test own A");
+    spin_init(&pair.b, "test own B");
+    host_run_on_cpus(2, hold_own, &pair);
+    pair.turns = 0;
+    host_run_on_cpus(2, take_pair, &pair); /* one order was never seen before */
     end();
     EXPECT_EQ(nreports, 1);
 }
