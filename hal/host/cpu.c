@@ -380,8 +380,9 @@ struct thread *cpu_switch(struct thread *prev, struct thread *next)
 
     switched_from = prev;
     host_cpu->current = next;
-    ASAN_ONLY(__sanitizer_start_switch_fiber(
-                  prev->state == THREAD_DEAD ? NULL : &from->fake_stack, to->stack, to->stack_size);)
+    void **fake_stack = prev->state == THREAD_DEAD ? NULL : &from->fake_stack;
+    ASAN_ONLY(__sanitizer_start_switch_fiber(fake_stack, to->stack, to->stack_size);)
+    (void)fake_stack;
     TSAN_ONLY(__tsan_switch_to_fiber(to->fiber, 0);)
     (void)swapcontext(&from->context, &to->context);
     ASAN_ONLY(__sanitizer_finish_switch_fiber(from->fake_stack, NULL, NULL);)
