@@ -28,6 +28,7 @@
 #include "kernel/mm/frame.h"
 #include "kernel/mm/resource.h"
 #include "kernel/mm/slab.h"
+#include "kernel/proc/hung_task.h"
 #include "kernel/proc/process.h"
 #include "kernel/sched/sched.h"
 #include "kernel/sched/work.h"
@@ -54,6 +55,7 @@ static void boot_thread_main(void *arg)
     huge_start();                     /* the thread that gathers huge pages */
     reclaim_init();                   /* threads that keep some memory free */
     process_init();                   /* process and signal caches, job control, pid 1's identity */
+    hung_task_start();                /* a watch over threads that hang */
     tty_init();                       /* terminals, the console device, virtual terminals */
     drivers_probe(boot);              /* serial, keyboard, framebuffer */
     initramfs_mount_root(boot);       /* rootfs, unpacked from the initramfs */

@@ -145,6 +145,12 @@ size_t cpu_backtrace(uintptr_t *addrs, size_t max, const struct trapframe *from)
     return n > 0 ? (size_t)n : 0;
 }
 
+size_t cpu_backtrace_thread(struct thread *thread, uintptr_t *addrs, size_t max)
+{
+    (void)thread, (void)addrs, (void)max;
+    return 0;
+}
+
 int cpu_set_user_tls(vaddr_t fs_base)
 {
     return fs_base < USER_TOP ? 0 : -EPERM;

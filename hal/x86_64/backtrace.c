@@ -43,6 +43,25 @@ static bool stack_of(uintptr_t addr, struct stack_range *ret_range)
     return false;
 }
 
+/* From frame to frame, starting with the one at `fp`; `n` addresses are there already. */
+static size_t walk(uintptr_t fp, const struct stack_range *range, uintptr_t *addrs, size_t n,
+                   size_t max)
+{
+    while (n < max && range_holds(range, fp)) {
+        const uintptr_t *words = (const uintptr_t *)fp;
+
+        if (!kernel_text_contains(words[1])) {
+            break;
+        }
+        addrs[n++] = words[1];
+        if (words[0] <= fp) {
+            break;
+        }
+        fp = words[0];
+    }
+    return n;
+}
+
 size_t cpu_backtrace(uintptr_t *addrs, size_t max, const struct trapframe *from)
 {
     uintptr_t fp = (uintptr_t)__builtin_frame_address(0);
@@ -61,19 +80,20 @@ size_t cpu_backtrace(uintptr_t *addrs, size_t max, const struct trapframe *from)
     if (!stack_of(fp, &range)) {
         return n;
     }
-    while (n < max && range_holds(&range, fp)) {
-        const uintptr_t *words = (const uintptr_t *)fp;
+    return walk(fp, &range, addrs, n, max);
+}
 
-        if (!kernel_text_contains(words[1])) {
-            break;
-        }
-        addrs[n++] = words[1];
-        if (words[0] <= fp) {
-            break;
-        }
-        fp = words[0];
+/* switch_stacks left r15 r14 r13 r12 rbp rbx and its return address at the saved stack pointer: rbp is the frame of who called it. */
+size_t cpu_backtrace_thread(struct thread *thread, uintptr_t *addrs, size_t max)
+{
+    const struct stack_range range = {(uintptr_t)thread->stack,
+                                      (uintptr_t)thread->stack + KSTACK_SIZE};
+    uintptr_t saved = READ_ONCE(thread->arch.sp) + 4 * sizeof(uintptr_t);
+
+    if (thread == current_thread()) {
+        return cpu_backtrace(addrs, max, NULL);
     }
-    return n;
+    return range_holds(&range, saved) ? walk(*(const uintptr_t *)saved, &range, addrs, 0, max) : 0;
 }
 
 /* The bytes around the instruction, for a disassembler; the one that faulted in brackets. */

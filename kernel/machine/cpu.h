@@ -97,3 +97,8 @@ uint64_t cpu_min_signal_stack(void);
 
 /* Backtrace of the current thread into addrs[]; returns the number found. Any context. */
 size_t cpu_backtrace(uintptr_t *addrs, size_t max, const struct trapframe *from);
+/*
+ * The same of another thread, on which the caller has a hold. If it runs meanwhile, what is found may be wrong, but nothing is accessed that is
+ * not its stack.
+ */
+size_t cpu_backtrace_thread(struct thread *thread, uintptr_t *addrs, size_t max);

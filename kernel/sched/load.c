@@ -10,6 +10,7 @@
 #include "kernel/core/panic.h"
 #include "kernel/machine/entry.h"
 #include "kernel/sched/runqueue.h"
+#include "kernel/sched/watchdog.h"
 #include "kernel/sync/rcu.h"
 
 #define LOAD_PERIOD_NS (5 * NS_PER_S)
@@ -81,6 +82,7 @@ static void tick_expired(struct timer *timer)
     if (thread == rq->idle) {
         return;
     }
+    watchdog_tick(now);
     bool user = tick_met_user(thread);
     if (user) {
         thread->utime_ticks++;

@@ -28,6 +28,7 @@
 #define SCAN_FIRST_NS (10 * NS_PER_MS)
 #define SCAN_MOST_NS  (640 * NS_PER_MS)
 #define SCANS_TO_POKE 2u /* looks after which CPUs in the way are interrupted */
+#define BACKTRACE_MAX 24
 #define STALL_SECONDS 21
 #define SYNC_QUEUES   4u
 
@@ -164,6 +165,15 @@ static void pass_self(void)
     irq_enable();
 }
 
+static void report_reader(struct thread *thread)
+{
+    uintptr_t addrs[BACKTRACE_MAX];
+
+    log_err("rcu:   %s, last on cpu %u, is inside a read section", thread->comm,
+            atomic_load_relaxed(&thread->cpu));
+    backtrace_log_addresses(LOG_ERR, addrs, cpu_backtrace_thread(thread, addrs, BACKTRACE_MAX));
+}
+
 static void report_stall(uint64_t gp, ktime_t since)
 {
     nstalls++;
@@ -178,8 +188,7 @@ static void report_stall(uint64_t gp, ktime_t since)
                     i * RCU_LEAF_CPUS + (unsigned)__builtin_ctz(left));
         }
         list_for_each (thread, &leaf->readers, rcu.node) {
-            log_err("rcu:   %s, last on cpu %u, is inside a read section", thread->comm,
-                    atomic_load_relaxed(&thread->cpu));
+            report_reader(thread);
         }
         spin_unlock_irqrestore(&leaf->lock, flags);
     }
