@@ -55,6 +55,8 @@ void host_run_on_cpus(unsigned n, void (*fn)(void *arg, unsigned cpu), void *arg
  * chance would have it.
  */
 extern bool host_mmu_dawdles;
+/* The CPU has no 1 GiB leaves. */
+extern bool host_mmu_no_giants;
 
 /* ---- threads ---- */
 

@@ -1,12 +1,8 @@
 /*
- * Page tables in software: five levels of 512 words, as on x86-64, but with the MMU_* bits themselves in the entries.
- *
- * An entry is physical address | MMU_* | ENTRY_PRESENT; a soft entry has MMU_SOFT and its value for an address. A leaf is an entry of level 0, or one of level 1 with MMU_HUGE. The kernel's own
- * space is recorded in the same way, and shown to the host through host_memory_show().
- *
- * One lock orders everything: tests do not need speed, and host threads may be CPUs. The locks of blocks are taken as the contract says, before it.
+ * Page tables in software: spaces, single leaves, and the kernel's own space. Ranges: mmu_range.c; what an entry is: mmu_entry.h.
  */
-#include <pthread.h>
+#include "hal/host/mmu_entry.h"
+
 #include <sched.h>
 #include <string.h>
 
@@ -17,59 +13,26 @@
 #include "kernel/mm/frame.h"
 #include "kernel/mm/mmu_locks.h"
 
-#define ENTRY_PRESENT 0x8000000000000000ull
-#define ENTRY_ADDRESS 0x000ffffffffff000ull
-#define ENTRY_FLAGS   0xfffull
-#define ENTRY_KEY_UP  28 /* from MMU_KEY: bits 52 to 55 */
-#define ENTRY_KEY     ((uint64_t)MMU_KEY << ENTRY_KEY_UP)
-#define LEVELS        5
-#define ENTRIES       512u
-#define LEVEL_SIZE(l) (PAGE_SIZE << (9 * (l)))
-
 struct mmu_space mmu_kernel;
 uint64_t machine_user_top = USER_WINDOW;
 
-static pthread_mutex_t mmu_lock = PTHREAD_MUTEX_INITIALIZER;
+pthread_mutex_t host_mmu_lock = PTHREAD_MUTEX_INITIALIZER;
+struct mmu_stats host_mmu_stats;
 bool host_mmu_dawdles;
+bool host_mmu_no_giants;
 
-/* Before the lock is taken. */
-static void dawdle(void)
+void host_mmu_dawdle(void)
 {
     if (host_mmu_dawdles) {
         (void)sched_yield();
     }
 }
-static struct mmu_stats stats;
 
-/* There are n more huge leaves like `entry`, if it is one that shows pages. */
-static void leaves_count(uint64_t entry, int n)
+void host_leaves_count(uint64_t entry, int n)
 {
     if ((entry & (MMU_HUGE | MMU_SPECIAL)) == MMU_HUGE) {
-        stats.huge_leaves += (uint64_t)n;
+        host_mmu_stats.huge_leaves += (uint64_t)n;
     }
-}
-
-static uint64_t *table_at(uint64_t entry)
-{
-    return phys_to_virt(entry & ENTRY_ADDRESS);
-}
-
-static unsigned index_at(vaddr_t va, unsigned level)
-{
-    return (unsigned)(va >> (PAGE_SHIFT + 9 * level)) % ENTRIES;
-}
-
-static uint64_t entry_make(paddr_t pa, unsigned flags)
-{
-    unsigned used = MMU_ACCESSED | ((flags & MMU_WRITE) != 0 ? MMU_DIRTY : 0);
-
-    return pa | (flags & ENTRY_FLAGS) | (uint64_t)(flags & MMU_KEY) << ENTRY_KEY_UP |
-           ENTRY_PRESENT | used;
-}
-
-static unsigned entry_flags(uint64_t entry)
-{
-    return (unsigned)(entry & ENTRY_FLAGS) | (unsigned)((entry & ENTRY_KEY) >> ENTRY_KEY_UP);
 }
 
 static paddr_t table_create(struct mmu_space *space)
@@ -83,8 +46,7 @@ static paddr_t table_create(struct mmu_space *space)
     return page_to_phys(page);
 }
 
-/* The slot of `va` at `level`; NULL when a table on the way is missing and not to be (or cannot be) made, or a huge leaf is met. */
-static uint64_t *slot_find(struct mmu_space *space, vaddr_t va, unsigned level, bool create)
+uint64_t *host_slot_find(struct mmu_space *space, vaddr_t va, unsigned level, bool create)
 {
     if (space->root == 0) {
         if (!create || (space->root = table_create(space)) == 0) {
@@ -107,32 +69,6 @@ static uint64_t *slot_find(struct mmu_space *space, vaddr_t va, unsigned level, 
         table = table_at(*slot);
     }
     return &table[index_at(va, level)];
-}
-
-static void flush_note(struct mmu_flush *flush, vaddr_t start, vaddr_t end)
-{
-    flush->start = MIN(flush->start, start);
-    flush->end = MAX(flush->end, end);
-}
-
-static void table_release(struct mmu_space *space, struct mmu_flush *flush, paddr_t pa)
-{
-    struct page *page = phys_to_page(pa);
-
-    space->ntables--;
-    page->next_table = flush->tables;
-    flush->tables = page;
-    flush->tables_freed = true;
-}
-
-static bool table_is_empty(const uint64_t *table)
-{
-    for (unsigned i = 0; i < ENTRIES; i++) {
-        if (table[i] != 0) {
-            return false;
-        }
-    }
-    return true;
 }
 
 /* ---- spaces ---- */
@@ -180,43 +116,46 @@ void mmu_switch(struct mmu_space *space)
 
 /* ---- single leaves ---- */
 
-int mmu_map(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags)
+/* A leaf of a level where nothing is, not even a table. */
+static int leaf_map(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags)
 {
+    uint64_t leaf = entry_make(pa, flags);
     int err = 0;
 
-    dawdle();
-    pthread_mutex_lock(&mmu_lock);
-    uint64_t *huge = slot_find(space, va, 1, false);
+    pthread_mutex_lock(&host_mmu_lock);
+    uint64_t *over = host_leaf_find(space, va);
     uint64_t *slot = NULL;
-    if (huge != NULL && (*huge & MMU_HUGE) != 0) {
+    if (over != NULL) {
         err = -EEXIST;
-    } else if ((slot = slot_find(space, va, 0, true)) == NULL) {
+    } else if ((slot = host_slot_find(space, va, leaf_level(leaf), true)) == NULL) {
         err = -ENOMEM;
     } else if (*slot != 0) {
         err = -EEXIST;
     } else {
-        *slot = entry_make(pa, flags & ~MMU_HUGE);
+        *slot = leaf;
+        host_leaves_count(leaf, 1);
     }
-    pthread_mutex_unlock(&mmu_lock);
+    pthread_mutex_unlock(&host_mmu_lock);
     return err;
+}
+
+int mmu_map(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags)
+{
+    host_mmu_dawdle();
+    return leaf_map(space, va, pa, flags & ~(MMU_HUGE | MMU_GIANT));
 }
 
 int mmu_map_huge(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags)
 {
-    int err = 0;
+    return leaf_map(space, va, pa, (flags | MMU_HUGE) & ~MMU_GIANT);
+}
 
-    pthread_mutex_lock(&mmu_lock);
-    uint64_t *slot = slot_find(space, va, 1, true);
-    if (slot == NULL) {
-        err = -ENOMEM;
-    } else if (*slot != 0) {
-        err = -EEXIST;
-    } else {
-        *slot = entry_make(pa, flags | MMU_HUGE);
-        leaves_count(*slot, 1);
+int mmu_map_giant(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags)
+{
+    if ((flags & MMU_SPECIAL) == 0) {
+        __builtin_trap();
     }
-    pthread_mutex_unlock(&mmu_lock);
-    return err;
+    return host_mmu_no_giants ? -EOPNOTSUPP : leaf_map(space, va, pa, flags | MMU_HUGE | MMU_GIANT);
 }
 
 int mmu_map_pages(struct mmu_space *space, vaddr_t va, struct page **pages, unsigned n,
@@ -234,61 +173,55 @@ int mmu_map_pages(struct mmu_space *space, vaddr_t va, struct page **pages, unsi
     return mapped;
 }
 
-static uint64_t *leaf_find(struct mmu_space *space, vaddr_t va, uint64_t *ret_size)
+uint64_t *host_leaf_find(struct mmu_space *space, vaddr_t va)
 {
-    uint64_t *slot = space->root == 0 ? NULL : slot_find(space, va, 1, false);
-
-    if (slot == NULL || *slot == 0) {
-        return NULL;
+    for (unsigned level = 2; space->root != 0; level--) {
+        uint64_t *slot = host_slot_find(space, va, level, false);
+        if (slot == NULL || *slot == 0) {
+            return NULL;
+        }
+        if (level == 0 || (*slot & MMU_HUGE) != 0) {
+            return slot;
+        }
     }
-    *ret_size = HUGE_PAGE_SIZE;
-    if ((*slot & MMU_HUGE) == 0) {
-        slot = &table_at(*slot)[index_at(va, 0)];
-        *ret_size = PAGE_SIZE;
-    }
-    return *slot == 0 ? NULL : slot;
+    return NULL;
 }
 
 bool mmu_query(struct mmu_space *space, vaddr_t va, paddr_t *ret_pa, unsigned *ret_flags)
 {
-    uint64_t size;
-
-    pthread_mutex_lock(&mmu_lock);
-    uint64_t *slot = leaf_find(space, va, &size);
+    pthread_mutex_lock(&host_mmu_lock);
+    uint64_t *slot = host_leaf_find(space, va);
     bool found = slot != NULL && (*slot & MMU_SOFT) == 0;
     if (found) {
-        *ret_pa = (*slot & ENTRY_ADDRESS) + ALIGN_DOWN(va & (size - 1), PAGE_SIZE);
+        *ret_pa = (*slot & ENTRY_ADDRESS) +
+                  ALIGN_DOWN(va & (LEVEL_SIZE(leaf_level(*slot)) - 1), PAGE_SIZE);
         *ret_flags = entry_flags(*slot);
     }
-    pthread_mutex_unlock(&mmu_lock);
+    pthread_mutex_unlock(&host_mmu_lock);
     return found;
 }
 
 bool mmu_query_soft(struct mmu_space *space, vaddr_t va, uint64_t *ret_value)
 {
-    uint64_t size;
-
-    pthread_mutex_lock(&mmu_lock);
-    uint64_t *slot = leaf_find(space, va, &size);
+    pthread_mutex_lock(&host_mmu_lock);
+    uint64_t *slot = host_leaf_find(space, va);
     bool found = slot != NULL && (*slot & MMU_SOFT) != 0;
     if (found) {
         *ret_value = (*slot & ENTRY_ADDRESS) >> PAGE_SHIFT;
     }
-    pthread_mutex_unlock(&mmu_lock);
+    pthread_mutex_unlock(&host_mmu_lock);
     return found;
 }
 
 bool mmu_age(struct mmu_space *space, vaddr_t va)
 {
-    uint64_t size;
-
-    pthread_mutex_lock(&mmu_lock);
-    uint64_t *slot = leaf_find(space, va, &size);
+    pthread_mutex_lock(&host_mmu_lock);
+    uint64_t *slot = host_leaf_find(space, va);
     bool accessed = slot != NULL && (*slot & (MMU_SOFT | MMU_ACCESSED)) == MMU_ACCESSED;
     if (accessed) {
         *slot &= ~(uint64_t)MMU_ACCESSED;
     }
-    pthread_mutex_unlock(&mmu_lock);
+    pthread_mutex_unlock(&host_mmu_lock);
     return accessed;
 }
 
@@ -296,16 +229,14 @@ bool mmu_age(struct mmu_space *space, vaddr_t va)
 static void leaf_replace(struct mmu_space *space, vaddr_t va, uint64_t entry,
                          struct mmu_flush *flush)
 {
-    uint64_t size;
-
-    pthread_mutex_lock(&mmu_lock);
-    uint64_t *slot = leaf_find(space, va, &size);
-    if (slot == NULL || size != PAGE_SIZE) {
+    pthread_mutex_lock(&host_mmu_lock);
+    uint64_t *slot = host_leaf_find(space, va);
+    if (slot == NULL || leaf_level(*slot) != 0) {
         __builtin_trap();
     }
     *slot = entry;
     flush_note(flush, va, va + PAGE_SIZE);
-    pthread_mutex_unlock(&mmu_lock);
+    pthread_mutex_unlock(&host_mmu_lock);
 }
 
 void mmu_remove(struct mmu_space *space, vaddr_t va, struct mmu_flush *flush)
@@ -327,342 +258,68 @@ void mmu_replace(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags
     leaf_replace(space, va, entry_make(pa, flags), flush);
 }
 
-/* ---- ranges ---- */
+/* ---- large leaves ---- */
 
-/* Replace a huge leaf by a table of small ones. */
-static int huge_split(struct mmu_space *space, uint64_t *slot)
+int host_leaf_split(struct mmu_space *space, uint64_t *slot)
 {
-    paddr_t pa = table_create(space);
-    uint64_t *table = phys_to_virt(pa);
     uint64_t old = *slot;
+    unsigned level = leaf_level(old) - 1; /* of the leaves that it becomes */
+    uint64_t bits = old & ~(ENTRY_ADDRESS | ENTRY_GIANT | (level == 0 ? MMU_HUGE : 0));
+    paddr_t pa = table_create(space);
 
     if (pa == 0) {
         return -ENOMEM;
     }
+    uint64_t *table = phys_to_virt(pa);
     for (unsigned i = 0; i < ENTRIES; i++) {
-        table[i] = ((*slot & ENTRY_ADDRESS) + i * PAGE_SIZE) |
-                   (*slot & (ENTRY_FLAGS | ENTRY_KEY) & ~(uint64_t)MMU_HUGE) | ENTRY_PRESENT;
+        table[i] = ((old & ENTRY_ADDRESS) + i * LEVEL_SIZE(level)) | bits;
     }
     *slot = pa | ENTRY_PRESENT;
-    leaves_count(old, -1);
-    stats.huge_splits++;
+    host_leaves_count(old, -1);
+    host_mmu_stats.huge_splits++;
     return 0;
+}
+
+/* Split the leaf over va until it is small, or begins at va if that is enough. */
+static int leaf_cut(struct mmu_space *space, vaddr_t va, bool may_begin)
+{
+    int err = 0;
+
+    pthread_mutex_lock(&host_mmu_lock);
+    uint64_t *slot = host_leaf_find(space, va);
+    while (err == 0 && slot != NULL && leaf_level(*slot) > 0 &&
+           !(may_begin && IS_ALIGNED(va, LEVEL_SIZE(leaf_level(*slot))))) {
+        err = host_leaf_split(space, slot);
+        slot = host_leaf_find(space, va);
+    }
+    pthread_mutex_unlock(&host_mmu_lock);
+    return err;
 }
 
 int mmu_split_huge(struct mmu_space *space, vaddr_t va)
 {
-    int err = 0;
+    return leaf_cut(space, va, false);
+}
 
-    pthread_mutex_lock(&mmu_lock);
-    uint64_t *slot = slot_find(space, va, 1, false);
-    if (slot != NULL && (*slot & MMU_HUGE) != 0) {
-        err = huge_split(space, slot);
-    }
-    pthread_mutex_unlock(&mmu_lock);
-    return err;
+int mmu_cut(struct mmu_space *space, vaddr_t at)
+{
+    return leaf_cut(space, at, true);
 }
 
 void mmu_replace_huge(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags,
                       struct mmu_flush *flush)
 {
-    pthread_mutex_lock(&mmu_lock);
-    uint64_t *slot = slot_find(space, va, 1, false);
-    if (slot == NULL || (*slot & MMU_HUGE) == 0) {
+    pthread_mutex_lock(&host_mmu_lock);
+    uint64_t *slot = host_leaf_find(space, va);
+    if (slot == NULL || leaf_level(*slot) == 0) {
         __builtin_trap();
     }
-    leaves_count(*slot, -1);
-    *slot = entry_make(pa, flags | MMU_HUGE);
-    leaves_count(*slot, 1);
-    flush_note(flush, ALIGN_DOWN(va, HUGE_PAGE_SIZE),
-               ALIGN_DOWN(va, HUGE_PAGE_SIZE) + HUGE_PAGE_SIZE);
-    pthread_mutex_unlock(&mmu_lock);
-}
-
-/*
- * Walk the present leaves of [start, end) and call `visit` with each. Empty tables that lie inside the range are released to
- * walk->flush when walk->prune is set.
- */
-struct walk {
-    struct mmu_space *space;
-    struct mmu_flush *flush;
-    bool split, prune;
-    void (*visit)(struct walk *walk, vaddr_t va, uint64_t *slot);
-    mmu_unmap_fn *unmap;
-    void *arg;
-    uint64_t set, clear;
-    struct mmu_space *dst;
-    uint64_t delta;
-    bool cow;
-    mmu_copy_fn *copy;
-    int err;
-    size_t count;
-};
-
-static void walk_table(struct walk *walk, uint64_t *table, unsigned level, vaddr_t base,
-                       vaddr_t start, vaddr_t end)
-{
-    for (unsigned i = 0; i < ENTRIES && walk->err == 0; i++) {
-        vaddr_t va = base + i * LEVEL_SIZE(level);
-        vaddr_t last = va + LEVEL_SIZE(level);
-        if (last <= start || va >= end || table[i] == 0) {
-            continue;
-        }
-        bool covered = start <= va && last <= end;
-        if (level == 1 && (table[i] & MMU_HUGE) != 0 && !covered && walk->split) {
-            walk->err = huge_split(walk->space, &table[i]);
-            if (walk->err < 0) {
-                return;
-            }
-        }
-        if (level == 0 || (table[i] & MMU_HUGE) != 0) {
-            walk->visit(walk, va, &table[i]);
-            continue;
-        }
-        walk_table(walk, table_at(table[i]), level - 1, va, start, end);
-        if (walk->prune && walk->flush->floor <= va && last <= walk->flush->ceiling &&
-            table_is_empty(table_at(table[i]))) {
-            table_release(walk->space, walk->flush, table[i] & ENTRY_ADDRESS);
-            table[i] = 0;
-        }
-    }
-}
-
-/* The first address at or after va that may be mapped: holes are passed over by whole tables. */
-static vaddr_t next_used(struct mmu_space *space, vaddr_t va, vaddr_t end)
-{
-    dawdle();
-    pthread_mutex_lock(&mmu_lock);
-    while (va < end) {
-        uint64_t *table = phys_to_virt(space->root);
-        unsigned level = LEVELS - 1;
-        while (level > 1 && table[index_at(va, level)] != 0) {
-            table = table_at(table[index_at(va, level--)]);
-        }
-        if (table[index_at(va, level)] != 0) {
-            break;
-        }
-        va = ALIGN_DOWN(va, LEVEL_SIZE(level)) + LEVEL_SIZE(level);
-    }
-    pthread_mutex_unlock(&mmu_lock);
-    return va;
-}
-
-static int walk_run(struct walk *walk, vaddr_t start, vaddr_t end)
-{
-    while (walk->err == 0 && (start = next_used(walk->space, start, end)) < end) {
-        vaddr_t next = MIN(ALIGN_DOWN(start, HUGE_PAGE_SIZE) + HUGE_PAGE_SIZE, end);
-        struct spinlock *lock = mmu_block_lock(walk->space->locks, start);
-        spin_lock(lock);
-        pthread_mutex_lock(&mmu_lock);
-        walk_table(walk, phys_to_virt(walk->space->root), LEVELS - 1, 0, start, next);
-        pthread_mutex_unlock(&mmu_lock);
-        spin_unlock(lock);
-        start = next;
-    }
-    return walk->err;
-}
-
-static void visit_unmap(struct walk *walk, vaddr_t va, uint64_t *slot)
-{
-    uint64_t old = *slot;
-    uint64_t size = (old & MMU_HUGE) != 0 ? HUGE_PAGE_SIZE : PAGE_SIZE;
-
-    leaves_count(old, -1);
-    *slot = 0;
-    flush_note(walk->flush, va, va + size);
-    if (walk->unmap != NULL && !walk->unmap(walk->arg, va, old & ENTRY_ADDRESS, entry_flags(old))) {
-        walk->err = -EAGAIN;
-    }
-}
-
-int mmu_unmap(struct mmu_space *space, vaddr_t start, vaddr_t end, struct mmu_flush *flush,
-              mmu_unmap_fn *fn, void *arg)
-{
-    struct walk walk = {.space = space,
-                        .flush = flush,
-                        .split = true,
-                        .prune = true,
-                        .visit = visit_unmap,
-                        .unmap = fn,
-                        .arg = arg};
-    return walk_run(&walk, start, end);
-}
-
-static void visit_protect(struct walk *walk, vaddr_t va, uint64_t *slot)
-{
-    uint64_t size = (*slot & MMU_HUGE) != 0 ? HUGE_PAGE_SIZE : PAGE_SIZE;
-    uint64_t fresh = (*slot & ~walk->clear) | walk->set;
-
-    if ((*slot & MMU_SOFT) != 0) {
-        return;
-    }
-    if (fresh != *slot) {
-        *slot = fresh;
-        flush_note(walk->flush, va, va + size);
-    }
-}
-
-int mmu_protect(struct mmu_space *space, vaddr_t start, vaddr_t end, unsigned set, unsigned clear,
-                struct mmu_flush *flush)
-{
-    const unsigned rights = MMU_READ | MMU_WRITE | MMU_EXEC;
-    struct walk walk = {.space = space,
-                        .flush = flush,
-                        .split = true,
-                        .visit = visit_protect,
-                        .set = (set & rights) | ((set & MMU_WRITE) != 0 ? MMU_DIRTY : 0) |
-                               (uint64_t)(set & MMU_KEY) << ENTRY_KEY_UP,
-                        .clear = (clear & rights) | (uint64_t)(clear & MMU_KEY) << ENTRY_KEY_UP};
-    return walk_run(&walk, start, end);
-}
-
-static void visit_move(struct walk *walk, vaddr_t va, uint64_t *slot)
-{
-    uint64_t *to = slot_find(walk->space, va + walk->delta, 0, true);
-
-    if (to == NULL) {
-        walk->err = -ENOMEM;
-        return;
-    }
-    *to = *slot;
-    *slot = 0;
-    flush_note(walk->flush, va, va + PAGE_SIZE);
-}
-
-int mmu_move(struct mmu_space *space, vaddr_t from, vaddr_t to, uint64_t len_bytes,
-             struct mmu_flush *flush)
-{
-    struct walk walk = {
-        .space = space, .flush = flush, .prune = true, .visit = visit_move, .delta = to - from};
-
-    /* Tables first, so that a failure moves nothing. */
-    for (vaddr_t va = from; va < from + len_bytes; va += PAGE_SIZE) {
-        paddr_t pa;
-        unsigned flags = 0;
-        uint64_t value;
-        if (!mmu_query(space, va, &pa, &flags) && !mmu_query_soft(space, va, &value)) {
-            continue;
-        }
-        if ((flags & MMU_HUGE) != 0) {
-            pthread_mutex_lock(&mmu_lock);
-            int err = huge_split(space, slot_find(space, va, 1, false));
-            pthread_mutex_unlock(&mmu_lock);
-            if (err < 0) {
-                return err;
-            }
-        }
-        pthread_mutex_lock(&mmu_lock);
-        uint64_t *slot = slot_find(space, va - from + to, 0, true);
-        pthread_mutex_unlock(&mmu_lock);
-        if (slot == NULL) {
-            return -ENOMEM;
-        }
-    }
-    return walk_run(&walk, from, from + len_bytes);
-}
-
-static void visit_copy(struct walk *walk, vaddr_t va, uint64_t *slot)
-{
-    unsigned level = (*slot & MMU_HUGE) != 0 ? 1 : 0;
-    uint64_t *to = slot_find(walk->dst, va, level, true);
-
-    if (to == NULL) {
-        walk->err = -ENOMEM;
-        return;
-    }
-    if (!walk->copy(walk->arg, va, *slot & ENTRY_ADDRESS, entry_flags(*slot))) {
-        return;
-    }
-    if (walk->cow && (*slot & MMU_WRITE) != 0) {
-        *slot &= ~(uint64_t)MMU_WRITE;
-        flush_note(walk->flush, va, va + LEVEL_SIZE(level));
-    }
-    *to = *slot;
-    leaves_count(*slot, 1);
-}
-
-int mmu_copy(struct mmu_space *dst, struct mmu_space *src, vaddr_t start, vaddr_t end, bool cow,
-             struct mmu_flush *src_flush, mmu_copy_fn *fn, void *arg)
-{
-    struct walk walk = {.space = src,
-                        .flush = src_flush,
-                        .split = true,
-                        .visit = visit_copy,
-                        .dst = dst,
-                        .cow = cow,
-                        .copy = fn,
-                        .arg = arg};
-    return walk_run(&walk, start, end);
-}
-
-static void visit_clear_accessed(struct walk *walk, vaddr_t va, uint64_t *slot)
-{
-    if ((*slot & (MMU_ACCESSED | MMU_SOFT)) == MMU_ACCESSED) {
-        *slot &= ~(uint64_t)MMU_ACCESSED;
-        walk->count++;
-        flush_note(walk->flush, va, va + PAGE_SIZE);
-    }
-}
-
-size_t mmu_clear_accessed(struct mmu_space *space, vaddr_t start, vaddr_t end,
-                          struct mmu_flush *flush)
-{
-    struct walk walk = {.space = space, .flush = flush, .visit = visit_clear_accessed};
-
-    (void)walk_run(&walk, start, end);
-    return walk.count;
-}
-
-int mmu_walk(struct mmu_space *space, vaddr_t start, vaddr_t end, mmu_walk_fn *fn, void *arg)
-{
-    uint64_t n;
-
-    for (vaddr_t va = mmu_skip_hole(space, start, end); va < end;
-         va = mmu_skip_hole(space, va + n * PAGE_SIZE, end)) {
-        uint64_t size, old;
-        n = 1;
-        pthread_mutex_lock(&mmu_lock);
-        uint64_t *slot = leaf_find(space, va, &size);
-        old = slot == NULL ? 0 : *slot;
-        pthread_mutex_unlock(&mmu_lock);
-        if (old != 0) {
-            uint64_t within = va & (size - 1);
-            n = MIN(size - within, end - va) >> PAGE_SHIFT;
-            if (!fn(arg, va, (old & ENTRY_ADDRESS) + within, entry_flags(old), n)) {
-                return -EAGAIN;
-            }
-        }
-    }
-    return 0;
-}
-
-vaddr_t mmu_skip_hole(struct mmu_space *space, vaddr_t va, vaddr_t end)
-{
-    pthread_mutex_lock(&mmu_lock);
-    while (va < end) {
-        uint64_t *slot = space->root == 0 ? NULL : slot_find(space, va, 1, false);
-        if (slot != NULL && *slot != 0) {
-            break;
-        }
-        va = ALIGN_DOWN(va, HUGE_PAGE_SIZE) + HUGE_PAGE_SIZE;
-    }
-    pthread_mutex_unlock(&mmu_lock);
-    return MIN(va, end);
-}
-
-void mmu_flush_finish(struct mmu_flush *flush)
-{
-    if (flush->start < flush->end) {
-        stats.flush_range++;
-    }
-    while (flush->tables != NULL) {
-        struct page *page = flush->tables;
-        flush->tables = page->next_table;
-        frame_free(page);
-    }
-    flush->start = UINT64_MAX;
-    flush->end = 0;
-    flush->tables_freed = false;
+    uint64_t size = LEVEL_SIZE(leaf_level(*slot));
+    host_leaves_count(*slot, -1);
+    *slot = entry_make(pa, (flags & ~MMU_GIANT) | (entry_flags(*slot) & MMU_GIANT) | MMU_HUGE);
+    host_leaves_count(*slot, 1);
+    flush_note(flush, ALIGN_DOWN(va, size), ALIGN_DOWN(va, size) + size);
+    pthread_mutex_unlock(&host_mmu_lock);
 }
 
 /* ---- the kernel's space ---- */
@@ -695,7 +352,7 @@ int mmu_kernel_map_pages(vaddr_t va, struct page *const *pages, uint64_t n, unsi
 void mmu_kernel_unmap(vaddr_t va, uint64_t len_bytes)
 {
     for (uint64_t done = 0; done < len_bytes; done += PAGE_SIZE) {
-        uint64_t *slot = slot_find(&mmu_kernel, va + done, 0, false);
+        uint64_t *slot = host_slot_find(&mmu_kernel, va + done, 0, false);
         if (slot != NULL) {
             *slot = 0;
         }
@@ -709,7 +366,7 @@ void mmu_kernel_unmap(vaddr_t va, uint64_t len_bytes)
 int mmu_kernel_protect(vaddr_t va, uint64_t len_bytes, unsigned flags)
 {
     for (uint64_t done = 0; done < len_bytes; done += PAGE_SIZE) {
-        uint64_t *slot = slot_find(&mmu_kernel, va + done, 0, false);
+        uint64_t *slot = host_slot_find(&mmu_kernel, va + done, 0, false);
         if (slot != NULL && *slot != 0) {
             *slot = entry_make(*slot & ENTRY_ADDRESS, flags);
         }
@@ -719,7 +376,7 @@ int mmu_kernel_protect(vaddr_t va, uint64_t len_bytes, unsigned flags)
 
 void mmu_stats(struct mmu_stats *ret_stats)
 {
-    *ret_stats = stats;
+    *ret_stats = host_mmu_stats;
 }
 
 /* A test program has no data of that kind. */

@@ -3,6 +3,7 @@
  */
 #include "kernel/machine/mmu.h"
 
+#include "hal/x86_64/features.h"
 #include "hal/x86_64/percpu.h"
 #include "hal/x86_64/pte.h"
 #include "hal/x86_64/regs.h"
@@ -38,7 +39,7 @@ static void table_tree_free(pte_t *table, unsigned level, unsigned nentries)
         if (table[i] == 0) {
             continue;
         }
-        BUG_ON(level == 1 || (level == 2 && (table[i] & PTE_LARGE)));
+        BUG_ON(level == 1 || !pte_is_table(table[i]));
         struct page *page = phys_to_page(table[i] & PTE_ADDRESS);
         if (page->private != 0) {
             table_tree_free(page_to_virt(page), level - 1, PTES_PER_TABLE);
@@ -63,8 +64,11 @@ void mmu_space_fini(struct mmu_space *space)
     space->root = 0;
 }
 
-/* The table of last-level entries over va, when the whole way to it is there; NULL: not so, or there is a large leaf. */
-static __always_inline pte_t *last_table(const struct mmu_space *space, vaddr_t va)
+/*
+ * What is over va at level 2, or the 1 GiB leaf above that; 0: nothing. Each entry on the way is read once: whoever looks without the
+ * block's lock sees a leaf either whole or taken apart.
+ */
+static __always_inline pte_t upper_entry(const struct mmu_space *space, vaddr_t va)
 {
     const pte_t *table = phys_to_virt(space->root);
     pte_t value;
@@ -72,20 +76,39 @@ static __always_inline pte_t *last_table(const struct mmu_space *space, vaddr_t 
     if (unlikely(mmu_format.la57)) {
         value = atomic_load_relaxed(table + pte_index(va, PML5E_SHIFT));
         if (value == 0) {
-            return NULL;
+            return 0;
         }
         table = pte_table(value);
     }
     value = atomic_load_relaxed(table + pte_index(va, PML4E_SHIFT));
     if (unlikely(value == 0)) {
-        return NULL;
+        return 0;
     }
     value = atomic_load_relaxed(pte_table(value) + pte_index(va, PDPTE_SHIFT));
-    if (unlikely(value == 0)) {
+    if (unlikely(!pte_is_table(value))) {
+        return value;
+    }
+    return atomic_load_relaxed(pte_table(value) + pte_index(va, PDE_SHIFT));
+}
+
+/* The table of last-level entries over va, when the whole way to it is there; NULL: not so, or there is a large leaf. */
+static __always_inline pte_t *last_table(const struct mmu_space *space, vaddr_t va)
+{
+    pte_t value = upper_entry(space, va);
+
+    return unlikely(!pte_is_table(value)) ? NULL : pte_table(value);
+}
+
+/* The last-level entry of `va` if it is in use and not part of a large leaf. */
+static __always_inline pte_t *pte_find(const struct mmu_space *space, vaddr_t va)
+{
+    pte_t *table = last_table(space, va);
+
+    if (table == NULL) {
         return NULL;
     }
-    value = atomic_load_relaxed(pte_table(value) + pte_index(va, PDE_SHIFT));
-    return unlikely(value == 0 || (value & PTE_LARGE)) ? NULL : pte_table(value);
+    pte_t *pte = table + pte_index(va, PAGE_SHIFT);
+    return *pte == 0 ? NULL : pte;
 }
 
 static inline int entry_set(pte_t *table, vaddr_t va, pte_t pte)
@@ -140,12 +163,48 @@ int mmu_map_huge(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags
     return 0;
 }
 
+int mmu_map_giant(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags)
+{
+    pte_t *entry = pdpte_create(space, va);
+    pte_t old = 0;
+
+    BUG_ON((flags & MMU_SPECIAL) == 0);
+    if (!cpu_features.gigabyte_pages) {
+        return -EOPNOTSUPP;
+    }
+    if (entry == NULL) {
+        return -ENOMEM;
+    }
+    if (!atomic_cas(entry, &old, pte_to_large(pte_make(pa, flags)) | PTE_GIANT)) {
+        return -EEXIST;
+    }
+    (void)atomic_fetch_add_relaxed(&pte_table_page(entry)->private, 1);
+    return 0;
+}
+
+int mmu_cut(struct mmu_space *space, vaddr_t at)
+{
+    vaddr_t skip;
+    pte_t *pde;
+    int err = 0;
+
+    while (err == 0 && (pde = pde_find(space, at, &skip)) != NULL && (*pde & PTE_LARGE) &&
+           !IS_ALIGNED(at, large_bytes(*pde))) {
+        err = large_split(space, pde);
+    }
+    return err;
+}
+
 int mmu_split_huge(struct mmu_space *space, vaddr_t va)
 {
     vaddr_t skip;
-    pte_t *pde = pde_find(space, va, &skip);
+    pte_t *pde;
+    int err = 0;
 
-    return pde != NULL && (*pde & PTE_LARGE) ? large_split(space, pde) : 0;
+    while (err == 0 && (pde = pde_find(space, va, &skip)) != NULL && (*pde & PTE_LARGE)) {
+        err = large_split(space, pde); /* 1 GiB becomes 2 MiB first */
+    }
+    return err;
 }
 
 int mmu_map_pages(struct mmu_space *space, vaddr_t va, struct page **pages, unsigned n,
@@ -177,17 +236,14 @@ int mmu_map_pages(struct mmu_space *space, vaddr_t va, struct page **pages, unsi
 
 bool mmu_query(struct mmu_space *space, vaddr_t va, paddr_t *ret_pa, unsigned *ret_flags)
 {
-    vaddr_t skip;
-    pte_t *pde = pde_find(space, va, &skip);
+    pte_t upper = upper_entry(space, va);
 
-    /* Read once: without the block's lock a leaf may be split or go at any moment. */
-    pte_t upper = pde == NULL ? 0 : atomic_load_relaxed(pde);
-    if (upper == 0) {
-        return false;
-    }
-    if (unlikely(upper & PTE_LARGE)) {
+    if (unlikely(!pte_is_table(upper))) {
         pte_t pte = pte_from_large(upper);
-        *ret_pa = pte_phys(pte) + (va & (HUGE_PAGE_SIZE - 1) & ~(PAGE_SIZE - 1));
+        if (upper == 0) {
+            return false;
+        }
+        *ret_pa = pte_phys(pte) + (va & (large_bytes(upper) - 1) & ~(PAGE_SIZE - 1));
         *ret_flags = pte_flags(pte) | MMU_HUGE;
         return true;
     }
@@ -215,13 +271,13 @@ bool mmu_query_soft(struct mmu_space *space, vaddr_t va, uint64_t *ret_value)
 bool mmu_age(struct mmu_space *space, vaddr_t va)
 {
     vaddr_t skip;
-    pte_t *entry = pde_find(space, va, &skip);
+    pte_t *table = last_table(space, va);
+    pte_t *entry = table == NULL ? pde_find(space, va, &skip) : table + pte_index(va, PAGE_SHIFT);
 
-    if (entry != NULL && *entry != 0 && (*entry & PTE_LARGE) == 0) {
-        entry = pte_table(*entry) + pte_index(va, PAGE_SHIFT);
+    if (entry == NULL || (table == NULL && (*entry & PTE_LARGE) == 0)) {
+        return false;
     }
-    return entry != NULL &&
-           (*entry & (PTE_PRESENT | PTE_ACCESSED)) == (PTE_PRESENT | PTE_ACCESSED) &&
+    return (*entry & (PTE_PRESENT | PTE_ACCESSED)) == (PTE_PRESENT | PTE_ACCESSED) &&
            (__atomic_fetch_and(entry, ~PTE_ACCESSED, __ATOMIC_RELAXED) & PTE_ACCESSED) != 0;
 }
 
@@ -276,17 +332,17 @@ void mmu_replace_huge(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned 
                       struct mmu_flush *flush)
 {
     vaddr_t skip;
-    vaddr_t start = va & ~(HUGE_PAGE_SIZE - 1);
     pte_t *pde = pde_find(space, va, &skip);
 
     BUG_ON(pde == NULL || (*pde & PTE_LARGE) == 0);
+    uint64_t size = large_bytes(*pde);
     pte_t old = pte_from_large(*pde);
-    pte_t new = pte_make(pa, flags);
+    pte_t new = pte_make(pa, flags) | (old & PTE_GIANT);
     atomic_store_relaxed(pde, pte_to_large(new));
     large_count(old, -1);
     large_count(new, 1);
     if (must_flush(old, new)) {
-        flush_note(flush, start, start + HUGE_PAGE_SIZE);
+        flush_note(flush, ALIGN_DOWN(va, size), ALIGN_DOWN(va, size) + size);
     }
 }
 

@@ -38,7 +38,11 @@ struct range_op {
     };
 };
 
-/* The part [start, end) of the range under one level-2 entry. Not 0 stops the walk. */
+/*
+ * The part [start, end) of the range under one level-2 entry, or under the 1 GiB leaf in its place. SLOT_AGAIN: the entry that was given is
+ * none of level 2 any more, the walk looks again; else not 0 stops it.
+ */
+#define SLOT_AGAIN 1
 typedef int slot_fn(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end);
 
 /* The table that covers the block of va is empty: take it out, and those above it that become so. */
@@ -75,6 +79,9 @@ static __always_inline int slots_do(struct range_op *op, vaddr_t start, vaddr_t 
                 block_prune(op, start);
             }
             if (unlikely(err != 0)) {
+                if (err == SLOT_AGAIN) {
+                    continue;
+                }
                 return err;
             }
         }
@@ -89,9 +96,24 @@ static __always_inline int slots_walk(struct range_op *op, vaddr_t start, vaddr_
     return slots_do(op, start, end, fn, true);
 }
 
-static bool covers(vaddr_t start, vaddr_t end)
+static bool covers(pte_t large, vaddr_t start, vaddr_t end)
 {
-    return end - start == HUGE_PAGE_SIZE;
+    return end - start == large_bytes(large);
+}
+
+/* The range covers a large leaf in part: cut it. SLOT_AGAIN, -ENOMEM. */
+static int large_cut(struct range_op *op, pte_t *pde)
+{
+    bool giant = (*pde & PTE_GIANT) != 0;
+    int err = large_split(op->space, pde);
+
+    return err == 0 && giant ? SLOT_AGAIN : err;
+}
+
+/* Where a leaf of that size goes at va. NULL: no memory. */
+static pte_t *large_place(struct mmu_space *space, vaddr_t va, pte_t large)
+{
+    return large & PTE_GIANT ? pdpte_create(space, va) : pde_create(space, va);
 }
 
 /* ---- unmap ---- */
@@ -120,11 +142,12 @@ static int unmap_large(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t e
 static __noinline int unmap_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
 {
     if (unlikely(*pde & PTE_LARGE)) {
-        if (covers(start, end)) {
+        if (covers(*pde, start, end)) {
             return unmap_large(op, pde, start, end);
         }
-        if (large_split(op->space, pde) < 0) {
-            return -ENOMEM;
+        int err = large_cut(op, pde);
+        if (err != 0) {
+            return err;
         }
     }
     pte_t *first = pte_table(*pde) + pte_index(start, PAGE_SHIFT);
@@ -197,7 +220,7 @@ static bool rights_shrink(pte_t old, pte_t new)
 static int protect_large(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
 {
     pte_t old = pte_from_large(*pde);
-    pte_t new = protect_entry(op, old);
+    pte_t new = protect_entry(op, old) | (old & PTE_GIANT);
 
     atomic_store_relaxed(pde, pte_to_large(new));
     if (rights_shrink(old, new)) {
@@ -209,11 +232,12 @@ static int protect_large(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t
 static __noinline int protect_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
 {
     if (unlikely(*pde & PTE_LARGE)) {
-        if (covers(start, end)) {
+        if (covers(*pde, start, end)) {
             return protect_large(op, pde, start, end);
         }
-        if (large_split(op->space, pde) < 0) {
-            return -ENOMEM;
+        int err = large_cut(op, pde);
+        if (err != 0) {
+            return err;
         }
     }
     pte_t *first = pte_table(*pde) + pte_index(start, PAGE_SHIFT);
@@ -272,8 +296,8 @@ static int move_prepare_slot(struct range_op *op, pte_t *pde, vaddr_t start, vad
     vaddr_t to = start + op->delta;
 
     if (unlikely(*pde & PTE_LARGE)) {
-        if (covers(start, end) && to % HUGE_PAGE_SIZE == 0) {
-            pte_t *to_pde = pde_create(op->space, to);
+        if (covers(*pde, start, end) && to % large_bytes(*pde) == 0) {
+            pte_t *to_pde = large_place(op->space, to, *pde);
             if (to_pde == NULL) {
                 return -ENOMEM;
             }
@@ -281,8 +305,9 @@ static int move_prepare_slot(struct range_op *op, pte_t *pde, vaddr_t start, vad
                 return 0; /* goes over whole */
             }
         }
-        if (large_split(op->space, pde) < 0) {
-            return -ENOMEM;
+        int err = large_cut(op, pde);
+        if (err != 0) {
+            return err;
         }
     }
     if (pte_table_page(pte_table(*pde))->private == 0) {
@@ -301,7 +326,7 @@ static int move_prepare_slot(struct range_op *op, pte_t *pde, vaddr_t start, vad
 
 static void move_large(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
 {
-    pte_t *to = pde_create(op->space, start + op->delta); /* the tables are there */
+    pte_t *to = large_place(op->space, start + op->delta, *pde); /* the tables are there */
 
     *to = *pde;
     (void)atomic_fetch_add_relaxed(&pte_table_page(to)->private, 1);
@@ -352,7 +377,7 @@ int mmu_move(struct mmu_space *space, vaddr_t from, vaddr_t to, uint64_t len_byt
 static int copy_large(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
 {
     pte_t pte = pte_from_large(*pde);
-    pte_t *to = pde_create(op->dst, start);
+    pte_t *to = large_place(op->dst, start, *pde);
 
     if (to == NULL) {
         return -ENOMEM;
@@ -374,11 +399,12 @@ static int copy_large(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t en
 static __noinline int copy_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
 {
     if (unlikely(*pde & PTE_LARGE)) {
-        if (covers(start, end)) {
+        if (covers(*pde, start, end)) {
             return copy_large(op, pde, start, end);
         }
-        if (large_split(op->space, pde) < 0) {
-            return -ENOMEM;
+        int err = large_cut(op, pde);
+        if (err != 0) {
+            return err;
         }
     }
     pte_t *pte = pte_table(*pde) + pte_index(start, PAGE_SHIFT);
@@ -471,7 +497,7 @@ static int walk_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end
         return 0;
     }
     if (large & PTE_LARGE) {
-        uint64_t first = (start & (HUGE_PAGE_SIZE - 1)) >> PAGE_SHIFT;
+        uint64_t first = (start & (large_bytes(large) - 1)) >> PAGE_SHIFT;
         pte_t pte = pte_advance(pte_from_large(large), first);
         return op->walk(op->arg, start, pte_phys(pte), pte_flags(pte) | MMU_HUGE,
                         (end - start) >> PAGE_SHIFT)

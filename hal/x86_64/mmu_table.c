@@ -133,7 +133,7 @@ static inline pte_t entry_fill(struct mmu_space *space, pte_t *entry)
     return likely(value != 0) ? value : table_install(space, entry);
 }
 
-pte_t *pde_create(struct mmu_space *space, vaddr_t va)
+static __always_inline pte_t *pdpte_make(struct mmu_space *space, vaddr_t va)
 {
     pte_t *table = phys_to_virt(space->root);
     pte_t value;
@@ -149,9 +149,24 @@ pte_t *pde_create(struct mmu_space *space, vaddr_t va)
     if (value == 0) {
         return NULL;
     }
-    value = entry_fill(space, pte_table(value) + pte_index(va, PDPTE_SHIFT));
-    if (value == 0) {
+    return pte_table(value) + pte_index(va, PDPTE_SHIFT);
+}
+
+pte_t *pdpte_create(struct mmu_space *space, vaddr_t va)
+{
+    return pdpte_make(space, va);
+}
+
+pte_t *pde_create(struct mmu_space *space, vaddr_t va)
+{
+    pte_t *entry = pdpte_make(space, va);
+
+    if (entry == NULL) {
         return NULL;
+    }
+    pte_t value = entry_fill(space, entry);
+    if (unlikely(!pte_is_table(value))) {
+        return value == 0 ? NULL : entry;
     }
     return pte_table(value) + pte_index(va, PDE_SHIFT);
 }
@@ -173,7 +188,7 @@ void tables_prune(struct mmu_space *space, vaddr_t va, struct mmu_flush *flush)
     for (unsigned shift = mmu_format.la57 ? PML5E_SHIFT : PML4E_SHIFT; shift >= PDE_SHIFT;
          shift -= 9) {
         entry += pte_index(va, shift);
-        if (*entry == 0 || (shift == PDE_SHIFT && (*entry & PTE_LARGE))) {
+        if (!pte_is_table(*entry)) {
             break;
         }
         shifts[depth] = shift;
@@ -217,14 +232,15 @@ void large_figures(uint64_t *ret_leaves, uint64_t *ret_splits)
 int large_split(struct mmu_space *space, pte_t *pde)
 {
     struct page *page = table_alloc();
+    bool giant = (*pde & PTE_GIANT) != 0;
 
     if (page == NULL) {
         return -ENOMEM;
     }
-    pte_t first = pte_from_large(*pde);
+    pte_t first = giant ? *pde & ~PTE_GIANT : pte_from_large(*pde);
     pte_t *table = page_to_virt(page);
     for (unsigned i = 0; i < PTES_PER_TABLE; i++) {
-        table[i] = pte_advance(first, i);
+        table[i] = pte_advance(first, giant ? i * PTES_PER_TABLE : i);
     }
     page->private = PTES_PER_TABLE;
     (void)atomic_fetch_add_relaxed(&space->ntables, 1);

@@ -25,7 +25,8 @@ typedef uint64_t pte_t;
 #define PTE_SPECIAL  0x200ull /* software: MMU_SPECIAL */
 #define PTE_SOFT                                                                                   \
     0x400ull /* software, not present: MMU_SOFT, the value stored inverted where an address would be */
-#define PTE_PAT_BIG 0x1000ull
+#define PTE_GIANT   0x800ull  /* software, with PTE_LARGE: 1 GiB, an entry of level 3 */
+#define PTE_PAT_BIG 0x1000ull /* with PTE_LARGE */
 #define PTE_NX      (1ull << 63)
 #define PTE_KEY     0x7800000000000000ull /* protection key (SDM volume 3, 4.6.2); user pages alone */
 #define PTE_KEY_UP  (59 - MMU_KEY_SHIFT) /* from MMU_KEY */
@@ -75,8 +76,9 @@ static inline pte_t pte_make(paddr_t pa, unsigned flags)
 
     _Static_assert(MMU_WRITE == PTE_WRITE && MMU_USER == PTE_USER << 1 &&
                        MMU_SPECIAL == PTE_SPECIAL << 1 && MMU_SOFT == PTE_SOFT << 1 &&
-                       MMU_GLOBAL << 4 == PTE_GLOBAL && PTE_WRITE << 5 == PTE_DIRTY &&
-                       MMU_ACCESSED == PTE_ACCESSED << 2 && MMU_DIRTY == PTE_DIRTY << 2,
+                       MMU_GIANT == PTE_GIANT << 1 && MMU_GLOBAL << 4 == PTE_GLOBAL &&
+                       PTE_WRITE << 5 == PTE_DIRTY && MMU_ACCESSED == PTE_ACCESSED << 2 &&
+                       MMU_DIRTY == PTE_DIRTY << 2,
                    "bits that only move");
     pte |= (flags & MMU_WRITE) | (flags & MMU_WRITE) << 5 | (flags & MMU_DIRTY) >> 2;
     pte |= (flags & (MMU_USER | MMU_SPECIAL)) >> 1 | (flags & MMU_GLOBAL) << 4;
@@ -97,7 +99,7 @@ static inline unsigned pte_flags(pte_t pte)
 {
     unsigned flags = (unsigned)(pte & (PTE_PRESENT | PTE_WRITE));
 
-    flags |= (unsigned)(pte & (PTE_USER | PTE_SPECIAL | PTE_SOFT)) << 1;
+    flags |= (unsigned)(pte & (PTE_USER | PTE_SPECIAL | PTE_SOFT | PTE_GIANT)) << 1;
     flags |= (unsigned)(pte & (PTE_ACCESSED | PTE_DIRTY)) << 2;
     if ((pte & (PTE_NX | PTE_PRESENT)) == PTE_PRESENT) {
         flags |= MMU_EXEC;
@@ -137,15 +139,35 @@ static __always_inline unsigned pte_flags_cached(pte_t pte, struct pte_bits *las
     return last->flags;
 }
 
-/* A 2 MiB leaf <-> the entry of the last level that its first page would have. */
+/*
+ * A large leaf <-> the entry of the last level that its first page would have. The address's lowest bit, which is 0, gives its place to the
+ * PAT bit; in an entry that is not present it is stored inverted.
+ */
 static inline pte_t pte_to_large(pte_t pte)
 {
-    return (pte & ~PTE_PAT_4K) | PTE_LARGE | (pte & PTE_PAT_4K ? PTE_PAT_BIG : 0);
+    return (pte & ~(PTE_PAT_4K | PTE_PAT_BIG)) | PTE_LARGE | (pte & PTE_PAT_4K ? PTE_PAT_BIG : 0);
 }
 
 static inline pte_t pte_from_large(pte_t pde)
 {
-    return (pde & ~(PTE_LARGE | PTE_PAT_BIG)) | (pde & PTE_PAT_BIG ? PTE_PAT_4K : 0);
+    return (pde & ~(PTE_LARGE | PTE_PAT_BIG)) | (pde & PTE_PAT_BIG ? PTE_PAT_4K : 0) |
+           (pde & PTE_PRESENT ? 0 : PTE_PAT_BIG);
+}
+
+/* How much a large leaf shows. */
+static inline uint64_t large_bytes(pte_t large)
+{
+    return large & PTE_GIANT ? GIANT_PAGE_SIZE : HUGE_PAGE_SIZE;
+}
+
+/*
+ * An entry above the last level leads to a table: it is neither empty nor a leaf. One look at the lowest byte tells, since a table's entry
+ * has bits there and PTE_LARGE is the sign.
+ */
+static inline bool pte_is_table(pte_t entry)
+{
+    _Static_assert(PTE_LARGE == 0x80 && (PTE_TABLE_USER & 0xff) != 0, "the lowest byte's sign");
+    return (int8_t)entry > 0;
 }
 
 /* The same leaf for the page `index` further on. */
@@ -170,22 +192,23 @@ void table_free(struct page *page);
 /* A top table whose kernel half is filled; NULL. And back, with its user half empty. */
 struct page *root_alloc(void);
 void root_free(struct page *page);
-/*
- * The level-2 entry of `va`, making the tables above it. NULL: no memory.
- */
+/* The level-3 entry of `va`, making the tables above it. NULL: no memory. */
+pte_t *pdpte_create(struct mmu_space *space, vaddr_t va);
+/* The level-2 entry of `va`, making the tables above it; or the 1 GiB leaf over it. NULL: no memory. */
 pte_t *pde_create(struct mmu_space *space, vaddr_t va);
 /* The last-level table below a level-2 entry that is not a large leaf, making it. NULL: no memory. */
 pte_t *table_below(struct mmu_space *space, pte_t *pde);
 /* Take the tables over `va` out that have no entries and lie between flush->floor and ceiling, from the last level up. locks->shape held. */
 void tables_prune(struct mmu_space *space, vaddr_t va, struct mmu_flush *flush);
-/* Replace a 2 MiB leaf by a table of the same pages. -ENOMEM. */
+/* Replace a large leaf by a table of the same pages, in leaves of the next size. -ENOMEM. */
 int large_split(struct mmu_space *space, pte_t *pde);
 /* Figures of 2 MiB leaves of pages in user spaces: there are n more like `leaf` (or, negative, less); how often one was split. */
 void large_count(pte_t leaf, int64_t n);
 void large_figures(uint64_t *ret_leaves, uint64_t *ret_splits);
 
 /*
- * The level-2 entry of `va` that is in use; NULL: none, then *ret_skip is the first address beyond the hole.
+ * The level-2 entry of `va` that is in use, or the 1 GiB leaf over it, then *ret_skip is its end; NULL: none, then *ret_skip is the first
+ * address beyond the hole.
  */
 static inline pte_t *pde_find(const struct mmu_space *space, vaddr_t va, vaddr_t *ret_skip)
 {
@@ -205,7 +228,11 @@ static inline pte_t *pde_find(const struct mmu_space *space, vaddr_t va, vaddr_t
         goto hole;
     }
     entry = pte_table(*entry) + pte_index(va, PDPTE_SHIFT);
-    if (*entry == 0) {
+    if (unlikely(!pte_is_table(*entry))) {
+        if (*entry != 0) {
+            *ret_skip = ALIGN_DOWN(va, GIANT_PAGE_SIZE) + GIANT_PAGE_SIZE;
+            return entry;
+        }
         shift = PDPTE_SHIFT;
         goto hole;
     }
@@ -219,19 +246,6 @@ static inline pte_t *pde_find(const struct mmu_space *space, vaddr_t va, vaddr_t
 hole:
     *ret_skip = ((va >> shift) + 1) << shift;
     return NULL;
-}
-
-/* The last-level entry of `va` if it is in use and not part of a 2 MiB leaf. */
-static inline pte_t *pte_find(const struct mmu_space *space, vaddr_t va)
-{
-    vaddr_t skip;
-    pte_t *pde = pde_find(space, va, &skip);
-
-    if (pde == NULL || (*pde & PTE_LARGE)) {
-        return NULL;
-    }
-    pte_t *pte = pte_table(*pde) + pte_index(va, PAGE_SHIFT);
-    return *pte == 0 ? NULL : pte;
 }
 
 static inline void flush_note(struct mmu_flush *flush, vaddr_t start, vaddr_t end)

@@ -35,14 +35,15 @@ struct mmu_space {
 #define MMU_WC       0x040u /* write-combining: framebuffers */
 #define MMU_ACCESSED 0x080u /* query only; map sets it to avoid the hardware's update */
 #define MMU_DIRTY    0x100u /* set with WRITE, and by who is given it; stays when WRITE goes */
-#define MMU_HUGE     0x200u /* query: the entry is a 2 MiB leaf */
+#define MMU_HUGE     0x200u /* query: the entry is a large leaf, of 2 MiB without MMU_GIANT */
 #define MMU_SPECIAL                                                                                \
     0x400u /* software bit: no struct page behind the frame is counted (zero page, device, vDSO) */
 
 #define MMU_SOFT                                                                                   \
     0x800u /* callbacks only: a soft entry, its value is pa >> PAGE_SHIFT; no other flag has a meaning */
 
-#define MMU_KEY_SHIFT 24 /* the page's protection key (cpu.h, cpu_pkeys()) */
+#define MMU_GIANT     0x1000u /* query, with MMU_HUGE: the entry is a 1 GiB leaf */
+#define MMU_KEY_SHIFT 24      /* the page's protection key (cpu.h, cpu_pkeys()) */
 #define MMU_KEY       0xf000000u
 
 /*
@@ -77,6 +78,12 @@ int mmu_map(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags);
 /* Map one 2 MiB leaf; -EEXIST when the slot is in use, be it by a table without entries. */
 int mmu_map_huge(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags);
 /*
+ * Map one 1 GiB leaf, with MMU_SPECIAL: memory that nobody counts. -EEXIST likewise; -EOPNOTSUPP: the CPU has none.
+ * It lies under the locks of 512 blocks, so they do not guard it: it comes to be while its region is held, in one step; who changes it or
+ * takes it apart keeps all others from the region (vm->lock for writing, and no fault inside).
+ */
+int mmu_map_giant(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags);
+/*
  * Map n pages at once, pages[i] to va + i * PAGE_SIZE, for fault-around; returns how many were mapped. NULL entries and slots in use
  * are skipped; each pages[i] that was mapped becomes NULL, so that what remains is the caller's to put. The run lies inside one
  * HUGE_PAGE_SIZE-aligned block.
@@ -96,11 +103,13 @@ void mmu_replace_soft(struct mmu_space *space, vaddr_t va, uint64_t value, struc
  */
 void mmu_replace(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags,
                  struct mmu_flush *flush);
-/* The same for the 2 MiB leaf over va; pa is that of its first page. */
+/* The same for the 2 MiB or 1 GiB leaf over va; pa is that of its first page. */
 void mmu_replace_huge(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags,
                       struct mmu_flush *flush);
-/* If a 2 MiB leaf is over va, let a table of the same pages take its place. No flush is needed. -ENOMEM. */
+/* If a 2 MiB or 1 GiB leaf is over va, let tables of the same pages take its place. No flush is needed. -ENOMEM. */
 int mmu_split_huge(struct mmu_space *space, vaddr_t va);
+/* Let no large leaf lie across `at`: one that begins before is taken apart as far as it takes. No flush is needed. -ENOMEM. */
+int mmu_cut(struct mmu_space *space, vaddr_t at);
 
 /* Clear ACCESSED of the leaf at va, if there is one. True: it was set. No flush: translations that CPUs still have do not set it again. */
 bool mmu_age(struct mmu_space *space, vaddr_t va);

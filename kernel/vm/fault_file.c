@@ -233,27 +233,72 @@ static int shared_write(struct vmspace *vm, struct vm_region *region, uint64_t v
     return err;
 }
 
+/*
+ * May a leaf of that size be over va? Then *ret_pa is its physical address: the region covers it, and what the device has there lies together
+ * and begins at such an address too.
+ */
+static bool device_leaf(const struct vm_region *region, uint64_t va, uint64_t size, paddr_t *ret_pa,
+                        unsigned *ret_flags)
+{
+    const struct vm_source_ops *ops = region->source->ops;
+    uint64_t start = ALIGN_DOWN(va, size);
+
+    if (ops->map_run == NULL || start < region->start || region->end - start < size) {
+        return false;
+    }
+    uint64_t first = region_index(region, start);
+    return ops->map_run(region->source, first) >= size >> PAGE_SHIFT &&
+           ops->map_page(region->source, first, ret_pa, ret_flags) == 0 &&
+           IS_ALIGNED(*ret_pa, size);
+}
+
+/* Block lock held. `present`: there is an entry, which became writable since. */
+static int device_map_locked(struct vmspace *vm, struct vm_region *region, uint64_t va,
+                             bool present, struct mmu_flush *flush)
+{
+    const unsigned rights = region_mmu_flags(region, true) | MMU_SPECIAL;
+    const struct vm_source_ops *ops = region->source->ops;
+    unsigned cache = 0, flags;
+    paddr_t pa, old;
+    int err = -EEXIST;
+
+    if (present && mmu_query(&vm->mmu, va, &old, &flags)) {
+        uint64_t size = (flags & MMU_GIANT) != 0  ? GIANT_PAGE_SIZE
+                        : (flags & MMU_HUGE) != 0 ? HUGE_PAGE_SIZE
+                                                  : PAGE_SIZE;
+        unsigned now = rights | (flags & (MMU_UNCACHED | MMU_WC));
+        if (size > PAGE_SIZE) {
+            mmu_replace_huge(&vm->mmu, va, ALIGN_DOWN(old, size), now, flush);
+        } else {
+            mmu_replace(&vm->mmu, va, old, now, flush);
+        }
+        return 0;
+    }
+    if (device_leaf(region, va, GIANT_PAGE_SIZE, &pa, &cache)) {
+        err = mmu_map_giant(&vm->mmu, ALIGN_DOWN(va, GIANT_PAGE_SIZE), pa, rights | cache);
+    }
+    if (err < 0 && device_leaf(region, va, HUGE_PAGE_SIZE, &pa, &cache)) {
+        err = mmu_map_huge(&vm->mmu, ALIGN_DOWN(va, HUGE_PAGE_SIZE), pa, rights | cache);
+    }
+    if (err == 0) {
+        atomic_store_relaxed(&vm->has_huge, true);
+        return 0;
+    }
+    cache = 0;
+    err = ops->map_page(region->source, region_index(region, va), &pa, &cache);
+    if (err == 0) {
+        err = mmu_map(&vm->mmu, va, pa, rights | cache);
+    }
+    return err == -EEXIST ? 0 : err;
+}
+
 static int device_fault(struct vmspace *vm, struct vm_region *region, uint64_t va, unsigned flags)
 {
-    paddr_t pa;
     struct mmu_flush flush;
-    unsigned cache_flags = 0;
-    int err =
-        region->source->ops->map_page(region->source, region_index(region, va), &pa, &cache_flags);
 
-    if (err < 0) {
-        return err;
-    }
-    unsigned mmu_flags = region_mmu_flags(region, true) | MMU_SPECIAL | cache_flags;
     mmu_flush_init(&flush, &vm->mmu);
     vm_table_lock(vm, va);
-    err = mmu_map(&vm->mmu, va, pa, mmu_flags);
-    if (err == -EEXIST) {
-        err = 0;
-        if ((flags & FAULT_PRESENT) != 0) { /* it became writable since */
-            mmu_replace(&vm->mmu, va, pa, mmu_flags, &flush);
-        }
-    }
+    int err = device_map_locked(vm, region, va, (flags & FAULT_PRESENT) != 0, &flush);
     vm_table_unlock(vm, va);
     mmu_flush_finish(&flush);
     return err;

@@ -258,7 +258,7 @@ int huge_split_at_slow(struct vm_region *region, uint64_t at)
     region_lock(region);
     if (atomic_load_relaxed(&vm->has_huge)) {
         vm_table_lock(vm, at);
-        err = mmu_split_huge(&vm->mmu, at);
+        err = mmu_cut(&vm->mmu, at);
         vm_table_unlock(vm, at);
     }
     return err;

@@ -47,7 +47,10 @@ int huge_cow_locked(struct vmspace *vm, const struct vm_region *region, uint64_t
 int huge_split_at_slow(struct vm_region *region, uint64_t at);
 static inline int huge_split_at(struct vm_region *region, uint64_t at)
 {
-    if (IS_ALIGNED(at, HUGE_PAGE_SIZE) || region->end - region->start < HUGE_PAGE_SIZE) {
+    uint64_t size = region->end - region->start;
+
+    if (size < HUGE_PAGE_SIZE || IS_ALIGNED(at, GIANT_PAGE_SIZE) ||
+        (IS_ALIGNED(at, HUGE_PAGE_SIZE) && size < GIANT_PAGE_SIZE)) {
         return 0;
     }
     return huge_split_at_slow(region, at);

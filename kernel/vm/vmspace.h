@@ -36,8 +36,10 @@ struct vm_source_ops {
     void (*put)(struct vm_source *source);
     /* msync(2): what was written to these pages is on the medium when it returns. May sleep, no lock held. NULL: nothing to do. */
     int (*sync)(struct vm_source *source, uint64_t first, uint64_t npages);
-    /* Device memory: physical address and MMU_* cache flags of page `index`; -EIO past the end. */
+    /* Device memory: physical address and MMU_* cache flags of page `index`; -EIO past the end. Spin locks are held. */
     int (*map_page)(struct vm_source *source, uint64_t index, paddr_t *ret_pa, unsigned *ret_flags);
+    /* How many pages from `index` on lie together and have the same flags: they may be shown by large leaves. NULL: 1. */
+    uint64_t (*map_run)(struct vm_source *source, uint64_t index);
     /* For /proc/PID/maps. */
     void (*describe)(struct vm_source *source, uint64_t *ret_dev, uint64_t *ret_ino, char *path,
                      size_t size);

@@ -265,3 +265,47 @@ ABI_TEST(huge, a_process_may_refuse_them)
     CHECK_EQ(prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0), 0);
     CHECK_EQ(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0), 0);
 }
+
+static uint64_t pagemap_word(const void *p)
+{
+    uint64_t word = 0;
+    int fd = open("/proc/self/pagemap", O_RDONLY);
+
+    CHECK(fd >= 0);
+    CHECK_EQ(pread(fd, &word, 8, (off_t)((uintptr_t)p / 4096 * 8)), 8);
+    CHECK_EQ(close(fd), 0);
+    return word;
+}
+
+/* PROT_NONE and back, of all and of a part, and unmapping what nobody may access: the pages stay what they are. */
+ABI_TEST(huge, pages_stay_the_same_while_nobody_may_access_them)
+{
+    const size_t size = 2ul << 20;
+    char *p = mmap(NULL, 2 * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    CHECK(p != MAP_FAILED);
+    p = (char *)(((uintptr_t)p + size - 1) & ~(size - 1));
+    (void)madvise(p, size, MADV_HUGEPAGE);
+    for (int round = 0; round < 3; round++) {
+        memset(p, 7 + round, size);
+        uint64_t word = pagemap_word(p + 4096);
+        CHECK_EQ(mprotect(p, size, PROT_NONE), 0);
+        CHECK_EQ(pagemap_word(p + 4096), word);
+        if (round > 0) {
+            CHECK_EQ(mprotect(p + 4096, 4096, PROT_READ), 0);
+            CHECK_EQ(p[4096], 7 + round);
+        }
+        CHECK_EQ(mprotect(p, size, PROT_READ | PROT_WRITE), 0);
+        CHECK_EQ(pagemap_word(p + 4096), word);
+        for (size_t i = 0; i < size; i += 512) {
+            CHECK_EQ(p[i], 7 + round);
+        }
+        CHECK_EQ(mprotect(p, size, PROT_NONE), 0);
+        if (round == 1) {
+            CHECK_EQ(munmap(p, size), 0);
+            CHECK(mmap(p, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+                       0) == p);
+        }
+        CHECK_EQ(mprotect(p, size, PROT_READ | PROT_WRITE), 0);
+    }
+}

@@ -6,13 +6,15 @@
 #include "kernel/abi/boot.h"
 #include "kernel/base/types.h"
 
-#define PAGE_SHIFT      12
-#define PAGE_SIZE       4096ull
-#define HUGE_PAGE_SHIFT 21
-#define HUGE_PAGE_SIZE  0x200000ull
-#define USER_MIN        0x10000ull
-#define USER_WINDOW     0x00007ffffffff000ull
-#define USER_TOP        machine_user_top
+#define PAGE_SHIFT       12
+#define PAGE_SIZE        4096ull
+#define HUGE_PAGE_SHIFT  21
+#define HUGE_PAGE_SIZE   0x200000ull
+#define GIANT_PAGE_SHIFT 30
+#define GIANT_PAGE_SIZE  0x40000000ull
+#define USER_MIN         0x10000ull
+#define USER_WINDOW      0x00007ffffffff000ull
+#define USER_TOP         machine_user_top
 extern uint64_t
     machine_user_top; /* USER_WINDOW; a test may raise it to HOST_USER_TOP_5 while it has no space */
 #define HOST_USER_TOP_5 0x00fffffffffff000ull

@@ -6,10 +6,12 @@
 #include "kernel/abi/boot.h"
 #include "kernel/base/types.h"
 
-#define PAGE_SHIFT      12
-#define PAGE_SIZE       4096ull
-#define HUGE_PAGE_SHIFT 21
-#define HUGE_PAGE_SIZE  0x200000ull
+#define PAGE_SHIFT       12
+#define PAGE_SIZE        4096ull
+#define HUGE_PAGE_SHIFT  21
+#define HUGE_PAGE_SIZE   0x200000ull
+#define GIANT_PAGE_SHIFT 30
+#define GIANT_PAGE_SIZE  0x40000000ull
 
 /*
  * User addresses lie in [USER_MIN, USER_TOP): with 5 levels of page tables up to 2^56, with 4 up to 2^47, as found at boot. The last page is
