@@ -258,6 +258,21 @@ void mmu_replace(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags
     leaf_replace(space, va, entry_make(pa, flags), flush);
 }
 
+bool mmu_exchange(struct mmu_space *space, vaddr_t va, paddr_t old_pa, paddr_t pa, unsigned flags,
+                  struct mmu_flush *flush)
+{
+    pthread_mutex_lock(&host_mmu_lock);
+    uint64_t *slot = host_leaf_find(space, va);
+    bool found = slot != NULL && leaf_level(*slot) == 0 && (*slot & (MMU_WRITE | MMU_SOFT)) == 0 &&
+                 (*slot & ENTRY_ADDRESS) == old_pa;
+    if (found) {
+        *slot = entry_make(pa, flags);
+        flush_note(flush, va, va + PAGE_SIZE);
+    }
+    pthread_mutex_unlock(&host_mmu_lock);
+    return found;
+}
+
 /* ---- large leaves ---- */
 
 int host_leaf_split(struct mmu_space *space, uint64_t *slot)

@@ -128,7 +128,8 @@ static void visit_unmap(struct walk *walk, vaddr_t va, uint64_t *slot)
     host_leaves_count(old, -1);
     *slot = 0;
     flush_note(walk->flush, va, va + size);
-    if (walk->unmap != NULL && !walk->unmap(walk->arg, va, old & ENTRY_ADDRESS, entry_flags(old))) {
+    paddr_t pa = old & ENTRY_ADDRESS;
+    if (walk->unmap != NULL && !walk->unmap(walk->arg, va, &pa, 1, entry_flags(old))) {
         walk->err = -EAGAIN;
     }
 }
@@ -223,7 +224,8 @@ static void visit_copy(struct walk *walk, vaddr_t va, uint64_t *slot)
         walk->err = -ENOMEM;
         return;
     }
-    if (!walk->copy(walk->arg, va, *slot & ENTRY_ADDRESS, entry_flags(*slot))) {
+    paddr_t pa = *slot & ENTRY_ADDRESS;
+    if (!walk->copy(walk->arg, va, &pa, 1, entry_flags(*slot))) {
         return;
     }
     if (walk->cow && (*slot & MMU_WRITE) != 0) {

@@ -328,6 +328,26 @@ void mmu_replace(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags
     }
 }
 
+bool mmu_exchange(struct mmu_space *space, vaddr_t va, paddr_t old_pa, paddr_t pa, unsigned flags,
+                  struct mmu_flush *flush)
+{
+    pte_t *table = last_table(space, va);
+
+    if (unlikely(table == NULL)) {
+        return false;
+    }
+    pte_t *pte = table + pte_index(va, PAGE_SHIFT);
+    pte_t old = atomic_load_relaxed(pte);
+    if (unlikely(old == 0 || (old & PTE_WRITE) || pte_phys(old) != old_pa || pte_is_soft(old))) {
+        return false;
+    }
+    atomic_store_relaxed(pte, pte_make(pa, flags));
+    if (likely(old & PTE_PRESENT)) {
+        flush_note(flush, va, va + PAGE_SIZE);
+    }
+    return true;
+}
+
 void mmu_replace_huge(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags,
                       struct mmu_flush *flush)
 {

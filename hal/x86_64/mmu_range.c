@@ -1,120 +1,7 @@
 /*
- * Operations on ranges of user pages: unmap, protect, move, copy (fork), age, look.
- *
- * All are one walk over the level-2 entries in use (slots_walk), which skips holes by whole tables and takes the lock of each block, and a
- * loop of their own over the entries of one last-level table. The loops end early when they have seen as many entries as the table has
- * (page->private). These loops are what fork, exit and munmap spend their time in.
- *
- * A table that an unmap leaves empty is taken out after the block's lock is given back: nobody inside can be there (flush->floor, ceiling),
- * and who is outside is kept off by locks->shape. The entry that leads to a table is found before the lock is taken and read under it.
- *
- * The accessed and dirty bits of entries that this code rewrites are already set by mmu_map where the rights allow it, so a plain store
- * does not lose an update by another CPU.
+ * Operations on ranges of user pages: unmap, protect, age, look. Move and copy: mmu_copy.c; the walk that all share: mmu_walk.h.
  */
-#include "hal/x86_64/pte.h"
-#include "kernel/base/errno.h"
-#include "kernel/mm/mmu_locks.h"
-
-/* What a slot function works on. */
-struct range_op {
-    struct mmu_space *space;
-    struct mmu_flush *flush;
-    void *arg;
-    bool emptied; /* unmap: the block's table has no entries now */
-    union {
-        mmu_unmap_fn *unmap;
-        struct {
-            pte_t set, clear; /* protect: bits of a present entry */
-            unsigned flags_set, flags_clear;
-        };
-        struct {
-            struct mmu_space *dst;
-            mmu_copy_fn *copy;
-            bool cow;
-        };
-        uint64_t delta; /* move: to - from */
-        size_t count;   /* clear_accessed */
-        mmu_walk_fn *walk;
-    };
-};
-
-/*
- * The part [start, end) of the range under one level-2 entry, or under the 1 GiB leaf in its place. SLOT_AGAIN: the entry that was given is
- * none of level 2 any more, the walk looks again; else not 0 stops it.
- */
-#define SLOT_AGAIN 1
-typedef int slot_fn(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end);
-
-/* The table that covers the block of va is empty: take it out, and those above it that become so. */
-static void block_prune(struct range_op *op, vaddr_t va)
-{
-    struct mmu_flush *flush = op->flush;
-    vaddr_t block = va & ~(HUGE_PAGE_SIZE - 1);
-
-    if (flush->floor <= block && block + HUGE_PAGE_SIZE <= flush->ceiling) {
-        spin_lock(&op->space->locks->shape);
-        tables_prune(op->space, va, flush);
-        spin_unlock(&op->space->locks->shape);
-    }
-}
-
-static __always_inline int slots_do(struct range_op *op, vaddr_t start, vaddr_t end, slot_fn *fn,
-                                    bool locked)
-{
-    while (start < end) {
-        vaddr_t next = (start & ~(HUGE_PAGE_SIZE - 1)) + HUGE_PAGE_SIZE;
-        pte_t *pde = pde_find(op->space, start, &next);
-
-        if (pde != NULL) {
-            struct spinlock *lock = mmu_block_lock(op->space->locks, start);
-            if (locked) {
-                spin_lock(lock);
-            }
-            int err = likely(*pde != 0) ? fn(op, pde, start, MIN(next, end)) : 0;
-            if (locked) {
-                spin_unlock(lock);
-            }
-            if (unlikely(op->emptied)) {
-                op->emptied = false;
-                block_prune(op, start);
-            }
-            if (unlikely(err != 0)) {
-                if (err == SLOT_AGAIN) {
-                    continue;
-                }
-                return err;
-            }
-        }
-        start = next;
-    }
-    return 0;
-}
-
-/* Each block with its lock held. */
-static __always_inline int slots_walk(struct range_op *op, vaddr_t start, vaddr_t end, slot_fn *fn)
-{
-    return slots_do(op, start, end, fn, true);
-}
-
-static bool covers(pte_t large, vaddr_t start, vaddr_t end)
-{
-    return end - start == large_bytes(large);
-}
-
-/* The range covers a large leaf in part: cut it. SLOT_AGAIN, -ENOMEM. */
-static int large_cut(struct range_op *op, pte_t *pde)
-{
-    bool giant = (*pde & PTE_GIANT) != 0;
-    int err = large_split(op->space, pde);
-
-    return err == 0 && giant ? SLOT_AGAIN : err;
-}
-
-/* Where a leaf of that size goes at va. NULL: no memory. */
-static pte_t *large_place(struct mmu_space *space, vaddr_t va, pte_t large)
-{
-    return large & PTE_GIANT ? pdpte_create(space, va) : pde_create(space, va);
-}
+#include "hal/x86_64/mmu_walk.h"
 
 /* ---- unmap ---- */
 
@@ -129,14 +16,41 @@ static inline void entries_removed(struct range_op *op, const pte_t *entry, unsi
 static int unmap_large(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
 {
     pte_t pte = pte_from_large(*pde);
+    paddr_t pa = pte_phys(pte);
 
     atomic_store_relaxed(pde, 0);
     flush_note(op->flush, start, end);
     entries_removed(op, pde, 1);
     large_count(pte, -1);
-    bool more =
-        op->unmap == NULL || op->unmap(op->arg, start, pte_phys(pte), pte_flags(pte) | MMU_HUGE);
+    bool more = op->unmap == NULL || op->unmap(op->arg, start, &pa, 1, pte_flags(pte) | MMU_HUGE);
     return more ? 0 : -EAGAIN;
+}
+
+/* An entry that is not present: a soft one, or without any rights. It goes alone, since what it holds is stored inverted. */
+static __noinline bool unmap_absent(const struct range_op *op, pte_t old, vaddr_t va)
+{
+    paddr_t pa = pte_phys(old);
+
+    return op->unmap == NULL || op->unmap(op->arg, va, &pa, 1, pte_flags(old));
+}
+
+/*
+ * Clear the entries from pte on that are present and have the same bits as the first, whose value is `old`: neighbours mostly do. Returns
+ * how many, at most max; *ret_more: what the callback said.
+ */
+static __always_inline unsigned unmap_run(const struct range_op *op, pte_t *pte, pte_t old,
+                                          unsigned max, vaddr_t va, bool *ret_more)
+{
+    const pte_t bits = old & ~PTE_ADDRESS;
+    paddr_t pas[MMU_RUN];
+    unsigned n = 0;
+
+    do {
+        pte[n] = 0;
+        pas[n++] = old & PTE_ADDRESS;
+    } while (n < max && ((old = pte[n]) & ~PTE_ADDRESS) == bits);
+    *ret_more = op->unmap == NULL || op->unmap(op->arg, va, pas, n, pte_flags(bits));
+    return n;
 }
 
 static __noinline int unmap_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
@@ -152,35 +66,29 @@ static __noinline int unmap_slot(struct range_op *op, pte_t *pde, vaddr_t start,
     }
     pte_t *first = pte_table(*pde) + pte_index(start, PAGE_SHIFT);
     pte_t *pte = first;
-    unsigned used = atomic_load_relaxed(&pte_table_page(first)->private);
+    const pte_t *last = first + ((end - start) >> PAGE_SHIFT);
+    const unsigned used = atomic_load_relaxed(&pte_table_page(first)->private);
     unsigned left = used;
-    struct pte_bits last = {0};
-    vaddr_t va;
-    int err = 0;
+    bool more = true;
 
-    for (const pte_t *last_pte = pte + ((end - start) >> PAGE_SHIFT); pte < last_pte && left > 0;
-         pte++) {
+    while (left > 0 && more && (pte = entry_next(pte, last)) < last) {
         pte_t old = *pte;
-
-        if (old == 0) {
-            continue;
+        vaddr_t va = start + ((vaddr_t)(pte - first) << PAGE_SHIFT);
+        unsigned n = 1;
+        if (likely(old & PTE_PRESENT)) {
+            n = unmap_run(op, pte, old, MIN(MMU_RUN, (unsigned)(last - pte)), va, &more);
+        } else {
+            *pte = 0;
+            more = unmap_absent(op, old, va);
         }
-        *pte = 0;
-        left--;
-        if (op->unmap != NULL) {
-            va = start + ((vaddr_t)(pte - first) << PAGE_SHIFT);
-            if (unlikely(!op->unmap(op->arg, va, pte_phys(old), pte_flags_cached(old, &last)))) {
-                pte++;
-                err = -EAGAIN;
-                break;
-            }
-        }
+        pte += n;
+        left -= n;
     }
     if (left != used) {
         flush_note(op->flush, start, start + ((vaddr_t)(pte - first) << PAGE_SHIFT));
     }
     entries_removed(op, first, used - left);
-    return err;
+    return likely(more) ? 0 : -EAGAIN;
 }
 
 int mmu_unmap(struct mmu_space *space, vaddr_t start, vaddr_t end, struct mmu_flush *flush,
@@ -229,6 +137,36 @@ static int protect_large(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t
     return 0;
 }
 
+/*
+ * The entries from pte on that have the same bits as the first, which mostly are many: one after another becomes what the first does. Returns
+ * the first that has others. *ret_shrinks: a CPU that still knows them could do too much.
+ */
+static __always_inline pte_t *protect_run(const struct range_op *op, pte_t *pte, const pte_t *last,
+                                          bool *ret_shrinks)
+{
+    const pte_t bits = *pte & ~PTE_ADDRESS;
+    pte_t old = *pte;
+    pte_t new = protect_entry(op, old);
+    pte_t change = old ^ new;
+
+    *ret_shrinks = rights_shrink(old, new);
+    if (unlikely((change & PTE_PRESENT) || pte_is_soft(old))) {
+        *pte = new; /* alone: its address is stored otherwise from now on, or is none */
+        return pte + 1;
+    }
+    if (change == 0) {
+        do {
+            pte++;
+        } while (pte < last && (*pte & ~PTE_ADDRESS) == bits);
+        return pte;
+    }
+    do {
+        atomic_store_relaxed(pte, old ^ change);
+        pte++;
+    } while (pte < last && ((old = *pte) & ~PTE_ADDRESS) == bits);
+    return pte;
+}
+
 static __noinline int protect_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
 {
     if (unlikely(*pde & PTE_LARGE)) {
@@ -240,32 +178,26 @@ static __noinline int protect_slot(struct range_op *op, pte_t *pde, vaddr_t star
             return err;
         }
     }
-    pte_t *first = pte_table(*pde) + pte_index(start, PAGE_SHIFT);
-    pte_t *pte = first;
+    pte_t *const first = pte_table(*pde) + pte_index(start, PAGE_SHIFT);
+    const pte_t *last = first + ((end - start) >> PAGE_SHIFT);
     const pte_t *shrunk_first = NULL;
     const pte_t *shrunk_last = NULL;
-    unsigned left = atomic_load_relaxed(&pte_table_page(pte)->private);
+    unsigned left = atomic_load_relaxed(&pte_table_page(first)->private);
 
-    for (pte_t *last = pte + ((end - start) >> PAGE_SHIFT); pte < last && left > 0; pte++) {
-        pte_t old = *pte;
+    for (pte_t *pte = first; left > 0 && (pte = entry_next(pte, last)) < last;) {
+        pte_t *run = pte;
+        bool shrinks;
 
-        if (old == 0) {
-            continue;
-        }
-        left--;
-        pte_t new = protect_entry(op, old);
-        if (new == old) {
-            continue;
-        }
-        atomic_store_relaxed(pte, new);
-        if (rights_shrink(old, new)) {
-            shrunk_first = shrunk_first == NULL ? pte : shrunk_first;
+        pte = protect_run(op, run, last, &shrinks);
+        left -= (unsigned)(pte - run);
+        if (shrinks) {
+            shrunk_first = shrunk_first == NULL ? run : shrunk_first;
             shrunk_last = pte;
         }
     }
     if (shrunk_first != NULL) {
         flush_note(op->flush, start + ((vaddr_t)(shrunk_first - first) << PAGE_SHIFT),
-                   start + ((vaddr_t)(shrunk_last - first + 1) << PAGE_SHIFT));
+                   start + ((vaddr_t)(shrunk_last - first) << PAGE_SHIFT));
     }
     return 0;
 }
@@ -286,172 +218,6 @@ int mmu_protect(struct mmu_space *space, vaddr_t start, vaddr_t end, unsigned se
         flush_note(flush, start, end); /* a translation that a CPU knows has the old key */
     }
     return slots_walk(&op, start, end, protect_slot);
-}
-
-/* ---- move ---- */
-
-/* First pass: the tables that the entries will need, so that the second cannot fail. */
-static int move_prepare_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
-{
-    vaddr_t to = start + op->delta;
-
-    if (unlikely(*pde & PTE_LARGE)) {
-        if (covers(*pde, start, end) && to % large_bytes(*pde) == 0) {
-            pte_t *to_pde = large_place(op->space, to, *pde);
-            if (to_pde == NULL) {
-                return -ENOMEM;
-            }
-            if (*to_pde == 0) {
-                return 0; /* goes over whole */
-            }
-        }
-        int err = large_cut(op, pde);
-        if (err != 0) {
-            return err;
-        }
-    }
-    if (pte_table_page(pte_table(*pde))->private == 0) {
-        return 0;
-    }
-    /* The destination lies under one or two level-2 entries. */
-    for (vaddr_t va = to; va < to + (end - start);
-         va = ALIGN_DOWN(va, HUGE_PAGE_SIZE) + HUGE_PAGE_SIZE) {
-        pte_t *to_pde = pde_create(op->space, va);
-        if (to_pde == NULL || table_below(op->space, to_pde) == NULL) {
-            return -ENOMEM;
-        }
-    }
-    return 0;
-}
-
-static void move_large(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
-{
-    pte_t *to = large_place(op->space, start + op->delta, *pde); /* the tables are there */
-
-    *to = *pde;
-    (void)atomic_fetch_add_relaxed(&pte_table_page(to)->private, 1);
-    atomic_store_relaxed(pde, 0);
-    (void)atomic_fetch_sub_relaxed(&pte_table_page(pde)->private, 1);
-    flush_note(op->flush, start, end);
-}
-
-static int move_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
-{
-    if (unlikely(*pde & PTE_LARGE)) {
-        move_large(op, pde, start, end);
-        return 0;
-    }
-    pte_t *pte = pte_table(*pde) + pte_index(start, PAGE_SHIFT);
-    unsigned used = pte_table_page(pte)->private;
-    unsigned left = used;
-
-    for (vaddr_t va = start; va < end && left > 0; va += PAGE_SIZE, pte++) {
-        vaddr_t skip;
-
-        if (*pte == 0) {
-            continue;
-        }
-        left--;
-        pte_t *to = pte_table(*pde_find(op->space, va + op->delta, &skip)) +
-                    pte_index(va + op->delta, PAGE_SHIFT);
-        *to = *pte;
-        *pte = 0;
-        (void)atomic_fetch_add_relaxed(&pte_table_page(to)->private, 1);
-        flush_note(op->flush, va, va + PAGE_SIZE);
-    }
-    (void)atomic_fetch_sub_relaxed(&pte_table_page(pte_table(*pde))->private, used - left);
-    return 0;
-}
-
-int mmu_move(struct mmu_space *space, vaddr_t from, vaddr_t to, uint64_t len_bytes,
-             struct mmu_flush *flush)
-{
-    struct range_op op = {.space = space, .flush = flush, .delta = to - from};
-    int err = slots_walk(&op, from, from + len_bytes, move_prepare_slot);
-
-    return err < 0 ? err : slots_walk(&op, from, from + len_bytes, move_slot);
-}
-
-/* ---- copy ---- */
-
-static int copy_large(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
-{
-    pte_t pte = pte_from_large(*pde);
-    pte_t *to = large_place(op->dst, start, *pde);
-
-    if (to == NULL) {
-        return -ENOMEM;
-    }
-    if (!op->copy(op->arg, start, pte_phys(pte), pte_flags(pte) | MMU_HUGE)) {
-        return 0;
-    }
-    if (op->cow && (pte & PTE_WRITE)) {
-        pte &= ~PTE_WRITE;
-        atomic_store_relaxed(pde, pte_to_large(pte));
-        flush_note(op->flush, start, end);
-    }
-    *to = pte_to_large(pte);
-    (void)atomic_fetch_add_relaxed(&pte_table_page(to)->private, 1);
-    large_count(pte, 1);
-    return 0;
-}
-
-static __noinline int copy_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
-{
-    if (unlikely(*pde & PTE_LARGE)) {
-        if (covers(*pde, start, end)) {
-            return copy_large(op, pde, start, end);
-        }
-        int err = large_cut(op, pde);
-        if (err != 0) {
-            return err;
-        }
-    }
-    pte_t *pte = pte_table(*pde) + pte_index(start, PAGE_SHIFT);
-    unsigned left = pte_table_page(pte)->private;
-    pte_t *to_pde = left == 0 ? NULL : pde_create(op->dst, start);
-    pte_t *to = to_pde == NULL ? NULL : table_below(op->dst, to_pde);
-    const pte_t protect = op->cow ? PTE_WRITE : 0;
-    struct pte_bits last = {0};
-    pte_t all = 0;
-    unsigned copied = 0;
-
-    if (to == NULL) {
-        return left == 0 ? 0 : -ENOMEM;
-    }
-    to += pte_index(start, PAGE_SHIFT);
-    for (vaddr_t va = start; va < end && left > 0; va += PAGE_SIZE, pte++, to++) {
-        pte_t value = *pte;
-
-        if (value == 0) {
-            continue;
-        }
-        left--;
-        if (!op->copy(op->arg, va, pte_phys(value), pte_flags_cached(value, &last))) {
-            continue;
-        }
-        all |= value;
-        value &= ~protect;
-        atomic_store_relaxed(pte, value);
-        *to = value;
-        copied++;
-    }
-    if (all & protect) {
-        flush_note(op->flush, start, end);
-    }
-    (void)atomic_fetch_add_relaxed(&phys_to_page(*to_pde & PTE_ADDRESS)->private, copied);
-    return 0;
-}
-
-int mmu_copy(struct mmu_space *dst, struct mmu_space *src, vaddr_t start, vaddr_t end, bool cow,
-             struct mmu_flush *src_flush, mmu_copy_fn *fn, void *arg)
-{
-    struct range_op op = {.space = src, .flush = src_flush, .arg = arg};
-
-    op.dst = dst;
-    op.copy = fn;
-    op.cow = cow;
-    return slots_walk(&op, start, end, copy_slot);
 }
 
 /* ---- age ---- */

@@ -60,9 +60,9 @@ static bool sums_are(struct mmu_space *space, vaddr_t start, vaddr_t end, uint64
     return sums[0] == small && sums[1] == huge && sums[2] == giant;
 }
 
-static bool take_all(void *arg, vaddr_t va, paddr_t pa, unsigned flags)
+static bool take_all(void *arg, vaddr_t va, const paddr_t *pas, unsigned n, unsigned flags)
 {
-    (void)arg, (void)va, (void)pa, (void)flags;
+    (void)arg, (void)va, (void)pas, (void)n, (void)flags;
     return true;
 }
 

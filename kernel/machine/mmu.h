@@ -103,7 +103,10 @@ void mmu_replace_soft(struct mmu_space *space, vaddr_t va, uint64_t value, struc
  */
 void mmu_replace(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags,
                  struct mmu_flush *flush);
-/* The same for the 2 MiB or 1 GiB leaf over va; pa is that of its first page. */
+/* The same, if there is a 4 KiB leaf without WRITE that shows old_pa: a copy takes the place of what was copied. False: there is not. */
+bool mmu_exchange(struct mmu_space *space, vaddr_t va, paddr_t old_pa, paddr_t pa, unsigned flags,
+                  struct mmu_flush *flush);
+/* mmu_replace() for the 2 MiB or 1 GiB leaf over va; pa is that of its first page. */
 void mmu_replace_huge(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags,
                       struct mmu_flush *flush);
 /* If a 2 MiB or 1 GiB leaf is over va, let tables of the same pages take its place. No flush is needed. -ENOMEM. */
@@ -117,12 +120,19 @@ bool mmu_age(struct mmu_space *space, vaddr_t va);
 void mmu_remove(struct mmu_space *space, vaddr_t va, struct mmu_flush *flush);
 
 /*
- * Clear each present leaf in [start, end), skipping empty tables quickly, and call `fn` (may be NULL) with what it was: `old_flags`
- * carries ACCESSED and DIRTY. When fn returns false the walk stops after that leaf and mmu_unmap returns -EAGAIN: the
- * caller's batch is full, it flushes and calls again. A HUGE leaf that the range covers in part is split first (-ENOMEM: not
- * split, walk stops). Tables between flush->floor and ceiling that are empty now are taken out and noted in `flush`.
+ * What the next two tell of leaves: n small ones at va and the n - 1 pages after it, which have the same flags, with the physical address of
+ * each; or one HUGE leaf, or one soft entry. More than MMU_RUN are never told at once.
  */
-typedef bool mmu_unmap_fn(void *arg, vaddr_t va, paddr_t pa, unsigned old_flags);
+#define MMU_RUN 32u
+
+/*
+ * Clear each leaf in [start, end), present or not, skipping empty tables quickly, and call `fn` (may be NULL) with what it was: `old_flags`
+ * carries ACCESSED and DIRTY. When fn returns false the walk stops after these leaves and mmu_unmap returns -EAGAIN: the
+ * caller's batch has no room for MMU_RUN more, it flushes and calls again. A HUGE leaf that the range covers in part is split first (-ENOMEM:
+ * not split, walk stops). Tables between flush->floor and ceiling that are empty now are taken out and noted in `flush`.
+ */
+typedef bool mmu_unmap_fn(void *arg, vaddr_t va, const paddr_t *pas, unsigned n,
+                          unsigned old_flags);
 int mmu_unmap(struct mmu_space *space, vaddr_t start, vaddr_t end, struct mmu_flush *flush,
               mmu_unmap_fn *fn, void *arg);
 /* Set rights of the present leaves in the range: new = (old & ~clear) | set over READ, WRITE, EXEC and KEY. */
@@ -136,9 +146,9 @@ int mmu_move(struct mmu_space *space, vaddr_t from, vaddr_t to, uint64_t len_byt
              struct mmu_flush *flush);
 /*
  * fork: copy the leaves of [start, end) from `src` to the empty range in `dst`. With `cow`, both sides lose WRITE.
- * For each leaf `fn` is called before the copy (to take references); false skips the leaf.
+ * `fn` is called before leaves are copied (to take references); false: these are not.
  */
-typedef bool mmu_copy_fn(void *arg, vaddr_t va, paddr_t pa, unsigned flags);
+typedef bool mmu_copy_fn(void *arg, vaddr_t va, const paddr_t *pas, unsigned n, unsigned flags);
 int mmu_copy(struct mmu_space *dst, struct mmu_space *src, vaddr_t start, vaddr_t end, bool cow,
              struct mmu_flush *src_flush, mmu_copy_fn *fn, void *arg);
 /* Test and clear ACCESSED in a range; returns how many were set. */

@@ -85,17 +85,19 @@ struct gather {
     uint64_t soft[HUGE_PAGES];      /* value + 1 of a soft entry */
 };
 
-static bool gather_entry(void *arg, vaddr_t va, paddr_t pa, unsigned flags)
+static bool gather_entries(void *arg, vaddr_t va, const paddr_t *pas, unsigned n, unsigned flags)
 {
     struct gather *gather = arg;
-    unsigned i = (unsigned)((va - gather->start) >> PAGE_SHIFT);
+    unsigned first = (unsigned)((va - gather->start) >> PAGE_SHIFT);
 
     if ((flags & MMU_SOFT) != 0) {
-        gather->soft[i] = (pa >> PAGE_SHIFT) + 1;
+        gather->soft[first] = (pas[0] >> PAGE_SHIFT) + 1;
         gather->mixed = true;
     } else if ((flags & MMU_SPECIAL) == 0) {
-        gather->pages[i] = phys_to_page(pa);
-        gather->present++;
+        for (unsigned i = 0; i < n; i++) {
+            gather->pages[first + i] = phys_to_page(pas[i]);
+        }
+        gather->present += n;
     }
     return true;
 }
@@ -228,7 +230,7 @@ static int block_collapse(struct vm_region *region, uint64_t start, struct suppl
     gather->start = start;
     region_lock(region);
     mmu_flush_init(&flush, &vm->mmu);
-    (void)mmu_unmap(&vm->mmu, start, start + HUGE_PAGE_SIZE, &flush, gather_entry, gather);
+    (void)mmu_unmap(&vm->mmu, start, start + HUGE_PAGE_SIZE, &flush, gather_entries, gather);
     mmu_flush_finish(&flush);
     if (gather->mixed || gathered_are_pinned(gather)) {
         gather_undo(region, gather);

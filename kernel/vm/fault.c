@@ -128,18 +128,18 @@ static int anon_read(struct vmspace *vm, struct vm_region *region, uint64_t va)
 /* ---- copy on write ---- */
 
 /*
- * Is the entry at va one that a write fault still has to deal with? Then *ret_page is the page it shows (NULL: the zero page or
- * device memory). Block lock held.
+ * Is the entry at va one that a write fault still has to deal with? Then *ret_pa is what it shows, and *ret_page its page (NULL: the zero
+ * page or device memory). Block lock held.
  */
-static bool cow_needed_locked(struct vmspace *vm, uint64_t va, struct page **ret_page)
+static inline bool cow_needed_locked(struct vmspace *vm, uint64_t va, paddr_t *ret_pa,
+                                     struct page **ret_page)
 {
-    paddr_t pa;
     unsigned flags;
 
-    if (!mmu_query(&vm->mmu, va, &pa, &flags) || (flags & MMU_WRITE) != 0) {
+    if (!mmu_query(&vm->mmu, va, ret_pa, &flags) || (flags & MMU_WRITE) != 0) {
         return false;
     }
-    *ret_page = (flags & MMU_SPECIAL) != 0 ? NULL : phys_to_page(pa);
+    *ret_page = (flags & MMU_SPECIAL) != 0 ? NULL : phys_to_page(*ret_pa);
     return true;
 }
 
@@ -153,9 +153,10 @@ static inline bool page_is_exclusive(const struct page *page, const struct vm_re
            likely((page->flags & PAGE_FLAG_LAZY) == 0 || (region->flags & VM_WRITE) != 0);
 }
 
-static int cow_copy(struct vmspace *vm, struct vm_region *region, uint64_t va, struct page *old)
+/* A copy of what the entry at va shows, `old_pa`, takes its place; `old` is its page, referenced by the caller, or NULL. */
+static int cow_copy(struct vmspace *vm, struct vm_region *region, uint64_t va, paddr_t old_pa,
+                    struct page *old)
 {
-    struct page *now;
     struct mmu_flush flush;
     struct page *fresh =
         vm_frame_alloc(region, va, 0, old == NULL ? FRAME_ZERO | FRAME_RECLAIM : FRAME_RECLAIM);
@@ -166,18 +167,18 @@ static int cow_copy(struct vmspace *vm, struct vm_region *region, uint64_t va, s
     if (old != NULL) {
         page_copy(page_to_virt(fresh), page_to_virt(old));
     }
-    mmu_flush_init(&flush, &vm->mmu);
-    vm_table_lock(vm, va);
-    if (unlikely(!cow_needed_locked(vm, va, &now) || now != old)) {
-        vm_table_unlock(vm, va);
-        page_put(fresh);
-        return 0; /* somebody else was here: the access is tried again */
-    }
     fresh->mapcount = 1;
     rmap_page_made(fresh, region, va);
     lru_add_new(&fresh, 1);
-    mmu_replace(&vm->mmu, va, page_to_phys(fresh), region_mmu_flags(region, true), &flush);
+    mmu_flush_init(&flush, &vm->mmu);
+    vm_table_lock(vm, va);
+    bool done = mmu_exchange(&vm->mmu, va, old_pa, page_to_phys(fresh),
+                             region_mmu_flags(region, true), &flush);
     vm_table_unlock(vm, va);
+    if (unlikely(!done)) {
+        page_unmap_put(fresh);
+        return 0; /* somebody else was here: the access is tried again */
+    }
     mmu_flush_finish(&flush);
     region->has_anon = true;
     vm_count(cow_copies, 1);
@@ -223,10 +224,11 @@ static __noinline int cow_huge_locked(struct vmspace *vm, const struct vm_region
 int vm_fault_cow(struct vmspace *vm, struct vm_region *region, uint64_t va)
 {
     struct page *page;
+    paddr_t pa;
     struct mmu_flush flush;
 
     vm_table_lock(vm, va);
-    if (!cow_needed_locked(vm, va, &page)) {
+    if (!cow_needed_locked(vm, va, &pa, &page)) {
         vm_table_unlock(vm, va);
         return 0;
     }
@@ -250,7 +252,7 @@ int vm_fault_cow(struct vmspace *vm, struct vm_region *region, uint64_t va)
         page_get(page);
     }
     vm_table_unlock(vm, va);
-    int err = cow_copy(vm, region, va, page);
+    int err = cow_copy(vm, region, va, pa, page);
     if (page != NULL) {
         page_put(page);
     }

@@ -17,32 +17,44 @@ struct fork_count {
     uint64_t anon, file, shared, swap;
 };
 
+static __noinline bool fork_odd(struct fork_count *count, paddr_t pa, unsigned flags)
+{
+    if ((flags & MMU_SOFT) != 0) {
+        swap_slot_get((swap_entry_t)(pa >> PAGE_SHIFT));
+        count->swap++;
+    } else if ((flags & MMU_SPECIAL) == 0) {
+        huge_map_get(phys_to_page(pa));
+        count->anon += HUGE_PAGES;
+    }
+    return true;
+}
+
+static __noinline void fork_not_anon(struct fork_count *count, const struct page *page)
+{
+    count->anon--;
+    if (page->kind == PAGE_SHARED) {
+        count->shared++;
+    } else {
+        count->file++;
+    }
+}
+
 /* Each leaf that is copied is one more reference to its page. */
-static bool fork_leaf(void *arg, vaddr_t va, paddr_t pa, unsigned flags)
+static bool fork_leaves(void *arg, vaddr_t va, const paddr_t *pas, unsigned n, unsigned flags)
 {
     struct fork_count *count = arg;
 
     (void)va;
-    if (unlikely((flags & MMU_SOFT) != 0)) {
-        swap_slot_get((swap_entry_t)(pa >> PAGE_SHIFT));
-        count->swap++;
-        return true;
+    if (unlikely((flags & (MMU_SOFT | MMU_SPECIAL | MMU_HUGE)) != 0)) {
+        return fork_odd(count, pas[0], flags);
     }
-    struct page *page = phys_to_page(pa);
-    if (unlikely((flags & (MMU_SPECIAL | MMU_HUGE)) != 0)) {
-        if ((flags & MMU_SPECIAL) == 0) {
-            huge_map_get(page);
-            count->anon += HUGE_PAGES;
+    count->anon += n;
+    for (unsigned i = 0; i < n; i++) {
+        struct page *page = phys_to_page(pas[i]);
+        page_map_get(page);
+        if (unlikely(page->kind != PAGE_ANON)) {
+            fork_not_anon(count, page);
         }
-        return true;
-    }
-    page_map_get(page);
-    if (likely(page->kind == PAGE_ANON)) {
-        count->anon++;
-    } else if (page->kind == PAGE_SHARED) {
-        count->shared++;
-    } else {
-        count->file++;
     }
     return true;
 }
@@ -85,7 +97,7 @@ static int fork_regions(struct vmspace *child, struct vmspace *parent, struct mm
             err = -ENOMEM;
         } else if (region->has_anon && (region->flags & (VM_SHARED | VM_WIPEONFORK)) == 0) {
             err = mmu_copy(&child->mmu, &parent->mmu, region->start, region->end, true, flush,
-                           fork_leaf, &count);
+                           fork_leaves, &count);
         } else {
             copy->has_anon = false;
             copy->touched = false;

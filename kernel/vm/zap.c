@@ -47,32 +47,46 @@ static bool zap_huge(struct zap *zap, struct page *first)
     return zap->nhuge < HUGE_BATCH;
 }
 
+/* No room for MMU_RUN more. */
 static __noinline bool zap_full(struct zap *zap)
 {
     if (zap->at_once) {
-        pages_unmap_put(zap->pages, BATCH);
+        pages_unmap_put(zap->pages, zap->n);
         zap->n = 0;
     }
     return zap->at_once;
 }
 
-static inline bool zap_page(struct zap *zap, struct page *page)
+static __noinline void zap_not_anon(struct zap *zap, const struct page *page)
 {
-    if (page->kind == PAGE_ANON) {
-        zap->anon++;
-    } else if (page->kind == PAGE_SHARED) {
+    zap->anon--;
+    if (page->kind == PAGE_SHARED) {
         zap->shared++;
     } else {
         zap->file++;
     }
-    zap->pages[zap->n++] = page;
-    return likely(zap->n < BATCH) ? true : zap_full(zap);
 }
 
-static __noinline bool zap_odd(struct zap *zap, paddr_t pa, unsigned old_flags)
+static inline bool zap_pages(struct zap *zap, const paddr_t *pas, unsigned n)
+{
+    struct page **pages = zap->pages + zap->n;
+
+    zap->anon += n;
+    for (unsigned i = 0; i < n; i++) {
+        struct page *page = phys_to_page(pas[i]);
+        pages[i] = page;
+        if (unlikely(page->kind != PAGE_ANON)) {
+            zap_not_anon(zap, page);
+        }
+    }
+    zap->n += n;
+    return likely(zap->n <= BATCH - MMU_RUN) ? true : zap_full(zap);
+}
+
+static __noinline bool zap_odd(struct zap *zap, const paddr_t *pas, unsigned n, unsigned old_flags)
 {
     if ((old_flags & MMU_SOFT) != 0) {
-        swap_slot_put((swap_entry_t)(pa >> PAGE_SHIFT));
+        swap_slot_put((swap_entry_t)(pas[0] >> PAGE_SHIFT));
         zap->swap++;
         return true;
     }
@@ -80,21 +94,23 @@ static __noinline bool zap_odd(struct zap *zap, paddr_t pa, unsigned old_flags)
         return true;
     }
     if ((old_flags & MMU_HUGE) != 0) {
-        return zap_huge(zap, phys_to_page(pa));
+        return zap_huge(zap, phys_to_page(pas[0]));
     }
-    unlock_pages(phys_to_page(pa), 1);
-    return zap_page(zap, phys_to_page(pa));
+    for (unsigned i = 0; i < n; i++) {
+        unlock_pages(phys_to_page(pas[i]), 1);
+    }
+    return zap_pages(zap, pas, n);
 }
 
-static bool zap_leaf(void *arg, vaddr_t va, paddr_t pa, unsigned old_flags)
+static bool zap_leaves(void *arg, vaddr_t va, const paddr_t *pas, unsigned n, unsigned old_flags)
 {
     struct zap *zap = arg;
 
     (void)va;
     if (unlikely((old_flags & (MMU_SOFT | MMU_SPECIAL | MMU_HUGE)) != 0 || zap->unlock)) {
-        return zap_odd(zap, pa, old_flags);
+        return zap_odd(zap, pas, n, old_flags);
     }
-    return zap_page(zap, phys_to_page(pa));
+    return zap_pages(zap, pas, n);
 }
 
 /* Take what was counted so far out of the space's figures. */
@@ -131,7 +147,7 @@ static void zap_range(struct zap *zap, uint64_t start, uint64_t end)
         if (unlikely(zap->outside)) {
             spin_lock(&vm->locks.shape);
         }
-        err = mmu_unmap(&vm->mmu, start, end, &flush, zap_leaf, zap);
+        err = mmu_unmap(&vm->mmu, start, end, &flush, zap_leaves, zap);
         if (unlikely(zap->outside)) {
             spin_unlock(&vm->locks.shape);
         }

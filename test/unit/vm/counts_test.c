@@ -65,12 +65,13 @@ TEST(counts, a_shared_page_counts_its_mappings_beside_the_cache)
     space_leave();
 }
 
-static bool note_leaf(void *arg, vaddr_t va, paddr_t pa, unsigned flags)
+static bool note_leaf(void *arg, vaddr_t va, const paddr_t *pas, unsigned n, unsigned flags)
 {
     uint64_t *last = arg;
 
     (void)va;
-    last[0] = pa >> PAGE_SHIFT;
+    EXPECT_EQ(n, 1);
+    last[0] = pas[0] >> PAGE_SHIFT;
     last[1] = flags;
     return true;
 }
