@@ -227,6 +227,16 @@ struct page *frame_alloc_block(unsigned order, unsigned flags, enum page_kind ki
     if (fail_pages(order, (flags & FRAME_RECLAIM) != 0)) {
         return NULL;
     }
+    if (order - 1 < HOT_BLOCK_ORDERS && (flags & (FRAME_DMA | FRAME_DMA32)) == 0) {
+        struct page *page = hot_block_take(order, kind);
+        if (likely(page != NULL)) {
+            page_start_life(page, order, kind);
+            if (wants_zeros(flags)) {
+                memset(page_to_virt(page), 0, PAGE_SIZE << order);
+            }
+            return page;
+        }
+    }
     return frame_alloc_slow(order, flags, kind, this_node(), NODES_ALL);
 }
 
@@ -438,7 +448,11 @@ static __noinline void page_free_slow(struct page *page)
     struct frame_hot *hot = this_cpu_ptr(frame_hot);
     hot->frees++;
     if (order > 0 || page_node(page) != hot->node) {
+        bool kept = hot_block_give(hot, page, order, kind);
         irq_restore(irq);
+        if (kept) {
+            return;
+        }
         block_free(page, order, kind);
         return;
     }

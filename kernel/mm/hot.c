@@ -1,7 +1,7 @@
 /*
  * The stacks of free frames that each CPU keeps: last in, first out, so what is given out is warm in the cache. One is for movable pages, one for the
  * others, so that these do not get where those are. They hold frames of the CPU's own node alone, and are refilled from and spilled to
- * its zones in batches.
+ * its zones in batches. A few blocks of 2 to 8 frames are kept likewise, of those that were freed here.
  *
  * Counters are per CPU too: a frame may be counted up here and down there; only the sums mean something. What a CPU does to frames that
  * are not of its own node, and to blocks, is counted with the node.
@@ -113,13 +113,58 @@ void hot_spill(struct hot_stack *stack, unsigned n)
     memmove(stack->pages, stack->pages + n, stack->count * sizeof(stack->pages[0]));
 }
 
+struct page *hot_block_take(unsigned order, enum page_kind kind)
+{
+    uint64_t irq = irq_save();
+    struct frame_hot *hot = this_cpu_ptr(frame_hot);
+    struct hot_blocks *blocks = hot_blocks_for(hot, order, kind);
+    struct page *page = NULL;
+
+    if (blocks->count > 0) {
+        page = blocks->pages[--blocks->count];
+        hot->by_kind[kind] += 1ll << order;
+        hot->allocs++;
+    }
+    irq_restore(irq);
+    return page;
+}
+
+bool hot_block_give(struct frame_hot *hot, struct page *page, unsigned order, enum page_kind kind)
+{
+    if (order - 1 >= HOT_BLOCK_ORDERS || page_node(page) != hot->node) {
+        return false;
+    }
+    struct hot_blocks *blocks = hot_blocks_for(hot, order, kind);
+    if (blocks->count == HOT_BLOCKS) {
+        return false;
+    }
+    hot->by_kind[kind] -= 1ll << order;
+    blocks->pages[blocks->count++] = page;
+    return true;
+}
+
+static void blocks_spill(struct hot_blocks *blocks, unsigned order)
+{
+    while (blocks->count > 0) {
+        struct page *page = blocks->pages[--blocks->count];
+        struct zone *zone = zone_of(page_to_pfn(page));
+        spin_lock(&zone->lock);
+        zone_give_locked(zone, page, order);
+        spin_unlock(&zone->lock);
+    }
+}
+
 void frames_drain_local(void)
 {
     uint64_t irq = irq_save();
     struct frame_hot *hot = this_cpu_ptr(frame_hot);
 
-    hot_spill(&hot->stacks[0], hot->stacks[0].count);
-    hot_spill(&hot->stacks[1], hot->stacks[1].count);
+    for (unsigned movable = 0; movable < 2; movable++) {
+        hot_spill(&hot->stacks[movable], hot->stacks[movable].count);
+        for (unsigned order = 1; order <= HOT_BLOCK_ORDERS; order++) {
+            blocks_spill(&hot->blocks[movable][order - 1], order);
+        }
+    }
     irq_restore(irq);
 }
 
@@ -142,7 +187,13 @@ static void clamp_kinds(uint64_t sums[PAGE_NKINDS])
 
 static unsigned hot_count(const struct frame_hot *hot)
 {
-    return READ_ONCE(hot->stacks[0].count) + READ_ONCE(hot->stacks[1].count);
+    unsigned n = READ_ONCE(hot->stacks[0].count) + READ_ONCE(hot->stacks[1].count);
+
+    for (unsigned order = 1; order <= HOT_BLOCK_ORDERS; order++) {
+        n += READ_ONCE(hot->blocks[0][order - 1].count) << order;
+        n += READ_ONCE(hot->blocks[1][order - 1].count) << order;
+    }
+    return n;
 }
 
 void frames_node_figures(unsigned node, struct node_stats *stats)

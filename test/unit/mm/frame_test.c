@@ -125,6 +125,43 @@ TEST(frame, all_memory_can_be_taken_and_given_back)
     EXPECT_MEM_EQ(before, after, sizeof(before));
 }
 
+/* A few blocks of 2 to 8 frames stay with the CPU: the last freed is the next given. They count as free, and draining joins them again. */
+TEST(frame, small_blocks_are_kept_for_the_next)
+{
+    uint64_t before[ZONE_COUNT][FRAME_MAX_ORDER + 1], after[ZONE_COUNT][FRAME_MAX_ORDER + 1];
+    struct page *pages[12];
+
+    for (unsigned order = 1; order <= 4; order++) {
+        zone_lists_of(before);
+        struct frame_stats stats = stats_now();
+        for (unsigned i = 0; i < 12; i++) {
+            pages[i] = frame_alloc(order, 0, PAGE_KERNEL);
+            EXPECT(pages[i] != NULL);
+        }
+        EXPECT_EQ(stats_now().free, stats.free - (12u << order));
+        EXPECT_EQ(stats_now().by_kind[PAGE_KERNEL], stats.by_kind[PAGE_KERNEL] + (12u << order));
+        for (unsigned i = 0; i < 12; i++) {
+            frame_free(pages[i]);
+        }
+        EXPECT_EQ(stats_now().free, stats.free);
+        EXPECT_EQ(stats_now().by_kind[PAGE_KERNEL], stats.by_kind[PAGE_KERNEL]);
+        struct page *movable = frame_alloc(order, FRAME_ZERO, PAGE_ANON);
+        struct page *other = frame_alloc(order, FRAME_ZERO, PAGE_KERNEL);
+        if (order <= 3) {
+            EXPECT(other == pages[3]); /* there was room for four */
+            for (unsigned i = 0; i < 4; i++) {
+                EXPECT(movable != pages[i]);
+            }
+        }
+        EXPECT_EQ(other->order, order);
+        EXPECT_EQ(*(uint64_t *)page_to_virt(other), 0);
+        frame_free(movable);
+        frame_free(other);
+        zone_lists_of(after);
+        EXPECT_EQ(memcmp(before, after, sizeof(before)), 0);
+    }
+}
+
 TEST(frame, the_last_reference_frees)
 {
     uint64_t frees = stats_now().frees;
