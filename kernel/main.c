@@ -26,6 +26,7 @@
 #include "kernel/machine/preempt.h"
 #include "kernel/mm/arena.h"
 #include "kernel/mm/frame.h"
+#include "kernel/mm/lru.h"
 #include "kernel/mm/resource.h"
 #include "kernel/mm/slab.h"
 #include "kernel/proc/hung_task.h"
@@ -82,6 +83,7 @@ void kernel_main(const struct boot_handoff *handoff)
     frames_init(handoff);        /* page array, zones */
     kasan_init(handoff);         /* from here on accesses are checked, in builds that do */
     slab_init();                 /* object caches, kmalloc */
+    lru_init();                  /* lists of what may be reclaimed, for each node */
     arena_init();                /* kernel virtual space, stacks */
     machine_init_cpu();          /* protections, FPU, system call entry, per-CPU areas */
     random_init(handoff->seed, sizeof(handoff->seed), (handoff->flags & BOOT_FLAG_SEED_GOOD) != 0);

@@ -15,6 +15,7 @@
 #include "kernel/core/random.h"
 #include "kernel/mm/arena.h"
 #include "kernel/mm/frame.h"
+#include "kernel/mm/lru.h"
 #include "kernel/mm/slab.h"
 #include "kernel/sync/report.h"
 
@@ -105,6 +106,7 @@ void host_machine_init_map(const struct boot_mem *map, unsigned n)
     param_init("");
     frames_init(handoff_create(map, n));
     slab_init();
+    lru_init();
     arena_init();
     random_init(seed, sizeof(seed), true);
 }

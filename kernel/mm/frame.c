@@ -115,6 +115,18 @@ void frame_wake_reclaim(unsigned node, unsigned order)
     }
 }
 
+/* All nodes that the request may use are low. */
+static void wake_allowed(const struct frame_request *request)
+{
+    const struct node *home = nodes[request->node];
+
+    for (unsigned i = 0; i < home->nnear; i++) {
+        if (((request->allowed >> home->near[i]) & 1) != 0) {
+            frame_wake_reclaim(home->near[i], request->order);
+        }
+    }
+}
+
 /* ---- allocation ---- */
 
 static __always_inline void page_start_life(struct page *page, unsigned order, enum page_kind kind)
@@ -174,7 +186,7 @@ static struct page *zones_take_hard(const struct frame_request *request)
     }
     might_sleep();
     do {
-        freed = ops->reclaim(request->node, request->order);
+        freed = ops->reclaim(request->node, request->order, request->allowed);
         frames_drain_local();
         page = zones_take(request, floor);
     } while (page == NULL && freed > 0);
@@ -205,7 +217,7 @@ static __noinline struct page *frame_alloc_slow(unsigned order, unsigned flags, 
         }
     }
     if (page == NULL) {
-        frame_wake_reclaim(node, order);
+        wake_allowed(&request);
         page = zones_take(&request, FLOOR_MIN);
     }
     if (page == NULL) {

@@ -144,13 +144,13 @@ bool boot_memory(unsigned index, struct boot_mem *ret_mem);
  *   wake     no zone that may serve a request for 2^order frames is above its low watermark: wake the reclaim thread of `node`. Any context,
  *            interrupts may be off, the caller may hold any spin lock; called for each such refill, so it must be cheap when awake.
  *   dipped   a request of the current thread went below `min`, for it could not wait. As `wake`; the thread reclaims on its way to user mode.
- *   reclaim  a FRAME_RECLAIM request found nothing above `min`. May sleep. Returns the frames it freed; the request is tried again while
+ *   reclaim  a FRAME_RECLAIM request found nothing above `min` on the nodes `allowed`, of which `node` would be best. May sleep. Returns the frames it freed; the request is tried again while
  *            that is not 0, and fails then.
  */
 struct frame_reclaim_ops {
     void (*wake)(unsigned node, unsigned order);
     void (*dipped)(unsigned node);
-    size_t (*reclaim)(unsigned node, unsigned order);
+    size_t (*reclaim)(unsigned node, unsigned order, nodemask_t allowed);
 };
 /* Boot, once; each member may be NULL. */
 void frames_set_reclaim(const struct frame_reclaim_ops *ops);

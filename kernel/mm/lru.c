@@ -7,6 +7,8 @@
 
 #include "kernel/core/panic.h"
 #include "kernel/core/percpu.h"
+#include "kernel/mm/frame.h"
+#include "kernel/mm/zone.h"
 #include "kernel/sync/spinlock.h"
 
 #define LRU_NONE  UINT32_MAX
@@ -23,7 +25,7 @@ struct lru_shard {
 } __cacheline;
 
 struct lru_node {
-    struct page *first; /* [I] */
+    pfn_t first; /* [I] */
     struct lru_shard shards[LRU_SHARDS];
 };
 
@@ -31,24 +33,62 @@ struct lru_node {
 #define ENDS  {LRU_NONE, LRU_NONE, 0}
 #define SHARD {SPINLOCK_INIT("lru"), {ENDS, ENDS, ENDS, ENDS, ENDS}}
 /* clang-format on */
-static struct lru_node nodes[1] = {
-    {.shards = {SHARD, SHARD, SHARD, SHARD, SHARD, SHARD, SHARD, SHARD}},
+static struct lru_node first_node = {
+    .shards = {SHARD, SHARD, SHARD, SHARD, SHARD, SHARD, SHARD, SHARD},
 };
+_Static_assert(sizeof(struct lru_node) <= PAGE_SIZE, "one page holds the lists of a node");
+static struct lru_node *lists[MAX_NODES] = {&first_node}; /* [I] after lru_init() */
+static unsigned nlists = 1;                               /* [I] likewise */
 
-static struct lru_node *node_of(const struct page *page)
+unsigned lru_nodes(void)
 {
-    (void)page;
-    return &nodes[0];
+    return nlists;
 }
 
-static inline uint32_t number_of(const struct page *page)
+static pfn_t node_first_frame(unsigned id)
 {
-    return (uint32_t)page_to_pfn(page);
+    pfn_t first = UINT64_MAX;
+
+    for (unsigned zone = 0; zone < ZONE_COUNT; zone++) {
+        if (nodes[id]->zones[zone].present > 0) {
+            first = MIN(first, nodes[id]->zones[zone].start);
+        }
+    }
+    return first == UINT64_MAX ? 0 : first;
 }
 
-static inline struct page *page_of(uint32_t number)
+void lru_init(void)
 {
-    return pfn_to_page(number);
+    for (unsigned id = 0; id < nodes_count(); id++) {
+        if (id > 0) {
+            struct page *page = frame_alloc_node(0, 0, PAGE_KERNEL, (int)id, NODES_ALL);
+            if (page == NULL) {
+                panic("mm: no memory for the lists of node %u", id);
+            }
+            lists[id] = page_to_virt(page);
+            *lists[id] = first_node;
+            for (unsigned shard = 0; shard < LRU_SHARDS; shard++) {
+                spin_init(&lists[id]->shards[shard].lock, "lru");
+            }
+        }
+        lists[id]->first = node_first_frame(id);
+    }
+    nlists = nodes_count();
+}
+
+static inline struct lru_node *node_of(const struct page *page)
+{
+    return likely(nlists == 1) ? &first_node : lists[page_node(page)];
+}
+
+static inline uint32_t number_of(const struct lru_node *node, const struct page *page)
+{
+    return (uint32_t)(page_to_pfn(page) - node->first);
+}
+
+static inline struct page *page_of(const struct lru_node *node, uint32_t number)
+{
+    return pfn_to_page(node->first + number);
 }
 
 _Static_assert(PAGE_FLAG_LAZY == PAGE_FLAG_WRITEBACK,
@@ -65,19 +105,20 @@ static inline enum lru_list list_of(const struct page *page)
     return (file ? LRU_INACTIVE_FILE : LRU_INACTIVE_ANON) + ((flags & PAGE_FLAG_ACTIVE) != 0);
 }
 
-static inline struct lru_shard *shard_of(const struct page *page)
+static inline struct lru_shard *shard_in(struct lru_node *node, const struct page *page)
 {
-    return &node_of(page)->shards[(page->flags & LRU_SHARD_MASK) >> LRU_SHARD_SHIFT];
+    return &node->shards[(page->flags & LRU_SHARD_MASK) >> LRU_SHARD_SHIFT];
 }
 
-static inline void link_locked(struct lru_ends *ends, struct page *page)
+static inline void link_locked(const struct lru_node *node, struct lru_ends *ends,
+                               struct page *page)
 {
-    uint32_t number = number_of(page);
+    uint32_t number = number_of(node, page);
 
     page->lru_prev = LRU_NONE;
     page->lru_next = ends->young;
     if (likely(ends->young != LRU_NONE)) {
-        page_of(ends->young)->lru_prev = number;
+        page_of(node, ends->young)->lru_prev = number;
     } else {
         ends->old = number;
     }
@@ -85,15 +126,16 @@ static inline void link_locked(struct lru_ends *ends, struct page *page)
     ends->n++;
 }
 
-static inline void unlink_locked(struct lru_ends *ends, struct page *page)
+static inline void unlink_locked(const struct lru_node *node, struct lru_ends *ends,
+                                 struct page *page)
 {
     if (page->lru_prev != LRU_NONE) {
-        page_of(page->lru_prev)->lru_next = page->lru_next;
+        page_of(node, page->lru_prev)->lru_next = page->lru_next;
     } else {
         ends->young = page->lru_next;
     }
     if (page->lru_next != LRU_NONE) {
-        page_of(page->lru_next)->lru_prev = page->lru_prev;
+        page_of(node, page->lru_next)->lru_prev = page->lru_prev;
     } else {
         ends->old = page->lru_prev;
     }
@@ -104,14 +146,15 @@ static inline void unlink_locked(struct lru_ends *ends, struct page *page)
  * ACTIVE and UNEVICTABLE tell the list that a page is on: they change only while it is on none, or under the lock and with a move. MLOCKED is
  * what others wish. Its change and the look at LRU here, and the other way round there, are full barriers: one of the two sees the other.
  */
-static void link_as_wished_locked(struct lru_shard *shard, struct page *page)
+static void link_as_wished_locked(const struct lru_node *node, struct lru_shard *shard,
+                                  struct page *page)
 {
     if (unlikely((atomic_load_relaxed(&page->flags) & PAGE_FLAG_MLOCKED) != 0)) {
         (void)atomic_fetch_or(&page->flags, (uint16_t)PAGE_FLAG_UNEVICTABLE);
     } else {
         (void)atomic_fetch_and(&page->flags, (uint16_t)~PAGE_FLAG_UNEVICTABLE);
     }
-    link_locked(&shard->lists[list_of(page)], page);
+    link_locked(node, &shard->lists[list_of(page)], page);
 }
 
 static inline uint16_t here(void)
@@ -119,36 +162,44 @@ static inline uint16_t here(void)
     return (uint16_t)(this_cpu->id % LRU_SHARDS << LRU_SHARD_SHIFT) | PAGE_FLAG_LRU;
 }
 
+static inline struct lru_shard *shard_named(struct lru_node *node, uint16_t flags)
+{
+    return &node->shards[(flags & LRU_SHARD_MASK) >> LRU_SHARD_SHIFT];
+}
+
 void lru_add_new(struct page **pages, unsigned n)
 {
+    enum lru_list list = pages[0]->kind == PAGE_FILE ? LRU_INACTIVE_FILE : LRU_INACTIVE_ANON;
     uint16_t flags = here();
-    struct lru_shard *shard =
-        &node_of(pages[0])->shards[(flags & LRU_SHARD_MASK) >> LRU_SHARD_SHIFT];
+    unsigned i = 0;
 
-    uint64_t irq = spin_lock_irqsave(&shard->lock);
-    struct lru_ends *ends =
-        &shard->lists[pages[0]->kind == PAGE_FILE ? LRU_INACTIVE_FILE : LRU_INACTIVE_ANON];
-    for (unsigned i = 0; i < n; i++) {
-        pages[i]->flags |= flags;
-        link_locked(ends, pages[i]);
-    }
-    spin_unlock_irqrestore(&shard->lock, irq);
+    do { /* once, but where memory comes from several nodes by turns */
+        struct lru_node *node = node_of(pages[i]);
+        struct lru_shard *shard = shard_named(node, flags);
+        uint64_t irq = spin_lock_irqsave(&shard->lock);
+        do {
+            pages[i]->flags |= flags;
+            link_locked(node, &shard->lists[list], pages[i]);
+        } while (++i < n && node_of(pages[i]) == node);
+        spin_unlock_irqrestore(&shard->lock, irq);
+    } while (i < n);
 }
 
 bool lru_take(struct page *page)
 {
+    struct lru_node *node = node_of(page);
     bool taken = false;
 
     if ((atomic_load_relaxed(&page->flags) & PAGE_FLAG_LRU) == 0) {
         return false;
     }
     for (;;) {
-        struct lru_shard *shard = shard_of(page);
+        struct lru_shard *shard = shard_in(node, page);
         uint64_t irq = spin_lock_irqsave(&shard->lock);
         bool same =
-            shard_of(page) == shard; /* may have gone to another one before we had the lock */
+            shard_in(node, page) == shard; /* may have gone to another one before we had the lock */
         if (same && (page->flags & PAGE_FLAG_LRU) != 0) {
-            unlink_locked(&shard->lists[list_of(page)], page);
+            unlink_locked(node, &shard->lists[list_of(page)], page);
             (void)atomic_fetch_and(&page->flags, (uint16_t)~LRU_FLAGS);
             taken = true;
         }
@@ -169,14 +220,15 @@ void lru_take_freed(struct page **pages, unsigned n)
         if ((page->flags & PAGE_FLAG_LRU) == 0) {
             continue;
         }
-        if (shard_of(page) != shard) { /* it stays what it is: no reference is left */
+        struct lru_node *node = node_of(page);
+        if (shard_in(node, page) != shard) { /* it stays what it is: no reference is left */
             if (shard != NULL) {
                 spin_unlock_irqrestore(&shard->lock, irq);
             }
-            shard = shard_of(page);
+            shard = shard_in(node, page);
             irq = spin_lock_irqsave(&shard->lock);
         }
-        unlink_locked(&shard->lists[list_of(page)], page);
+        unlink_locked(node, &shard->lists[list_of(page)], page);
         page->flags &= (uint16_t)~LRU_FLAGS;
     }
     if (shard != NULL) {
@@ -188,18 +240,17 @@ void lru_put_back(struct page **pages, unsigned n)
 {
     uint16_t flags = here();
 
-    if (n == 0) {
-        return;
+    for (unsigned i = 0; i < n;) {
+        struct lru_node *node = node_of(pages[i]);
+        struct lru_shard *shard = shard_named(node, flags);
+        uint64_t irq = spin_lock_irqsave(&shard->lock);
+        do {
+            ASSERT((pages[i]->flags & PAGE_FLAG_LRU) == 0);
+            (void)atomic_fetch_or(&pages[i]->flags, flags);
+            link_as_wished_locked(node, shard, pages[i]);
+        } while (++i < n && node_of(pages[i]) == node);
+        spin_unlock_irqrestore(&shard->lock, irq);
     }
-    struct lru_shard *shard =
-        &node_of(pages[0])->shards[(flags & LRU_SHARD_MASK) >> LRU_SHARD_SHIFT];
-    uint64_t irq = spin_lock_irqsave(&shard->lock);
-    for (unsigned i = 0; i < n; i++) {
-        ASSERT((pages[i]->flags & PAGE_FLAG_LRU) == 0);
-        (void)atomic_fetch_or(&pages[i]->flags, flags);
-        link_as_wished_locked(shard, pages[i]);
-    }
-    spin_unlock_irqrestore(&shard->lock, irq);
     for (unsigned i = 0; i < n; i++) {
         page_put(pages[i]); /* maybe the last: then it leaves the list again */
     }
@@ -208,17 +259,18 @@ void lru_put_back(struct page **pages, unsigned n)
 /* Change the flags that choose the list, and the list with them. The caller has a reference. False: it was on no list. */
 static bool lru_change(struct page *page, uint16_t set, uint16_t clear)
 {
+    struct lru_node *node = node_of(page);
     bool done = false;
 
     while (!done && (atomic_load_relaxed(&page->flags) & PAGE_FLAG_LRU) != 0) {
-        struct lru_shard *shard = shard_of(page);
+        struct lru_shard *shard = shard_in(node, page);
         uint64_t irq = spin_lock_irqsave(&shard->lock);
-        done = shard_of(page) == shard && (page->flags & PAGE_FLAG_LRU) != 0;
+        done = shard_in(node, page) == shard && (page->flags & PAGE_FLAG_LRU) != 0;
         if (done) {
-            unlink_locked(&shard->lists[list_of(page)], page);
+            unlink_locked(node, &shard->lists[list_of(page)], page);
             (void)atomic_fetch_and(&page->flags, (uint16_t)~clear);
             (void)atomic_fetch_or(&page->flags, set);
-            link_as_wished_locked(shard, page);
+            link_as_wished_locked(node, shard, page);
         }
         spin_unlock_irqrestore(&shard->lock, irq);
     }
@@ -266,23 +318,24 @@ static bool page_tryget(struct page *page)
     return false;
 }
 
-unsigned lru_isolate(unsigned node, unsigned shard_id, enum lru_list list, unsigned n,
+unsigned lru_isolate(unsigned id, unsigned shard_id, enum lru_list list, unsigned n,
                      struct page **pages, unsigned *ret_seen)
 {
-    struct lru_shard *shard = &nodes[node].shards[shard_id];
+    struct lru_node *node = lists[id];
+    struct lru_shard *shard = &node->shards[shard_id];
     struct lru_ends *ends = &shard->lists[list];
     unsigned got = 0;
     unsigned seen = 0;
 
     uint64_t irq = spin_lock_irqsave(&shard->lock);
     for (; seen < n && ends->old != LRU_NONE; seen++) {
-        struct page *page = page_of(ends->old);
-        unlink_locked(ends, page);
+        struct page *page = page_of(node, ends->old);
+        unlink_locked(node, ends, page);
         if (likely(page_tryget(page))) {
             (void)atomic_fetch_and(&page->flags, (uint16_t)~LRU_FLAGS);
             pages[got++] = page;
         } else {
-            link_locked(ends, page); /* who frees it waits for our lock */
+            link_locked(node, ends, page); /* who frees it waits for our lock */
         }
     }
     spin_unlock_irqrestore(&shard->lock, irq);
@@ -292,7 +345,7 @@ unsigned lru_isolate(unsigned node, unsigned shard_id, enum lru_list list, unsig
 
 uint64_t lru_shard_count(unsigned node, unsigned shard, enum lru_list list)
 {
-    return atomic_load_relaxed(&nodes[node].shards[shard].lists[list].n);
+    return atomic_load_relaxed(&lists[node]->shards[shard].lists[list].n);
 }
 
 uint64_t lru_count(unsigned node, enum lru_list list)

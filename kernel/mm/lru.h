@@ -28,7 +28,7 @@ enum lru_list {
 #define LRU_SHARD_SHIFT 11u /* of page->flags */
 #define LRU_SHARD_MASK  ((LRU_SHARDS - 1) << LRU_SHARD_SHIFT)
 
-/* New pages, which nobody else knows yet, at the young end of the inactive lists; all of one node. Any context. */
+/* New pages, which nobody else knows yet, of one kind, at the young end of the inactive lists. Any context. */
 void lru_add_new(struct page **pages, unsigned n);
 /* Off its list, if it is on one. The caller has a reference, or frees the page. False: it was on none. Any context. */
 bool lru_take(struct page *page);
@@ -60,7 +60,7 @@ void lru_set_mlocked(struct page *page, bool locked);
 uint64_t lru_shard_count(unsigned node, unsigned shard, enum lru_list list);
 uint64_t lru_count(unsigned node, enum lru_list list);
 
-static inline unsigned lru_nodes(void)
-{
-    return 1;
-}
+/* Nodes that have lists: all there are. */
+unsigned lru_nodes(void);
+/* Boot, when the nodes are known and the heap is there, and no page is on a list yet. */
+void lru_init(void);

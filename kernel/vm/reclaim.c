@@ -2,25 +2,23 @@
  * Reclaim: which pages, how many, and when.
  *
  * A pass looks at a part of each list, 1 / 2^12 first, twice as much each time it has not found enough. How the work is shared between pages of
- * files and those that swap keeps follows from what each has cost lately: a page that was looked at and had to stay is cost. swappiness tips the
- * scales: 100 means that both kinds are as dear to bring back.
+ * files and those that swap keeps follows from what each has cost lately: a page that was looked at and had to stay is cost, and one that
+ * comes back too soon (workingset.h) is dearer. swappiness tips the scales: 100 means that both kinds are as dear to bring back. The two take turns, in
+ * batches, as their shares are; so do the shards of a node.
  *
  * A page that was used since it was looked at last gets a second round on the inactive list; used again then, it becomes active. When the inactive
  * list is shorter than the active one, the oldest active pages are made inactive.
  *
  * Locks: scan state is hints and sums, changed without a lock by whoever reclaims.
  */
-#include "kernel/vm/reclaim.h"
+#include "kernel/vm/reclaim_impl.h"
 
-#include "kernel/core/log.h"
 #include "kernel/core/percpu.h"
-#include "kernel/core/time.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/lru.h"
 #include "kernel/mm/node.h"
 #include "kernel/mm/slab.h"
 #include "kernel/sched/thread.h"
-#include "kernel/sched/wait.h"
 #include "kernel/vm/private.h"
 #include "kernel/vm/swap.h"
 #include "kernel/vm/tunables.h"
@@ -28,10 +26,8 @@
 
 #define PRIORITY_FIRST 12u
 #define BATCH          32u
-#define DIRECT_FRAMES  32u
 #define REFAULT_COST                                                                               \
     16u /* of a page that comes back too soon, in pages that were looked at in vain */
-#define PATIENCE_NS (20 * NS_PER_MS) /* direct reclaim waits so long for the thread's */
 
 enum { ANON, FILE, NTYPES };
 
@@ -44,8 +40,7 @@ struct scan {
 };
 
 static uint64_t costs[NTYPES]; /* [a] pages that had to stay; halved now and then */
-static DEFINE_PER_CPU(struct reclaim_stats, reclaim_counters);
-#define count_add(member, n) (this_cpu_ptr(reclaim_counters)->member += (n)) /* as vm_count() */
+DEFINE_PER_CPU(struct reclaim_stats, reclaim_counters);
 
 /* ---- lists ---- */
 
@@ -79,18 +74,18 @@ static enum reclaim_fate inactive_page(const struct scan *scan, struct page *pag
 static void count_scanned(const struct scan *scan, unsigned type, unsigned seen, unsigned freed)
 {
     if (scan->thread) {
-        count_add(pgscan_kswapd, seen);
-        count_add(pgsteal_kswapd, freed);
+        reclaim_count(pgscan_kswapd, seen);
+        reclaim_count(pgsteal_kswapd, freed);
     } else {
-        count_add(pgscan_direct, seen);
-        count_add(pgsteal_direct, freed);
+        reclaim_count(pgscan_direct, seen);
+        reclaim_count(pgsteal_direct, freed);
     }
     if (type == ANON) {
-        count_add(pgscan_anon, seen);
-        count_add(pgsteal_anon, freed);
+        reclaim_count(pgscan_anon, seen);
+        reclaim_count(pgsteal_anon, freed);
     } else {
-        count_add(pgscan_file, seen);
-        count_add(pgsteal_file, freed);
+        reclaim_count(pgscan_file, seen);
+        reclaim_count(pgsteal_file, freed);
     }
 }
 
@@ -132,8 +127,10 @@ static unsigned shrink_inactive(struct scan *scan, unsigned shard, unsigned type
     }
     lru_put_back(pages, kept);
     scan->freed += got - kept;
-    cost_add(type, kept);
-    count_add(pgactivate, activated);
+    if (!scan->files_only) {
+        cost_add(type, kept);
+    }
+    reclaim_count(pgactivate, activated);
     if (activated > 0) {
         workingset_activated(scan->node, activated);
     }
@@ -162,8 +159,8 @@ static unsigned shrink_active(const struct scan *scan, unsigned shard, unsigned 
         (void)atomic_fetch_or(&pages[i]->flags, (uint16_t)PAGE_FLAG_WORKINGSET);
     }
     lru_put_back(pages, got);
-    count_add(pgrefill, seen);
-    count_add(pgdeactivate, got - stayed);
+    reclaim_count(pgrefill, seen);
+    reclaim_count(pgdeactivate, got - stayed);
     return seen;
 }
 
@@ -174,18 +171,23 @@ static bool inactive_is_low(unsigned node, unsigned shard, unsigned type)
     return lru_shard_count(node, shard, inactive) < lru_shard_count(node, shard, inactive + 1);
 }
 
-static void shrink_shard(struct scan *scan, unsigned shard, unsigned type, uint64_t n)
+/* n pages of a shard. Returns how many were seen. */
+static uint64_t shrink_shard(struct scan *scan, unsigned shard, unsigned type, uint64_t n)
 {
-    while (n > 0 && scan->freed < scan->wanted) {
+    uint64_t done = 0;
+
+    while (done < n && scan->freed < scan->wanted) {
         if (!scan->files_only && inactive_is_low(scan->node, shard, type)) {
             (void)shrink_active(scan, shard, type, BATCH);
         }
-        unsigned seen = shrink_inactive(scan, shard, type, (unsigned)MIN(n, (uint64_t)BATCH));
+        unsigned seen =
+            shrink_inactive(scan, shard, type, (unsigned)MIN(n - done, (uint64_t)BATCH));
         if (seen == 0) {
-            return;
+            break;
         }
-        n -= seen;
+        done += seen;
     }
+    return done;
 }
 
 /* ---- how much of which ---- */
@@ -210,29 +212,100 @@ static void weigh(const struct scan *scan, uint64_t weight[NTYPES])
     }
 }
 
-static uint64_t shard_size(const struct scan *scan, unsigned shard, unsigned type)
-{
-    enum lru_list inactive = type == ANON ? LRU_INACTIVE_ANON : LRU_INACTIVE_FILE;
+/*
+ * A pass mostly ends long before it has seen its part of all lists, so each node remembers how far ahead one type is of the other, and in which
+ * shard it stopped. Hints, changed by whoever reclaims.
+ */
+struct turn {
+    uint64_t
+        pace[NTYPES]; /* [a] pages looked at, each worth the more the smaller its type's share is */
+    uint64_t
+        place[NTYPES]; /* [a] in all shards' pages of the type, one shard's after the other's */
+};
+static struct turn turns[MAX_NODES];
 
-    return lru_shard_count(scan->node, shard, inactive) +
-           lru_shard_count(scan->node, shard, inactive + 1);
-}
+#define WEIGHT_ONE 1024u /* of the type that is looked at in full */
+#define PACE_ONE   256u  /* of a page when the other type has no share */
+#define PACE_MOST  BIT(20)
 
-static void shrink_node(struct scan *scan)
+struct share {
+    uint64_t sizes[LRU_SHARDS], size; /* pages */
+    uint64_t share;                   /* of all looks, in relation to the other's */
+    uint64_t left;                    /* of this pass */
+};
+
+static void share_out(const struct scan *scan, struct share shares[NTYPES])
 {
     uint64_t weight[NTYPES];
 
     weigh(scan, weight);
     uint64_t most = MAX(weight[ANON], weight[FILE]);
-    for (unsigned shard = 0; shard < LRU_SHARDS; shard++) {
-        for (unsigned type = 0; type < NTYPES; type++) {
-            uint64_t size = shard_size(scan, shard, type);
-            if (weight[type] == 0 || size == 0) {
-                continue;
-            }
-            uint64_t n = (size >> scan->priority) * weight[type] / MAX(most, (uint64_t)1);
-            shrink_shard(scan, shard, type, MAX(n, MIN(size, (uint64_t)BATCH)));
+    most = MAX(most, (uint64_t)1);
+    for (unsigned type = 0; type < NTYPES; type++) {
+        struct share *share = &shares[type];
+        enum lru_list inactive = type == ANON ? LRU_INACTIVE_ANON : LRU_INACTIVE_FILE;
+        share->size = 0;
+        for (unsigned shard = 0; shard < LRU_SHARDS; shard++) {
+            share->sizes[shard] = lru_shard_count(scan->node, shard, inactive) +
+                                  lru_shard_count(scan->node, shard, inactive + 1);
+            share->size += share->sizes[shard];
         }
+        uint64_t part = DIV_ROUND_UP(weight[type] * WEIGHT_ONE, most);
+        share->share = share->size * part;
+        share->left = (share->size >> scan->priority) * part / WEIGHT_ONE;
+    }
+}
+
+/* The type whose turn it is. NTYPES: this pass is over. */
+static unsigned type_next(const struct turn *turn, const struct share shares[NTYPES])
+{
+    if (shares[ANON].left == 0 || shares[FILE].left == 0) {
+        return shares[ANON].left > 0 ? ANON : shares[FILE].left > 0 ? FILE : NTYPES;
+    }
+    return atomic_load_relaxed(&turn->pace[ANON]) <= atomic_load_relaxed(&turn->pace[FILE]) ? ANON
+                                                                                            : FILE;
+}
+
+/* n pages of the type were looked at. What has nothing to do does not gain by that. */
+static void turn_advance(struct turn *turn, const struct share shares[NTYPES], unsigned type,
+                         uint64_t n)
+{
+    uint64_t both = shares[ANON].share + shares[FILE].share;
+    uint64_t each = both * PACE_ONE / MAX(shares[type].share, (uint64_t)1);
+    uint64_t pace = atomic_load_relaxed(&turn->pace[type]) + n * MIN(each, PACE_MOST);
+
+    atomic_store_relaxed(&turn->pace[type], pace);
+    if (shares[!type].left == 0 && atomic_load_relaxed(&turn->pace[!type]) < pace) {
+        atomic_store_relaxed(&turn->pace[!type], pace);
+    }
+    (void)atomic_fetch_add_relaxed(&turn->place[type], n);
+}
+
+static unsigned shard_at(const struct share *share, uint64_t place)
+{
+    unsigned shard = 0;
+
+    place %= share->size;
+    while (shard + 1 < LRU_SHARDS && place >= share->sizes[shard]) {
+        place -= share->sizes[shard++];
+    }
+    return shard;
+}
+
+static void shrink_node(struct scan *scan)
+{
+    struct turn *turn = &turns[scan->node];
+    struct share shares[NTYPES];
+    unsigned type;
+
+    share_out(scan, shares);
+    while (scan->freed < scan->wanted && (type = type_next(turn, shares)) < NTYPES) {
+        struct share *share = &shares[type];
+        unsigned shard = shard_at(share, atomic_load_relaxed(&turn->place[type]));
+        uint64_t n = MIN(share->left, (uint64_t)BATCH);
+        (void)shrink_shard(scan, shard, type, n);
+        turn_advance(turn, shares, type, n);
+        share->left -= n;
     }
 }
 
@@ -256,7 +329,7 @@ void reclaim_shrink(unsigned priority)
         uint64_t n = has == 0 ? 0 : (has >> priority) + 1;
         n = shrinker->names ? n * pressure / 100 : n;
         if (n > 0) {
-            count_add(slabs_scanned, n);
+            reclaim_count(slabs_scanned, n);
             (void)shrinker->shrink(n);
         }
     }
@@ -290,6 +363,14 @@ size_t reclaim_frames(unsigned node, size_t n)
         return 0;
     }
     might_sleep();
+    scan_run(&scan);
+    return scan.freed;
+}
+
+size_t reclaim_scan(unsigned node, size_t n)
+{
+    struct scan scan = {.node = node, .wanted = n, .thread = true};
+
     scan_run(&scan);
     return scan.freed;
 }
@@ -328,147 +409,14 @@ size_t reclaim_drop_files(void)
                     shrink_active(&scan, shard, FILE, (unsigned)MIN(active, (uint64_t)BATCH));
                 active -= seen == 0 ? active : seen;
             }
-            shrink_shard(&scan, shard, FILE, lru_shard_count(node, shard, LRU_INACTIVE_FILE));
+            (void)shrink_shard(&scan, shard, FILE, lru_shard_count(node, shard, LRU_INACTIVE_FILE));
         }
         freed += scan.freed;
     }
     return freed;
 }
 
-/* ---- the thread ---- */
-
-struct reclaimer {
-    struct wait_queue wanted; /* it waits here for work */
-    struct wait_queue rounds; /* others wait here for the end of a round */
-    uint32_t awake;           /* [a] asked for, and not yet asleep again */
-    uint64_t nrounds;         /* [a] */
-    unsigned node;            /* [I] */
-};
-static struct reclaimer reclaimers[MAX_NODES];
-static unsigned nreclaimers; /* [I] after boot */
-
-enum mark { MARK_MIN, MARK_HIGH };
-
-/* Is some zone above the watermark, as requests see it that may use all of them? */
-static bool node_is_above(unsigned node, enum mark mark)
-{
-    struct zone_stats stats;
-
-    for (unsigned id = 0; id < ZONE_COUNT; id++) {
-        if (zone_stats(node, id, &stats) && stats.managed > 0 &&
-            stats.free >
-                (mark == MARK_MIN ? stats.min : stats.high) + stats.protection[ZONE_NORMAL]) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void reclaimer_round(struct reclaimer *reclaimer)
-{
-    unsigned fruitless = 0;
-
-    while (fruitless < 4 && !node_is_above(reclaimer->node, MARK_HIGH)) {
-        struct scan scan = {.node = reclaimer->node, .wanted = 4 * BATCH, .thread = true};
-        scan_run(&scan);
-        fruitless = scan.freed == 0 ? fruitless + 1 : 0;
-        (void)atomic_fetch_add_relaxed(&reclaimer->nrounds, 1);
-        wait_wake_all(&reclaimer->rounds, 0);
-    }
-}
-
-static void reclaimer_main(void *arg)
-{
-    struct reclaimer *reclaimer = arg;
-
-    for (;;) {
-        wait_event(&reclaimer->wanted, atomic_load_acquire(&reclaimer->awake) != 0);
-        reclaimer_round(reclaimer);
-        atomic_store_release(&reclaimer->awake, 0);
-        (void)atomic_fetch_add_relaxed(&reclaimer->nrounds, 1);
-        wait_wake_all(&reclaimer->rounds, 0);
-    }
-}
-
-/* frame_reclaim_ops.wake */
-static void reclaim_wake(unsigned node, unsigned order)
-{
-    struct reclaimer *reclaimer = &reclaimers[MIN(node, nreclaimers - 1)];
-
-    (void)order;
-    if (atomic_load_relaxed(&reclaimer->awake) == 0 && atomic_exchange(&reclaimer->awake, 1) == 0) {
-        count_add(kswapd_wakes, 1);
-        wait_wake_all(&reclaimer->wanted, 0);
-    }
-}
-
-/* frame_reclaim_ops.dipped */
-static void reclaim_dipped(unsigned node)
-{
-    struct thread *thread = current_thread();
-
-    reclaim_wake(node, 0);
-    if (!thread->reclaiming && thread->vm != NULL) {
-        thread_set_work(thread, THREAD_WORK_RECLAIM);
-    }
-}
-
-/* frame_reclaim_ops.reclaim: when there is nothing to be found here, the thread may yet find something: it may take locks that we may not. */
-static size_t reclaim_direct(unsigned node, unsigned order)
-{
-    struct reclaimer *reclaimer = &reclaimers[MIN(node, nreclaimers - 1)];
-
-    if (current_thread()->reclaiming) {
-        return 0;
-    }
-    count_add(allocstall, 1);
-    size_t freed = reclaim_frames(node, MAX(DIRECT_FRAMES, 1ull << order));
-    if (freed == 0) {
-        uint64_t before = atomic_load_relaxed(&reclaimer->nrounds);
-        reclaim_wake(node, order);
-        (void)wait_event_until(&reclaimer->rounds,
-                               atomic_load_relaxed(&reclaimer->nrounds) != before,
-                               ktime_now() + PATIENCE_NS);
-        freed = order == 0 && node_is_above(node, MARK_MIN);
-    }
-    return freed;
-}
-
-void reclaim_owed(void)
-{
-    if (!node_is_above(this_node(), MARK_MIN)) {
-        (void)reclaim_frames(this_node(), DIRECT_FRAMES);
-    }
-}
-
-static const struct frame_reclaim_ops ops = {
-    .wake = reclaim_wake, .dipped = reclaim_dipped, .reclaim = reclaim_direct};
-
-void reclaim_init(void)
-{
-    nreclaimers = nodes_count();
-    for (unsigned node = 0; node < nreclaimers; node++) {
-        struct reclaimer *reclaimer = &reclaimers[node];
-        char name[] = "kswapd00";
-        reclaimer->node = node;
-        wait_queue_init(&reclaimer->wanted);
-        wait_queue_init(&reclaimer->rounds);
-        if (node >= 10) {
-            name[6] = (char)('0' + node / 10);
-            name[7] = (char)('0' + node % 10);
-        } else {
-            name[6] = (char)('0' + node);
-            name[7] = 0;
-        }
-        struct thread *thread = thread_create_kernel(name, reclaimer_main, reclaimer);
-        if (thread == NULL) {
-            log_warn("reclaim: no memory for the thread of node %u", node);
-            continue;
-        }
-        thread_start(thread);
-    }
-    frames_set_reclaim(&ops);
-}
+/* ---- figures ---- */
 
 void reclaim_stats(struct reclaim_stats *ret_stats)
 {

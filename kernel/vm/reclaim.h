@@ -19,6 +19,8 @@
  * caller is reclaiming already.
  */
 size_t reclaim_frames(unsigned node, size_t n);
+/* What the node's thread does when it is woken: until `high` is reached, or nothing more comes. May sleep. */
+void reclaim_node(unsigned node);
 /* A request of the current thread went below `min`, and it returns to user mode now. May sleep. */
 void reclaim_owed(void);
 /* These pages, to which the caller has a reference each that ends, as far as they can go now. May sleep. Returns how many went. */
@@ -27,7 +29,8 @@ size_t reclaim_pages(struct page **pages, unsigned n);
 size_t reclaim_drop_files(void);
 /* A page of a file, or of what swap keeps, was wanted again as soon as workingset.h finds too soon: letting it go did not pay. */
 void reclaim_note_refault(bool file);
-/* Boot: start the threads. */
+/* Boot: when there are locks; later, start the threads. */
+void reclaim_subsystem_init(void);
 void reclaim_init(void);
 
 /*

@@ -14,6 +14,7 @@
 #include "kernel/vm/migrate.h"
 #include "kernel/vm/oom.h"
 #include "kernel/vm/private.h"
+#include "kernel/vm/reclaim.h"
 #include "kernel/vm/region_lock.h"
 #include "kernel/vm/rmap.h"
 #include "kernel/vm/swap.h"
@@ -222,6 +223,7 @@ void vm_init(void)
     region_locks_init();
     vm_commit_init();
     pagecache_subsystem_init();
+    reclaim_subsystem_init();
     workingset_init();
     swap_unuse_hook = swap_unuse;
     vdso_init();

@@ -270,6 +270,53 @@ static void try_migrate_pages(void)
     expect(is_filled(at, NPAGES), "the content");
 }
 
+static long node_kb(unsigned node, const char *field)
+{
+    char path[64], line[128], want[64];
+    long kb = -1;
+
+    (void)snprintf(path, sizeof(path), "/sys/devices/system/node/node%u/meminfo", node);
+    (void)snprintf(want, sizeof(want), "Node %u %s", node, field);
+    FILE *file = fopen(path, "r");
+    expect(file != NULL, path);
+    while (kb < 0 && fgets(line, sizeof(line), file) != NULL) {
+        if (strncmp(line, want, strlen(want)) == 0) {
+            kb = strtol(line + strlen(want), NULL, 10);
+        }
+    }
+    (void)fclose(file);
+    return kb;
+}
+
+/* Each node has lists of its own. */
+static void try_lists(void)
+{
+    char *at = map(2000, MAP_PRIVATE);
+    long before[NNODES];
+
+    for (unsigned node = 0; node < NNODES; node++) {
+        before[node] = node_kb(node, "Inactive(anon):");
+    }
+    expect(bind_to(at, 2000, MPOL_BIND, 1ul << 3, 0) == 0, "mbind");
+    fill(at, 2000);
+    expect(node_kb(3, "Inactive(anon):") - before[3] >= 7900, "the pages are not on its lists");
+    expect(labs(node_kb(1, "Inactive(anon):") - before[1]) < 1000, "they are on others");
+    expect(munmap(at, 2000 * PAGE) == 0, "munmap");
+    expect(node_kb(3, "Inactive(anon):") - before[3] < 1000, "the pages stayed on the lists");
+}
+
+/* More than a node has, of which it is to be: its own old pages go to swap, while the other nodes have memory. There is swap. */
+static void try_full_node(void)
+{
+    const size_t npages = 18000;
+    char *at = map(npages, MAP_PRIVATE);
+
+    expect(bind_to(at, npages, MPOL_BIND, 1ul << 1, 0) == 0, "mbind");
+    fill(at, npages);
+    expect(node_kb(3, "MemFree:") > 20000, "another node was emptied");
+    expect(is_filled(at, npages), "the content");
+}
+
 /* Everybody's pages go from node to node until we are killed. */
 static void storm(void)
 {
@@ -300,6 +347,8 @@ int main(int argc, char **argv)
         {"move_pages", try_move_pages},
         {"mbind_move", try_mbind_move},
         {"migrate_pages", try_migrate_pages},
+        {"lists", try_lists},
+        {"full_node", try_full_node},
     };
 
     if (argc > 1 && strcmp(argv[1], "storm") == 0) {

@@ -26,7 +26,8 @@ def machine():
 def nodes():
     """Figures below /sys/devices/system/node, and placement by every policy."""
     command = '''cd /sys/devices/system/node; for f in online possible has_memory has_cpu node*/cpulist node*/distance; do echo $f: $(cat $f); done
-        grep MemTotal node*/meminfo; grep Mems_allowed_list /proc/self/status; grep interleave_hit node*/numastat; /numa
+        grep MemTotal node*/meminfo; grep Mems_allowed_list /proc/self/status; grep interleave_hit node*/numastat
+        echo 100M >/sys/block/zram0/disksize; mkswap /dev/zram0 >/dev/null; swapon /dev/zram0; /numa
         grep interleave_hit node*/numastat; dmesg | grep -ci warn; echo end'''
     status, out, err = execute(command, '--mem', f'{NODES * NODE_MIB}M', '--add', artifact('test', 'boot', 'numa') + ':/numa', '--', *machine())
     text = out.decode('utf-8', 'replace')
@@ -36,7 +37,7 @@ def nodes():
                  *[f'^node{node}/distance: {" ".join(map(str, DISTANCES[node]))}$' for node in range(NODES)],
                  *[f'^node{node}/meminfo:Node {node} MemTotal: +(5|6)[0-9]{{4}} kB$' for node in range(1, NODES)])
     expect_lines(text, *[f'^ok {name}$' for name in
-                         ('regions', 'thread', 'shared', 'huge', 'move_pages', 'mbind_move', 'migrate_pages')])
+                         ('regions', 'thread', 'shared', 'huge', 'move_pages', 'mbind_move', 'migrate_pages', 'lists', 'full_node')])
     expect_lines(text, '^node3/numastat:interleave_hit 0$', '^node3/numastat:interleave_hit [1-9][0-9]{2}$')
 
 

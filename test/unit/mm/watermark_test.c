@@ -34,9 +34,9 @@ static void hoard_release(unsigned n)
 }
 
 /* Frees 40 frames twice, then finds nothing more. */
-static size_t hook_reclaim(unsigned node, unsigned order)
+static size_t hook_reclaim(unsigned node, unsigned order, nodemask_t allowed)
 {
-    (void)node, (void)order;
+    (void)node, (void)order, (void)allowed;
     if (++reclaims > 2) {
         return 0;
     }

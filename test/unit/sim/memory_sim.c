@@ -7,6 +7,7 @@
 #include "hal/host/host.h"
 #include "kernel/abi/boot.h"
 #include "kernel/mm/frame.h"
+#include "kernel/mm/lru.h"
 #include "kernel/mm/section.h"
 
 /* Struct pages of the GiB at the bottom, of up to 2 GiB where the early allocator works, and of borders. */
@@ -162,6 +163,59 @@ TEST(memory_nodes, each_node_brings_in_its_own)
     EXPECT(node_stats(2, &stats));
     EXPECT_EQ(stats.numa[NUMA_HIT], hits + 1);
     EXPECT_EQ(stats.numa[NUMA_MISS], 0);
+}
+
+/* ---- lists of each node ---- */
+
+static struct page *page_of_node(unsigned node)
+{
+    struct page *page = frame_alloc_node(0, 0, PAGE_ANON, (int)node, BIT(node));
+
+    EXPECT(page != NULL && page_node(page) == node);
+    return page;
+}
+
+TEST(memory_lists, pages_are_on_the_lists_of_their_node)
+{
+    static struct numa_map numa = {
+        .nnodes = 3,
+        .nranges = 3,
+        /* The last node's frames have numbers that 32 bits do not hold. */
+        .range = {{0, GIB(8), 0}, {GIB(8), GIB(64), 1}, {GIB(20 * 1024), GIB(20 * 1024 + 8), 2}},
+        .distance = {{10, 20, 30}, {20, 10, 20}, {30, 20, 10}},
+    };
+    struct page *pages[12], *got[12];
+    unsigned seen;
+
+    EXPECT_EQ(nodes_set_map(&numa), 0);
+    add_low();
+    add(GIB(3), GIB(1), BOOT_MEM_RESERVED);
+    add(GIB(4), GIB(60), BOOT_MEM_USABLE);
+    add(GIB(20 * 1024), GIB(8), BOOT_MEM_USABLE);
+    host_machine_init_map(map, nmap);
+    EXPECT_EQ(lru_nodes(), 3);
+    for (unsigned i = 0; i < 12; i++) {
+        pages[i] = page_of_node(i % 4 == 3 ? 0 : i % 4);
+    }
+    lru_add_new(pages, 12); /* of several nodes at once, as with interleaved memory */
+    EXPECT_EQ(lru_count(0, LRU_INACTIVE_ANON), 6);
+    EXPECT_EQ(lru_count(1, LRU_INACTIVE_ANON), 3);
+    EXPECT_EQ(lru_count(2, LRU_INACTIVE_ANON), 3);
+    lru_activate(pages[2]);
+    lru_activate(pages[6]);
+    EXPECT_EQ(lru_count(2, LRU_ACTIVE_ANON), 2);
+    EXPECT_EQ(lru_isolate(2, 0, LRU_ACTIVE_ANON, 12, got, &seen), 2);
+    EXPECT_PTR_EQ(got[0], pages[2]);
+    EXPECT_PTR_EQ(got[1], pages[6]);
+    EXPECT_EQ(lru_isolate(0, 0, LRU_INACTIVE_ANON, 9, got + 2, &seen), 6);
+    EXPECT_PTR_EQ(got[2], pages[0]);
+    lru_put_back(got, 8); /* and back, mixed again */
+    EXPECT_EQ(lru_count(0, LRU_INACTIVE_ANON), 6);
+    EXPECT_EQ(lru_count(2, LRU_ACTIVE_ANON), 2);
+    pages_put(pages, 12);
+    for (unsigned node = 0; node < 3; node++) {
+        EXPECT_EQ(lru_count(node, LRU_INACTIVE_ANON) + lru_count(node, LRU_ACTIVE_ANON), 0);
+    }
 }
 
 TEST(memory_exhausted, the_last_frame_is_found_and_none_is_given_twice)
