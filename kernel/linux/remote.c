@@ -157,8 +157,8 @@ SYSCALL6(process_vm_writev, int, pid, const struct iovec __user *, local, size_t
 
 /* ---- process_madvise ---- */
 
-/* Advice that changes nothing that another process could see of its memory. */
-static bool may_be_given_to_others(int advice)
+/* Advice that changes nothing that a process could see of its memory. As in Linux 6.1, it is all there is, also for the caller itself. */
+static bool advice_is_harmless(int advice)
 {
     return advice == MADV_COLD || advice == MADV_PAGEOUT || advice == MADV_WILLNEED ||
            advice == MADV_COLLAPSE;
@@ -192,9 +192,9 @@ static ssize_t advise_process(int pidfd, const struct iovec *vec, size_t nsegs, 
     if (result < 0) {
         return result;
     }
-    if (vm != current_thread()->vm && !may_be_given_to_others(advice)) {
+    if (!advice_is_harmless(advice)) {
         result = -EINVAL;
-    } else if (vm != current_thread()->vm && !current_has_cap(CAP_SYS_NICE)) {
+    } else if (!current_has_cap(CAP_SYS_NICE)) {
         result = -EPERM;
     } else {
         result = advise_all(vm, vec, nsegs, advice);

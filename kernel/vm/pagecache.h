@@ -96,6 +96,11 @@ ssize_t pagecache_write(struct pagecache *cache, loff_t *pos, struct iov_iter *f
 int pagecache_truncate(struct pagecache *cache, uint64_t size_bytes);
 /* Drop whole pages in [start, end) and zero the edges (FALLOC_FL_PUNCH_HOLE). */
 int pagecache_punch(struct pagecache *cache, uint64_t start, uint64_t end);
+/*
+ * When this returns 0 the pages [first, last] are there; else those that it made, and that nobody has used since, are gone again. For files
+ * without a medium. Inode lock held. May sleep. -ENOMEM, -ENOSPC, -EINTR: a signal came.
+ */
+int pagecache_allocate(struct pagecache *cache, uint64_t first, uint64_t last);
 /* Let go of those of the pages [first, last] that nobody uses and the medium has too. Returns how many. Files with a medium alone. */
 uint64_t pagecache_drop_clean(struct pagecache *cache, uint64_t first, uint64_t last);
 /* First offset at or after pos that holds data, or a hole (SEEK_DATA, SEEK_HOLE). -ENXIO. */

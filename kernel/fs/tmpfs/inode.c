@@ -130,18 +130,7 @@ static int tmpfs_allocate(struct inode *inode, uint64_t offset, uint64_t end)
         last - first + 1 - have > max - MIN(max, atomic_load_relaxed(&tmpfs->used_pages))) {
         return -ENOSPC;
     }
-    for (uint64_t index = first; index <= last; index++) {
-        struct page *page;
-        int err = pagecache_get(&inode->cache, index, PAGECACHE_CREATE, &page);
-        if (err < 0) {
-            return err;
-        }
-        page_put(page);
-        if (thread_signal_pending(current_thread())) {
-            return -EINTR;
-        }
-    }
-    return 0;
+    return pagecache_allocate(&inode->cache, first, last);
 }
 
 static int tmpfs_fallocate(struct inode *inode, int mode, loff_t offset, loff_t len_bytes)

@@ -240,6 +240,28 @@ TEST(tmpfs, fallocate_reserves_and_punches)
     tree_end();
 }
 
+TEST(tmpfs, fallocate_that_fails_halfway_gives_back_what_it_took)
+{
+    tree_begin("size=32k");
+    int fd = tree_open("f", O_RDWR | O_CREAT, 0644);
+    EXPECT_EQ(write_at(fd, 1 << 20, 8192), 8192);
+    EXPECT_EQ(write_at(fd, (1 << 20) + 8192, 8192), 8192);
+    EXPECT_EQ(write_at(fd, 8192, 4096), 4096);
+    EXPECT_EQ(tree_stat("f").blocks, 40);
+    EXPECT_EQ(allocate(fd, 0, 0, 20480), -ENOSPC); /* four pages more, of which there are three */
+    EXPECT_EQ(tree_stat("f").blocks, 40);
+    EXPECT_EQ(statistics().blocks_free, 3);
+    EXPECT_EQ(seek(fd, 0, SEEK_DATA), 8192);
+    /* What an earlier call reserved stays, though it is zeros that nobody uses. */
+    EXPECT_EQ(allocate(fd, 0, 0, 8192), 0);
+    EXPECT_EQ(tree_stat("f").blocks, 56);
+    EXPECT_EQ(allocate(fd, 0, 0, 24576), -ENOSPC);
+    EXPECT_EQ(tree_stat("f").blocks, 56);
+    EXPECT_EQ(seek(fd, 0, SEEK_DATA), 0);
+    EXPECT_EQ(seek(fd, 0, SEEK_HOLE), 12288);
+    tree_end();
+}
+
 TEST(tmpfs, append_always_writes_at_the_end)
 {
     tree_begin(NULL);
