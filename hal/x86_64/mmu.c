@@ -328,17 +328,24 @@ void mmu_replace(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags
     }
 }
 
+/* An entry that is not present, because nobody has any rights, shows that page. */
+static __noinline bool absent_shows(pte_t pte, paddr_t pa)
+{
+    return pte != 0 && (pte & PTE_PRESENT) == 0 && !pte_is_soft(pte) && pte_phys(pte) == pa;
+}
+
 bool mmu_exchange(struct mmu_space *space, vaddr_t va, paddr_t old_pa, paddr_t pa, unsigned flags,
                   struct mmu_flush *flush)
 {
-    pte_t *table = last_table(space, va);
+    pte_t upper = upper_entry(space, va);
 
-    if (unlikely(table == NULL)) {
+    if (unlikely(!pte_is_table(upper))) {
         return false;
     }
-    pte_t *pte = table + pte_index(va, PAGE_SHIFT);
+    pte_t *pte = pte_table(upper) + pte_index(va, PAGE_SHIFT);
     pte_t old = atomic_load_relaxed(pte);
-    if (unlikely(old == 0 || (old & PTE_WRITE) || pte_phys(old) != old_pa || pte_is_soft(old))) {
+    if (unlikely(((old ^ old_pa) & (PTE_ADDRESS | PTE_WRITE | PTE_PRESENT)) != PTE_PRESENT) &&
+        !absent_shows(old, old_pa)) {
         return false;
     }
     atomic_store_relaxed(pte, pte_make(pa, flags));

@@ -148,11 +148,15 @@ static __always_inline unsigned copy_run(const struct range_op *op, pte_t *pte, 
     if (unlikely(!op->copy(op->arg, va, pas, n, pte_flags(bits)))) {
         return n;
     }
-    for (unsigned i = 0; i < n; i++) {
-        to[i] = pas[i] | now;
-    }
-    for (unsigned i = 0; i < n && now != bits; i++) {
-        atomic_store_relaxed(&pte[i], pas[i] | now);
+    if (now == bits) {
+        for (unsigned i = 0; i < n; i++) {
+            to[i] = pas[i] | now;
+        }
+    } else {
+        for (unsigned i = 0; i < n; i++) {
+            to[i] = pas[i] | now;
+            atomic_store_relaxed(&pte[i], pas[i] | now);
+        }
     }
     *copied += n;
     *all |= bits;

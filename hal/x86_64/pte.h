@@ -81,11 +81,12 @@ static inline pte_t pte_make(paddr_t pa, unsigned flags)
                        MMU_DIRTY == PTE_DIRTY << 2,
                    "bits that only move");
     pte |= (flags & MMU_WRITE) | (flags & MMU_WRITE) << 5 | (flags & MMU_DIRTY) >> 2;
-    pte |= (flags & (MMU_USER | MMU_SPECIAL)) >> 1 | (flags & MMU_GLOBAL) << 4;
+    pte |= (flags & (MMU_USER | MMU_SPECIAL)) >> 1;
     if ((flags & MMU_EXEC) == 0) {
         pte |= mmu_format.nx;
     }
-    if (unlikely(flags & (MMU_UNCACHED | MMU_WC | MMU_KEY))) {
+    if (unlikely(flags & (MMU_UNCACHED | MMU_WC | MMU_KEY | MMU_GLOBAL))) {
+        pte |= (flags & MMU_GLOBAL) << 4;
         pte |= flags & MMU_WC ? PTE_PAT_4K : flags & MMU_UNCACHED ? PTE_PCD | PTE_PWT : 0;
         pte |= (pte_t)(flags & MMU_KEY) << PTE_KEY_UP;
     }
