@@ -84,16 +84,27 @@ static bool delta_fits(const struct vm_region *region, int64_t vpn_delta)
     return vpn_delta == VPN_DELTA_ANY || region->vpn_delta == vpn_delta;
 }
 
+/* The region above the hole [addr, addr + len): mostly the one that was used last, since addresses are given out from the top. */
+static inline struct vm_region *region_above(struct vmspace *vm, uint64_t addr, uint64_t len)
+{
+    struct vm_region *cached = atomic_load_relaxed(&vm->cached);
+
+    if (cached != NULL && cached->start == addr + len && atomic_load_relaxed(&cached->tree) == vm) {
+        return cached;
+    }
+    return region_lookup(vm, addr);
+}
+
 /* Let a neighbour grow over [addr, addr + len) instead of making a region for it. Anonymous memory only. */
 static struct vm_region *extend_neighbour(struct vmspace *vm, uint64_t addr, uint64_t len,
                                           uint32_t flags, const char *name, int64_t vpn_delta)
 {
-    struct vm_region *next = region_lookup(vm, addr);
     struct vm_region *prev;
 
     if ((flags & (VM_SPECIAL | VM_GROWSDOWN | VM_POLICY)) != 0) {
         return NULL;
     }
+    struct vm_region *next = region_above(vm, addr, len);
     if (next != NULL) {
         prev = vm_region_prev(next);
     } else {
@@ -108,6 +119,7 @@ static struct vm_region *extend_neighbour(struct vmspace *vm, uint64_t addr, uin
     if (next != NULL && next->start == addr + len && next->source == NULL && next->flags == flags &&
         next->name == name && delta_fits(next, vpn_delta)) {
         region_resize(next, addr, next->end);
+        atomic_store_relaxed(&vm->cached, next);
         return next;
     }
     return NULL;
@@ -351,7 +363,7 @@ static void unmap_pages(struct vmspace *vm, const struct unmap *unmap)
 
 int vm_unmap_locked(struct vmspace *vm, uint64_t start, uint64_t end)
 {
-    struct vm_region *region = region_lookup(vm, start);
+    struct vm_region *region = vmspace_find(vm, start);
     struct unmap unmap = {.start = start, .end = end};
 
     if (region == NULL || region->start >= end) {
