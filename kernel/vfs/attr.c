@@ -170,7 +170,13 @@ int vfs_setattr(const struct path *path, const struct inode_attr *attr)
 {
     int err = mount_want_write(path);
 
-    return err < 0 ? err : inode_setattr(path->dentry->inode, attr);
+    if (err == 0) {
+        err = inode_setattr(path->dentry->inode, attr);
+    }
+    if (err == 0 && attr->valid != 0) {
+        notify_path(path, notify_event_of_attr(attr->valid));
+    }
+    return err;
 }
 
 int vfs_chmod(const struct path *path, uint32_t mode)

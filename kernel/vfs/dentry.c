@@ -21,6 +21,7 @@
 #include "kernel/mm/slab.h"
 #include "kernel/vfs/dentry_cache.h"
 #include "kernel/vfs/name.h"
+#include "kernel/vfs/notify.h"
 
 struct dentry_bucket {
     struct spinlock lock;
@@ -136,7 +137,10 @@ void dentry_release(struct dentry *dentry)
             spin_unlock(&parent->lock);
         }
         ASSERT(list_empty(&dentry->children));
-        inode_put(dentry->inode);
+        if (dentry->inode != NULL) {
+            notify_inode_removed(dentry->inode);
+            inode_put(dentry->inode);
+        }
         if (dentry->name != dentry->inline_name) {
             kfree((void *)(uintptr_t)dentry->name);
         }
@@ -409,7 +413,10 @@ void dentry_delete(struct dentry *dentry)
         bucket_remove(bucket, dentry);
     }
     spin_unlock(&bucket->lock);
-    inode_put(inode);
+    if (inode != NULL) {
+        notify_inode_removed(inode);
+        inode_put(inode);
+    }
 }
 
 /* Exchange names (text, length, hash) of two dentries. the tree is locked, both unhashed. */

@@ -147,6 +147,7 @@ static void file_destroy(struct file *file)
 {
     struct path path = file->path;
 
+    notify_file(file, (file->mode & FMODE_WRITE) != 0 ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
     if (unlikely(atomic_load_acquire(&file->watchers) != NULL)) {
         epoll_forget_file(file);
     }

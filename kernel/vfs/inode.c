@@ -56,6 +56,7 @@ void inode_init(struct inode *inode, struct super *super, const struct inode *di
     inode->cache.size_bytes = 0;
     inode->cache.ops = NULL;
     inode->locks = NULL;
+    inode->marks = NULL;
     inode->private = NULL;
     inode->link_target = NULL;
     inode->linkable = false;
@@ -92,6 +93,9 @@ void inode_put(struct inode *inode)
     if (inode != NULL && refcount_put(&inode->refs)) {
         if (unlikely(inode->locks != NULL)) {
             inode_locks_free(inode);
+        }
+        if (unlikely(inode->marks != NULL)) {
+            notify_marks_free(inode->marks);
         }
         inode->super->ops->destroy_inode(inode);
     }

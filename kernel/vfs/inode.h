@@ -122,6 +122,7 @@ struct super {
     struct dentry *root;         /* [I] referenced */
     struct refcount refs;        /* mounts; inodes and files live as long as one of those does */
     struct mutex rename_lock;    /* held over cross-directory renames */
+    uint32_t nmarks;             /* [a] on its inodes (vfs/notify.c) */
     uint64_t flags;              /* [a] ST_RDONLY ... of linux/mount.h as MS_* */
     struct list_node node;       /* [super list lock] all superblocks */
     char source[64];             /* [I] what was mounted: "tmpfs", "/dev/sda1" */
@@ -140,10 +141,11 @@ struct inode {
     struct rwsem lock;
     struct spinlock attr_lock;
     struct refcount refs;
-    struct pagecache cache;  /* data; cache.size_bytes is the file's size */
-    struct lock_list *locks; /* [a] flock and POSIX locks, made on first use (vfs/lock.c) */
-    void *private;           /* pipes: struct pipe; devices: the driver's */
-    bool linkable;           /* [attr] of O_TMPFILE: may be given its first name by linkat */
+    struct pagecache cache;     /* data; cache.size_bytes is the file's size */
+    struct notify_marks *marks; /* [a] made on first use, then to the end (vfs/notify.c) */
+    struct lock_list *locks;    /* [a] flock and POSIX locks, made on first use (vfs/lock.c) */
+    void *private;              /* pipes: struct pipe; devices: the driver's */
+    bool linkable;              /* [attr] of O_TMPFILE: may be given its first name by linkat */
     /* [I] symbolic links that keep their target in memory: no readlink op is called */
     const char *link_target;
     int32_t write_count; /* [a] open for writing; -n: denied (being executed) */

@@ -94,6 +94,7 @@ static int names_finish_new(struct walk *w, struct dentry *dentry, struct inode 
 {
     if (err == 0) {
         dentry_instantiate(dentry, inode);
+        notify_name(w->at.dentry->inode, w->last.text, w->last.len, inode, IN_CREATE);
     }
     rwsem_unlock_write(&w->at.dentry->inode->lock);
     dentry_put(dentry);
@@ -241,6 +242,8 @@ static int link_locked(struct walk *w, struct dentry *dentry, struct inode *targ
     rwsem_unlock_write(&target->lock);
     if (err == 0) {
         dentry_instantiate(dentry, inode_get(target));
+        notify_inode(target, IN_ATTRIB);
+        notify_name(dir, w->last.text, w->last.len, target, IN_CREATE);
     }
     return err;
 }
@@ -312,6 +315,16 @@ unlock:
     return err;
 }
 
+/* The file system has removed the name of the victim, whose directory is locked. */
+static void names_forget(struct walk *w, struct dentry *dentry)
+{
+    struct inode *inode = inode_get(dentry->inode);
+
+    dentry_delete(dentry);
+    notify_name(w->at.dentry->inode, w->last.text, w->last.len, inode, IN_DELETE);
+    inode_put(inode);
+}
+
 static int unlink_from(int dirfd, const struct path *base, const char *name)
 {
     struct walk w;
@@ -332,7 +345,8 @@ static int unlink_from(int dirfd, const struct path *base, const char *name)
                                        : dir->ops->unlink(dir, w.last.text, w.last.len, inode);
         rwsem_unlock_write(&inode->lock);
         if (err == 0) {
-            dentry_delete(dentry);
+            notify_inode(inode, IN_ATTRIB);
+            names_forget(&w, dentry);
         }
         rwsem_unlock_write(&dir->lock);
         dentry_put(dentry);
@@ -385,7 +399,7 @@ int vfs_rmdir(int dirfd, const char *name)
             dir->ops->rmdir == NULL ? -EPERM : dir->ops->rmdir(dir, w.last.text, w.last.len, inode);
         rwsem_unlock_write(&inode->lock);
         if (err == 0) {
-            dentry_delete(dentry);
+            names_forget(&w, dentry);
         }
         rwsem_unlock_write(&dir->lock);
         if (err == 0) {

@@ -83,7 +83,11 @@ static int open_truncate(struct file *file)
     if (!inode_is_regular(file->inode)) {
         return 0;
     }
-    return inode_setattr(file->inode, &attr);
+    int err = inode_setattr(file->inode, &attr);
+    if (err == 0) {
+        notify_path(&file->path, IN_MODIFY);
+    }
+    return err;
 }
 
 static int open_writer(struct file *file)
@@ -212,6 +216,7 @@ static int open_create(struct walk *w, uint32_t mode, struct dentry **ret_dentry
             goto unlock;
         }
         dentry_instantiate(dentry, inode);
+        notify_name(dir, w->last.text, w->last.len, inode, IN_CREATE);
         *ret_created = true;
     }
     *ret_dentry = dentry;
@@ -344,6 +349,9 @@ static int open_from(int dirfd, const struct path *base, const char *name, int f
         err = open_walk(&w, flags, mode, ret_file);
     }
     walk_end(&w);
+    if (likely(err == 0)) {
+        notify_file(*ret_file, IN_OPEN);
+    }
     return err;
 }
 

@@ -40,6 +40,7 @@ int vfs_open_exec(int dirfd, const char *name, unsigned lookup, struct file **re
     if (err < 0) {
         goto allow_write;
     }
+    notify_file(*ret_file, IN_OPEN);
     return 0;
 
 allow_write:

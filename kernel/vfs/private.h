@@ -5,6 +5,7 @@
 
 #include "kernel/vfs/file.h"
 #include "kernel/vfs/mount.h"
+#include "kernel/vfs/notify.h"
 
 /* Kernel threads have no credentials of their own: they act as root. */
 static inline const struct cred *vfs_cred(void)
@@ -14,22 +15,28 @@ static inline const struct cred *vfs_cred(void)
     return likely(cred != NULL) ? cred : &cred_init_user;
 }
 
-/* Count a call of a file's read or write for /proc/PID/io; gives its result back. */
-static inline ssize_t io_count_read(ssize_t result)
+/* A file's read or write was called: count it for /proc/PID/io, and tell who watches. Gives its result back. */
+static inline ssize_t io_done_read(const struct file *file, ssize_t result)
 {
     struct thread_io *io = &current_thread()->io;
 
     io->reads++;
-    io->read_bytes += result > 0 ? (size_t)result : 0;
+    if (likely(result > 0)) {
+        io->read_bytes += (size_t)result;
+        notify_file(file, IN_ACCESS);
+    }
     return result;
 }
 
-static inline ssize_t io_count_write(ssize_t result)
+static inline ssize_t io_done_write(const struct file *file, ssize_t result)
 {
     struct thread_io *io = &current_thread()->io;
 
     io->writes++;
-    io->write_bytes += result > 0 ? (size_t)result : 0;
+    if (likely(result > 0)) {
+        io->write_bytes += (size_t)result;
+        notify_file(file, IN_MODIFY);
+    }
     return result;
 }
 

@@ -93,6 +93,7 @@ ssize_t vfs_getdents64(struct file *file, void __user *buf, size_t size)
     }
     if (err == 0) {
         file->pos = d.ctx.pos;
+        notify_file(file, IN_ACCESS);
         file_accessed(file);
         err = d.copied == 0 ? d.error : 0;
     }

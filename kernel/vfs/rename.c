@@ -105,6 +105,31 @@ static int rename_check_rights(const struct rename *r)
     return err;
 }
 
+/* The rename has been done; `inode` moved, `target` was in its way, or moved the other way. Parents locked. */
+static void rename_notify(const struct rename *r, struct inode *inode, struct inode *target)
+{
+    struct notify_rename moved = {.from_dir = r->from.at.dentry->inode,
+                                  .to_dir = r->to.at.dentry->inode,
+                                  .inode = inode,
+                                  .from_name = r->from.last.text,
+                                  .to_name = r->to.last.text,
+                                  .from_len = r->from.last.len,
+                                  .to_len = r->to.last.len};
+    notify_rename_slow(&moved);
+    if ((r->flags & RENAME_EXCHANGE) != 0) {
+        moved = (struct notify_rename){.from_dir = moved.to_dir,
+                                       .to_dir = moved.from_dir,
+                                       .inode = target,
+                                       .from_name = moved.to_name,
+                                       .to_name = moved.from_name,
+                                       .from_len = moved.to_len,
+                                       .to_len = moved.from_len};
+        notify_rename_slow(&moved);
+    } else if (target != NULL) {
+        notify_inode(target, IN_ATTRIB);
+    }
+}
+
 static int rename_apply(struct rename *r)
 {
     struct inode *old_dir = r->from.at.dentry->inode;
@@ -138,6 +163,9 @@ static int rename_apply(struct rename *r)
         if ((r->flags & RENAME_WHITEOUT) != 0) {
             dentry_unhash(r->target);
         }
+    }
+    if (notify_is_wanted(NOTIFY_RENAME | IN_ATTRIB)) {
+        rename_notify(r, inode, target);
     }
     return 0;
 }

@@ -66,12 +66,12 @@ ssize_t vfs_read(struct file *file, struct iov_iter *to, loff_t *pos)
         to->count = RW_MAX;
     }
     if (pos != NULL) {
-        return io_count_read(file->fops->read(file, to, pos));
+        return io_done_read(file, file->fops->read(file, to, pos));
     }
     bool locked = file_lock_pos(file);
     ssize_t result = file->fops->read(file, to, &file->pos);
     file_unlock_pos(file, locked);
-    return io_count_read(result);
+    return io_done_read(file, result);
 }
 
 ssize_t vfs_write(struct file *file, struct iov_iter *from, loff_t *pos)
@@ -94,12 +94,12 @@ ssize_t vfs_write(struct file *file, struct iov_iter *from, loff_t *pos)
         from->count = RW_MAX;
     }
     if (pos != NULL) {
-        return io_count_write(file->fops->write(file, from, pos));
+        return io_done_write(file, file->fops->write(file, from, pos));
     }
     bool locked = file_lock_pos(file);
     ssize_t result = file->fops->write(file, from, &file->pos);
     file_unlock_pos(file, locked);
-    return io_count_write(result);
+    return io_done_write(file, result);
 }
 
 ssize_t file_limit_write(loff_t pos, size_t count)
@@ -143,8 +143,9 @@ uint32_t vfs_poll(struct file *file, struct poll_table *table)
     return file->fops->poll(file, table);
 }
 
-static int truncate_inode(struct inode *inode, loff_t size, bool by_open)
+static int truncate_at(const struct path *path, loff_t size, bool by_open)
 {
+    struct inode *inode = path->dentry->inode;
     struct inode_attr attr = {
         .valid = ATTR_SIZE | ATTR_CTIME, .size_bytes = (uint64_t)size, .by_open = by_open};
 
@@ -155,7 +156,11 @@ static int truncate_inode(struct inode *inode, loff_t size, bool by_open)
             return (int)room;
         }
     }
-    return inode_setattr(inode, &attr);
+    int err = inode_setattr(inode, &attr);
+    if (err == 0) {
+        notify_path(path, IN_MODIFY);
+    }
+    return err;
 }
 
 int vfs_truncate(const struct path *path, loff_t size)
@@ -179,7 +184,7 @@ int vfs_truncate(const struct path *path, loff_t size)
         err = inode_get_write(inode);
     }
     if (err == 0) {
-        err = truncate_inode(inode, size, false);
+        err = truncate_at(path, size, false);
         inode_put_write(inode);
     }
     return err;
@@ -190,7 +195,7 @@ int vfs_ftruncate(struct file *file, loff_t size)
     if (size < 0 || !inode_is_regular(file->inode) || (file->mode & FMODE_WRITE) == 0) {
         return -EINVAL;
     }
-    return truncate_inode(file->inode, size, true);
+    return truncate_at(&file->path, size, true);
 }
 
 int vfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len_bytes)
@@ -219,7 +224,11 @@ int vfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len_bytes)
         return -EOPNOTSUPP;
     }
     ssize_t room = file_limit_write(offset + len_bytes - 1, 1);
-    return room < 0 ? (int)room : inode->ops->fallocate(inode, mode, offset, len_bytes);
+    int err = room < 0 ? (int)room : inode->ops->fallocate(inode, mode, offset, len_bytes);
+    if (err == 0) {
+        notify_file(file, IN_MODIFY);
+    }
+    return err;
 }
 
 int vfs_fsync(struct file *file, bool data_only)

@@ -15,12 +15,12 @@ static ssize_t copy_chunk(struct file *in, loff_t *in_pos, struct file *out, lof
     loff_t start = *in_pos;
 
     iov_init_kernel(&iter, buffer, count);
-    ssize_t got = io_count_read(in->fops->read(in, &iter, in_pos));
+    ssize_t got = io_done_read(in, in->fops->read(in, &iter, in_pos));
     if (got <= 0) {
         return got;
     }
     iov_init_kernel(&iter, buffer, (size_t)got);
-    ssize_t put = out_pos != NULL ? io_count_write(out->fops->write(out, &iter, out_pos))
+    ssize_t put = out_pos != NULL ? io_done_write(out, out->fops->write(out, &iter, out_pos))
                                   : vfs_write(out, &iter, NULL);
     if (put < got) {
         *in_pos = start + (put > 0 ? put : 0);

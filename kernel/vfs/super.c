@@ -12,6 +12,7 @@
 #include "kernel/mm/kmalloc.h"
 #include "kernel/vfs/chrdev.h"
 #include "kernel/vfs/mount.h"
+#include "kernel/vfs/notify.h"
 
 LINKSET_DECLARE(filesystems, struct filesystem);
 
@@ -65,6 +66,7 @@ void super_put(struct super *super)
     mutex_lock(&super_list_lock);
     list_remove(&super->node);
     mutex_unlock(&super_list_lock);
+    notify_super_gone(super);
     if (super->root != NULL) {
         dentry_prune(super->root);
         WARN_ON(super->root->refs != 1);

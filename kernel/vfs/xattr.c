@@ -96,6 +96,7 @@ int vfs_setxattr(const struct path *path, const char *name, const void *value, s
     rwsem_unlock_write(&inode->lock);
     if (err == 0) {
         inode_touch(inode, ATTR_CTIME);
+        notify_path(path, IN_ATTRIB);
     }
     return err;
 }
@@ -126,6 +127,7 @@ int vfs_removexattr(const struct path *path, const char *name)
     rwsem_unlock_write(&inode->lock);
     if (err == 0) {
         inode_touch(inode, ATTR_CTIME);
+        notify_path(path, IN_ATTRIB);
     }
     return err;
 }

@@ -14,6 +14,7 @@
 #include "kernel/mm/frame.h"
 #include "kernel/proc/uts.h"
 #include "kernel/vfs/epoll.h"
+#include "kernel/vfs/inotify.h"
 
 /* ---- names ---- */
 
@@ -132,6 +133,12 @@ PROC_FILE(sys_pipe_max) = {
 PROC_SETTING(pipe_soft, "sys/fs/pipe-user-pages-soft", pipe_limits.soft_pages, 0, INT64_MAX);
 PROC_SETTING(pipe_hard, "sys/fs/pipe-user-pages-hard", pipe_limits.hard_pages, 0, INT64_MAX);
 
+PROC_SETTING(inotify_events, "sys/fs/inotify/max_queued_events", inotify_limits.max_queued_events,
+             0, INT32_MAX);
+PROC_SETTING(inotify_instances, "sys/fs/inotify/max_user_instances",
+             inotify_limits.max_user_instances, 0, INT32_MAX);
+PROC_SETTING(inotify_watches, "sys/fs/inotify/max_user_watches", inotify_limits.max_user_watches, 0,
+             INT32_MAX);
 PROC_SETTING(epoll_watches, "sys/fs/epoll/max_user_watches", epoll_max_user_watches, 0, INT64_MAX);
 
 /* ---- printk ---- */
