@@ -31,6 +31,7 @@
 #include "kernel/mm/slab.h"
 #include "kernel/proc/hung_task.h"
 #include "kernel/proc/process.h"
+#include "kernel/sched/hotplug.h"
 #include "kernel/sched/sched.h"
 #include "kernel/sched/work.h"
 #include "kernel/sync/rcu.h"
@@ -41,6 +42,20 @@
 
 static const struct boot_handoff *boot;
 
+/* What is done when a CPU comes, from the first to the last, and when it goes, the other way round. */
+static const struct cpu_step cpu_steps[] = {
+    {.name = "scheduler", .prepare = sched_cpu_prepare, .online = sched_cpu_online},
+    {"read-copy-update", rcu_cpu_prepare, rcu_cpu_online, rcu_cpu_offline, rcu_cpu_dead},
+    {.name = NULL},
+};
+
+void kernel_main_cpu(void)
+{
+    cpu_come_online();           /* the table's steps */
+    preempt_enable_no_resched(); /* the machine entered with preemption off */
+    sched_idle_loop();
+}
+
 /* The rest of boot runs as a thread of its own and becomes process 1. */
 static void boot_thread_main(void *arg)
 {
@@ -48,6 +63,7 @@ static void boot_thread_main(void *arg)
     rcu_start();                      /* grace periods and their callbacks */
     work_threads_start();             /* deferred work */
     machine_init_late();              /* the watch over the clock */
+    cpus_start(cpu_steps);            /* the other CPUs */
     resources_init(boot);             /* what lies where in physical memory */
     vfs_init();                       /* dentry and inode caches, the anonymous superblock */
     mounts_init();                    /* the mount table */

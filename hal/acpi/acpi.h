@@ -50,6 +50,8 @@ struct acpi_madt {
     struct acpi_cpu cpu[256];
     struct acpi_ioapic ioapic[16];
     struct acpi_override override[24];
+    paddr_t
+        mailbox_pa;   /* multiprocessor wakeup structure: firmware starts the processors; 0: none */
     uint8_t nmi_lint; /* LINT# for NMI on all CPUs, 0xff: none */
 };
 int acpi_madt_parse(const void *table, uint32_t len_bytes, struct acpi_madt *ret_madt);

@@ -6,7 +6,8 @@
  *   type 0  processor      2 uid  3 APIC id  4 flags            type 5   APIC address   4 address (64 bit)
  *   type 1  I/O APIC       2 id  4 address  8 GSI base          type 9   x2APIC         4 id  8 flags  12 uid
  *   type 2  ISA override   2 bus  3 source  4 GSI  8 flags      type 10  x2APIC NMI     2 flags  4 uid  8 LINT#
- *   type 4  NMI            2 uid  3 flags  5 LINT#              other types are skipped
+ *   type 4  NMI            2 uid  3 flags  5 LINT#              type 16  wakeup mailbox 2 version  8 address (64 bit)
+ *                                                               other types are skipped
  */
 #include "hal/acpi/bytes.h"
 #include "kernel/base/errno.h"
@@ -21,13 +22,14 @@ enum madt_type {
     MADT_LAPIC_ADDRESS = 5,
     MADT_X2APIC = 9,
     MADT_X2APIC_NMI = 10,
+    MADT_WAKEUP = 16,
 };
 
 /* How long each entry that we read must be; 0: not read. */
 static const uint8_t madt_entry_bytes[] = {
     [MADT_CPU] = 8,         [MADT_IOAPIC] = 12,        [MADT_OVERRIDE] = 10,
     [MADT_NMI] = 6,         [MADT_LAPIC_ADDRESS] = 12, [MADT_X2APIC] = 16,
-    [MADT_X2APIC_NMI] = 12,
+    [MADT_X2APIC_NMI] = 12, [MADT_WAKEUP] = 16,
 };
 
 #define MADT_MIN_BYTES      44u
@@ -122,6 +124,9 @@ static void madt_add_entry(struct acpi_madt *madt, const uint8_t *entry)
         break;
     case MADT_X2APIC_NMI:
         madt_add_nmi(madt, entry[8]);
+        break;
+    case MADT_WAKEUP:
+        madt->mailbox_pa = acpi_get64(entry + 8);
         break;
     }
 }

@@ -83,11 +83,6 @@ unsigned cpu_count(void)
     return ncpus;
 }
 
-unsigned cpu_count_possible(void)
-{
-    return HOST_MAX_CPUS;
-}
-
 struct cpu *cpu_by_id(unsigned id)
 {
     return &host_cpus[id];
@@ -148,6 +143,19 @@ void host_cpu_leave(void)
     host_interrupts_take();
     entered[id] = false;
     (void)pthread_mutex_unlock(&place[id]);
+}
+
+/* The CPUs are threads of the test's own. */
+int smp_start_cpus(const struct cpumask *mask)
+{
+    (void)mask;
+    return -19; /* ENODEV */
+}
+
+bool smp_forget_cpu(unsigned id)
+{
+    (void)id;
+    return true;
 }
 
 /* ---- messages ---- */
@@ -512,9 +520,19 @@ bool irq_describe(unsigned index, struct irq_info *ret_info)
     memset(ret_info, 0, sizeof(*ret_info));
     (void)snprintf(ret_info->label, sizeof(ret_info->label), "%u", index);
     (void)snprintf(ret_info->chip, sizeof(ret_info->chip), "host");
-    struct irq_handler *handler;
-    list_for_each (handler, list, node) {
-        ret_info->count += handler->count;
-    }
     return true;
+}
+
+uint64_t irq_count(unsigned index, unsigned cpu)
+{
+    struct list_node *list = line_list(index);
+    struct irq_handler *handler;
+    uint64_t count = 0;
+
+    if (list != NULL && cpu == 0) {
+        list_for_each (handler, list, node) {
+            count += handler->count;
+        }
+    }
+    return count;
 }

@@ -178,7 +178,7 @@ static bool tsc_fit(uint64_t tsc_hz, bool watchable)
     if (tsc_hz == 0) {
         return false;
     }
-    return tsc_is_invariant() || (cpu_count() == 1 && (watchable || tsc_is_virtual()));
+    return tsc_is_invariant() || tsc_is_virtual() || (cpu_count() == 1 && watchable);
 }
 
 /* Set the TSC's rate and choose the clock. *ret_watch: the counter that calibrated the TSC and can watch it, or NULL. */

@@ -2,20 +2,22 @@
  * The event timer: one interrupt at a chosen time. By merit: the local APIC's TSC-deadline mode, its one-shot count, HPET, PIT.
  * The parameter clockevent=NAME overrides.
  *
- * Locks: chosen at boot; each CPU programs with its interrupts off. HPET and PIT serve the boot CPU alone.
+ * HPET and PIT serve the boot CPU alone; the others use their local APIC's timer whatever that one uses.
+ *
+ * Locks: chosen at boot; each CPU programs with its interrupts off.
  */
 #include "hal/pc/pc.h"
 #include "kernel/base/errno.h"
 #include "kernel/base/string.h"
 #include "kernel/core/log.h"
 #include "kernel/core/param.h"
+#include "kernel/core/percpu.h"
 
 #define NS_PER_SECOND 1000000000ull
 #define LAPIC_MIN_HZ  100000u /* below that the calibration must have failed */
 
-static struct event_device *event; /* NULL: none yet */
-static struct rate_scale event_scale;
-static uint64_t event_max_ns; /* as far as it can be programmed at once */
+static struct event_device *event;                       /* [I] the boot CPU's; NULL: none yet */
+static DEFINE_PER_CPU(struct event_device *, cpu_event); /* [I] once the CPU is up */
 
 static void lapic_stop(void)
 {
@@ -66,7 +68,7 @@ static struct event_device deadline_event = {
 
 void clock_event_program(ktime_t deadline)
 {
-    struct event_device *device = event;
+    struct event_device *device = *this_cpu_ptr(cpu_event);
 
     if (deadline == KTIME_MAX) {
         device->stop();
@@ -74,11 +76,11 @@ void clock_event_program(ktime_t deadline)
     }
     ktime_t now = clock_monotonic_ns();
     uint64_t delta_ns = deadline > now ? (uint64_t)(deadline - now) : 0;
-    if (delta_ns > event_max_ns) {
-        delta_ns = event_max_ns;
+    if (delta_ns > device->max_ns) {
+        delta_ns = device->max_ns;
     }
     /* Rounded up: an interrupt that comes early has to be asked for twice. */
-    uint64_t ticks = rate_scale_apply(delta_ns, event_scale.mult, event_scale.shift) + 1;
+    uint64_t ticks = rate_scale_apply(delta_ns, device->scale.mult, device->scale.shift) + 1;
     device->program(ticks < device->min_ticks ? device->min_ticks : ticks);
 }
 
@@ -87,18 +89,19 @@ const char *clock_event_name(void)
     return event != NULL ? event->name : "none";
 }
 
-static void event_update(void)
+static void event_update(struct event_device *device)
 {
-    event_scale = rate_scale_compute(NS_PER_SECOND, event->frequency_hz);
-    uint64_t max_ns = mul_div(event->max_ticks - 1, NS_PER_SECOND, event->frequency_hz);
-    event_max_ns = MIN(max_ns, (uint64_t)INT64_MAX);
+    uint64_t max_ns = mul_div(device->max_ticks - 1, NS_PER_SECOND, device->frequency_hz);
+
+    device->scale = rate_scale_compute(NS_PER_SECOND, device->frequency_hz);
+    device->max_ns = MIN(max_ns, (uint64_t)INT64_MAX);
 }
 
 void event_tsc_rate_changed(uint64_t tsc_hz)
 {
     deadline_event.frequency_hz = tsc_hz;
     if (event == &deadline_event) {
-        event_update();
+        event_update(&deadline_event);
     }
 }
 
@@ -110,9 +113,26 @@ static int event_try(struct event_device *device)
     int err = device->start();
     if (err == 0) {
         event = device;
-        event_update();
+        event_update(device);
+        *this_cpu_ptr(cpu_event) = device;
     }
     return err;
+}
+
+bool event_is_per_cpu(void)
+{
+    return event == &deadline_event || lapic_event.frequency_hz != 0;
+}
+
+void event_start_cpu(void)
+{
+    struct event_device *device = event == &deadline_event ? event : &lapic_event;
+
+    if (device != event) {
+        event_update(device);
+    }
+    (void)device->start();
+    *this_cpu_ptr(cpu_event) = device;
 }
 
 void event_init(uint64_t lapic_hz)

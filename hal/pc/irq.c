@@ -19,7 +19,9 @@
 #include "kernel/core/param.h"
 #include "kernel/core/percpu.h"
 #include "kernel/core/random.h"
+#include "kernel/machine/smp.h"
 #include "kernel/machine/vector.h"
+#include "kernel/mm/kmalloc.h"
 #include "kernel/sync/spinlock.h"
 
 #define NLINES          192u
@@ -28,7 +30,7 @@
 struct irq_line {
     struct spinlock lock;
     struct list_node handlers; /* [lock] struct irq_handler */
-    uint64_t count;            /* [lock] interrupts taken */
+    uint64_t *counts;          /* [lock] interrupts taken, by CPU; allocated by the first attach */
     uint32_t unhandled;        /* [lock] in a row, claimed by nobody */
     uint32_t flags;            /* [lock] IRQ_FLAG_LEVEL and IRQ_FLAG_ACTIVE_LOW as routed */
     uint16_t number;           /* [I] */
@@ -44,7 +46,7 @@ static bool use_ioapic;                             /* [I] */
 static struct acpi_override isa_override[ISA_IRQS]; /* [I] */
 static struct spinlock attach_lock = SPINLOCK_INIT("irq attach");
 static unsigned next_vector = VECTOR_LINE_FIRST; /* [attach_lock] */
-static uint64_t pic_spurious;
+static uint64_t pic_spurious;                    /* [a] */
 static DEFINE_PER_CPU(uint64_t, timer_interrupts);
 
 /* ---- taking interrupts ---- */
@@ -85,7 +87,7 @@ static void line_unhandled(struct irq_line *line)
 static void line_interrupt(struct irq_line *line)
 {
     spin_lock(&line->lock);
-    line->count++;
+    line->counts[cpu_id()]++;
     if (likely(line_ask(line))) {
         line->unhandled = 0;
         bool shared = line->handlers.next != line->handlers.prev;
@@ -115,7 +117,7 @@ static void pic_interrupt(struct trapframe *frame, unsigned vector)
     (void)frame;
     this_cpu->irq_count++;
     if (pic_is_spurious(irq)) {
-        pic_spurious++;
+        (void)atomic_fetch_add_relaxed(&pic_spurious, 1);
         return;
     }
     if (vector_line[vector] != NULL) {
@@ -152,9 +154,15 @@ void irq_timer_install(void)
 
 /* ---- attaching ---- */
 
-/* Give the line its vector. -ENOSPC: all are taken. */
+/* Give the line its vector and its counts. -ENOSPC: all are taken; -ENOMEM. */
 static int line_assign_vector(struct irq_line *line)
 {
+    if (line->counts == NULL) {
+        line->counts = kzalloc(cpu_count() * sizeof(line->counts[0]));
+        if (line->counts == NULL) {
+            return -ENOMEM;
+        }
+    }
     if (!use_ioapic) {
         line->vector = (uint8_t)(VECTOR_PIC + line->number);
         vector_line[line->vector] = line;
@@ -282,7 +290,7 @@ void irq_init(const struct acpi_madt *madt)
     for (unsigned i = 0; madt != NULL && i < madt->noverrides; i++) {
         isa_override[madt->override[i].source] = madt->override[i];
     }
-    for (unsigned vector = VECTOR_LINE_FIRST; vector < VECTOR_IPI_FIRST; vector++) {
+    for (unsigned vector = VECTOR_LINE_FIRST; vector < VECTOR_SPURIOUS; vector++) {
         machine_vector_install(vector, stray_interrupt);
     }
     unsigned ngsis = param_bool("noapic", false) ? 0 : ioapic_init(madt);
@@ -294,17 +302,6 @@ void irq_init(const struct acpi_madt *madt)
 }
 
 /* ---- telling ---- */
-
-uint64_t irq_timer_count(void)
-{
-    uint64_t sum = 0;
-    unsigned id;
-
-    for_each_cpu (id) {
-        sum += *per_cpu_ptr(timer_interrupts, id);
-    }
-    return sum;
-}
 
 static void line_describe(struct irq_line *line, struct irq_info *info)
 {
@@ -320,7 +317,7 @@ static void line_describe(struct irq_line *line, struct irq_info *info)
     } else {
         kscnprintf(info->chip, sizeof(info->chip), "XT-PIC %u-%s", line->number, trigger);
     }
-    info->count = line->count;
+    info->single = false;
     info->actions[0] = '\0';
     list_for_each (handler, &line->handlers, node) {
         used += (size_t)kscnprintf(info->actions + used, sizeof(info->actions) - used, "%s%s",
@@ -328,44 +325,91 @@ static void line_describe(struct irq_line *line, struct irq_info *info)
     }
 }
 
-static void summary_describe(unsigned row, struct irq_info *info)
-{
-    static const struct {
-        char label[8];
-        const char *text;
-    } rows[] = {
-        {"NMI", "Non-maskable interrupts"},
-        {"LOC", "Local timer interrupts"},
-        {"SPU", "Spurious interrupts"},
-        {"ERR", "APIC errors"},
-    };
-    const uint64_t counts[] = {machine_nmi_count(), irq_timer_count(),
-                               lapic_spurious_count() + pic_spurious, lapic_error_count()};
+/* The rows behind the lines', in Linux's order. */
+enum summary_row { ROW_NMI, ROW_LOC, ROW_SPU, ROW_RES, ROW_CAL, ROW_TLB, ROW_ERR, NROWS };
 
-    memcpy(info->label, rows[row].label, sizeof(info->label));
-    info->count = counts[row];
-    info->chip[0] = '\0';
-    (void)str_copy(info->actions, rows[row].text, sizeof(info->actions));
+static const struct {
+    char label[8];
+    const char *text;
+} summary_rows[NROWS] = {
+    [ROW_NMI] = {"NMI", "Non-maskable interrupts"},
+    [ROW_LOC] = {"LOC", "Local timer interrupts"},
+    [ROW_SPU] = {"SPU", "Spurious interrupts"},
+    [ROW_RES] = {"RES", "Rescheduling interrupts"},
+    [ROW_CAL] = {"CAL", "Function call interrupts"},
+    [ROW_TLB] = {"TLB", "TLB shootdowns"},
+    [ROW_ERR] = {"ERR", "APIC errors"},
+};
+
+static uint64_t summary_count(enum summary_row row, unsigned cpu)
+{
+    switch (row) {
+    case ROW_NMI:
+        return machine_nmi_count(cpu);
+    case ROW_LOC:
+        return READ_ONCE(*per_cpu_ptr(timer_interrupts, cpu));
+    case ROW_SPU:
+        return lapic_spurious_count(cpu) + (cpu == 0 ? atomic_load_relaxed(&pic_spurious) : 0);
+    case ROW_RES:
+        return smp_message_count(SMP_RESCHEDULE, cpu);
+    case ROW_CAL: /* shootdowns are calls, told of by themselves */
+        return smp_message_count(SMP_CALL, cpu) -
+               MIN(smp_message_count(SMP_TLB, cpu), smp_message_count(SMP_CALL, cpu));
+    case ROW_TLB:
+        return smp_message_count(SMP_TLB, cpu);
+    case ROW_ERR:
+        return lapic_error_count(cpu);
+    case NROWS:
+        break;
+    }
+    return 0;
 }
 
-bool irq_describe(unsigned index, struct irq_info *ret_info)
+/* The line that is row `index`; NULL: it is row *ret_summary of the others. */
+static struct irq_line *line_at(unsigned index, unsigned *ret_summary)
 {
     unsigned found = 0;
 
     for (unsigned i = 0; i < nlines; i++) {
         uint64_t irqflags = spin_lock_irqsave(&lines[i].lock);
         bool used = !list_empty(&lines[i].handlers);
-        if (used && found == index) {
-            line_describe(&lines[i], ret_info);
-        }
         spin_unlock_irqrestore(&lines[i].lock, irqflags);
         if (used && found++ == index) {
-            return true;
+            return &lines[i];
         }
     }
-    if (index - found >= 4) {
+    *ret_summary = index - found;
+    return NULL;
+}
+
+bool irq_describe(unsigned index, struct irq_info *ret_info)
+{
+    unsigned row = 0;
+    struct irq_line *line = line_at(index, &row);
+
+    if (line != NULL) {
+        uint64_t irqflags = spin_lock_irqsave(&line->lock);
+        line_describe(line, ret_info);
+        spin_unlock_irqrestore(&line->lock, irqflags);
+        return true;
+    }
+    if (row >= NROWS) {
         return false;
     }
-    summary_describe(index - found, ret_info);
+    memcpy(ret_info->label, summary_rows[row].label, sizeof(ret_info->label));
+    ret_info->single = row == ROW_ERR;
+    ret_info->chip[0] = '\0';
+    (void)str_copy(ret_info->actions, summary_rows[row].text, sizeof(ret_info->actions));
     return true;
+}
+
+uint64_t irq_count(unsigned index, unsigned cpu)
+{
+    unsigned row = 0;
+    struct irq_line *line = line_at(index, &row);
+
+    if (line != NULL) {
+        return READ_ONCE(line->counts[cpu]);
+    }
+    return row < NROWS ? summary_count((enum summary_row)row, cpu) : 0;
 }

@@ -1,5 +1,5 @@
 /*
- * The local APIC of the running CPU: end of interrupt, errors, and a timer. Intel SDM 3A, chapter 11.
+ * The local APIC of the running CPU: end of interrupt, errors, messages to other CPUs, and a timer. Intel SDM 3A, chapter 11.
  *
  * Registers are 32 bits wide, 16 bytes apart: memory-mapped in xAPIC mode, machine-specific registers 0x800 + offset / 16 in
  * x2APIC mode, which is taken whenever CPUID offers it (and may not be left again if firmware turned it on).
@@ -23,6 +23,8 @@ enum lapic_register {
     LAPIC_SVR = 0x0f0,
     LAPIC_ISR = 0x100, /* 8 registers of 32 vectors */
     LAPIC_ESR = 0x280,
+    LAPIC_ICR = 0x300, /* 64 bits in x2APIC mode, else two registers */
+    LAPIC_ICR_HIGH = 0x310,
     LAPIC_LVT_TIMER = 0x320,
     LAPIC_LVT_THERMAL = 0x330,
     LAPIC_LVT_PERFMON = 0x340,
@@ -150,6 +152,19 @@ static void lapic_init_cpu(uint8_t nmi_lint, bool extint)
 }
 
 static struct resource lapic_resource = {.name = "Local APIC"};
+static uint8_t lapic_nmi_lint =
+    1; /* [I] without a MADT, LINT1 is the NMI pin, as the MP specification wires it */
+
+/* From disabled, the way to x2APIC mode leads through xAPIC mode (SDM 3A, 11.12.5). */
+static void lapic_mode_set(void)
+{
+    uint64_t base = msr_read(MSR_APIC_BASE);
+
+    msr_write(MSR_APIC_BASE, base | APIC_BASE_ENABLE);
+    if (lapic_x2apic) {
+        msr_write(MSR_APIC_BASE, base | APIC_BASE_ENABLE | APIC_BASE_X2APIC);
+    }
+}
 
 bool lapic_init(const struct acpi_madt *madt, bool extint)
 {
@@ -162,12 +177,8 @@ bool lapic_init(const struct acpi_madt *madt, bool extint)
     bool forced = (base & APIC_BASE_X2APIC) != 0;
     lapic_x2apic =
         (features.ecx & CPUID_1_ECX_X2APIC) && (forced || !param_bool("nox2apic", false));
-    if (lapic_x2apic) {
-        /* From disabled, the way leads through xAPIC mode (SDM 3A, 11.12.5). */
-        msr_write(MSR_APIC_BASE, base | APIC_BASE_ENABLE);
-        msr_write(MSR_APIC_BASE, base | APIC_BASE_ENABLE | APIC_BASE_X2APIC);
-    } else {
-        msr_write(MSR_APIC_BASE, base | APIC_BASE_ENABLE);
+    lapic_mode_set();
+    if (!lapic_x2apic) {
         lapic_registers = mmio_map(base & APIC_BASE_MASK, 4096, false);
         if (lapic_registers == NULL) {
             log_err("lapic: no memory to map its registers");
@@ -180,11 +191,53 @@ bool lapic_init(const struct acpi_madt *madt, bool extint)
     lapic_found = true;
     machine_vector_install(VECTOR_SPURIOUS, spurious_interrupt);
     machine_vector_install(VECTOR_ERROR, error_interrupt);
-    /* Without a MADT, LINT1 is the NMI pin, as the MP specification wires it. */
-    lapic_init_cpu(madt != NULL ? madt->nmi_lint : 1, extint);
+    lapic_nmi_lint = madt != NULL ? madt->nmi_lint : lapic_nmi_lint;
+    lapic_init_cpu(lapic_nmi_lint, extint);
     log_info("lapic: id %u, %s mode%s", lapic_id(), lapic_x2apic ? "x2APIC" : "xAPIC",
              extint ? ", 8259 on LINT0" : "");
     return true;
+}
+
+void lapic_start_cpu(void)
+{
+    lapic_mode_set();
+    lapic_init_cpu(lapic_nmi_lint, false);
+}
+
+void lapic_stop_cpu(void)
+{
+    lapic_timer_mask();
+    lapic_write(LAPIC_LVT_ERROR, LVT_MASKED | VECTOR_ERROR);
+    lapic_drain();
+}
+
+/* ---- messages (SDM 3A, 11.6) ---- */
+
+#define ICR_PENDING 0x1000u
+#define ICR_ASSERT  0x4000u
+
+/* Interrupts are off, or a handler's message would take the place of the half-written one. */
+void lapic_send(uint32_t apic_id, uint32_t command)
+{
+    uint64_t flags = irq_save();
+
+    if (lapic_x2apic) {
+        /* What was written before is seen by who gets the message: this write is not a serialising one (SDM 3A, 11.12.3). */
+        __asm__ volatile("mfence; lfence" ::: "memory");
+        msr_write(MSR_X2APIC + LAPIC_ICR / 16, (uint64_t)apic_id << 32 | ICR_ASSERT | command);
+    } else {
+        while ((lapic_read(LAPIC_ICR) & ICR_PENDING) != 0) {
+            __asm__ volatile("pause");
+        }
+        lapic_write(LAPIC_ICR_HIGH, apic_id << 24);
+        lapic_write(LAPIC_ICR, ICR_ASSERT | command);
+    }
+    irq_restore(flags);
+}
+
+uint32_t lapic_max_id(void)
+{
+    return lapic_x2apic ? UINT32_MAX - 1 : 0xfe;
 }
 
 void lapic_timer_start(uint64_t ticks)
@@ -220,24 +273,12 @@ void lapic_timer_deadline(uint64_t tsc)
     msr_write(MSR_TSC_DEADLINE, tsc);
 }
 
-uint64_t lapic_spurious_count(void)
+uint64_t lapic_spurious_count(unsigned cpu)
 {
-    uint64_t sum = 0;
-    unsigned id;
-
-    for_each_cpu (id) {
-        sum += *per_cpu_ptr(lapic_spurious, id);
-    }
-    return sum;
+    return READ_ONCE(*per_cpu_ptr(lapic_spurious, cpu));
 }
 
-uint64_t lapic_error_count(void)
+uint64_t lapic_error_count(unsigned cpu)
 {
-    uint64_t sum = 0;
-    unsigned id;
-
-    for_each_cpu (id) {
-        sum += *per_cpu_ptr(lapic_errors, id);
-    }
-    return sum;
+    return READ_ONCE(*per_cpu_ptr(lapic_errors, cpu));
 }

@@ -13,9 +13,8 @@ enum {
     VECTOR_PIC = 0x20,        /* 16 for the 8259 pair */
     VECTOR_LINE_FIRST = 0x30, /* lines of the I/O APICs, handed out on attach */
     VECTOR_LINE_END = 0xe0,
-    VECTOR_TIMER = 0xec,     /* local APIC timer */
-    VECTOR_ERROR = 0xed,     /* local APIC error */
-    VECTOR_IPI_FIRST = 0xf0, /* to 0xfb: the CPU code's */
+    VECTOR_TIMER = 0xec, /* local APIC timer */
+    VECTOR_ERROR = 0xed, /* local APIC error */
     VECTOR_SPURIOUS = 0xff,
 };
 
@@ -36,6 +35,17 @@ bool pic_is_spurious(unsigned irq);
 bool lapic_init(const struct acpi_madt *madt, bool extint);
 uint32_t lapic_id(void);
 void lapic_eoi(void);
+/* The same for a CPU that comes up, and the reverse before it leaves. On the CPU, interrupts off. */
+void lapic_start_cpu(void);
+void lapic_stop_cpu(void);
+/* Send a message: delivery mode and vector as the interrupt command register has them. Any context. */
+#define LAPIC_FIXED    0x000u /* + vector */
+#define LAPIC_NMI      0x400u
+#define LAPIC_INIT     0x500u
+#define LAPIC_START_UP 0x600u /* + number of the page */
+void lapic_send(uint32_t apic_id, uint32_t command);
+/* The highest id that a message can be sent to. */
+uint32_t lapic_max_id(void);
 bool lapic_present(void);
 /* One-shot timer: counts down from `ticks` (32 bits) at the rate that calibration found. 0 stops it. Interrupts off. */
 void lapic_timer_start(uint64_t ticks);
@@ -45,8 +55,8 @@ void lapic_timer_enable(bool tsc_deadline);
 void lapic_timer_mask(void);
 bool lapic_timer_has_deadline(void);
 void lapic_timer_deadline(uint64_t tsc);
-uint64_t lapic_spurious_count(void);
-uint64_t lapic_error_count(void);
+uint64_t lapic_spurious_count(unsigned cpu);
+uint64_t lapic_error_count(unsigned cpu);
 
 /* ---- ioapic.c ---- */
 /* Map and mask them all; returns the first GSI above theirs, 0 when there is none. */
@@ -63,7 +73,10 @@ void ioapic_describe(unsigned gsi, unsigned *ret_chip, unsigned *ret_pin);
 void irq_init(const struct acpi_madt *madt);
 /* The local APIC timer's vector, after machine_init_clocks() chose it. */
 void irq_timer_install(void);
-uint64_t irq_timer_count(void);
+
+/* ---- wake.c ---- */
+/* Boot: list the CPUs by the MADT, the one that runs first. */
+void cpus_list(const struct acpi_madt *madt);
 
 /* ---- clock.c ---- */
 /*
@@ -155,10 +168,15 @@ struct event_device {
     uint64_t min_ticks, max_ticks;
     void (*program)(uint64_t ticks); /* fire once, in this many ticks; interrupts off */
     void (*stop)(void);
-    int (*start)(void); /* take the interrupt; 0 or negative errno */
+    int (*start)(void);      /* take the interrupt; 0 or negative errno */
+    struct rate_scale scale; /* [I] once in use: nanoseconds to ticks */
+    uint64_t max_ns;         /* [I] as far as it can be programmed at once */
 };
 /* Choose the event timer, once the clock runs. */
 void event_init(uint64_t lapic_hz);
+/* Another CPU's, if CPUs have timers of their own. On the CPU, interrupts off. */
+void event_start_cpu(void);
+bool event_is_per_cpu(void);
 void event_tsc_rate_changed(uint64_t tsc_hz);
 struct event_device *hpet_event(void); /* NULL: none */
 struct event_device *pit_event(void);

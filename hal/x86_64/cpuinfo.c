@@ -11,6 +11,7 @@
 #include "kernel/machine/clock.h"
 #include "kernel/machine/cpu.h"
 #include "kernel/machine/smp.h"
+#include "kernel/machine/vector.h"
 
 #define HWCAP2_FSGSBASE 0x2u
 #define RANDOM_TRIES    10
@@ -110,8 +111,8 @@ int cpu_describe(unsigned id, char *buf, size_t size)
         "yes\n"
         "cpuid level\t: %u\nwp\t\t: yes\nflags\t\t:",
         id, f->vendor, f->family, f->model, f->brand, f->stepping, (unsigned long long)(khz / 1000),
-        (unsigned long long)(khz % 1000), cpu_count(), id, cpu_count(), id, id,
-        cpuid_read(0, 0).eax);
+        (unsigned long long)(khz % 1000), cpu_count(), id, cpu_count(), machine_apic_id(id),
+        machine_apic_id(id), cpuid_read(0, 0).eax);
     all_flags_add(&text);
     text.len += kscnprintf(
         buf + text.len, size - (size_t)text.len,

@@ -94,6 +94,12 @@ static void ist_set(struct x86_cpu *cpu, unsigned ist, struct ist_stack *stack)
     cpu->tss.ist[ist - 1] = (uintptr_t)&stack->cpu;
 }
 
+/* Read-only data, DPL 3, limit in bytes: the number of the CPU and of its node. */
+static uint64_t cpunode_descriptor(uint32_t cpunode)
+{
+    return 0x0040f10000000000ull | (cpunode & 0xffff) | (uint64_t)(cpunode >> 16 & 0xf) << 48;
+}
+
 static void gdt_fill(struct x86_cpu *cpu)
 {
     uint64_t tss = (uintptr_t)&cpu->tss;
@@ -105,8 +111,17 @@ static void gdt_fill(struct x86_cpu *cpu)
     cpu->gdt[TSS_SELECTOR / 8] = (sizeof(struct tss) - 1) | (tss & 0xffffff) << 16 | 0x89ull << 40 |
                                  (tss >> 24 & 0xff) << 56;
     cpu->gdt[TSS_SELECTOR / 8 + 1] = tss >> 32;
-    /* Read-only data, DPL 3, limit in bytes: the number of the CPU, node 0. */
-    cpu->gdt[CPUNODE_SELECTOR / 8] = 0x0040f10000000000ull | (cpu->cpu.id & CPUNODE_CPU_MASK);
+    cpu->gdt[CPUNODE_SELECTOR / 8] = cpunode_descriptor(cpu->cpu.id);
+}
+
+void desc_tell_node(struct x86_cpu *cpu, unsigned node)
+{
+    uint32_t cpunode = cpu->cpu.id | node << CPUNODE_NODE_SHIFT;
+
+    cpu->gdt[CPUNODE_SELECTOR / 8] = cpunode_descriptor(cpunode);
+    if (cpu_features.rdtscp || cpu_features.rdpid) {
+        msr_write(MSR_TSC_AUX, cpunode);
+    }
 }
 
 static void segments_load(struct x86_cpu *cpu)

@@ -116,6 +116,7 @@ void features_init(void)
     f->nx = bit(f->ext1_edx, 20);
     f->gigabyte_pages = bit(f->ext1_edx, 26);
     f->rdtscp = bit(f->ext1_edx, 27);
+    page_clear_by_sse = !f->erms;
 }
 
 void features_enable(void)
@@ -137,5 +138,4 @@ void features_enable(void)
         msr_write(MSR_PAT, PAT_VALUE);
     }
     pkey_set_rights(PKRU_INITIAL);
-    page_clear_by_sse = !f->erms;
 }

@@ -113,7 +113,7 @@ static void area_reset(struct fpu_area *area)
     area->mxcsr = MXCSR_INITIAL;
 }
 
-void __init fpu_init_cpu(void)
+void fpu_init_cpu(void)
 {
     if (cpu_features.xsave) {
         xcr0_write(xstate_mask);

@@ -378,7 +378,13 @@ void mmu_switch(struct mmu_space *space)
     struct mmu_space *old = this_x86_cpu->active_space;
     unsigned id = cpu_id();
 
-    if (space == NULL || space == old) {
+    if (space == NULL) {
+        tlb_be_lazy();
+        return;
+    }
+    tlb_be_busy();
+    if (space == old) {
+        tlb_catch_up(space);
         return;
     }
     /* The bit is set before the tables are used, so whoever changes them finds it; and cleared after. */

@@ -19,6 +19,7 @@
 #define MSR_SYSENTER_CS    0x174u
 
 #define EFER_SCE 0x001ull
+#define EFER_LME 0x100ull
 #define EFER_NXE 0x800ull
 
 #define CR0_MP 0x00000002ull
@@ -28,6 +29,7 @@
 #define CR0_WP 0x00010000ull
 #define CR0_AM 0x00040000ull
 
+#define CR4_PAE        0x00000020ull
 #define CR4_PGE        0x00000080ull
 #define CR4_OSFXSR     0x00000200ull
 #define CR4_OSXMMEXCPT 0x00000400ull

@@ -1,46 +1,93 @@
 /*
- * The set of CPUs. Today the boot CPU runs and the others stay parked in firmware's hands; the platform counts them.
+ * Messages between CPUs: interrupts on vectors of their own, sent by the platform.
  */
 #include "kernel/machine/smp.h"
 
-#include "hal/x86_64/percpu.h"
+#include "hal/x86_64/ipi.h"
 #include "kernel/core/panic.h"
+#include "kernel/core/percpu.h"
+#include "kernel/machine/clock.h"
 #include "kernel/machine/vector.h"
 
-static unsigned possible_cpus __ro_after_init = 1;
+#define VECTOR_RESCHEDULE (VECTOR_MESSAGE_FIRST + 0)
+#define VECTOR_CALL       (VECTOR_MESSAGE_FIRST + 1)
 
-unsigned cpu_count(void)
+#define STOP_WAIT_US 100000u
+
+static DEFINE_PER_CPU(uint64_t[SMP_NMESSAGES], messages); /* own CPU, interrupts off */
+
+uint64_t smp_message_count(enum smp_message message, unsigned id)
 {
-    return 1;
+    return READ_ONCE((*per_cpu_ptr(messages, id))[message]);
 }
 
-unsigned cpu_count_possible(void)
+void smp_message_add(enum smp_message message)
 {
-    return possible_cpus;
+    (*this_cpu_ptr(messages))[message]++;
 }
 
-void machine_set_possible_cpus(unsigned ncpus)
+static void reschedule_interrupt(struct trapframe *frame, unsigned vector)
 {
-    possible_cpus = MAX(ncpus, 1u);
+    (void)frame;
+    (void)vector;
+    this_cpu->irq_count++;
+    smp_message_add(SMP_RESCHEDULE);
+    platform_end_message();
+    machine_reschedule_interrupt();
 }
 
-struct cpu *cpu_by_id(unsigned id)
+static void call_interrupt(struct trapframe *frame, unsigned vector)
 {
-    BUG_ON(id != 0);
-    return &boot_cpu.cpu;
+    (void)frame;
+    (void)vector;
+    this_cpu->irq_count++;
+    smp_message_add(SMP_CALL);
+    /* Before: who calls while the functions run sends another message. */
+    platform_end_message();
+    machine_call_interrupt();
 }
 
-/* With one CPU, the target is the caller: it looks at its flag before it goes back to what it did. */
+void smp_install_messages(void)
+{
+    machine_vector_install(VECTOR_RESCHEDULE, reschedule_interrupt);
+    machine_vector_install(VECTOR_CALL, call_interrupt);
+}
+
 void smp_send_reschedule(unsigned id)
 {
-    BUG_ON(id != 0);
+    if (id != cpu_id()) {
+        platform_send_message(id, VECTOR_RESCHEDULE);
+    }
 }
 
 void smp_send_call(const struct cpumask *mask)
 {
-    BUG_ON(!cpumask_empty(mask));
+    unsigned id;
+
+    for_each_cpu_in (id, mask) {
+        platform_send_message(id, VECTOR_CALL);
+    }
+}
+
+/* The NMI's handler stops its CPU while a panic is in progress, and counts it. */
+static uint32_t stopped; /* [a] */
+
+void smp_note_stopped(void)
+{
+    (void)atomic_fetch_add_relaxed(&stopped, 1);
 }
 
 void smp_stop_others(void)
 {
+    unsigned id, others = 0;
+
+    for_each_online_cpu (id) {
+        if (id != cpu_id()) {
+            platform_send_nmi(id);
+            others++;
+        }
+    }
+    for (unsigned us = 0; us < STOP_WAIT_US && atomic_load_relaxed(&stopped) < others; us += 10) {
+        clock_delay_us(10);
+    }
 }

@@ -11,12 +11,14 @@
 
 #include "hal/x86_64/features.h"
 #include "hal/x86_64/fpu.h"
+#include "hal/x86_64/ipi.h"
 #include "hal/x86_64/regs.h"
 #include "hal/x86_64/umip.h"
 #include "kernel/base/errno.h"
 #include "kernel/base/string.h"
 #include "kernel/core/log.h"
 #include "kernel/core/panic.h"
+#include "kernel/core/percpu.h"
 #include "kernel/core/symbols.h"
 #include "kernel/machine/preempt.h"
 #include "kernel/mm/arena.h"
@@ -45,7 +47,7 @@
 
 machine_vector_fn *x86_vector_handlers[MACHINE_NVECTORS];
 
-static uint64_t nmi_count; /* [a] */
+static DEFINE_PER_CPU(uint64_t, nmi_count); /* own CPU's NMI alone */
 
 /* What a user-mode exception turns into. */
 static const struct {
@@ -86,9 +88,9 @@ void machine_vector_install(unsigned vector, machine_vector_fn *handler)
     x86_vector_handlers[vector] = handler;
 }
 
-uint64_t machine_nmi_count(void)
+uint64_t machine_nmi_count(unsigned id)
 {
-    return atomic_load_relaxed(&nmi_count);
+    return READ_ONCE(*per_cpu_ptr(nmi_count, id));
 }
 
 extern const struct extable_entry __ex_table_start[], __ex_table_end[];
@@ -285,10 +287,11 @@ struct trapframe *x86_iret_fault(struct trapframe *frame, unsigned vector)
 void x86_paranoid(struct trapframe *frame, unsigned vector)
 {
     if (vector == VECTOR_NMI) {
-        (void)atomic_fetch_add_relaxed(&nmi_count, 1);
+        ++*this_cpu_ptr(nmi_count);
         preempt_count_add(PREEMPT_NMI_ONE);
         if (panic_in_progress()) {
-            cpu_halt_forever(); /* another CPU panics and stops us */
+            smp_note_stopped(); /* another CPU panics and stops us */
+            cpu_halt_forever();
         }
         log_once(LOG_WARNING, "cpu: NMI that nobody asked for");
         preempt_count_sub(PREEMPT_NMI_ONE);

@@ -56,7 +56,7 @@ ktime_t ktime_coarse(void)
     return atomic_load_relaxed(&vdso_page.data.coarse_monotonic_ns);
 }
 
-void time_update_coarse(ktime_t now)
+static void coarse_update_locked(ktime_t now)
 {
     struct vdso_data *data = &vdso_page.data;
 
@@ -65,13 +65,23 @@ void time_update_coarse(ktime_t now)
                          now + atomic_load_relaxed(&data->realtime_offset_ns));
 }
 
+void time_update_coarse(ktime_t now)
+{
+    /* Whoever has the lock writes a time as good as this one. */
+    if (spin_trylock(&vdso_lock)) {
+        /* Never back: `now` may have been read before another CPU's. */
+        coarse_update_locked(MAX(now, vdso_page.data.coarse_monotonic_ns));
+        spin_unlock(&vdso_lock);
+    }
+}
+
 void ktime_set_realtime(ktime_t now)
 {
     uint64_t flags = vdso_write_begin();
     ktime_t monotonic = ktime_now();
 
     atomic_store_relaxed(&vdso_page.data.realtime_offset_ns, now - monotonic);
-    time_update_coarse(monotonic);
+    coarse_update_locked(monotonic);
     vdso_write_end(flags);
 }
 

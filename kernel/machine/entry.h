@@ -16,6 +16,9 @@
 struct boot_handoff;
 void kernel_main(const struct boot_handoff *handoff) __noreturn;
 
+/* The same of every other CPU (kernel/main.c): on its idle thread's stack, interrupts off, what the machine needs set up. */
+void kernel_main_cpu(void) __noreturn;
+
 /* A system call from user mode; interrupts on. Writes the result into the frame. (kernel/linux) */
 void machine_syscall(struct trapframe *frame);
 

@@ -31,8 +31,10 @@ void irq_detach(unsigned line, struct irq_handler *handler);
 /* Walk for /proc/interrupts: fills one line's data for index 0, 1, ...; false when past the end. */
 struct irq_info {
     char label[8];    /* "0", "LOC", "NMI" ... */
-    uint64_t count;   /* on CPU 0 .. summed */
+    bool single;      /* one number is told of all CPUs: their sum */
     char chip[24];    /* "IO-APIC 4-edge" */
     char actions[64]; /* "ttyS0, rtc0" */
 };
 bool irq_describe(unsigned index, struct irq_info *ret_info);
+/* How many of these CPU `cpu` has taken; 0 past the end. */
+uint64_t irq_count(unsigned index, unsigned cpu);

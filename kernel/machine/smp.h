@@ -13,7 +13,11 @@
  * (machine_init_platform), the same from then on. Any context.
  */
 unsigned cpu_count(void);
-unsigned cpu_count_possible(void); /* that firmware lists as usable, and the parameters allow */
+/* CPUs that may ever be online: those. */
+static inline unsigned cpu_count_possible(void)
+{
+    return cpu_count();
+}
 struct cpu *cpu_by_id(unsigned id);
 
 /*
@@ -40,6 +44,20 @@ static inline unsigned cpu_count_online(void)
 #define for_each_cpu(id)        for ((id) = 0; (id) < cpu_count(); (id)++)
 #define for_each_online_cpu(id) for_each_cpu_in (id, cpus_online())
 
+/* ---- coming and going; for kernel/sched/hotplug.c ---- */
+
+/*
+ * Start the CPUs of the set: each runs kernel_main_cpu() on the stack of its cpu_by_id(id)->idle. Thread context. 0: they are on their way; whether
+ * one arrives is seen by cpu_is_online(). -ENOMEM, -ENODEV: the machine cannot.
+ */
+int smp_start_cpus(const struct cpumask *mask);
+/* Wait no longer for a CPU that was started: it may not come any more. False: it is there already. */
+bool smp_forget_cpu(unsigned id);
+/* The running CPU leaves: interrupts off, nothing of the kernel's memory is touched any more, until it is started again. */
+void smp_cpu_park(void) __noreturn;
+/* The CPU has left, and uses its stack no more. */
+bool smp_cpu_is_parked(unsigned id);
+
 /* ---- messages between CPUs ---- */
 
 /* Make CPU `id` look at its need-resched flag soon. Any context. */
@@ -52,5 +70,9 @@ void smp_send_call(const struct cpumask *mask);
 /* Entry point (kernel/core/smp_call.c): such a message came in. Hard interrupt context. */
 void machine_call_interrupt(void);
 
-/* Stop all other CPUs for good; for panic. */
+/* Stop all other CPUs for good; for panic. Waits a moment for them. */
 void smp_stop_others(void);
+
+/* What each CPU has received so far, for /proc/interrupts. */
+enum smp_message { SMP_RESCHEDULE, SMP_CALL, SMP_TLB, SMP_NMESSAGES };
+uint64_t smp_message_count(enum smp_message message, unsigned id);

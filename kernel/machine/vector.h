@@ -20,8 +20,35 @@ typedef void machine_vector_fn(struct trapframe *frame, unsigned vector);
 /* Set who serves `vector` (MACHINE_VECTOR_FIRST .. 255). Boot, or with the source of the interrupt masked. */
 void machine_vector_install(unsigned vector, machine_vector_fn *handler);
 
-/* How many CPUs the firmware tables list as usable, at least 1: what cpu_count_possible() answers. Boot, once. */
-void machine_set_possible_cpus(unsigned ncpus);
+/*
+ * The platform lists the CPUs, the one that boots first, with the numbers by which its interrupt controllers know them: each gets its struct cpu
+ * and its per-CPU data, in memory of `node`. The id; -ENOMEM; -ENOSPC: no more than MAX_CPUS. Boot.
+ */
+int machine_add_cpu(uint32_t apic_id, unsigned node);
+/* By what number the interrupt controllers know the CPU. Any context. */
+uint32_t machine_apic_id(unsigned id);
 
-/* Non-maskable interrupts taken so far, on all CPUs. Any context. */
-uint64_t machine_nmi_count(void);
+/* Non-maskable interrupts that the CPU has taken so far. Any context. */
+uint64_t machine_nmi_count(unsigned id);
+
+/* ---- offered by the platform to the CPU code ---- */
+
+/* The vectors of messages between CPUs, VECTOR_MESSAGE_FIRST and up, are the CPU code's to choose. */
+#define VECTOR_MESSAGE_FIRST 0xf0u
+#define VECTOR_MESSAGE_END   0xfcu
+
+struct cpumask;
+
+/*
+ * Wake processors that wait for it: they start at the page `real_mode_page` (below 1 MiB) in real mode, or at `mailbox_entry` in long mode
+ * where firmware has kept them. Thread context; returns when they have been told. -ENODEV: there is no way to.
+ */
+int platform_wake_cpus(const struct cpumask *mask, paddr_t real_mode_page, paddr_t mailbox_entry);
+/* On a CPU that came up, interrupts off: its interrupt controller and its event timer. The reverse, before it stops. */
+void platform_start_cpu(void);
+void platform_stop_cpu(void);
+/* Send an interrupt, or an NMI, to CPU `id`, not the caller's. Any context. */
+void platform_send_message(unsigned id, unsigned vector);
+void platform_send_nmi(unsigned id);
+/* The end of a message's interrupt. */
+void platform_end_message(void);

@@ -17,7 +17,8 @@
 #include "kernel/mm/section.h"
 #include "kernel/mm/zone.h"
 
-#define EARLY_AREA GIB(1) /* of a larger range; enough for the page array of 100 GiB */
+#define LOW_PAGE_LIMIT 0xa0000u /* where the PC's conventional memory ends */
+#define EARLY_AREA     GIB(1)   /* of a larger range; enough for the page array of 100 GiB */
 
 bool frames_ready;
 
@@ -32,6 +33,7 @@ static paddr_t early_area;   /* and from where on */
 /* What is left of the early allocator's range, and of the gap that its first aligned request left above. */
 static paddr_t early_base, early_end;
 static paddr_t early_gap_base, early_gap_end;
+static paddr_t low_page; /* [I] after frames_init() */
 
 bool boot_mem_is_ram(uint32_t type)
 {
@@ -158,15 +160,45 @@ bool boot_usable_next(pfn_t from, pfn_t *ret_start, pfn_t *ret_end)
 
 /* ---- boot ---- */
 
+/* Set the last usable page below `limit` aside: the map gets one range more. */
+static void low_page_reserve(paddr_t limit)
+{
+    for (unsigned i = boot_nmap; i-- > 0;) {
+        struct boot_mem *mem = &boot_map[i];
+        paddr_t end = mem->base + mem->length_bytes;
+
+        if (mem->type != BOOT_MEM_USABLE || end > limit || mem->length_bytes < 2 * PAGE_SIZE ||
+            i == early_index) {
+            continue;
+        }
+        memmove(mem + 2, mem + 1, (boot_nmap - i - 1) * sizeof(*mem));
+        boot_nmap++;
+        early_index += early_index > i ? 1 : 0;
+        low_page = end - PAGE_SIZE;
+        mem->length_bytes -= PAGE_SIZE;
+        mem[1] = (struct boot_mem){.base = low_page,
+                                   .length_bytes = PAGE_SIZE,
+                                   .type = BOOT_MEM_KERNEL,
+                                   .efi_type = mem->efi_type};
+        return;
+    }
+}
+
+paddr_t boot_low_page(void)
+{
+    return low_page;
+}
+
 static void boot_map_copy(const struct boot_handoff *handoff)
 {
     const struct boot_mem *map = phys_to_virt(handoff->mem);
 
     boot_nmap = (unsigned)handoff->nmem;
     early_init(map, boot_nmap);
-    paddr_t copy = early_alloc(ALIGN_UP(boot_nmap * sizeof(map[0]), PAGE_SIZE), PAGE_SIZE);
+    paddr_t copy = early_alloc(ALIGN_UP((boot_nmap + 1) * sizeof(map[0]), PAGE_SIZE), PAGE_SIZE);
     boot_map = phys_to_virt(copy);
     memcpy(boot_map, map, boot_nmap * sizeof(map[0]));
+    low_page_reserve(LOW_PAGE_LIMIT);
     for (unsigned i = 0; i < boot_nmap; i++) {
         if (boot_mem_is_ram(boot_map[i].type)) {
             ram_frames += boot_map[i].length_bytes >> PAGE_SHIFT;

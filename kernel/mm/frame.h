@@ -135,6 +135,9 @@ struct frame_cpu_stats {
 };
 void frame_cpu_stats(unsigned cpu, struct frame_cpu_stats *ret_stats);
 
+/* A page below 640 KiB that is nobody's, for processors that start in real mode; 0: there is none. */
+paddr_t boot_low_page(void);
+
 /* The boot memory map, for /proc/iomem: index 0, 1 ...; false past the end. */
 struct boot_mem;
 bool boot_memory(unsigned index, struct boot_mem *ret_mem);

@@ -116,8 +116,10 @@ void sched_tick_start(struct runqueue *rq, ktime_t now)
 void sched_tick_init(struct runqueue *rq)
 {
     timer_init(&rq->tick_timer, tick_expired);
-    load_next = ktime_now() + LOAD_PERIOD_NS;
-    time_update_coarse(ktime_now());
+    if (load_next == 0) {
+        load_next = ktime_now() + LOAD_PERIOD_NS;
+        time_update_coarse(ktime_now());
+    }
 }
 
 void sched_cpu_stats(unsigned cpu, struct sched_cpu_stats *ret_stats)
@@ -126,7 +128,13 @@ void sched_cpu_stats(unsigned cpu, struct sched_cpu_stats *ret_stats)
     uint64_t flags = irq_save();
 
     runqueue_lock(rq);
-    if (rq == this_cpu_ptr(runqueue)) {
+    if (rq->idle == NULL) { /* never came up */
+        runqueue_unlock(rq);
+        irq_restore(flags);
+        *ret_stats = (struct sched_cpu_stats){0};
+        return;
+    }
+    if (cpu_is_online(cpu)) {
         runqueue_update_current_locked(rq, ktime_now());
     }
     *ret_stats = (struct sched_cpu_stats){
@@ -148,7 +156,7 @@ void thread_times(struct thread *thread, ktime_t *ret_user, ktime_t *ret_system)
     uint64_t flags = irq_save();
     struct runqueue *rq = runqueue_lock_of(thread);
 
-    if (rq->current == thread && rq == this_cpu_ptr(runqueue)) {
+    if (rq->current == thread) {
         runqueue_update_current_locked(rq, ktime_now());
     }
     uint64_t total = (uint64_t)thread->runtime_ns;

@@ -86,3 +86,5 @@ void sched_tick_start(struct runqueue *rq, ktime_t now);
 void sched_tick_init(struct runqueue *rq);
 /* thread.c */
 void thread_cache_init(void);
+/* The thread that CPU `id` runs when there is no other; NULL on no memory. */
+struct thread *thread_create_idle(unsigned id);

@@ -13,6 +13,8 @@
  */
 #include "kernel/sched/runqueue.h"
 
+#include "kernel/base/bitmap.h"
+#include "kernel/base/errno.h"
 #include "kernel/core/panic.h"
 #include "kernel/machine/entry.h"
 #include "kernel/machine/mmu.h"
@@ -334,9 +336,20 @@ void runqueue_wake_locked(struct runqueue *rq, struct thread *thread)
         vruntime_before(thread->vruntime + vruntime_delta(thread, SCHED_WAKE_MARGIN_NS),
                         current->vruntime)) {
         runqueue_resched_locked(rq);
-    } else {
+    } else if (rq == this_cpu_ptr(runqueue)) {
         slice_timer_start_locked(rq, now);
+    } else if (rq->nqueued == 1) {
+        runqueue_resched_locked(rq); /* only its own CPU can start its slice timer */
     }
+}
+
+/* Threads that run or want to, on one CPU; a moment's figure. */
+static unsigned runqueue_load(unsigned id)
+{
+    const struct runqueue *rq = per_cpu_ptr(runqueue, id);
+
+    return atomic_load_relaxed(&rq->nqueued) +
+           (atomic_load_relaxed(&rq->current) != rq->idle ? 1 : 0);
 }
 
 bool thread_wake_states(struct thread *thread, uint32_t mask)
@@ -361,9 +374,31 @@ bool thread_wake_states(struct thread *thread, uint32_t mask)
     return woken;
 }
 
+/* Where a new thread waits least: its creator's CPU, or one that has less to do. Threads of the kernel stay where they are made. */
+static uint32_t place_new(const struct thread *thread)
+{
+    unsigned best = thread->cpu, id;
+
+    if (thread->process == NULL) {
+        return best;
+    }
+    unsigned least = runqueue_load(best);
+    for_each_online_cpu (id) {
+        if (least == 0) {
+            break;
+        }
+        if (runqueue_load(id) < least && bitmap_test(thread->cpu_mask, id)) {
+            least = runqueue_load(id);
+            best = id;
+        }
+    }
+    return best;
+}
+
 void thread_start(struct thread *thread)
 {
     uint64_t flags = irq_save();
+    thread->cpu = place_new(thread);
     struct runqueue *rq = runqueue_lock_of(thread);
 
     /* A newcomer waits one slice of virtual time, so that making threads gains nobody CPU time. */
@@ -417,8 +452,7 @@ unsigned sched_nr_running(void)
     unsigned id, n = 0;
 
     for_each_cpu (id) {
-        struct runqueue *rq = per_cpu_ptr(runqueue, id);
-        n += atomic_load_relaxed(&rq->nqueued) + (rq->current != rq->idle);
+        n += runqueue_load(id);
     }
     return n;
 }
@@ -450,6 +484,30 @@ void sched_init(void)
 #ifdef CONFIG_LOCKDEP
     lockdep_thread_stack = current_lockdep_stack;
 #endif
+}
+
+int sched_cpu_prepare(unsigned id)
+{
+    struct runqueue *rq = per_cpu_ptr(runqueue, id);
+
+    if (rq->idle == NULL) {
+        struct thread *idle = thread_create_idle(id);
+        if (idle == NULL) {
+            return -ENOMEM;
+        }
+        spin_init(&rq->lock, "run queue");
+        timer_init(&rq->slice_timer, slice_timer_expired);
+        sched_tick_init(rq);
+        rq->idle = idle;
+    }
+    rq->current = rq->idle;
+    cpu_by_id(id)->idle = rq->idle;
+    return 0;
+}
+
+void sched_cpu_online(unsigned id)
+{
+    per_cpu_ptr(runqueue, id)->idle->exec_start = ktime_now();
 }
 
 void sched_idle_loop(void)

@@ -8,8 +8,11 @@
 #include "kernel/sched/thread.h"
 
 void sched_init(void);
-/* Turn the boot thread into CPU 0's idle thread. Never returns. */
+/* Turn the boot thread, or another CPU's first thread, into the CPU's idle thread. Never returns. */
 void sched_idle_loop(void) __noreturn;
+/* The steps of a CPU that comes (struct cpu_step): its idle thread and its run queue. -ENOMEM. */
+int sched_cpu_prepare(unsigned id);
+void sched_cpu_online(unsigned id);
 
 /* Choose another thread if there is a better one. Preemption on, may sleep if the caller set its state. */
 void schedule(void);

@@ -175,3 +175,15 @@ struct thread *thread_create_kernel(const char *comm, void (*fn)(void *arg), voi
     cpu_thread_init_kernel(thread, kernel_thread_main, thread);
     return thread;
 }
+
+struct thread *thread_create_idle(unsigned id)
+{
+    struct thread *thread = thread_create_kernel("idle", NULL, NULL);
+
+    if (thread != NULL) {
+        thread->state = THREAD_RUNNABLE;
+        thread->cpu = id;
+        thread->prio = PRIO_IDLE;
+    }
+    return thread;
+}

@@ -197,10 +197,18 @@ static int interrupts_show(struct text *text)
     }
     text_putc(text, '\n');
     for (unsigned i = 0; irq_describe(i, &info); i++) {
-        text_printf(text, "%3s: %10llu", info.label, (unsigned long long)info.count);
-        /* Interrupts go to the first CPU. */
-        for (cpu = 1; cpu < cpu_count_online(); cpu++) {
-            text_printf(text, " %10u", 0);
+        uint64_t sum = 0;
+        text_printf(text, "%3s:", info.label);
+        for_each_cpu (cpu) {
+            uint64_t count = irq_count(i, cpu);
+            sum += count;
+            if (!info.single && cpu_is_online(cpu)) {
+                text_printf(text, " %10llu", (unsigned long long)count);
+            }
+        }
+        if (info.single) {
+            text_printf(text, " %10llu\n", (unsigned long long)sum);
+            continue;
         }
         text_printf(text, "  %s", info.chip);
         if (info.actions[0] != '\0') {

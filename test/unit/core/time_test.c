@@ -33,6 +33,8 @@ TEST(time, coarse_times_are_those_of_the_last_update)
     EXPECT_EQ(ktime_coarse(), 100);
     EXPECT_EQ(ktime_realtime_coarse(), NS_PER_S + 100);
     EXPECT_EQ(ktime_realtime(), NS_PER_S + 500);
+    time_update_coarse(99); /* another CPU's, read earlier */
+    EXPECT_EQ(ktime_coarse(), 100);
 }
 
 TEST(time, the_vdso_page_tells_the_same_time)

@@ -88,6 +88,17 @@ TEST(acpi_madt, lists_a_processor_once_that_is_there_twice)
     EXPECT_EQ(madt.nmi_lint, 0xff);
 }
 
+TEST(acpi_madt, finds_the_mailbox_for_waking_processors)
+{
+    madt_begin();
+    MADT_ENTRY(16, 16, 0, 0, 0, 0, 0, 0, 0, 0x10, 0x20, 0x30, 4, 0, 0, 0);
+    EXPECT_EQ(acpi_madt_parse(table, madt_end, &madt), 0);
+    EXPECT_EQ(madt.mailbox_pa, 0x430201000);
+    madt_begin();
+    MADT_ENTRY(16, 12, 0, 0, 0, 0, 0, 0, 0, 0x10, 0x20, 0x30);
+    EXPECT_EQ(acpi_madt_parse(table, madt_end, &madt), -EINVAL);
+}
+
 TEST(acpi_madt, refuses_damage_and_leaves_the_result_alone)
 {
     madt_begin();

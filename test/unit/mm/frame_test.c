@@ -214,8 +214,19 @@ TEST(frame, the_boot_map_is_kept)
         end = mem.base + mem.length_bytes;
         n++;
     }
-    EXPECT_EQ(n, 6);
+    EXPECT_EQ(n, 7); /* one more than was given: the page for starting processors */
     EXPECT_EQ(end, HOST_MEMORY_BYTES);
+}
+
+TEST(frame, one_page_below_640_KiB_is_nobodys)
+{
+    struct boot_mem mem;
+
+    EXPECT_EQ(boot_low_page(), 0x9e000);
+    EXPECT(boot_memory(1, &mem));
+    EXPECT_EQ(mem.base, boot_low_page());
+    EXPECT_EQ(mem.length_bytes, PAGE_SIZE);
+    EXPECT_EQ(phys_to_page(boot_low_page())->kind, PAGE_RESERVED);
 }
 
 TEST(frame, boot_memory_comes_to_use)
@@ -223,7 +234,7 @@ TEST(frame, boot_memory_comes_to_use)
     uint64_t total = stats_now().total;
     struct boot_mem mem;
 
-    EXPECT(boot_memory(5, &mem));
+    EXPECT(boot_memory(6, &mem));
     EXPECT_EQ(mem.type, BOOT_MEM_ACPI_RECLAIM);
     frames_release_boot(mem.base, mem.length_bytes);
     EXPECT_EQ(stats_now().total, total + mem.length_bytes / PAGE_SIZE);

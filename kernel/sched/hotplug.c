@@ -1,0 +1,150 @@
+/*
+ * CPUs come and go while the system runs: the order of it. What is done in each room is in its struct cpu_step.
+ *
+ *     up:    prepare ... prepare  -> the machine starts the CPU ->  online ... online, online set
+ *
+ * Locks: cpus_lock is held for writing by who changes the set; the steps run with it held.
+ */
+#include "kernel/sched/hotplug.h"
+
+#include "kernel/base/errno.h"
+#include "kernel/core/log.h"
+#include "kernel/core/panic.h"
+#include "kernel/core/param.h"
+#include "kernel/core/smp_call.h"
+#include "kernel/core/time.h"
+#include "kernel/sched/mutex.h"
+#include "kernel/sched/sched.h"
+
+#define ARRIVAL_NS      (10 * NS_PER_S) /* an emulated machine with more CPUs than its host is slow */
+#define ARRIVAL_LOOK_NS (NS_PER_MS / 2)
+
+static struct rwsem cpus_lock;
+static const struct cpu_step *steps; /* [I] */
+static unsigned nsteps;              /* [I] */
+
+void cpus_read_lock(void)
+{
+    rwsem_lock_read(&cpus_lock);
+}
+
+void cpus_read_unlock(void)
+{
+    rwsem_unlock_read(&cpus_lock);
+}
+
+/* ---- up ---- */
+
+/* Undo the first `n` steps' prepare. */
+static void cpu_dead(unsigned id, unsigned n)
+{
+    while (n-- > 0) {
+        if (steps[n].dead != NULL) {
+            steps[n].dead(id);
+        }
+    }
+}
+
+static int cpu_prepare(unsigned id)
+{
+    for (unsigned i = 0; i < nsteps; i++) {
+        int err = steps[i].prepare == NULL ? 0 : steps[i].prepare(id);
+        if (err < 0) {
+            log_err("cpu: %u stays off: %s: error %d", id, steps[i].name, -err);
+            cpu_dead(id, i);
+            return err;
+        }
+    }
+    return 0;
+}
+
+void cpu_come_online(void)
+{
+    unsigned id = cpu_id();
+
+    for (unsigned i = 0; i < nsteps; i++) {
+        if (steps[i].online != NULL) {
+            steps[i].online(id);
+        }
+    }
+    cpu_set_online(id, true);
+}
+
+/* Start the CPUs of the set, which are prepared; those that do not come are taken out of it, and what was prepared is undone. */
+static void cpus_bring(struct cpumask *mask)
+{
+    struct cpumask missing = *mask;
+    ktime_t end = ktime_now() + ARRIVAL_NS;
+    unsigned id;
+    int err = smp_start_cpus(mask);
+
+    if (err < 0) {
+        log_err("cpu: others cannot be started, error %d", -err);
+    }
+    while (err == 0 && cpumask_andnot(&missing, mask, cpus_online()) && ktime_now() < end) {
+        thread_sleep_ns(ARRIVAL_LOOK_NS);
+    }
+    for_each_cpu_in (id, &missing) {
+        if (err == 0 && !smp_forget_cpu(id)) {
+            /* It has come this far by now; the rest are a few steps. */
+            while (!cpu_is_online(id)) {
+                thread_sleep_ns(ARRIVAL_LOOK_NS);
+            }
+            continue;
+        }
+        if (err == 0) {
+            log_err("cpu: %u did not start within %u s", id, (unsigned)(ARRIVAL_NS / NS_PER_S));
+        }
+        cpumask_clear(mask, id);
+        cpu_dead(id, nsteps);
+    }
+}
+
+int cpu_up(unsigned id)
+{
+    struct cpumask mask = CPUMASK_NONE;
+    int err = 0;
+
+    if (id >= cpu_count()) {
+        return -EINVAL;
+    }
+    rwsem_lock_write(&cpus_lock);
+    if (!cpu_is_online(id)) {
+        err = cpu_prepare(id);
+        if (err == 0) {
+            cpumask_set(&mask, id);
+            cpus_bring(&mask);
+            err = cpumask_test(&mask, id) ? 0 : -EIO;
+        }
+    }
+    rwsem_unlock_write(&cpus_lock);
+    return err;
+}
+
+void cpus_start(const struct cpu_step *table)
+{
+    struct cpumask mask = CPUMASK_NONE;
+    uint64_t max = param_u64("maxcpus", MAX_CPUS);
+    unsigned id;
+
+    rwsem_init(&cpus_lock, "set of CPUs");
+    steps = table;
+    for (nsteps = 0; table[nsteps].name != NULL; nsteps++) {
+    }
+    if (cpu_count() == 1) {
+        return;
+    }
+    ktime_t begin = ktime_now();
+    rwsem_lock_write(&cpus_lock);
+    for_each_cpu (id) {
+        if (id != 0 && id < max && cpu_prepare(id) == 0) {
+            cpumask_set(&mask, id);
+        }
+    }
+    if (!cpumask_empty(&mask)) {
+        cpus_bring(&mask);
+    }
+    rwsem_unlock_write(&cpus_lock);
+    log_info("smp: %u of %u CPUs online after %llu ms", cpu_count_online(), cpu_count(),
+             (unsigned long long)((ktime_now() - begin) / NS_PER_MS));
+}
