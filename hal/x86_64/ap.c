@@ -19,6 +19,7 @@
 #include "hal/x86_64/ipi.h"
 #include "hal/x86_64/pte.h"
 #include "hal/x86_64/regs.h"
+#include "hal/x86_64/start.h"
 #include "hal/x86_64/tlb.h"
 #include "kernel/base/errno.h"
 #include "kernel/base/string.h"
@@ -243,6 +244,7 @@ void x86_start_cpu(struct x86_cpu *cpu)
     desc_init_cpu(cpu);
     desc_tell_node(cpu, cpu_node(cpu->cpu.id));
     fpu_init_cpu();
+    topology_init_cpu();
     platform_start_cpu();
     kernel_main_cpu();
 }

@@ -10,7 +10,7 @@
 #include "kernel/base/string.h"
 #include "kernel/machine/clock.h"
 #include "kernel/machine/cpu.h"
-#include "kernel/machine/smp.h"
+#include "kernel/machine/topology.h"
 #include "kernel/machine/vector.h"
 
 #define HWCAP2_FSGSBASE 0x2u
@@ -99,20 +99,24 @@ static uint64_t frequency_khz(void)
 int cpu_describe(unsigned id, char *buf, size_t size)
 {
     const struct cpu_features *f = &cpu_features;
+    const struct cpu_topology *place = cpu_topology(id);
     uint64_t khz = frequency_khz();
     struct text text = {.buf = buf, .size = size};
+    struct cpumask package, core;
 
+    cpu_group_mask(id, CPU_GROUP_PACKAGE, &package);
+    cpu_group_mask(id, CPU_GROUP_CORE, &core);
+    unsigned siblings = cpumask_weight(&package);
     text.len = kscnprintf(
         buf, size,
         "processor\t: %u\nvendor_id\t: %s\ncpu family\t: %u\nmodel\t\t: %u\nmodel name\t: %s\n"
-        "stepping\t: %u\ncpu MHz\t\t: %llu.%03llu\nphysical id\t: 0\nsiblings\t: %u\ncore id\t\t: "
-        "%u\n"
-        "cpu cores\t: %u\napicid\t\t: %u\ninitial apicid\t: %u\nfpu\t\t: yes\nfpu_exception\t: "
-        "yes\n"
-        "cpuid level\t: %u\nwp\t\t: yes\nflags\t\t:",
+        "stepping\t: %u\ncpu MHz\t\t: %llu.%03llu\nphysical id\t: %u\nsiblings\t: %u\n"
+        "core id\t\t: %u\ncpu cores\t: %u\napicid\t\t: %u\ninitial apicid\t: %u\n"
+        "fpu\t\t: yes\nfpu_exception\t: yes\ncpuid level\t: %u\nwp\t\t: yes\nflags\t\t:",
         id, f->vendor, f->family, f->model, f->brand, f->stepping, (unsigned long long)(khz / 1000),
-        (unsigned long long)(khz % 1000), cpu_count(), id, cpu_count(), machine_apic_id(id),
-        machine_apic_id(id), cpuid_read(0, 0).eax);
+        (unsigned long long)(khz % 1000), place->package, siblings, place->core,
+        siblings / MAX(cpumask_weight(&core), 1u), machine_apic_id(id), machine_apic_id(id),
+        cpuid_read(0, 0).eax);
     all_flags_add(&text);
     text.len += kscnprintf(
         buf + text.len, size - (size_t)text.len,

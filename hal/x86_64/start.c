@@ -50,6 +50,7 @@ void __init machine_init_cpu(void)
 {
     fpu_init();
     fpu_init_cpu();
+    topology_init_cpu();
     mmu_init();
     log_info("cpu: %s, family %u model %u stepping %u, %u/%u address bits", cpu_features.brand,
              cpu_features.family, cpu_features.model, cpu_features.stepping,

@@ -91,7 +91,7 @@ if __name__ == '__main__':
              [r'clock: source pit, events pit', r'XT-PIC.*pit']),
         Case('microvm without legacy devices', platform, 'microvm', 'max', '', ['-machine', 'pit=off,pic=off,rtc=off'],
              [TSC, r'clock: tsc at \d+ kHz by virtual lapic', r'ioapic: id 1', r'LOC:']),
-        Case('processors are counted', platform, 'q35', 'max', '', [], [r'smp: 6 CPUs, 1 online'], True, 6),
+        Case('processors are counted', platform, 'q35', 'max', '', [], [r'smp: 6 CPUs listed, 6 of them for use', r'smp: 6 of 6 CPUs online'], True, 6),
         Case('resets by the register of the ACPI tables', resets, 'q35', []),
         Case('resets by the keyboard controller', resets, 'pc', ['-no-acpi']),
         Case('resets where there is no register for it', resets, 'microvm', ['-machine', 'acpi=off']),

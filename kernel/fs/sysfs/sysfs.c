@@ -1,5 +1,5 @@
 /*
- * sysfs: the little of it that programs ask for today: the sets of CPUs, and the directories they expect to find.
+ * sysfs: the little of it that programs ask for today, and the directories they expect to find.
  */
 #include <linux/magic.h>
 
@@ -7,11 +7,11 @@
 #include "kernel/core/log.h"
 #include "kernel/fs/sysfs/sysfs.h"
 #include "kernel/fs/textfs/text.h"
-#include "kernel/machine/smp.h"
 #include "kernel/mm/kmalloc.h"
 
 static void populate(struct text_tree *tree)
 {
+    sysfs_add_cpus(tree);
     sysfs_add_nodes(tree);
     sysfs_add_zram(tree);
 }
@@ -53,39 +53,11 @@ FILESYSTEM(sysfs) = {.name = "sysfs", .flags = FS_NODEV, .mount = sysfs_mount};
 
 /* ---- files ---- */
 
-static void cpu_range(struct text *text, unsigned n)
-{
-    text_printf(text, n > 1 ? "0-%u\n" : "0\n", n - 1);
-}
-
-static int online_show(struct text *text)
-{
-    text_bit_list(text, cpus_online()->bits, MAX_CPUS);
-    text_putc(text, '\n');
-    return 0;
-}
-
-static int possible_show(struct text *text)
-{
-    cpu_range(text, cpu_count_possible());
-    return 0;
-}
-
-static int kernel_max_show(struct text *text)
-{
-    text_printf(text, "%u\n", MAX_CPUS - 1);
-    return 0;
-}
-
 static int uevent_seqnum_show(struct text *text)
 {
     text_puts(text, "0\n");
     return 0;
 }
 
-SYS_FILE(cpu_online) = {.path = "devices/system/cpu/online", .show = online_show};
-SYS_FILE(cpu_possible) = {.path = "devices/system/cpu/possible", .show = possible_show};
-SYS_FILE(cpu_present) = {.path = "devices/system/cpu/present", .show = possible_show};
-SYS_FILE(cpu_kernel_max) = {.path = "devices/system/cpu/kernel_max", .show = kernel_max_show};
 SYS_FILE(uevent_seqnum) = {.path = "kernel/uevent_seqnum", .show = uevent_seqnum_show};
 SYS_FILE(kernel_debug) = {.path = "kernel/debug/"}; /* where debugfs is mounted */
