@@ -8,7 +8,7 @@
  * The numbers of the conversion are in an immutable struct; a change writes a fresh one and swaps the pointer, so readers
  * need no retry. There are few changes in the life of a machine, so old structs are never used again.
  *
- * Locks: `params` is written at boot and by the watchdog alone (hard interrupt, boot CPU); readers load it once.
+ * Locks: `params` is written at boot, by the watchdog and when a CPU comes whose TSC is off, under clock_lock; readers load it once.
  */
 #include "hal/pc/pc.h"
 #include "kernel/base/string.h"
@@ -19,6 +19,7 @@
 #include "kernel/machine/io.h"
 #include "kernel/machine/preempt.h"
 #include "kernel/machine/smp.h"
+#include "kernel/sync/spinlock.h"
 
 #define NS_PER_SECOND 1000000000ull
 /*
@@ -38,7 +39,8 @@ struct clock_params {
 static const struct clock_source boot_source = {.name = "none", .read = tsc_read};
 static struct clock_params all_params[1 + CLOCK_CHANGES_MAX] = {
     {.source = &boot_source, .tsc = true}};
-static unsigned nchanges;
+static unsigned nchanges; /* [clock_lock] */
+static struct spinlock clock_lock = SPINLOCK_INIT("clock source");
 static const struct clock_params *params = &all_params[0]; /* [a] */
 
 static inline ktime_t conversion_apply(const struct clock_conversion *conversion, uint64_t counter)
@@ -78,12 +80,14 @@ void clock_conversion_read(struct clock_conversion *ret_conversion)
  */
 static void clock_publish(const struct clock_source *source)
 {
+    uint64_t flags = spin_lock_irqsave(&clock_lock);
+
     if (nchanges == CLOCK_CHANGES_MAX) {
+        spin_unlock_irqrestore(&clock_lock, flags);
         log_once(LOG_ERR, "clock: too many changes, staying with %s", clock_source()->name);
         return;
     }
     struct clock_params *next = &all_params[++nchanges];
-    uint64_t flags = irq_save();
     uint64_t base = source->read();
     uint64_t old_counter = source == params->source ? base : params->source->read();
     next->source = source;
@@ -95,7 +99,7 @@ static void clock_publish(const struct clock_source *source)
         .shift = source->shift,
     };
     atomic_store_release(&params, next);
-    irq_restore(flags);
+    spin_unlock_irqrestore(&clock_lock, flags);
 }
 
 /* ---- a clock that wraps has to be read in time, even when nobody asks what time it is ---- */
@@ -181,6 +185,24 @@ static bool tsc_fit(uint64_t tsc_hz, bool watchable)
     return tsc_is_invariant() || tsc_is_virtual() || (cpu_count() == 1 && watchable);
 }
 
+static const struct counter
+    *fallback; /* [I] what the clock reads when the TSC is no good; NULL: nothing better */
+
+void clock_reject_tsc(const char *why, uint64_t cycles)
+{
+    if (clock_source() != &tsc_counter()->source) {
+        return;
+    }
+    log_warn("clock: %s by %llu cycles", why, (unsigned long long)cycles);
+    if (fallback == NULL) {
+        log_warn("clock: there is none but the TSC: time may step");
+        return;
+    }
+    clock_switch(fallback);
+    machine_clock_changed();
+    log_warn("clock: the TSC is not fit for it, %s from now on", fallback->source.name);
+}
+
 /* Set the TSC's rate and choose the clock. *ret_watch: the counter that calibrated the TSC and can watch it, or NULL. */
 static struct counter *clock_choose(struct calibration *ret_calibration, uint64_t *ret_known_hz,
                                     struct counter **ret_watch)
@@ -227,6 +249,7 @@ void machine_init_clocks(void)
     uint64_t known_hz;
 
     struct counter *chosen = clock_choose(&calibration, &known_hz, &watch);
+    fallback = watch;
     clock_switch(chosen);
     event_init(calibration.lapic_hz);
     log_info("clock: source %s, events %s", clock_source()->name, clock_event_name());

@@ -113,6 +113,9 @@ void clock_set_rate(struct counter *counter, uint64_t frequency_hz);
 /* From now on, time comes from this counter, without a step. */
 void clock_switch(const struct counter *counter);
 
+/* The clock is not to be read from the TSC any more, which is off by so much. Thread context. */
+void clock_reject_tsc(const char *why, uint64_t cycles);
+
 static inline uint64_t counter_wrap_ns(const struct counter *counter)
 {
     if (counter->wrap.mask == UINT64_MAX || counter->source.frequency_hz == 0) {

@@ -22,7 +22,7 @@
 #define INIT_WAIT_US                                                                               \
     10000u /* what the SDM asks for; processors of this century need none, virtual ones neither */
 #define START_UP_US     200u
-#define SECOND_TRIES    10u /* looks, START_UP_US apart, before the second start-up message */
+#define SECOND_WAIT_US  2000u /* before the second start-up message */
 #define MAILBOX_WAIT_US 1000000u
 
 /* ACPI 6.5, table 5.43. */
@@ -93,6 +93,36 @@ void cpus_list(const struct acpi_madt *madt)
              cpu_count());
 }
 
+/* ---- do the CPUs' TSCs agree? ---- */
+
+/*
+ * CPUs read their TSCs in turns, in no order but that of `latest`: who finds there a value above its own, which another CPU read before, is
+ * behind that CPU's. The CPU that waits takes part, and all that arrive.
+ */
+static uint64_t tsc_latest; /* [a] the highest value read */
+static uint64_t tsc_warp;   /* [a] the worst that was found; 0: none */
+
+#define TSC_ROUNDS 1000u
+
+static void raise_to(uint64_t *max, uint64_t value)
+{
+    uint64_t old = atomic_load_relaxed(max);
+
+    while (old < value && !atomic_cas(max, &old, value)) {
+    }
+}
+
+static void tsc_compare(void)
+{
+    uint64_t before = atomic_load_acquire(&tsc_latest);
+    uint64_t now = tsc_read_inline();
+
+    if (now < before) {
+        raise_to(&tsc_warp, before - now);
+    }
+    raise_to(&tsc_latest, now);
+}
+
 /* ---- waking ---- */
 
 static bool all_arrived(const struct cpumask *mask)
@@ -100,6 +130,21 @@ static bool all_arrived(const struct cpumask *mask)
     struct cpumask missing;
 
     return !cpumask_andnot(&missing, mask, cpus_online());
+}
+
+/* Compare TSCs with the CPUs that come, until all are there (true) or the time is over. */
+static bool wait_comparing(const struct cpumask *mask, unsigned us)
+{
+    ktime_t end = clock_monotonic_ns() + (ktime_t)us * 1000;
+
+    while (!all_arrived(mask)) {
+        if (clock_monotonic_ns() >= end) {
+            return false;
+        }
+        tsc_compare();
+        __asm__ volatile("pause");
+    }
+    return true;
 }
 
 static void wake_by_messages(const struct cpumask *mask, uint32_t page)
@@ -113,17 +158,15 @@ static void wake_by_messages(const struct cpumask *mask, uint32_t page)
     for_each_cpu_in (id, mask) {
         lapic_send(machine_apic_id(id), LAPIC_START_UP | page);
     }
-    for (unsigned i = 0; i < SECOND_TRIES; i++) {
-        clock_delay_us(START_UP_US);
-        if (all_arrived(mask)) {
-            return;
-        }
+    if (wait_comparing(mask, SECOND_WAIT_US)) {
+        return;
     }
     for_each_cpu_in (id, mask) {
         if (!cpu_is_online(id)) {
             lapic_send(machine_apic_id(id), LAPIC_START_UP | page);
         }
     }
+    (void)wait_comparing(mask, SECOND_WAIT_US);
 }
 
 static int wake_by_mailbox(const struct cpumask *mask, paddr_t pa, paddr_t entry)
@@ -162,11 +205,18 @@ int platform_wake_cpus(const struct cpumask *mask, paddr_t real_mode_page, paddr
         return wake_by_mailbox(mask, madt->mailbox_pa, mailbox_entry);
     }
     wake_by_messages(mask, (uint32_t)(real_mode_page >> PAGE_SHIFT));
+    uint64_t warp = atomic_load_relaxed(&tsc_warp);
+    if (warp != 0) {
+        clock_reject_tsc("the CPUs' TSCs differ", warp);
+    }
     return 0;
 }
 
 void platform_start_cpu(void)
 {
+    for (unsigned i = 0; i < TSC_ROUNDS; i++) {
+        tsc_compare();
+    }
     lapic_start_cpu();
     event_start_cpu();
 }

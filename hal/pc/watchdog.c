@@ -89,6 +89,9 @@ static void watchdog_fire(struct timer *timer)
     struct clock_sample now;
 
     (void)timer;
+    if (clock_source() != &tsc_counter()->source) {
+        return; /* given up for another reason */
+    }
     bool valid = sample_take(&now);
     if (valid && watchdog.last_valid && !tsc_check(&now)) {
         clock_switch(watchdog.reference);
