@@ -266,6 +266,11 @@ void smp_send_reschedule(unsigned id)
     (void)id; /* host CPUs other than 0 run no scheduler */
 }
 
+void smp_send_nmi(unsigned id)
+{
+    (void)id;
+}
+
 void smp_stop_others(void)
 {
 }

@@ -69,6 +69,11 @@ void smp_send_call(const struct cpumask *mask)
     }
 }
 
+void smp_send_nmi(unsigned id)
+{
+    platform_send_nmi(id);
+}
+
 /* The NMI's handler stops its CPU while a panic is in progress, and counts it. */
 static uint32_t stopped; /* [a] */
 

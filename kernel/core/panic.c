@@ -12,7 +12,9 @@
 #include "kernel/core/defect.h"
 #include "kernel/core/log.h"
 #include "kernel/core/param.h"
+#include "kernel/core/percpu.h"
 #include "kernel/core/symbols.h"
+#include "kernel/machine/clock.h"
 #include "kernel/machine/console.h"
 #include "kernel/machine/cpu.h"
 #include "kernel/machine/entry.h"
@@ -23,6 +25,7 @@
 #include "kernel/sync/report.h"
 
 #define BACKTRACE_MAX 32
+#define NMI_WAIT_US   100000u
 
 enum panic_action { PANIC_HALT, PANIC_RESET, PANIC_OFF };
 
@@ -56,6 +59,80 @@ void backtrace_log_addresses(enum log_level level, const uintptr_t *addrs, size_
     log_addresses(level, addrs, n, 0);
 }
 
+/* ---- other CPUs ---- */
+
+struct nmi_trace {
+    uint32_t state; /* [a] NMI_* */
+    uint32_t n;
+    uintptr_t addrs[BACKTRACE_MAX];
+};
+enum { NMI_NONE, NMI_WANTED, NMI_DONE };
+
+static DEFINE_PER_CPU(struct nmi_trace, nmi_trace);
+static bool others_busy; /* [a] somebody asks */
+
+bool machine_nmi_request(const struct trapframe *frame)
+{
+    struct nmi_trace *trace = this_cpu_ptr(nmi_trace);
+
+    if (atomic_load_acquire(&trace->state) != NMI_WANTED) {
+        return false;
+    }
+    trace->n = (uint32_t)cpu_backtrace(trace->addrs, BACKTRACE_MAX, frame);
+    atomic_store_release(&trace->state, NMI_DONE);
+    return true;
+}
+
+static bool is_busy(const struct cpu *cpu)
+{
+    return atomic_load_relaxed(&cpu->current) != cpu->idle ||
+           (atomic_load_relaxed(&cpu->preempt_count) & PREEMPT_HARDIRQ_MASK) != 0;
+}
+
+/* Ask the CPUs that are not idle; by messages of their own, or by those that stop them. */
+static void others_want(bool send)
+{
+    unsigned id;
+
+    for_each_online_cpu (id) {
+        if (id != cpu_id() && is_busy(cpu_by_id(id))) {
+            atomic_store_release(&per_cpu_ptr(nmi_trace, id)->state, NMI_WANTED);
+            if (send) {
+                smp_send_nmi(id);
+            }
+        }
+    }
+}
+
+static void others_tell(enum log_level level)
+{
+    unsigned id;
+
+    for_each_online_cpu (id) {
+        struct nmi_trace *trace = per_cpu_ptr(nmi_trace, id);
+        for (unsigned us = 0; atomic_load_acquire(&trace->state) == NMI_WANTED && us < NMI_WAIT_US;
+             us += 10) {
+            clock_delay_us(10);
+        }
+        uint32_t state = atomic_exchange(&trace->state, NMI_NONE);
+        if (state == NMI_WANTED) {
+            log_write(level, "cpu %u does not answer", id);
+        } else if (state == NMI_DONE) {
+            log_write(level, "cpu %u:", id);
+            log_addresses(level, trace->addrs, trace->n, 1);
+        }
+    }
+}
+
+void backtrace_log_others(enum log_level level)
+{
+    if (!__atomic_exchange_n(&others_busy, true, __ATOMIC_ACQUIRE)) {
+        others_want(true);
+        others_tell(level);
+        atomic_store_release(&others_busy, false);
+    }
+}
+
 static void __noreturn panic_end(void)
 {
     switch (action) {
@@ -84,6 +161,7 @@ static void __noreturn panic_va(const struct trapframe *frame, const char *fmt, 
         }
         cpu_halt_forever();
     }
+    others_want(false);
     smp_stop_others();
     lockdep_off();
     log_panic_begin();
@@ -95,6 +173,7 @@ static void __noreturn panic_va(const struct trapframe *frame, const char *fmt, 
         machine_dump_frame(frame);
     }
     backtrace_log(LOG_EMERG, frame);
+    others_tell(LOG_EMERG);
     log_write(LOG_EMERG, "panic: end");
     panic_end();
 }

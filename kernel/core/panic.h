@@ -19,6 +19,8 @@ void panic_frame(const struct trapframe *frame, const char *fmt, ...)
 void backtrace_log(enum log_level level, const struct trapframe *frame);
 /* The same for return addresses kept earlier. */
 void backtrace_log_addresses(enum log_level level, const uintptr_t *addrs, size_t n);
+/* What the other CPUs do, but for those that are idle: interrupts them by NMI. Any context. */
+void backtrace_log_others(enum log_level level);
 /* Boot: from now on kernel/sync reports what it finds through the log. */
 void panic_init(void);
 /* True once a panic has begun: locks and consoles behave accordingly. */

@@ -9,6 +9,7 @@
 #include "kernel/core/log.h"
 #include "kernel/core/panic.h"
 #include "kernel/core/param.h"
+#include "kernel/core/smp_call.h"
 #include "kernel/machine/mmu.h"
 #include "kernel/mm/arena.h"
 #include "kernel/mm/kmalloc.h"
@@ -50,6 +51,26 @@ static volatile uint8_t *user_page(void)
 
 static void panic_plainly(void)
 {
+    panic("asked for by the parameter linnet.crash");
+}
+
+static void __noinline spin_for_ever(void *arg)
+{
+    (void)atomic_fetch_add((uint32_t *)arg, 1);
+    for (;;) {
+        cpu_relax();
+    }
+}
+
+/* The other CPUs are busy with interrupts off: only an NMI reaches them. */
+static void panic_beside_others(void)
+{
+    static uint32_t spinning; /* [a] */
+
+    smp_call_others(spin_for_ever, &spinning, false);
+    while (atomic_load_relaxed(&spinning) + 1 < cpu_count_online()) {
+        cpu_relax();
+    }
     panic("asked for by the parameter linnet.crash");
 }
 
@@ -182,6 +203,7 @@ static const struct crime {
     void (*commit)(void);
 } crimes[] = {
     {"panic", panic_plainly},
+    {"panic-beside-others", panic_beside_others},
     {"write-constant", write_constant},
     {"write-sealed", write_sealed},
     {"write-code", write_code},

@@ -70,7 +70,13 @@ void smp_send_call(const struct cpumask *mask);
 /* Entry point (kernel/core/smp_call.c): such a message came in. Hard interrupt context. */
 void machine_call_interrupt(void);
 
-/* Stop all other CPUs for good; for panic. Waits a moment for them. */
+/* Interrupt CPU `id`, not the caller's, whatever it does: it calls machine_nmi_request(). Any context. */
+void smp_send_nmi(unsigned id);
+/* Entry point (kernel/core/panic.c): this was interrupted. NMI context: no locks. False: nobody asked for it. */
+struct trapframe;
+bool machine_nmi_request(const struct trapframe *frame);
+
+/* Stop all other CPUs for good, after they have done machine_nmi_request(); for panic. Waits a moment for them. */
 void smp_stop_others(void);
 
 /* What each CPU has received so far, for /proc/interrupts. */

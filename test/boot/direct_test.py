@@ -64,9 +64,15 @@ def panics():
     expect_lines(crash('panic'), r'panic: asked for by the parameter', r' #0 .* [a-z_]+\+0x[0-9a-f]+', r'build [0-9a-f]{8}')
 
 
-def crash(name, cpu='max'):
+def others_tell():
+    """The other CPUs, which are busy with interrupts off, tell in a panic what they are at."""
+    expect_lines(crash('panic-beside-others', smp=3), r'panic: asked for by the parameter', r'cpu 1:', r' #0 .* spin_for_ever\+0x', r'cpu 2:',
+                 r' #0 .* spin_for_ever\+0x', r'panic: end')
+
+
+def crash(name, cpu='max', smp=1):
     """What the console says about a crime on purpose."""
-    with direct(cpu=cpu, append=f'{PARAMETERS} linnet.crash={name}') as vm:
+    with direct(cpu=cpu, smp=smp, append=f'{PARAMETERS} linnet.crash={name}') as vm:
         try:
             status = vm.wait(DIRECT_TIMEOUT_S)
         except MachineError as error:
@@ -95,6 +101,7 @@ if __name__ == '__main__':
         Case('no page writable and executable, Nehalem', protected, 'Nehalem', '', 'NX'),
         Case('a missing initramfs is told', without_initramfs),
         Case('a panic on purpose is told and powers off', panics),
+        Case('a panic tells what the other CPUs do', others_tell),
         Case('constants cannot be written', stopped, 'write-constant', 'page fault in the kernel: write of 0xffff.* not allowed'),
         Case('what boot has settled cannot be written', stopped, 'write-sealed', 'page fault in the kernel: write of 0xffff.* not allowed'),
         Case('code cannot be written', stopped, 'write-code', 'page fault in the kernel: write of 0xffff.* not allowed'),
