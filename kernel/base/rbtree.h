@@ -29,6 +29,13 @@ void rb_insert(struct rb_root *root, struct rb_node *node, struct rb_node *paren
                struct rb_node **link);
 void rb_remove(struct rb_root *root, struct rb_node *node);
 
+/* The same for an empty tree. */
+static inline void rb_insert_first(struct rb_root *root, struct rb_node *node)
+{
+    *node = (struct rb_node){.parent_color = 1};
+    root->node = node;
+}
+
 /* The same, keeping the augmented values of all touched nodes and their ancestors right. */
 void rb_insert_augmented(struct rb_root *root, struct rb_node *node, struct rb_node *parent,
                          struct rb_node **link, rb_update_fn *update);

@@ -248,9 +248,13 @@ static void drop_inheritance(struct thread *thread)
 static int make_thread(struct process *process, const struct clone_request *request,
                        struct thread **ret_thread)
 {
-    struct thread *parent = current_thread(), *thread = thread_create_user(parent->comm);
+    struct thread *parent = current_thread(), *thread;
     int err;
 
+    if (!sched_may_fork()) {
+        return -EAGAIN;
+    }
+    thread = thread_create_user(parent->comm);
     if (thread == NULL) {
         return -ENOMEM;
     }

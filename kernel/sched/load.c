@@ -127,13 +127,12 @@ void sched_cpu_stats(unsigned cpu, struct sched_cpu_stats *ret_stats)
     struct runqueue *rq = per_cpu_ptr(runqueue, cpu);
     uint64_t flags = irq_save();
 
-    runqueue_lock(rq);
+    *ret_stats = (struct sched_cpu_stats){0};
     if (rq->idle == NULL) { /* never came up */
-        runqueue_unlock(rq);
         irq_restore(flags);
-        *ret_stats = (struct sched_cpu_stats){0};
         return;
     }
+    runqueue_lock(rq);
     if (cpu_is_online(cpu)) {
         runqueue_update_current_locked(rq, ktime_now());
     }

@@ -1,13 +1,18 @@
 /*
- * The run queue of a CPU: private to kernel/sched.
+ * The run queue of a CPU, and the scheduling classes: private to kernel/sched.
  *
- * Threads that want the CPU stand in a tree ordered by virtual runtime: CPU time divided by weight, so that equal virtual
- * times mean fair shares (the weighted fair queueing of Stoica et al., "Earliest Eligible Virtual Deadline First", 1995, in the
- * simple form that always runs the smallest). The running thread is not in the tree.
+ * A thread that wants the CPU waits in the structure of its class; the running thread is in none. Classes have ranks: a waiting
+ * thread of a better class always comes first. In the order of rank: stop (the kernel's own, over everything), deadline, rt (FIFO
+ * and RR), fair (NORMAL, BATCH and IDLE), idle (the thread that runs when nobody else wants to).
  *
  * Locking: rq->lock, taken with interrupts off and held across the switch of stacks: the thread that comes back releases what the
  * other took. So it is a raw lock, unknown to the lock checker, and whoever holds it and sees rq->current == thread knows
- * that the thread's registers are live, else that they are saved. Order: everything else -> rq->lock -> timer queue lock.
+ * that the thread's registers are live, else that they are saved. Order: everything else -> rq->lock -> timer queue lock; of two
+ * run queues, the one with the smaller CPU number first.
+ *
+ * thread->cpu names the queue whose lock protects the thread; it changes only under that lock. A runnable thread that is neither
+ * current nor on_queue is in flight from one queue to another: it belongs to whoever carries it (runqueue_deliver), others
+ * may change its parameters under the lock of the queue that thread->cpu names, which the carrier then looks at.
  */
 #pragma once
 
@@ -15,46 +20,88 @@
 #include "kernel/core/time.h"
 #include "kernel/sched/sched.h"
 
-#define SCHED_SLEEP_CREDIT_NS                                                                      \
-    (3 * NS_PER_MS) /* at most so much virtual time behind the others after a sleep */
-#define SCHED_WAKE_MARGIN_NS (1 * NS_PER_MS) /* a waker is preempted when it is ahead by more */
-#define SCHED_TICK_NS        (NS_PER_S / SCHED_TICK_HZ)
+#define SCHED_TICK_NS (NS_PER_S / SCHED_TICK_HZ)
+#define RT_PRIOS      99
+
+/* Why a thread joins: it slept, it is new, it comes from another queue or was taken out for a moment. */
+enum join_kind { JOIN_WAKE, JOIN_NEW, JOIN_MOVE };
+
+enum class_rank { RANK_STOP, RANK_DEADLINE, RANK_RT, RANK_FAIR, RANK_IDLE };
+
+struct fair_queue {
+    struct rb_root tree;     /* waiting threads by virtual deadline */
+    struct thread *leftmost; /* the earliest deadline */
+    uint32_t n;
+    uint64_t
+        base; /* virtual time that sum_service counts from: the average when it was computed last */
+    int64_t sum_service; /* sum of weight * (vruntime - base) over the tree */
+    uint64_t sum_weight; /* sum of weight over the tree */
+};
+
+struct rt_queue {
+    uint64_t bitmap[2]; /* priorities with waiting threads */
+    struct list_node list[RT_PRIOS];
+    uint32_t n;
+    bool throttled;       /* has had its share of this period, and others wait */
+    ktime_t period_start; /* of the share */
+    ktime_t used;
+};
+
+struct dl_queue {
+    struct rb_root tree; /* waiting threads by absolute deadline */
+    struct thread *leftmost;
+    uint32_t n;
+};
 
 struct runqueue {
     struct spinlock lock;
-    uint32_t nqueued;             /* [lock] in the tree; read by the own CPU at any time */
-    struct rb_root tree;          /* [lock] */
-    struct thread *leftmost;      /* [lock] smallest virtual runtime in the tree */
-    struct thread *current;       /* [lock] */
+    uint32_t cpu;     /* [I] */
+    uint32_t nqueued; /* [lock] waiting; read by all at any time */
+    uint32_t waiting; /* [lock] BIT(rank) of the classes that have waiting threads */
+    uint32_t
+        wanted; /* [lock] during pick: the same and that of the running thread, if it wants to go on */
+    struct thread *current;       /* [lock] read by all at any time */
     struct thread *idle;          /* [I] */
     struct thread *switched_from; /* own CPU: from just before a switch to just after it */
-    uint64_t min_vruntime;        /* [lock] never goes back: where newcomers are placed */
-    struct timer
-        slice_timer;         /* may be armed only while nqueued > 0; fires once per slice at most */
-    struct timer tick_timer; /* armed while the CPU is not idle */
-    uint64_t switches;       /* [lock] */
+    struct fair_queue fair;       /* [lock] */
+    struct rt_queue rt;           /* [lock] */
+    struct dl_queue deadline;     /* [lock] */
+    struct list_node stop;        /* [lock] */
+    uint32_t nstop;               /* [lock] */
+    struct timer slice_timer;     /* armed for the end of the running thread's turn */
+    struct timer tick_timer;      /* armed while the CPU is not idle */
+    uint64_t switches;            /* [lock] */
     uint64_t ticks_user, ticks_nice, ticks_system; /* own CPU's tick */
 };
 
 DECLARE_PER_CPU(struct runqueue, runqueue);
 
-/* Weight 1024 is nice 0; each step of nice is a factor of 1.25 (sched(7), "The nice value"). Index nice + 20. */
-extern const uint32_t sched_weight[40];
-extern const uint32_t sched_inverse_weight[40]; /* 2^32 / weight */
+/* All functions: rq->lock held. `now` is ktime_now(). */
+struct sched_class {
+    const char *name;
+    enum class_rank rank;
+    /* A thread that neither runs nor waits here wants the CPU: it was woken, made, moved here or got new parameters. */
+    void (*join)(struct runqueue *rq, struct thread *thread, enum join_kind kind, ktime_t now);
+    /* It does not want it (here) any more. `running`: it is the current one, else it waits. */
+    void (*leave)(struct runqueue *rq, struct thread *thread, bool running);
+    /* The current thread, which had left, goes on: it was taken out of the counts for a change of its parameters. */
+    void (*resume)(struct runqueue *rq, struct thread *current, ktime_t now);
+    /*
+     * Who runs next: the best of the waiting ones, which is taken out, or `prev`, the running one, which is of this class and
+     * wants to go on (NULL: there is none). NULL: nobody may.
+     */
+    struct thread *(*pick)(struct runqueue *rq, struct thread *prev, bool yield, ktime_t now);
+    /* The running thread loses the CPU and goes on waiting for it. */
+    void (*put_prev)(struct runqueue *rq, struct thread *prev, ktime_t now);
+    /* The running thread has had the CPU for delta ns. */
+    void (*charge)(struct runqueue *rq, struct thread *current, uint64_t delta, ktime_t now);
+    /* `woken` has joined: should it run at once in place of `current`, of the same class? */
+    bool (*preempts)(struct runqueue *rq, const struct thread *current, const struct thread *woken);
+    /* ns until the running thread's turn ends (0 or less: it has ended), KTIME_MAX: it does not end by itself. */
+    ktime_t (*turn_left)(struct runqueue *rq, const struct thread *current, ktime_t now);
+};
 
-/* Nanoseconds of CPU time as virtual time of a thread with this nice value. */
-static inline uint64_t vruntime_delta(const struct thread *thread, uint64_t ns)
-{
-    if (likely(thread->nice == 0)) {
-        return ns;
-    }
-    return (uint64_t)(((unsigned __int128)ns * sched_inverse_weight[thread->nice + 20]) >> 22);
-}
-
-static inline bool vruntime_before(uint64_t a, uint64_t b)
-{
-    return (int64_t)(a - b) < 0;
-}
+extern const struct sched_class stop_class, deadline_class, rt_class, fair_class, idle_class;
 
 /* Interrupts are off. Raises preempt_count by one, as every spinlock does. */
 static inline void runqueue_lock(struct runqueue *rq)
@@ -69,17 +116,54 @@ static inline void runqueue_unlock(struct runqueue *rq)
     preempt_enable_no_resched();
 }
 
+/* Counts of who waits; for the classes' join, leave, pick and put_prev. `n` is the class' own count. */
+static inline void runqueue_add(struct runqueue *rq, struct thread *thread, uint32_t *n)
+{
+    thread->on_queue = true;
+    ++*n;
+    atomic_store_relaxed(&rq->nqueued, rq->nqueued + 1);
+    rq->waiting |= BIT(thread->class->rank);
+}
+
+static inline void runqueue_sub(struct runqueue *rq, struct thread *thread, uint32_t *n)
+{
+    thread->on_queue = false;
+    atomic_store_relaxed(&rq->nqueued, rq->nqueued - 1);
+    if (--*n == 0) {
+        rq->waiting &= ~(uint32_t)BIT(thread->class->rank);
+    }
+}
+
 /* Lock the queue that the thread belongs to; it cannot leave it while the lock is held. Interrupts off. */
 struct runqueue *runqueue_lock_of(struct thread *thread);
 /* Charge the running thread for its time up to `now`. */
 void runqueue_update_current_locked(struct runqueue *rq, ktime_t now);
-/* Put a runnable thread that is not running into the tree, at its virtual runtime. */
-void runqueue_insert_locked(struct runqueue *rq, struct thread *thread);
-void runqueue_remove_locked(struct runqueue *rq, struct thread *thread);
-/* A thread became runnable: place it, and ask for a reschedule when it should run before the current one. */
-void runqueue_wake_locked(struct runqueue *rq, struct thread *thread);
+/* Make the queue's CPU choose anew. */
+void runqueue_resched_locked(struct runqueue *rq);
+/* A thread has joined: ask for a reschedule when it should run before the current one. */
+void runqueue_check_preempt_locked(struct runqueue *rq, struct thread *thread, ktime_t now);
+/* The running thread's parameters, or who else waits, have changed: see to it that its turn ends in time. */
+void runqueue_start_turn_locked(struct runqueue *rq, ktime_t now);
+/* Bring a runnable thread that is in flight to the queue that thread->cpu names. Interrupts off. */
+void runqueue_deliver(struct thread *thread, enum join_kind kind);
 /* What a new thread does first: the counterpart of the switch that chose it. Interrupts off. */
 void runqueue_finish_switch(void);
+
+void fair_queue_init(struct fair_queue *queue);
+/* Weight and slice of a thread that stands in no queue, from its policy, niceness and custom slice (0: the usual one). */
+void fair_set_params(struct thread *thread, uint64_t slice_ns);
+
+void rt_queue_init(struct rt_queue *queue);
+ktime_t sched_rr_slice_ns(void);
+/* ns until throttled real-time threads may run again; KTIME_MAX: they are not throttled. */
+ktime_t rt_share_due(struct runqueue *rq, ktime_t now);
+
+void dl_thread_init(struct thread *thread);
+/* Another policy's, or new, parameters: the server begins afresh. The thread stands in no queue. */
+void dl_set_params(struct thread *thread, const struct sched_params *params);
+bool dl_params_valid(const struct sched_params *params);
+/* Take the bandwidth of `params` (NULL: none) for the thread, instead of what it has. -EBUSY: there is not enough. */
+int dl_admit(struct thread *thread, const struct sched_params *params);
 
 /* load.c: the tick, accounting, load averages. */
 void sched_tick_start(struct runqueue *rq, ktime_t now);
@@ -88,3 +172,5 @@ void sched_tick_init(struct runqueue *rq);
 void thread_cache_init(void);
 /* The thread that CPU `id` runs when there is no other; NULL on no memory. */
 struct thread *thread_create_idle(unsigned id);
+/* params.c: what a child has of its parent, by the parent's policy and its flags. */
+void sched_params_inherit(struct thread *thread, const struct thread *parent);

@@ -2,7 +2,7 @@
  * The scheduler: who runs next, switching, waking, yielding, the idle loop.
  *
  * Interface: schedule, preempt_schedule, thread_wake_states, thread_prepare_sleep and thread_finish_sleep, sched_yield_cpu,
- * sched_set_nice, sched_idle_loop. Data: struct runqueue (runqueue.h), which also says how its lock works.
+ * struct sched_class's callers. Data: struct runqueue (runqueue.h), which also says how its lock works.
  *
  * Sleeping without losing a wake: a thread first says that it sleeps (its state), then looks at its condition, then calls
  * schedule(). A waker first makes the condition true, then looks at the state. Both have a full barrier in between, so at
@@ -11,6 +11,8 @@
  *
  * Threads are woken on the CPU they last ran on; nothing moves them yet.
  */
+#include <linux/sched.h>
+
 #include "kernel/sched/runqueue.h"
 
 #include "kernel/base/bitmap.h"
@@ -22,20 +24,6 @@
 #include "kernel/sync/rcu.h"
 
 DEFINE_PER_CPU(struct runqueue, runqueue);
-
-/* round(1024 / 1.25^nice) and round(2^32 / weight) for nice -20..19. */
-const uint32_t sched_weight[40] = {
-    88818, 71054, 56843, 45475, 36380, 29104, 23283, 18626, 14901, 11921, 9537, 7629, 6104, 4883,
-    3906,  3125,  2500,  2000,  1600,  1280,  1024,  819,   655,   524,   419,  336,  268,  215,
-    172,   137,   110,   88,    70,    56,    45,    36,    29,    23,    18,   15,
-};
-const uint32_t sched_inverse_weight[40] = {
-    48357,    60447,    75558,    94447,     118058,    147573,    184468,    230590,
-    288233,   360286,   450348,   562979,    703632,    879576,    1099582,   1374390,
-    1717987,  2147484,  2684355,  3355443,   4194304,   5244160,   6557202,   8196502,
-    10250519, 12782641, 16025997, 19976592,  24970740,  31350126,  39045157,  48806447,
-    61356676, 76695845, 95443718, 119304647, 148102321, 186737709, 238609294, 286331153,
-};
 
 enum reschedule_kind { RESCHEDULE_SLEEP, RESCHEDULE_PREEMPT, RESCHEDULE_YIELD };
 
@@ -52,8 +40,6 @@ struct runqueue *runqueue_lock_of(struct thread *thread)
     }
 }
 
-/* ---- virtual time ---- */
-
 void runqueue_update_current_locked(struct runqueue *rq, ktime_t now)
 {
     struct thread *current = rq->current;
@@ -64,56 +50,12 @@ void runqueue_update_current_locked(struct runqueue *rq, ktime_t now)
     }
     current->exec_start = now;
     current->runtime_ns += delta;
-    if (current == rq->idle) {
-        return;
-    }
-    current->vruntime += vruntime_delta(current, (uint64_t)delta);
-    uint64_t smallest = current->vruntime;
-    if (rq->leftmost != NULL && vruntime_before(rq->leftmost->vruntime, smallest)) {
-        smallest = rq->leftmost->vruntime;
-    }
-    if (vruntime_before(rq->min_vruntime, smallest)) {
-        rq->min_vruntime = smallest;
-    }
-}
-
-void runqueue_insert_locked(struct runqueue *rq, struct thread *thread)
-{
-    struct rb_node **link = &rq->tree.node, *parent = NULL;
-    bool leftmost = true;
-
-    while (*link != NULL) {
-        parent = *link;
-        if (vruntime_before(thread->vruntime,
-                            rb_entry(parent, struct thread, run_node)->vruntime)) {
-            link = &parent->left;
-        } else {
-            link = &parent->right;
-            leftmost = false;
-        }
-    }
-    rb_insert(&rq->tree, &thread->run_node, parent, link);
-    if (leftmost) {
-        rq->leftmost = thread;
-    }
-    thread->on_queue = true;
-    rq->nqueued++;
-}
-
-void runqueue_remove_locked(struct runqueue *rq, struct thread *thread)
-{
-    if (rq->leftmost == thread) {
-        struct rb_node *next = rq->nqueued == 1 ? NULL : rb_next(&thread->run_node);
-        rq->leftmost = next == NULL ? NULL : rb_entry(next, struct thread, run_node);
-    }
-    rb_remove(&rq->tree, &thread->run_node);
-    thread->on_queue = false;
-    rq->nqueued--;
+    current->class->charge(rq, current, (uint64_t)delta, now);
 }
 
 /* ---- asking for a reschedule ---- */
 
-static void runqueue_resched_locked(struct runqueue *rq)
+void runqueue_resched_locked(struct runqueue *rq)
 {
     struct thread *current = rq->current;
 
@@ -121,17 +63,36 @@ static void runqueue_resched_locked(struct runqueue *rq)
     if (likely(rq == this_cpu_ptr(runqueue))) {
         preempt_set_need_resched();
     } else {
-        smp_send_reschedule(current->cpu);
+        smp_send_reschedule(rq->cpu);
     }
 }
 
-/* Others wait: see that the running thread's slice ends. The timer may be armed already, for any time up to a slice ahead. */
-static void slice_timer_start_locked(struct runqueue *rq, ktime_t now)
+/* The timer may be armed already: for a former turn that would have ended sooner, it looks again then. */
+void runqueue_start_turn_locked(struct runqueue *rq, ktime_t now)
 {
-    if (timer_is_armed(&rq->slice_timer) || rq != this_cpu_ptr(runqueue)) {
+    if (unlikely(rq != this_cpu_ptr(runqueue))) {
+        if (!timer_is_armed(&rq->slice_timer)) {
+            smp_send_reschedule(rq->cpu); /* a timer is armed on its own CPU */
+        }
         return;
     }
-    timer_arm(&rq->slice_timer, MAX(rq->current->slice_end, now + SCHED_WAKE_MARGIN_NS));
+    ktime_t left = rq->current->class->turn_left(rq, rq->current, now);
+    if (unlikely(rq->rt.throttled)) {
+        left = MIN(left, rt_share_due(rq, now));
+    }
+    if (left == KTIME_MAX) {
+        return;
+    }
+    ktime_t end = now + MAX(left, SCHED_TURN_MIN_NS);
+    if (!timer_is_armed(&rq->slice_timer) || end < rq->slice_timer.deadline) {
+        timer_arm(&rq->slice_timer, end);
+    }
+}
+
+/* Does a turn have to end at all? Only when others wait, but a deadline thread's budget is for ever. */
+static inline bool turn_ends(const struct runqueue *rq)
+{
+    return rq->nqueued > 0 || rq->current->prio == PRIO_DEADLINE;
 }
 
 static void slice_timer_expired(struct timer *timer)
@@ -139,12 +100,14 @@ static void slice_timer_expired(struct timer *timer)
     struct runqueue *rq = container_of(timer, struct runqueue, slice_timer);
 
     runqueue_lock(rq);
-    if (rq->nqueued > 0 && rq->current != rq->idle) {
+    if (turn_ends(rq) && rq->current != rq->idle) {
         ktime_t now = ktime_now();
-        if (now >= rq->current->slice_end) {
+        runqueue_update_current_locked(rq, now);
+        if (rq->current->class->turn_left(rq, rq->current, now) <= 0 ||
+            rt_share_due(rq, now) <= 0) {
             runqueue_resched_locked(rq);
         } else {
-            timer_arm(timer, rq->current->slice_end);
+            runqueue_start_turn_locked(rq, now);
         }
     }
     runqueue_unlock(rq);
@@ -152,8 +115,16 @@ static void slice_timer_expired(struct timer *timer)
 
 void machine_reschedule_interrupt(void)
 {
+    struct runqueue *rq = this_cpu_ptr(runqueue);
+
     if ((atomic_load_relaxed(&current_thread()->work) & THREAD_WORK_RESCHED) != 0) {
         preempt_set_need_resched();
+    } else if (rq->nqueued > 0 && !timer_is_armed(&rq->slice_timer)) {
+        ktime_t now = ktime_now();
+        runqueue_lock(rq);
+        runqueue_update_current_locked(rq, now);
+        runqueue_start_turn_locked(rq, now);
+        runqueue_unlock(rq);
     }
     rcu_tick(); /* a grace period may wait for this CPU */
 }
@@ -181,7 +152,7 @@ void machine_thread_started(void)
     irq_enable();
 }
 
-/* Give the CPU from `prev` to `next`, which is out of the tree. Returns when `prev` is chosen again, maybe much later. */
+/* Give the CPU from `prev` to `next`, which is in no queue. Returns when `prev` is chosen again, maybe much later. */
 static void runqueue_switch_locked(struct runqueue *rq, struct thread *prev, struct thread *next,
                                    ktime_t now)
 {
@@ -189,12 +160,16 @@ static void runqueue_switch_locked(struct runqueue *rq, struct thread *prev, str
     rq->switched_from = prev;
     rq->switches++;
     next->exec_start = now;
-    next->slice_end = now + SCHED_SLICE_NS;
+    next->run_delay += now - next->queued_since;
+    next->nrun++;
     if (prev == rq->idle) {
         sched_tick_start(rq, now);
     }
-    if (rq->nqueued > 0) {
-        slice_timer_start_locked(rq, now);
+    if (turn_ends(rq)) {
+        runqueue_start_turn_locked(rq, now);
+    }
+    if (next->rseq.area != NULL && next->rseq.cpu != next->cpu) {
+        (void)__atomic_fetch_or(&next->work, THREAD_WORK_RSEQ, __ATOMIC_RELAXED);
     }
     if (next->mmu != prev->mmu) {
         mmu_switch(next->mmu);
@@ -203,6 +178,39 @@ static void runqueue_switch_locked(struct runqueue *rq, struct thread *prev, str
     (void)cpu_switch(prev, next);
     rcu_switch_restore(nesting);
     runqueue_finish_switch();
+}
+
+/* The best of those who wait and of `prev`, the running one, who wants to go on (NULL: it does not). */
+static struct thread *runqueue_pick_locked(struct runqueue *rq, struct thread *prev, bool yield,
+                                           ktime_t now)
+{
+    static const struct sched_class *const classes[] = {&stop_class, &deadline_class, &rt_class,
+                                                        &fair_class};
+    uint32_t ranks = rq->waiting;
+
+    if (prev != NULL) {
+        ranks |= BIT(prev->class->rank);
+    }
+    rq->wanted = ranks;
+    while (ranks != 0) {
+        const struct sched_class *class = classes[__builtin_ctz(ranks)];
+        struct thread *next =
+            class->pick(rq, prev != NULL && prev->class == class ? prev : NULL, yield, now);
+        if (likely(next != NULL)) {
+            return next;
+        }
+        ranks &= ranks - 1;
+    }
+    return rq->idle;
+}
+
+/* Take away the request for what is being done now. */
+static inline void resched_done(struct thread *current)
+{
+    preempt_clear_need_resched();
+    if ((atomic_load_relaxed(&current->work) & THREAD_WORK_RESCHED) != 0) {
+        thread_clear_work(current, THREAD_WORK_RESCHED);
+    }
 }
 
 /*
@@ -217,42 +225,32 @@ static void reschedule(enum reschedule_kind kind)
 
     rcu_note_context_switch();
     runqueue_lock(rq);
-    struct thread *prev = rq->current, *next = rq->leftmost;
-    bool stays = prev != rq->idle && (prev->state == THREAD_RUNNABLE || kind == RESCHEDULE_PREEMPT);
-    preempt_clear_need_resched();
-    if ((atomic_load_relaxed(&prev->work) & THREAD_WORK_RESCHED) != 0) {
-        thread_clear_work(prev, THREAD_WORK_RESCHED);
-    }
+    struct thread *prev = rq->current;
+    bool idle = prev == rq->idle;
+    bool stays = !idle && (prev->state == THREAD_RUNNABLE || kind == RESCHEDULE_PREEMPT);
+    resched_done(prev);
     runqueue_update_current_locked(rq, now);
-
-    if (next == NULL) {
-        next = stays ? prev : rq->idle;
-    } else if (stays && kind != RESCHEDULE_YIELD &&
-               !vruntime_before(next->vruntime, prev->vruntime)) {
-        next = prev;
+    if (!stays && !idle) {
+        prev->class->leave(rq, prev, true);
     }
+    struct thread *next =
+        runqueue_pick_locked(rq, stays ? prev : NULL, kind == RESCHEDULE_YIELD, now);
     if (next == prev) {
-        prev->slice_end = now + SCHED_SLICE_NS;
-        if (rq->nqueued > 0) {
-            slice_timer_start_locked(rq, now);
+        if (turn_ends(rq)) {
+            runqueue_start_turn_locked(rq, now);
         }
         runqueue_unlock(rq);
         return;
     }
-    if (next != rq->idle) {
-        runqueue_remove_locked(rq, next);
-    }
     if (stays) {
-        runqueue_insert_locked(rq, prev);
+        prev->class->put_prev(rq, prev, now);
+        prev->queued_since = now;
         prev->nivcsw++;
         if (prev->rseq.area != NULL) {
             (void)__atomic_fetch_or(&prev->work, THREAD_WORK_RSEQ, __ATOMIC_RELAXED);
         }
     } else {
         prev->nvcsw++;
-    }
-    if (next->rseq.area != NULL && next->rseq.cpu != next->cpu) {
-        (void)__atomic_fetch_or(&next->work, THREAD_WORK_RSEQ, __ATOMIC_RELAXED);
     }
     runqueue_switch_locked(rq, prev, next, now);
 }
@@ -286,8 +284,9 @@ void preempt_schedule(void)
 
 void sched_yield_cpu(void)
 {
-    /* Without a lock: a thread that comes just now will preempt by its own right. */
-    if (atomic_load_relaxed(&this_cpu_ptr(runqueue)->nqueued) == 0) {
+    /* Without a lock: a thread that comes just now will preempt by its own right. A deadline thread gives up its budget. */
+    if (atomic_load_relaxed(&this_cpu_ptr(runqueue)->nqueued) == 0 &&
+        current_thread()->prio != PRIO_DEADLINE) {
         return;
     }
     irq_disable();
@@ -299,6 +298,9 @@ void sched_yield_cpu(void)
 void thread_exit(void)
 {
     lockdep_check_none_held("the end of a thread");
+    if (unlikely(current_thread()->policy == SCHED_DEADLINE)) {
+        (void)dl_admit(current_thread(), NULL);
+    }
     irq_disable();
     atomic_store_relaxed(&current_thread()->state, THREAD_DEAD);
     reschedule(RESCHEDULE_SLEEP);
@@ -318,38 +320,45 @@ void thread_finish_sleep(void)
     atomic_store_relaxed(&current_thread()->state, THREAD_RUNNABLE);
 }
 
-void runqueue_wake_locked(struct runqueue *rq, struct thread *thread)
+void runqueue_check_preempt_locked(struct runqueue *rq, struct thread *thread, ktime_t now)
 {
     struct thread *current = rq->current;
-    ktime_t now = 0;
+    bool preempts = current->class == thread->class ? thread->class->preempts(rq, current, thread)
+                                                    : thread->class->rank < current->class->rank;
 
-    if (current != rq->idle) {
-        now = ktime_now();
-        runqueue_update_current_locked(rq, now);
-    }
-    uint64_t floor = rq->min_vruntime - SCHED_SLEEP_CREDIT_NS;
-    if (vruntime_before(thread->vruntime, floor)) {
-        thread->vruntime = floor;
-    }
-    runqueue_insert_locked(rq, thread);
-    if (current == rq->idle ||
-        vruntime_before(thread->vruntime + vruntime_delta(thread, SCHED_WAKE_MARGIN_NS),
-                        current->vruntime)) {
+    if (preempts) {
         runqueue_resched_locked(rq);
-    } else if (rq == this_cpu_ptr(runqueue)) {
-        slice_timer_start_locked(rq, now);
-    } else if (rq->nqueued == 1) {
-        runqueue_resched_locked(rq); /* only its own CPU can start its slice timer */
+    } else {
+        runqueue_start_turn_locked(rq, now);
     }
 }
 
-/* Threads that run or want to, on one CPU; a moment's figure. */
-static unsigned runqueue_load(unsigned id)
+/* A runnable thread that nobody else has to do with comes to this queue, which thread->cpu names. */
+static void runqueue_join_locked(struct runqueue *rq, struct thread *thread, enum join_kind kind)
 {
-    const struct runqueue *rq = per_cpu_ptr(runqueue, id);
+    ktime_t now = ktime_now();
 
-    return atomic_load_relaxed(&rq->nqueued) +
-           (atomic_load_relaxed(&rq->current) != rq->idle ? 1 : 0);
+    if (rq->current != rq->idle) {
+        runqueue_update_current_locked(rq, now);
+    }
+    thread->queued_since = now;
+    thread->class->join(rq, thread, kind, now);
+    if (unlikely(!thread->on_queue)) {
+        return; /* a deadline thread that waits for its budget */
+    }
+    if (kind == JOIN_NEW && thread->class == rq->current->class) {
+        runqueue_start_turn_locked(rq, now); /* its creator goes on: it has more to do for it */
+    } else {
+        runqueue_check_preempt_locked(rq, thread, now);
+    }
+}
+
+void runqueue_deliver(struct thread *thread, enum join_kind kind)
+{
+    struct runqueue *rq = runqueue_lock_of(thread);
+
+    runqueue_join_locked(rq, thread, kind);
+    runqueue_unlock(rq);
 }
 
 bool thread_wake_states(struct thread *thread, uint32_t mask)
@@ -365,13 +374,22 @@ bool thread_wake_states(struct thread *thread, uint32_t mask)
     if (woken) {
         atomic_store_relaxed(&thread->state, THREAD_RUNNABLE);
         if (rq->current != thread && !thread->on_queue) {
-            runqueue_wake_locked(rq, thread);
+            runqueue_join_locked(rq, thread, JOIN_WAKE);
         }
     }
     spin_unlock_raw_(&rq->lock);
     irq_restore(flags);
     preempt_enable();
     return woken;
+}
+
+/* Threads that run or want to, on one CPU; a moment's figure. */
+static unsigned runqueue_load(unsigned id)
+{
+    const struct runqueue *rq = per_cpu_ptr(runqueue, id);
+
+    return atomic_load_relaxed(&rq->nqueued) +
+           (atomic_load_relaxed(&rq->current) != rq->idle ? 1 : 0);
 }
 
 /* Where a new thread waits least: its creator's CPU, or one that has less to do. Threads of the kernel stay where they are made. */
@@ -401,10 +419,8 @@ void thread_start(struct thread *thread)
     thread->cpu = place_new(thread);
     struct runqueue *rq = runqueue_lock_of(thread);
 
-    /* A newcomer waits one slice of virtual time, so that making threads gains nobody CPU time. */
     thread->state = THREAD_RUNNABLE;
-    thread->vruntime = rq->min_vruntime + vruntime_delta(thread, SCHED_SLICE_NS);
-    runqueue_wake_locked(rq, thread);
+    runqueue_join_locked(rq, thread, JOIN_NEW);
     spin_unlock_raw_(&rq->lock);
     irq_restore(flags);
     preempt_enable();
@@ -417,21 +433,6 @@ void thread_set_work(struct thread *thread, uint32_t bits)
     if (unlikely(cpu != cpu_id()) && per_cpu_ptr(runqueue, cpu)->current == thread) {
         smp_send_reschedule(cpu);
     }
-}
-
-void sched_set_nice(struct thread *thread, int nice)
-{
-    uint64_t flags = irq_save();
-    struct runqueue *rq = runqueue_lock_of(thread);
-
-    if (rq->current == thread) {
-        runqueue_update_current_locked(rq, ktime_now());
-    }
-    thread->nice = (int8_t)CLAMP(nice, -20, 19);
-    thread->prio = (uint16_t)(PRIO_NICE_0 + thread->nice);
-    spin_unlock_raw_(&rq->lock);
-    irq_restore(flags);
-    preempt_enable();
 }
 
 void sched_set_affinity(struct thread *thread, const uint64_t mask[4])
@@ -466,21 +467,28 @@ static struct lockdep_stack *current_lockdep_stack(void)
 }
 #endif
 
+static void runqueue_init(struct runqueue *rq, unsigned cpu, struct thread *idle)
+{
+    spin_init(&rq->lock, "run queue");
+    rq->cpu = cpu;
+    rq->idle = rq->current = idle;
+    fair_queue_init(&rq->fair);
+    rt_queue_init(&rq->rt);
+    list_init(&rq->stop);
+    timer_init(&rq->slice_timer, slice_timer_expired);
+    sched_tick_init(rq);
+}
+
 void sched_init(void)
 {
-    struct runqueue *rq = this_cpu_ptr(runqueue);
-
     rcu_init();
     thread_cache_init();
     pid_table_init();
-    spin_init(&rq->lock, "run queue");
-    rq->idle = rq->current = &boot_thread;
     boot_thread.exec_start = boot_thread.start_time = ktime_now();
     boot_thread.cpu = cpu_id();
     this_cpu->idle = &boot_thread;
     this_cpu->current = &boot_thread;
-    timer_init(&rq->slice_timer, slice_timer_expired);
-    sched_tick_init(rq);
+    runqueue_init(this_cpu_ptr(runqueue), cpu_id(), &boot_thread);
 #ifdef CONFIG_LOCKDEP
     lockdep_thread_stack = current_lockdep_stack;
 #endif
@@ -495,10 +503,7 @@ int sched_cpu_prepare(unsigned id)
         if (idle == NULL) {
             return -ENOMEM;
         }
-        spin_init(&rq->lock, "run queue");
-        timer_init(&rq->slice_timer, slice_timer_expired);
-        sched_tick_init(rq);
-        rq->idle = idle;
+        runqueue_init(rq, id, idle);
     }
     rq->current = rq->idle;
     cpu_by_id(id)->idle = rq->idle;
@@ -508,19 +513,4 @@ int sched_cpu_prepare(unsigned id)
 void sched_cpu_online(unsigned id)
 {
     per_cpu_ptr(runqueue, id)->idle->exec_start = ktime_now();
-}
-
-void sched_idle_loop(void)
-{
-    for (;;) {
-        irq_disable();
-        if (need_resched()) {
-            irq_enable();
-            schedule();
-        } else {
-            rcu_idle_enter();
-            cpu_idle();
-            rcu_idle_exit();
-        }
-    }
 }

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "kernel/sched/params.h"
 #include "kernel/sched/thread.h"
 
 void sched_init(void);
@@ -43,7 +44,6 @@ void thread_sleep_ns(ktime_t ns);
 /* Sleep until the absolute monotonic deadline; -ERESTARTNOHAND when a signal came first. */
 int thread_sleep_until_interruptible(ktime_t deadline);
 
-void sched_set_nice(struct thread *thread, int nice); /* -20..19 */
 /* Allow only the CPUs of `mask`; at least one is online. */
 void sched_set_affinity(struct thread *thread, const uint64_t mask[4]);
 /* Runnable threads over all CPUs, and the three load averages in 1/2048. */
@@ -58,5 +58,6 @@ uint64_t sched_total_forks(void);
 
 /* Hook of kernel/proc: called by the 100 Hz tick in hard interrupt context for a running user thread (itimers, limits). */
 extern void (*sched_tick_hook)(struct thread *thread, bool user_mode);
-#define SCHED_SLICE_NS (4 * NS_PER_MS) /* CPU time between forced reschedules when others wait */
-#define SCHED_TICK_HZ  100
+#define SCHED_SLICE_NS    (3 * NS_PER_MS)   /* what a fair thread asks for at a time */
+#define SCHED_TURN_MIN_NS (100 * NS_PER_US) /* between two looks at whether a turn is over */
+#define SCHED_TICK_HZ     100

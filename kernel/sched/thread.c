@@ -18,7 +18,9 @@
 
 struct thread boot_thread = {
     .state = THREAD_RUNNABLE,
+    .class = &idle_class,
     .prio = PRIO_IDLE,
+    .boost_prio = PRIO_IDLE,
     .refs = {.value = 1},
     .comm = "idle",
     .cpu_mask = {~0ull, ~0ull, ~0ull, ~0ull},
@@ -38,6 +40,7 @@ static void thread_construct(void *object)
 
     memset(thread, 0, sizeof(*thread));
     timer_init(&thread->sleep_timer, sleep_timer_expired);
+    dl_thread_init(thread);
     list_init(&thread->process_node);
     list_init(&thread->sig_pending.queue);
 }
@@ -78,11 +81,11 @@ static struct thread *thread_alloc(const char *comm)
     thread->work = 0;
     thread->state = THREAD_NEW;
     thread->cpu = cpu_id();
-    thread->nice = parent->nice;
     thread->ioprio = READ_ONCE(parent->ioprio);
-    thread->prio = (uint16_t)(PRIO_NICE_0 + parent->nice);
+    sched_params_inherit(thread, parent);
     memcpy(thread->cpu_mask, parent->cpu_mask, sizeof(thread->cpu_mask));
-    thread->runtime_ns = 0;
+    thread->runtime_ns = thread->run_delay = 0;
+    thread->nrun = 0;
     thread->utime_ticks = thread->stime_ticks = 0;
     thread->nvcsw = thread->nivcsw = 0;
     thread->minflt = thread->majflt = 0;
@@ -127,6 +130,7 @@ void thread_put(struct thread *thread)
 {
     if (thread != NULL && refcount_put(&thread->refs)) {
         (void)timer_cancel_sync(&thread->sleep_timer);
+        (void)timer_cancel_sync(&thread->dl.timer);
         cpu_thread_fini(thread);
         thread_free(thread);
     }
@@ -168,8 +172,7 @@ struct thread *thread_create_kernel(const char *comm, void (*fn)(void *arg), voi
     if (thread == NULL) {
         return NULL;
     }
-    thread->nice = 0;
-    thread->prio = PRIO_NICE_0;
+    sched_params_inherit(thread, &boot_thread);
     thread->kernel_fn = fn;
     thread->kernel_arg = arg;
     cpu_thread_init_kernel(thread, kernel_thread_main, thread);
@@ -184,6 +187,7 @@ struct thread *thread_create_idle(unsigned id)
         thread->state = THREAD_RUNNABLE;
         thread->cpu = id;
         thread->prio = PRIO_IDLE;
+        thread->class = &idle_class;
     }
     return thread;
 }

@@ -15,6 +15,7 @@
 #include "kernel/machine/cpu.h"
 #include "kernel/mm/fail.h"
 #include "kernel/mm/node.h"
+#include "kernel/sched/entity.h"
 #include "kernel/sync/rcu_tree.h"
 #include "kernel/sync/refcount.h"
 #include "kernel/sync/spinlock.h"
@@ -28,6 +29,7 @@ struct pid;
 struct wait_queue;
 struct robust_list_head;
 struct rseq;
+struct sched_class;
 
 enum thread_state {
     THREAD_NEW,
@@ -59,9 +61,12 @@ struct signal_pending {
 
 #define COMM_SIZE 16
 
-/* Static priorities: smaller runs first. 0..99 real time (reserved), 100..139 nice -20..19, 140 idle. */
-#define PRIO_NICE_0 120
-#define PRIO_IDLE   140
+/* Effective priorities: smaller runs first. 0..98 are real-time priorities 99..1, 100..139 nice -20..19. */
+#define PRIO_STOP     (-2)
+#define PRIO_DEADLINE (-1)
+#define PRIO_FAIR     100
+#define PRIO_NICE_0   120
+#define PRIO_IDLE     140
 
 struct thread {
     struct arch_thread arch; /* [o] saved CPU state */
@@ -81,16 +86,24 @@ struct thread {
     struct list_node process_node; /* [p] in process->threads */
 
     /* Scheduling. */
-    struct rb_node run_node; /* [r] */
-    uint64_t vruntime;       /* [r] weighted ns */
-    ktime_t exec_start;      /* [r] */
-    ktime_t runtime_ns;      /* [r] CPU time so far */
-    ktime_t slice_end;       /* [r] */
-    uint32_t cpu;            /* [r] */
-    uint16_t prio;           /* [r] effective */
-    int8_t nice;             /* [r] */
-    uint16_t ioprio;         /* [a] class and level as ioprio_set(2) has them; inherited */
-    bool on_queue;           /* [r] in the run queue's tree; the running thread is not */
+    const struct sched_class *class; /* [r] that `prio` belongs to */
+    struct fair_entity fair;         /* [r] */
+    struct rt_entity rt;             /* [r] */
+    struct dl_entity dl;             /* [r] */
+    ktime_t exec_start;              /* [r] charged up to here */
+    ktime_t runtime_ns;              /* [r] CPU time so far */
+    ktime_t queued_since;            /* [r] when it began to wait for the CPU */
+    ktime_t run_delay;               /* [r] waited so long for it in all */
+    uint64_t nrun;                   /* [r] how often it got it */
+    uint32_t cpu;                    /* [r] */
+    int16_t prio;        /* [r] effective: the better one of its own and the inherited one */
+    int16_t boost_prio;  /* [r] inherited by a lock that others wait for; PRIO_IDLE: none */
+    int8_t nice;         /* [r] */
+    uint8_t policy;      /* [r] SCHED_* of <linux/sched.h> */
+    uint8_t rt_priority; /* [r] 1..99 of FIFO and RR, else 0 */
+    bool reset_on_fork;  /* [r] */
+    bool on_queue;       /* [r] waits in the run queue; the running thread does not */
+    uint16_t ioprio;     /* [a] class and level as ioprio_set(2) has them; inherited */
     uint64_t utime_ticks,
         stime_ticks;         /* [o] samples of the 100 Hz tick, scaled to runtime_ns on reading */
     uint64_t nvcsw, nivcsw;  /* [r] voluntary and involuntary switches */

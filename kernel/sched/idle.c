@@ -1,0 +1,119 @@
+/*
+ * The classes at both ends: stop, threads of the kernel's own that nothing may delay (one at a time, in order), and idle, the
+ * thread that each CPU has for when nobody else wants it. And what that thread does.
+ */
+#include "kernel/machine/cpu.h"
+#include "kernel/sched/runqueue.h"
+#include "kernel/sync/rcu.h"
+
+/* ---- stop ---- */
+
+static void stop_join(struct runqueue *rq, struct thread *thread, enum join_kind kind, ktime_t now)
+{
+    (void)kind, (void)now;
+    list_push_back(&rq->stop, &thread->rt.node);
+    runqueue_add(rq, thread, &rq->nstop);
+}
+
+static void stop_leave(struct runqueue *rq, struct thread *thread, bool running)
+{
+    if (!running) {
+        list_remove(&thread->rt.node);
+        runqueue_sub(rq, thread, &rq->nstop);
+    }
+}
+
+static void stop_put_prev(struct runqueue *rq, struct thread *prev, ktime_t now)
+{
+    (void)now;
+    list_push_front(&rq->stop, &prev->rt.node);
+    runqueue_add(rq, prev, &rq->nstop);
+}
+
+static struct thread *stop_pick(struct runqueue *rq, struct thread *prev, bool yield, ktime_t now)
+{
+    (void)now;
+    if (list_empty(&rq->stop) || (prev != NULL && !yield)) {
+        return prev;
+    }
+    struct thread *best = list_entry(rq->stop.next, struct thread, rt.node);
+    stop_leave(rq, best, false);
+    return best;
+}
+
+/* ---- what neither of them minds ---- */
+
+static void no_resume(struct runqueue *rq, struct thread *current, ktime_t now)
+{
+    (void)rq, (void)current, (void)now;
+}
+
+static void no_charge(struct runqueue *rq, struct thread *current, uint64_t delta, ktime_t now)
+{
+    (void)rq, (void)current, (void)delta, (void)now;
+}
+
+static bool never_preempts(struct runqueue *rq, const struct thread *current,
+                           const struct thread *woken)
+{
+    (void)rq, (void)current, (void)woken;
+    return false;
+}
+
+static ktime_t no_end(struct runqueue *rq, const struct thread *current, ktime_t now)
+{
+    (void)rq, (void)current, (void)now;
+    return KTIME_MAX;
+}
+
+const struct sched_class stop_class = {
+    .name = "stop",
+    .rank = RANK_STOP,
+    .join = stop_join,
+    .leave = stop_leave,
+    .resume = no_resume,
+    .pick = stop_pick,
+    .put_prev = stop_put_prev,
+    .charge = no_charge,
+    .preempts = never_preempts,
+    .turn_left = no_end,
+};
+
+/* ---- idle: the thread is nowhere in a queue; it is chosen when no class has anybody ---- */
+
+static struct thread *idle_pick(struct runqueue *rq, struct thread *prev, bool yield, ktime_t now)
+{
+    (void)prev, (void)yield, (void)now;
+    return rq->idle;
+}
+
+static void idle_put_prev(struct runqueue *rq, struct thread *prev, ktime_t now)
+{
+    (void)rq, (void)prev, (void)now;
+}
+
+const struct sched_class idle_class = {
+    .name = "idle",
+    .rank = RANK_IDLE,
+    .resume = no_resume,
+    .pick = idle_pick,
+    .put_prev = idle_put_prev,
+    .charge = no_charge,
+    .preempts = never_preempts,
+    .turn_left = no_end,
+};
+
+void sched_idle_loop(void)
+{
+    for (;;) {
+        irq_disable();
+        if (need_resched()) {
+            irq_enable();
+            schedule();
+        } else {
+            rcu_idle_enter();
+            cpu_idle();
+            rcu_idle_exit();
+        }
+    }
+}

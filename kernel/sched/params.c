@@ -1,0 +1,281 @@
+/*
+ * Changing how a thread is scheduled. A thread that waits is taken out of its queue for the change, the running one out of the
+ * counts; a sleeping one is only written to.
+ *
+ * thread->prio is the effective priority: the better one of the thread's own and the inherited one. It decides the class.
+ *
+ * Locking: the run queue's lock of the thread.
+ */
+#include "kernel/sched/params.h"
+
+#include <linux/sched.h>
+
+#include "kernel/base/errno.h"
+#include "kernel/sched/runqueue.h"
+
+#define SLICE_MIN_NS ((uint64_t)(100 * NS_PER_US)) /* of a request that a fair thread chooses */
+#define SLICE_MAX_NS ((uint64_t)(100 * NS_PER_MS))
+
+static const struct sched_class *class_of(int prio)
+{
+    return prio >= PRIO_IDLE       ? &idle_class
+           : prio >= PRIO_FAIR     ? &fair_class
+           : prio > PRIO_DEADLINE  ? &rt_class
+           : prio == PRIO_DEADLINE ? &deadline_class
+                                   : &stop_class;
+}
+
+/* The priority by its own parameters. */
+static int own_prio(const struct thread *thread)
+{
+    switch (thread->policy) {
+    case SCHED_DEADLINE:
+        return PRIO_DEADLINE;
+    case SCHED_FIFO:
+    case SCHED_RR:
+        return RT_PRIOS - thread->rt_priority;
+    default:
+        return PRIO_NICE_0 + thread->nice;
+    }
+}
+
+static void set_prio(struct thread *thread)
+{
+    atomic_store_relaxed(&thread->prio, (int16_t)MIN(own_prio(thread), (int)thread->boost_prio));
+    thread->class = class_of(thread->prio);
+}
+
+/* ---- a change, between two calls under the lock ---- */
+
+struct change {
+    const struct sched_class *class; /* before */
+    bool running, queued;
+};
+
+static struct change change_begin(struct runqueue *rq, struct thread *thread)
+{
+    struct change change = {
+        .class = thread->class,
+        .running = rq->current == thread,
+        .queued = thread->on_queue || (thread->class == &deadline_class && thread->dl.waits),
+    };
+
+    if (rq->current != rq->idle) {
+        runqueue_update_current_locked(rq, ktime_now());
+    }
+    if (change.running || thread->on_queue) {
+        thread->class->leave(rq, thread, change.running);
+    }
+    return change;
+}
+
+static void change_end(struct runqueue *rq, struct thread *thread, const struct change *change)
+{
+    enum join_kind kind = thread->class == change->class ? JOIN_MOVE : JOIN_NEW;
+    ktime_t now = ktime_now();
+
+    if (change->running) {
+        thread->class->resume(rq, thread, now);
+        if (rq->nqueued > 0 || thread->class == &deadline_class) {
+            runqueue_resched_locked(rq);
+        }
+    } else if (change->queued) {
+        thread->class->join(rq, thread, kind, now);
+        if (thread->on_queue) {
+            runqueue_check_preempt_locked(rq, thread, now);
+        }
+    }
+}
+
+static struct runqueue *thread_lock(struct thread *thread, uint64_t *ret_flags)
+{
+    *ret_flags = irq_save();
+    return runqueue_lock_of(thread);
+}
+
+/* What was asked for meanwhile is done here, if it may be. */
+static void thread_unlock(struct runqueue *rq, uint64_t flags)
+{
+    spin_unlock_raw_(&rq->lock);
+    irq_restore(flags);
+    preempt_enable();
+}
+
+/* ---- parameters ---- */
+
+static bool is_fair_policy(unsigned policy)
+{
+    return policy == SCHED_NORMAL || policy == SCHED_BATCH || policy == SCHED_IDLE;
+}
+
+static int params_check(const struct sched_params *params)
+{
+    bool rt = params->policy == SCHED_FIFO || params->policy == SCHED_RR;
+
+    if (params->policy == SCHED_DEADLINE) {
+        return params->priority == 0 && dl_params_valid(params) ? 0 : -EINVAL;
+    }
+    if (!rt && !is_fair_policy(params->policy)) {
+        return -EINVAL;
+    }
+    return rt == (params->priority != 0) && params->priority <= RT_PRIOS ? 0 : -EINVAL;
+}
+
+static uint64_t slice_of(const struct sched_params *params)
+{
+    if (params->runtime == 0) {
+        return SCHED_SLICE_NS;
+    }
+    return CLAMP(params->runtime, SLICE_MIN_NS, SLICE_MAX_NS);
+}
+
+int sched_set_params(struct thread *thread, const struct sched_params *wanted)
+{
+    struct sched_params params = *wanted;
+    bool deadline = params.policy == SCHED_DEADLINE;
+
+    if (deadline && params.period == 0) {
+        params.period = params.deadline;
+    }
+    int err = params_check(&params);
+    if (err == 0 && (deadline || thread->policy == SCHED_DEADLINE)) {
+        err = dl_admit(thread, deadline ? &params : NULL);
+    }
+    if (err < 0) {
+        return err;
+    }
+    uint64_t flags;
+    struct runqueue *rq = thread_lock(thread, &flags);
+    struct change change = change_begin(rq, thread);
+    if (deadline || thread->policy == SCHED_DEADLINE) {
+        dl_set_params(thread, &params);
+    }
+    thread->policy = params.policy;
+    thread->rt_priority = params.priority;
+    thread->reset_on_fork = params.reset_on_fork;
+    if (is_fair_policy(params.policy)) {
+        thread->nice = params.nice;
+        fair_set_params(thread, slice_of(&params));
+    }
+    set_prio(thread);
+    change_end(rq, thread, &change);
+    thread_unlock(rq, flags);
+    return 0;
+}
+
+void sched_get_params(struct thread *thread, struct sched_params *ret_params)
+{
+    uint64_t flags;
+    struct runqueue *rq = thread_lock(thread, &flags);
+
+    *ret_params = (struct sched_params){
+        .policy = thread->policy,
+        .reset_on_fork = thread->reset_on_fork,
+        .nice = thread->nice,
+        .priority = thread->rt_priority,
+    };
+    if (thread->policy == SCHED_DEADLINE) {
+        ret_params->flags = thread->dl.flags;
+        ret_params->runtime = thread->dl.runtime;
+        ret_params->deadline = thread->dl.deadline;
+        ret_params->period = thread->dl.period;
+    } else if (is_fair_policy(thread->policy)) {
+        ret_params->runtime = thread->fair.slice;
+    }
+    thread_unlock(rq, flags);
+}
+
+void sched_set_nice(struct thread *thread, int nice)
+{
+    uint64_t flags;
+    struct runqueue *rq = thread_lock(thread, &flags);
+
+    nice = CLAMP(nice, -20, 19);
+    if (thread->nice != nice) {
+        struct change change = change_begin(rq, thread);
+        thread->nice = (int8_t)nice;
+        fair_set_params(thread, thread->fair.slice);
+        set_prio(thread);
+        change_end(rq, thread, &change);
+    }
+    thread_unlock(rq, flags);
+}
+
+ktime_t sched_turn_ns(struct thread *thread)
+{
+    switch (READ_ONCE(thread->policy)) {
+    case SCHED_RR:
+        return sched_rr_slice_ns();
+    case SCHED_FIFO:
+    case SCHED_DEADLINE:
+        return 0;
+    default:
+        return (ktime_t)READ_ONCE(thread->fair.slice);
+    }
+}
+
+bool sched_may_fork(void)
+{
+    const struct thread *thread = current_thread();
+
+    return thread->policy != SCHED_DEADLINE || thread->reset_on_fork;
+}
+
+void sched_params_inherit(struct thread *thread, const struct thread *parent)
+{
+    bool reset = parent->reset_on_fork;
+    bool keep = !reset || is_fair_policy(parent->policy);
+
+    thread->policy = keep ? parent->policy : SCHED_NORMAL;
+    thread->rt_priority = keep ? parent->rt_priority : 0;
+    thread->nice = keep ? (reset && parent->nice < 0 ? 0 : parent->nice) : 0;
+    thread->reset_on_fork = false;
+    thread->boost_prio = PRIO_IDLE;
+    thread->fair.lag = 0;
+    if (likely(keep && thread->nice == parent->nice && parent->fair.weight != 0)) {
+        thread->fair.weight = parent->fair.weight;
+        thread->fair.inverse = parent->fair.inverse;
+        thread->fair.slice = parent->fair.slice;
+    } else {
+        fair_set_params(thread, SCHED_SLICE_NS);
+    }
+    set_prio(thread);
+}
+
+/* ---- inheritance ---- */
+
+bool sched_rank_before(const struct thread *a, const struct thread *b)
+{
+    int prio_a = atomic_load_relaxed(&a->prio), prio_b = atomic_load_relaxed(&b->prio);
+
+    if (prio_a == PRIO_DEADLINE && prio_b == PRIO_DEADLINE) {
+        return atomic_load_relaxed(&a->dl.absolute) < atomic_load_relaxed(&b->dl.absolute);
+    }
+    return prio_a < prio_b;
+}
+
+/*
+ * Fair threads have nothing to give but their weight, and keep it. A deadline thread gives its deadline: the other runs by it without
+ * a budget, for it must be through soon.
+ */
+void sched_boost(struct thread *thread, const struct thread *donor)
+{
+    int prio = donor == NULL ? PRIO_IDLE : atomic_load_relaxed(&donor->prio);
+    uint64_t flags;
+    struct runqueue *rq = thread_lock(thread, &flags);
+
+    prio = prio >= PRIO_FAIR ? PRIO_IDLE : prio;
+    if (prio != thread->boost_prio || prio == PRIO_DEADLINE) {
+        struct change change = change_begin(rq, thread);
+        thread->boost_prio = (int16_t)prio;
+        if (prio == PRIO_DEADLINE) {
+            ktime_t absolute = atomic_load_relaxed(&donor->dl.absolute);
+            bool own = thread->policy == SCHED_DEADLINE && thread->dl.absolute != 0;
+            thread->dl.absolute = own ? MIN(thread->dl.absolute, absolute) : absolute;
+            thread->dl.throttled = thread->dl.waits = false;
+        }
+        set_prio(thread);
+        change_end(rq, thread, &change);
+    }
+    thread_unlock(rq, flags);
+}
