@@ -348,8 +348,8 @@ interrupt_common:
     .type switch_stacks, @function
     .balign 16
 switch_stacks:
-    pushq %rbx
     pushq %rbp
+    pushq %rbx
     pushq %r12
     pushq %r13
     pushq %r14

@@ -252,7 +252,7 @@ SYSCALL3(sched_getaffinity, int, pid, size_t, size, uint64_t __user *, umask)
         return -ESRCH;
     }
     for (unsigned i = 0; i < ARRAY_SIZE(mask); i++) {
-        mask[i] = target.thread->cpu_mask[i] & cpus_online()->bits[i];
+        mask[i] = target.thread->cpu_mask.bits[i] & cpus_online()->bits[i];
     }
     target_put(&target);
     size_t n = MIN(bytes, size);
@@ -261,27 +261,16 @@ SYSCALL3(sched_getaffinity, int, pid, size_t, size, uint64_t __user *, umask)
 
 SYSCALL3(sched_setaffinity, int, pid, size_t, size, const uint64_t __user *, umask)
 {
-    uint64_t mask[4] = {0};
+    struct cpumask mask = CPUMASK_NONE;
 
-    if (copy_from_user(mask, umask, MIN(size, sizeof(mask))) < 0) {
+    if (copy_from_user(mask.bits, umask, MIN(size, sizeof(mask.bits))) < 0) {
         return -EFAULT;
     }
     struct target target;
     if (!target_get(pid, &target)) {
         return -ESRCH;
     }
-    int64_t result = 0;
-    uint64_t usable = 0;
-    for (unsigned i = 0; i < ARRAY_SIZE(mask); i++) {
-        usable |= mask[i] & cpus_online()->bits[i];
-    }
-    if (!may_schedule(&target)) {
-        result = -EPERM;
-    } else if (usable == 0) {
-        result = -EINVAL;
-    } else {
-        sched_set_affinity(target.thread, mask);
-    }
+    int64_t result = may_schedule(&target) ? sched_set_affinity(target.thread, &mask) : -EPERM;
     target_put(&target);
     return result;
 }

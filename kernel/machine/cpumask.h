@@ -135,6 +135,17 @@ static inline bool cpumask_intersects(const struct cpumask *a, const struct cpum
     return all != 0;
 }
 
+/* All CPUs of `inner` are in `mask`. */
+static inline bool cpumask_covers(const struct cpumask *mask, const struct cpumask *inner)
+{
+    uint64_t missing = 0;
+
+    for (unsigned i = 0; i < CPUMASK_WORDS; i++) {
+        missing |= atomic_load_relaxed(&inner->bits[i]) & ~atomic_load_relaxed(&mask->bits[i]);
+    }
+    return missing == 0;
+}
+
 /* The first CPU of the set with an id of at least `from`; MAX_CPUS: there is none. */
 static inline unsigned cpumask_next(const struct cpumask *mask, unsigned from)
 {

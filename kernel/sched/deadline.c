@@ -105,6 +105,9 @@ static void insert(struct runqueue *rq, struct thread *thread)
         queue->leftmost = thread;
     }
     runqueue_add(rq, thread, &queue->n);
+    if (sched_several && queue->n == 1) {
+        balance_overloaded(rq->cpu, true);
+    }
 }
 
 static void take(struct runqueue *rq, struct thread *thread)
@@ -117,6 +120,9 @@ static void take(struct runqueue *rq, struct thread *thread)
     }
     rb_remove(&queue->tree, &thread->dl.node);
     runqueue_sub(rq, thread, &queue->n);
+    if (sched_several && queue->n == 0 && rq->rt.n == 0) {
+        balance_overloaded(rq->cpu, false);
+    }
 }
 
 /* ---- the server ---- */
@@ -177,6 +183,7 @@ static void period_begins(struct timer *timer)
         replenish(&thread->dl, now);
         joins = thread->dl.waits;
         thread->dl.waits = false;
+        thread->in_flight = joins;
     }
     runqueue_unlock(rq);
     if (joins) {

@@ -98,7 +98,12 @@ static void tick_expired(struct timer *timer)
     runqueue_lock(rq);
     runqueue_update_current_locked(rq, now);
     runqueue_unlock(rq);
-    load_update(now, sched_nr_running());
+    if (now >= atomic_load_relaxed(&load_next)) {
+        load_update(now, sched_nr_running());
+    }
+    if (sched_several) {
+        balance_tick(rq);
+    }
     if (sched_tick_hook != NULL) {
         sched_tick_hook(thread, user);
     }

@@ -63,6 +63,9 @@ static void insert(struct runqueue *rq, struct thread *thread, bool at_tail)
     }
     queue->bitmap[prio / 64] |= BIT(prio % 64);
     runqueue_add(rq, thread, &queue->n);
+    if (sched_several && queue->n == 1) {
+        balance_overloaded(rq->cpu, true);
+    }
 }
 
 static void take(struct runqueue *rq, struct thread *thread)
@@ -75,6 +78,9 @@ static void take(struct runqueue *rq, struct thread *thread)
         queue->bitmap[prio / 64] &= ~BIT(prio % 64);
     }
     runqueue_sub(rq, thread, &queue->n);
+    if (sched_several && queue->n == 0 && rq->deadline.n == 0) {
+        balance_overloaded(rq->cpu, false);
+    }
 }
 
 /* A new period begins when the old one is over. */

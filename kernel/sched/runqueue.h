@@ -22,6 +22,12 @@
 
 #define SCHED_TICK_NS (NS_PER_S / SCHED_TICK_HZ)
 #define RT_PRIOS      99
+#define SCHED_LEVELS  4
+
+/* runqueue->after_switch */
+#define AFTER_SWITCH_DEAD 0x1u /* the thread that was switched from has ended */
+#define AFTER_SWITCH_MOVE 0x2u /* it goes on on another CPU */
+#define AFTER_SWITCH_PUSH 0x4u /* a real-time thread waits: another CPU may have time for it */
 
 /* Why a thread joins: it slept, it is new, it comes from another queue or was taken out for a moment. */
 enum join_kind { JOIN_WAKE, JOIN_NEW, JOIN_MOVE };
@@ -70,7 +76,21 @@ struct runqueue {
     uint32_t nstop;               /* [lock] */
     struct timer slice_timer;     /* armed for the end of the running thread's turn */
     struct timer tick_timer;      /* armed while the CPU is not idle */
-    uint64_t switches;            /* [lock] */
+    bool online;                  /* [lock] threads may be brought here */
+    bool kicked;                  /* [a] another CPU has too much: look for work */
+    int16_t current_prio;         /* [lock] of `current`; read by all at any time */
+    uint32_t after_switch;        /* [lock] AFTER_SWITCH_* */
+    uint32_t move_to; /* [lock] CPU that the running thread wants to go on at; MAX_CPUS: here */
+    uint64_t nticks;  /* own CPU's tick */
+    uint64_t
+        load_average;   /* own CPU's tick; read by all at any time: weights of who wants the CPU */
+    ktime_t idle_since; /* own CPU: when the idle thread was chosen last */
+    ktime_t idle_average;                /* own CPU: how long it is idle at a time */
+    uint32_t ndomains;                   /* [I] */
+    struct cpumask domain[SCHED_LEVELS]; /* [I] with whom work is shared, the nearest first */
+    uint64_t switches;                   /* [lock] */
+    uint64_t wakes, wakes_local;         /* [lock] threads woken here; of these by this CPU */
+    uint64_t pulls;                      /* [lock] threads fetched from other CPUs */
     uint64_t ticks_user, ticks_nice, ticks_system; /* own CPU's tick */
 };
 
@@ -144,8 +164,14 @@ void runqueue_resched_locked(struct runqueue *rq);
 void runqueue_check_preempt_locked(struct runqueue *rq, struct thread *thread, ktime_t now);
 /* The running thread's parameters, or who else waits, have changed: see to it that its turn ends in time. */
 void runqueue_start_turn_locked(struct runqueue *rq, ktime_t now);
-/* Bring a runnable thread that is in flight to the queue that thread->cpu names. Interrupts off. */
+/*
+ * Send a runnable thread, which neither runs nor waits, from its queue, which is locked, to another one's CPU: it is in flight from here until
+ * runqueue_deliver(), for which no run queue is locked. Interrupts off for both.
+ */
+void runqueue_send_locked(struct thread *thread, unsigned cpu);
 void runqueue_deliver(struct thread *thread, enum join_kind kind);
+/* A thread that neither runs nor waits, nor is in flight, comes to this queue, its own. */
+void runqueue_join_locked(struct runqueue *rq, struct thread *thread, enum join_kind kind);
 /* What a new thread does first: the counterpart of the switch that chose it. Interrupts off. */
 void runqueue_finish_switch(void);
 
@@ -164,6 +190,44 @@ void dl_set_params(struct thread *thread, const struct sched_params *params);
 bool dl_params_valid(const struct sched_params *params);
 /* Take the bandwidth of `params` (NULL: none) for the thread, instead of what it has. -EBUSY: there is not enough. */
 int dl_admit(struct thread *thread, const struct sched_params *params);
+
+/* More than one CPU has ever been online. */
+extern bool sched_several;
+
+static inline bool thread_may_run_on(const struct thread *thread, unsigned cpu)
+{
+    return cpumask_test(&thread->cpu_mask, cpu);
+}
+
+static inline bool runqueue_is_idle(const struct runqueue *rq)
+{
+    return atomic_load_relaxed(&rq->current) == rq->idle && atomic_load_relaxed(&rq->nqueued) == 0;
+}
+
+/* Threads that run or want to; a moment's figure. */
+static inline unsigned runqueue_nr_running(const struct runqueue *rq)
+{
+    return atomic_load_relaxed(&rq->nqueued) + (atomic_load_relaxed(&rq->current) != rq->idle);
+}
+
+/* place.c: on which CPU a thread is to run. The queue of thread->cpu is locked, or the thread is new. */
+void sched_domains_build(unsigned cpu);
+unsigned placement_of_woken(struct thread *thread, unsigned flags);
+unsigned placement_of_new(struct thread *thread);
+/* It may not stay where it is, or wants to be on `wish` (MAX_CPUS: anywhere). */
+unsigned placement_of_moved(struct thread *thread, unsigned wish);
+/* The idle CPU nearest to `cpu` where the thread (NULL: any) may run, of a bounded number that are looked at; MAX_CPUS: none. */
+unsigned find_idle_cpu(const struct thread *thread, unsigned cpu);
+
+/* balance.c: moving threads that wait. Interrupts off, no run queue locked. */
+void balance_before_sleep(struct runqueue *rq);
+void balance_kicked(struct runqueue *rq);
+void balance_push(struct runqueue *rq);
+void balance_tick(struct runqueue *rq);
+/* Real-time or deadline threads wait on this CPU, or do not any more. */
+void balance_overloaded(unsigned cpu, bool overloaded);
+/* The CPU leaves: all who wait there go elsewhere. */
+void balance_evacuate(struct runqueue *rq);
 
 /* load.c: the tick, accounting, load averages. */
 void sched_tick_start(struct runqueue *rq, ktime_t now);

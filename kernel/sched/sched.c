@@ -1,21 +1,12 @@
 /*
  * The scheduler: who runs next, switching, waking, yielding, the idle loop.
  *
- * Interface: schedule, preempt_schedule, thread_wake_states, thread_prepare_sleep and thread_finish_sleep, sched_yield_cpu,
- * struct sched_class's callers. Data: struct runqueue (runqueue.h), which also says how its lock works.
- *
- * Sleeping without losing a wake: a thread first says that it sleeps (its state), then looks at its condition, then calls
- * schedule(). A waker first makes the condition true, then looks at the state. Both have a full barrier in between, so at
- * least one sees the other. A wake before schedule() just turns the state back. A thread that is preempted between the two
- * stays on the run queue whatever its state says, and goes to sleep when it calls schedule() itself.
- *
- * Threads are woken on the CPU they last ran on; nothing moves them yet.
+ * Interface: schedule, preempt_schedule, sched_yield_cpu, the steps of a CPU that comes and goes. Data: struct runqueue (runqueue.h), which also says how its lock works.
  */
 #include <linux/sched.h>
 
 #include "kernel/sched/runqueue.h"
 
-#include "kernel/base/bitmap.h"
 #include "kernel/base/errno.h"
 #include "kernel/core/panic.h"
 #include "kernel/machine/entry.h"
@@ -26,6 +17,8 @@
 DEFINE_PER_CPU(struct runqueue, runqueue);
 
 enum reschedule_kind { RESCHEDULE_SLEEP, RESCHEDULE_PREEMPT, RESCHEDULE_YIELD };
+
+bool sched_several;
 
 struct runqueue *runqueue_lock_of(struct thread *thread)
 {
@@ -119,6 +112,10 @@ void machine_reschedule_interrupt(void)
 
     if ((atomic_load_relaxed(&current_thread()->work) & THREAD_WORK_RESCHED) != 0) {
         preempt_set_need_resched();
+    } else if (rq->current == rq->idle) {
+        if (sched_several && rq->nqueued == 0) {
+            balance_kicked(rq);
+        }
     } else if (rq->nqueued > 0 && !timer_is_armed(&rq->slice_timer)) {
         ktime_t now = ktime_now();
         runqueue_lock(rq);
@@ -131,17 +128,38 @@ void machine_reschedule_interrupt(void)
 
 /* ---- switching ---- */
 
-void runqueue_finish_switch(void)
+/* What a switch has left to do, which it could not with the stacks of both in use. */
+static __noinline void after_switch(struct runqueue *rq, struct thread *prev)
 {
-    struct runqueue *rq = this_cpu_ptr(runqueue);
-    struct thread *prev = rq->switched_from;
-    bool dead = prev->state == THREAD_DEAD;
+    uint32_t todo = rq->after_switch;
 
+    rq->after_switch = 0;
+    if ((todo & AFTER_SWITCH_MOVE) != 0) {
+        runqueue_send_locked(prev, placement_of_moved(prev, rq->move_to));
+        rq->move_to = MAX_CPUS;
+    }
     runqueue_unlock(rq);
-    if (unlikely(dead)) {
+    if ((todo & AFTER_SWITCH_MOVE) != 0) {
+        runqueue_deliver(prev, JOIN_MOVE);
+    }
+    if ((todo & AFTER_SWITCH_PUSH) != 0) {
+        balance_push(rq);
+    }
+    if ((todo & AFTER_SWITCH_DEAD) != 0) {
         irq_enable();
         thread_put(prev);
         irq_disable();
+    }
+}
+
+void runqueue_finish_switch(void)
+{
+    struct runqueue *rq = this_cpu_ptr(runqueue);
+
+    if (unlikely(rq->after_switch != 0)) {
+        after_switch(rq, rq->switched_from);
+    } else {
+        runqueue_unlock(rq);
     }
 }
 
@@ -159,11 +177,15 @@ static void runqueue_switch_locked(struct runqueue *rq, struct thread *prev, str
     rq->current = next;
     rq->switched_from = prev;
     rq->switches++;
+    atomic_store_relaxed(&rq->current_prio, next->prio);
     next->exec_start = now;
     next->run_delay += now - next->queued_since;
     next->nrun++;
     if (prev == rq->idle) {
+        rq->idle_average = (rq->idle_average * 3 + (now - rq->idle_since)) / 4;
         sched_tick_start(rq, now);
+    } else if (next == rq->idle) {
+        rq->idle_since = now;
     }
     if (turn_ends(rq)) {
         runqueue_start_turn_locked(rq, now);
@@ -213,6 +235,25 @@ static inline void resched_done(struct thread *current)
     }
 }
 
+/* The running thread gives way although it wants to go on, here or elsewhere. */
+static void runqueue_preempted_locked(struct runqueue *rq, struct thread *prev, bool moves,
+                                      ktime_t now)
+{
+    if (unlikely(moves)) {
+        rq->after_switch |= AFTER_SWITCH_MOVE;
+    } else {
+        prev->class->put_prev(rq, prev, now);
+        if (unlikely(sched_several) && prev->prio < PRIO_FAIR) {
+            rq->after_switch |= AFTER_SWITCH_PUSH;
+        }
+    }
+    prev->queued_since = now;
+    prev->nivcsw++;
+    if (prev->rseq.area != NULL) {
+        (void)__atomic_fetch_or(&prev->work, THREAD_WORK_RSEQ, __ATOMIC_RELAXED);
+    }
+}
+
 /*
  * Choose who runs now. Interrupts off at entry and return.
  * SLEEP: the current thread leaves the queue if its state says so. PREEMPT: it wants to go on whatever its state says.
@@ -224,17 +265,21 @@ static void reschedule(enum reschedule_kind kind)
     ktime_t now = ktime_now();
 
     rcu_note_context_switch();
+    if (unlikely(sched_several) && kind == RESCHEDULE_SLEEP) {
+        balance_before_sleep(rq);
+    }
     runqueue_lock(rq);
     struct thread *prev = rq->current;
     bool idle = prev == rq->idle;
     bool stays = !idle && (prev->state == THREAD_RUNNABLE || kind == RESCHEDULE_PREEMPT);
     resched_done(prev);
     runqueue_update_current_locked(rq, now);
-    if (!stays && !idle) {
+    bool moves = stays && unlikely(rq->move_to != MAX_CPUS || !thread_may_run_on(prev, rq->cpu));
+    if ((!stays || moves) && !idle) {
         prev->class->leave(rq, prev, true);
     }
     struct thread *next =
-        runqueue_pick_locked(rq, stays ? prev : NULL, kind == RESCHEDULE_YIELD, now);
+        runqueue_pick_locked(rq, stays && !moves ? prev : NULL, kind == RESCHEDULE_YIELD, now);
     if (next == prev) {
         if (turn_ends(rq)) {
             runqueue_start_turn_locked(rq, now);
@@ -243,14 +288,12 @@ static void reschedule(enum reschedule_kind kind)
         return;
     }
     if (stays) {
-        prev->class->put_prev(rq, prev, now);
-        prev->queued_since = now;
-        prev->nivcsw++;
-        if (prev->rseq.area != NULL) {
-            (void)__atomic_fetch_or(&prev->work, THREAD_WORK_RSEQ, __ATOMIC_RELAXED);
-        }
+        runqueue_preempted_locked(rq, prev, moves, now);
     } else {
         prev->nvcsw++;
+        if (unlikely(prev->state == THREAD_DEAD)) {
+            rq->after_switch |= AFTER_SWITCH_DEAD;
+        }
     }
     runqueue_switch_locked(rq, prev, next, now);
 }
@@ -307,153 +350,12 @@ void thread_exit(void)
     panic("sched: a dead thread was chosen");
 }
 
-/* ---- sleeping and waking ---- */
-
-void thread_prepare_sleep(enum thread_state state)
-{
-    /* A full barrier: pairs with the one in thread_wake_states. */
-    (void)__atomic_exchange_n(&current_thread()->state, (uint32_t)state, __ATOMIC_SEQ_CST);
-}
-
-void thread_finish_sleep(void)
-{
-    atomic_store_relaxed(&current_thread()->state, THREAD_RUNNABLE);
-}
-
-void runqueue_check_preempt_locked(struct runqueue *rq, struct thread *thread, ktime_t now)
-{
-    struct thread *current = rq->current;
-    bool preempts = current->class == thread->class ? thread->class->preempts(rq, current, thread)
-                                                    : thread->class->rank < current->class->rank;
-
-    if (preempts) {
-        runqueue_resched_locked(rq);
-    } else {
-        runqueue_start_turn_locked(rq, now);
-    }
-}
-
-/* A runnable thread that nobody else has to do with comes to this queue, which thread->cpu names. */
-static void runqueue_join_locked(struct runqueue *rq, struct thread *thread, enum join_kind kind)
-{
-    ktime_t now = ktime_now();
-
-    if (rq->current != rq->idle) {
-        runqueue_update_current_locked(rq, now);
-    }
-    thread->queued_since = now;
-    thread->class->join(rq, thread, kind, now);
-    if (unlikely(!thread->on_queue)) {
-        return; /* a deadline thread that waits for its budget */
-    }
-    if (kind == JOIN_NEW && thread->class == rq->current->class) {
-        runqueue_start_turn_locked(rq, now); /* its creator goes on: it has more to do for it */
-    } else {
-        runqueue_check_preempt_locked(rq, thread, now);
-    }
-}
-
-void runqueue_deliver(struct thread *thread, enum join_kind kind)
-{
-    struct runqueue *rq = runqueue_lock_of(thread);
-
-    runqueue_join_locked(rq, thread, kind);
-    runqueue_unlock(rq);
-}
-
-bool thread_wake_states(struct thread *thread, uint32_t mask)
-{
-    /* The condition was made true before this; pairs with thread_prepare_sleep. */
-    atomic_fence();
-    if ((BIT(atomic_load_relaxed(&thread->state)) & mask) == 0) {
-        return false;
-    }
-    uint64_t flags = irq_save();
-    struct runqueue *rq = runqueue_lock_of(thread);
-    bool woken = (BIT(thread->state) & mask) != 0;
-    if (woken) {
-        atomic_store_relaxed(&thread->state, THREAD_RUNNABLE);
-        if (rq->current != thread && !thread->on_queue) {
-            runqueue_join_locked(rq, thread, JOIN_WAKE);
-        }
-    }
-    spin_unlock_raw_(&rq->lock);
-    irq_restore(flags);
-    preempt_enable();
-    return woken;
-}
-
-/* Threads that run or want to, on one CPU; a moment's figure. */
-static unsigned runqueue_load(unsigned id)
-{
-    const struct runqueue *rq = per_cpu_ptr(runqueue, id);
-
-    return atomic_load_relaxed(&rq->nqueued) +
-           (atomic_load_relaxed(&rq->current) != rq->idle ? 1 : 0);
-}
-
-/* Where a new thread waits least: its creator's CPU, or one that has less to do. Threads of the kernel stay where they are made. */
-static uint32_t place_new(const struct thread *thread)
-{
-    unsigned best = thread->cpu, id;
-
-    if (thread->process == NULL) {
-        return best;
-    }
-    unsigned least = runqueue_load(best);
-    for_each_online_cpu (id) {
-        if (least == 0) {
-            break;
-        }
-        if (runqueue_load(id) < least && bitmap_test(thread->cpu_mask, id)) {
-            least = runqueue_load(id);
-            best = id;
-        }
-    }
-    return best;
-}
-
-void thread_start(struct thread *thread)
-{
-    uint64_t flags = irq_save();
-    thread->cpu = place_new(thread);
-    struct runqueue *rq = runqueue_lock_of(thread);
-
-    thread->state = THREAD_RUNNABLE;
-    runqueue_join_locked(rq, thread, JOIN_NEW);
-    spin_unlock_raw_(&rq->lock);
-    irq_restore(flags);
-    preempt_enable();
-}
-
-void thread_set_work(struct thread *thread, uint32_t bits)
-{
-    (void)__atomic_fetch_or(&thread->work, bits, __ATOMIC_SEQ_CST);
-    uint32_t cpu = atomic_load_relaxed(&thread->cpu);
-    if (unlikely(cpu != cpu_id()) && per_cpu_ptr(runqueue, cpu)->current == thread) {
-        smp_send_reschedule(cpu);
-    }
-}
-
-void sched_set_affinity(struct thread *thread, const uint64_t mask[4])
-{
-    uint64_t flags = irq_save();
-    struct runqueue *rq = runqueue_lock_of(thread);
-
-    for (unsigned i = 0; i < ARRAY_SIZE(thread->cpu_mask); i++) {
-        thread->cpu_mask[i] = mask[i];
-    }
-    spin_unlock_raw_(&rq->lock);
-    irq_restore(flags);
-    preempt_enable();
-}
-
 unsigned sched_nr_running(void)
 {
     unsigned id, n = 0;
 
     for_each_cpu (id) {
-        n += runqueue_load(id);
+        n += runqueue_nr_running(per_cpu_ptr(runqueue, id));
     }
     return n;
 }
@@ -472,6 +374,8 @@ static void runqueue_init(struct runqueue *rq, unsigned cpu, struct thread *idle
     spin_init(&rq->lock, "run queue");
     rq->cpu = cpu;
     rq->idle = rq->current = idle;
+    rq->current_prio = PRIO_IDLE;
+    rq->move_to = MAX_CPUS;
     fair_queue_init(&rq->fair);
     rt_queue_init(&rq->rt);
     list_init(&rq->stop);
@@ -489,6 +393,8 @@ void sched_init(void)
     this_cpu->idle = &boot_thread;
     this_cpu->current = &boot_thread;
     runqueue_init(this_cpu_ptr(runqueue), cpu_id(), &boot_thread);
+    this_cpu_ptr(runqueue)->online = true;
+    sched_domains_build(cpu_id());
 #ifdef CONFIG_LOCKDEP
     lockdep_thread_stack = current_lockdep_stack;
 #endif
@@ -506,11 +412,24 @@ int sched_cpu_prepare(unsigned id)
         runqueue_init(rq, id, idle);
     }
     rq->current = rq->idle;
+    rq->current_prio = PRIO_IDLE;
     cpu_by_id(id)->idle = rq->idle;
+    sched_domains_build(id);
     return 0;
 }
 
 void sched_cpu_online(unsigned id)
 {
-    per_cpu_ptr(runqueue, id)->idle->exec_start = ktime_now();
+    struct runqueue *rq = per_cpu_ptr(runqueue, id);
+
+    sched_several = true;
+    runqueue_lock(rq);
+    rq->idle->exec_start = ktime_now();
+    rq->online = true;
+    runqueue_unlock(rq);
+}
+
+void sched_cpu_offline(unsigned id)
+{
+    balance_evacuate(per_cpu_ptr(runqueue, id));
 }

@@ -14,6 +14,8 @@ void sched_idle_loop(void) __noreturn;
 /* The steps of a CPU that comes (struct cpu_step): its idle thread and its run queue. -ENOMEM. */
 int sched_cpu_prepare(unsigned id);
 void sched_cpu_online(unsigned id);
+/* When it leaves: who waits there goes elsewhere, and nobody comes any more. On the CPU itself, interrupts off. */
+void sched_cpu_offline(unsigned id);
 
 /* Choose another thread if there is a better one. Preemption on, may sleep if the caller set its state. */
 void schedule(void);
@@ -21,12 +23,18 @@ void schedule(void);
 void sched_yield_cpu(void);
 
 /*
- * Wake a thread that is in one of the states of `mask` (BIT(THREAD_SLEEPING) ...). True when it was sleeping. Any context.
+ * Wake a thread that is in one of the states of `mask` (BIT(THREAD_SLEEPING) ...). True when it was sleeping. Any context. `how`: 0, or
+ * WAKE_SYNC: the waker is about to sleep itself, its CPU will be free.
  */
-bool thread_wake_states(struct thread *thread, uint32_t mask);
+#define WAKE_SYNC 0x1u
+bool thread_wake_how(struct thread *thread, uint32_t mask, unsigned how);
+static inline bool thread_wake_states(struct thread *thread, uint32_t mask)
+{
+    return thread_wake_how(thread, mask, 0);
+}
 static inline bool thread_wake(struct thread *thread)
 {
-    return thread_wake_states(thread, BIT(THREAD_SLEEPING) | BIT(THREAD_UNINTERRUPTIBLE));
+    return thread_wake_how(thread, BIT(THREAD_SLEEPING) | BIT(THREAD_UNINTERRUPTIBLE), 0);
 }
 
 /*
@@ -44,8 +52,18 @@ void thread_sleep_ns(ktime_t ns);
 /* Sleep until the absolute monotonic deadline; -ERESTARTNOHAND when a signal came first. */
 int thread_sleep_until_interruptible(ktime_t deadline);
 
-/* Allow only the CPUs of `mask`; at least one is online. */
-void sched_set_affinity(struct thread *thread, const uint64_t mask[4]);
+/*
+ * Let the thread run only on the CPUs of `mask`; when this returns it does. -EINVAL: none of them is online; -EBUSY: a deadline thread has
+ * to have them all. Thread context, sleeps.
+ */
+int sched_set_affinity(struct thread *thread, const struct cpumask *mask) __must_check;
+/* The thread may run on all CPUs that are online. */
+bool sched_runs_everywhere(const struct thread *thread);
+/* A thread that was not started yet will run on this CPU alone. */
+void thread_bind(struct thread *thread, unsigned cpu);
+/* The current thread has nothing in its CPU's caches: let it go on where there is nothing to do, if it is not alone here. May sleep. */
+void sched_move_to_idle_cpu(void);
+
 /* Runnable threads over all CPUs, and the three load averages in 1/2048. */
 unsigned sched_nr_running(void);
 void sched_load(uint64_t ret_load[3]);

@@ -23,7 +23,7 @@ struct thread boot_thread = {
     .boost_prio = PRIO_IDLE,
     .refs = {.value = 1},
     .comm = "idle",
-    .cpu_mask = {~0ull, ~0ull, ~0ull, ~0ull},
+    .cpu_mask = {{~0ull, ~0ull, ~0ull, ~0ull}},
 };
 
 static struct slab_cache *thread_cache;
@@ -83,7 +83,8 @@ static struct thread *thread_alloc(const char *comm)
     thread->cpu = cpu_id();
     thread->ioprio = READ_ONCE(parent->ioprio);
     sched_params_inherit(thread, parent);
-    memcpy(thread->cpu_mask, parent->cpu_mask, sizeof(thread->cpu_mask));
+    thread->cpu_mask = parent->cpu_mask;
+    thread->in_flight = false;
     thread->runtime_ns = thread->run_delay = 0;
     thread->nrun = 0;
     thread->utime_ticks = thread->stime_ticks = 0;
@@ -173,6 +174,7 @@ struct thread *thread_create_kernel(const char *comm, void (*fn)(void *arg), voi
         return NULL;
     }
     sched_params_inherit(thread, &boot_thread);
+    thread->cpu_mask = boot_thread.cpu_mask;
     thread->kernel_fn = fn;
     thread->kernel_arg = arg;
     cpu_thread_init_kernel(thread, kernel_thread_main, thread);

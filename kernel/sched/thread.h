@@ -13,6 +13,7 @@
 #include "kernel/base/rbtree.h"
 #include "kernel/core/timer.h"
 #include "kernel/machine/cpu.h"
+#include "kernel/machine/cpumask.h"
 #include "kernel/mm/fail.h"
 #include "kernel/mm/node.h"
 #include "kernel/sched/entity.h"
@@ -102,13 +103,14 @@ struct thread {
     uint8_t policy;      /* [r] SCHED_* of <linux/sched.h> */
     uint8_t rt_priority; /* [r] 1..99 of FIFO and RR, else 0 */
     bool reset_on_fork;  /* [r] */
+    bool in_flight;      /* [r] on its way to the queue of `cpu` */
     bool on_queue;       /* [r] waits in the run queue; the running thread does not */
     uint16_t ioprio;     /* [a] class and level as ioprio_set(2) has them; inherited */
     uint64_t utime_ticks,
         stime_ticks;         /* [o] samples of the 100 Hz tick, scaled to runtime_ns on reading */
     uint64_t nvcsw, nivcsw;  /* [r] voluntary and involuntary switches */
     uint64_t minflt, majflt; /* [o] */
-    uint64_t cpu_mask[4];    /* [r] affinity */
+    struct cpumask cpu_mask; /* [r] affinity */
     struct thread_io { /* [o] what went through read and write, and how often they were called */
         uint64_t read_bytes, write_bytes, reads, writes;
     } io;

@@ -298,9 +298,9 @@ static void status_affinity(struct text *text, const struct thread *thread)
     nodemask_t nodes = nodes_with_memory();
 
     text_puts(text, "Cpus_allowed:\t");
-    text_bit_mask(text, thread->cpu_mask, cpu_count_possible());
+    text_bit_mask(text, thread->cpu_mask.bits, cpu_count_possible());
     text_puts(text, "\nCpus_allowed_list:\t");
-    text_bit_list(text, thread->cpu_mask, cpu_count_possible());
+    text_bit_list(text, thread->cpu_mask.bits, cpu_count_possible());
     text_puts(text, "\nMems_allowed:\t");
     text_bit_mask(text, &nodes, nodes_count());
     text_puts(text, "\nMems_allowed_list:\t");

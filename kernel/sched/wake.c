@@ -1,0 +1,137 @@
+/*
+ * Waking threads and bringing them to a run queue: their own, or another one that has time for them.
+ *
+ * Sleeping without losing a wake: a thread first says that it sleeps (its state), then looks at its condition, then calls
+ * schedule(). A waker first makes the condition true, then looks at the state. Both have a full barrier in between, so at
+ * least one sees the other. A wake before schedule() just turns the state back. A thread that is preempted between the two
+ * stays on the run queue whatever its state says, and goes to sleep when it calls schedule() itself.
+ *
+ * A waker locks the queue that the sleeper belongs to. That lock is held across a switch, so whoever has it, and does not see the
+ * thread running, knows that its registers are saved, and may send it to any CPU.
+ */
+#include "kernel/sched/runqueue.h"
+
+#include "kernel/core/panic.h"
+
+void thread_prepare_sleep(enum thread_state state)
+{
+    /* A full barrier: pairs with the one in thread_wake_how. */
+    (void)__atomic_exchange_n(&current_thread()->state, (uint32_t)state, __ATOMIC_SEQ_CST);
+}
+
+void thread_finish_sleep(void)
+{
+    atomic_store_relaxed(&current_thread()->state, THREAD_RUNNABLE);
+}
+
+void runqueue_check_preempt_locked(struct runqueue *rq, struct thread *thread, ktime_t now)
+{
+    struct thread *current = rq->current;
+    bool preempts = current->class == thread->class ? thread->class->preempts(rq, current, thread)
+                                                    : thread->class->rank < current->class->rank;
+
+    if (preempts) {
+        runqueue_resched_locked(rq);
+    } else {
+        runqueue_start_turn_locked(rq, now);
+    }
+}
+
+void runqueue_join_locked(struct runqueue *rq, struct thread *thread, enum join_kind kind)
+{
+    ktime_t now = ktime_now();
+
+    if (rq->current != rq->idle) {
+        runqueue_update_current_locked(rq, now);
+    }
+    thread->queued_since = now;
+    thread->class->join(rq, thread, kind, now);
+    if (unlikely(!thread->on_queue)) {
+        return; /* a deadline thread that waits for its budget */
+    }
+    if (kind == JOIN_NEW && thread->class == rq->current->class) {
+        runqueue_start_turn_locked(rq, now); /* its creator goes on: it has more to do for it */
+    } else {
+        runqueue_check_preempt_locked(rq, thread, now);
+    }
+}
+
+/* ---- in flight ---- */
+
+void runqueue_send_locked(struct thread *thread, unsigned cpu)
+{
+    thread->in_flight = true;
+    atomic_store_relaxed(&thread->cpu, cpu);
+}
+
+/* While it was under way its destination may have gone offline, or its affinity have changed. */
+void runqueue_deliver(struct thread *thread, enum join_kind kind)
+{
+    struct runqueue *rq = runqueue_lock_of(thread);
+
+    while (unlikely(!rq->online || !thread_may_run_on(thread, rq->cpu))) {
+        runqueue_send_locked(thread, placement_of_moved(thread, MAX_CPUS));
+        runqueue_unlock(rq);
+        rq = runqueue_lock_of(thread);
+    }
+    thread->in_flight = false;
+    runqueue_join_locked(rq, thread, kind);
+    runqueue_unlock(rq);
+}
+
+/* ---- waking ---- */
+
+bool thread_wake_how(struct thread *thread, uint32_t mask, unsigned how)
+{
+    /* The condition was made true before this; pairs with thread_prepare_sleep. */
+    atomic_fence();
+    if ((BIT(atomic_load_relaxed(&thread->state)) & mask) == 0) {
+        return false;
+    }
+    uint64_t flags = irq_save();
+    struct runqueue *rq = runqueue_lock_of(thread);
+    bool woken = (BIT(thread->state) & mask) != 0;
+    bool goes = false;
+    if (woken) {
+        atomic_store_relaxed(&thread->state, THREAD_RUNNABLE);
+        if (rq->current != thread && !thread->on_queue && !thread->in_flight) {
+            unsigned cpu = unlikely(sched_several) ? placement_of_woken(thread, how) : rq->cpu;
+            goes = cpu != rq->cpu;
+            if (unlikely(goes)) {
+                runqueue_send_locked(thread, cpu);
+            } else {
+                runqueue_join_locked(rq, thread, JOIN_WAKE);
+            }
+        }
+    }
+    spin_unlock_raw_(&rq->lock);
+    if (unlikely(goes)) {
+        runqueue_deliver(thread, JOIN_WAKE);
+    }
+    irq_restore(flags);
+    preempt_enable();
+    return woken;
+}
+
+void thread_start(struct thread *thread)
+{
+    preempt_disable();
+    uint64_t flags = irq_save();
+
+    if (sched_several) {
+        thread->cpu = placement_of_new(thread);
+    }
+    thread->state = THREAD_RUNNABLE;
+    runqueue_deliver(thread, JOIN_NEW);
+    irq_restore(flags);
+    preempt_enable();
+}
+
+void thread_set_work(struct thread *thread, uint32_t bits)
+{
+    (void)__atomic_fetch_or(&thread->work, bits, __ATOMIC_SEQ_CST);
+    uint32_t cpu = atomic_load_relaxed(&thread->cpu);
+    if (unlikely(cpu != cpu_id()) && per_cpu_ptr(runqueue, cpu)->current == thread) {
+        smp_send_reschedule(cpu);
+    }
+}
