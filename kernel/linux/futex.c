@@ -27,7 +27,7 @@ static int64_t wait_again(struct thread_restart *restart)
     return result;
 }
 
-/* FUTEX_WAIT has a relative time limit, FUTEX_WAIT_BITSET an absolute one of either clock. */
+/* FUTEX_WAIT has a relative time limit, FUTEX_LOCK_PI one of the wall clock, the others an absolute one of either clock. */
 static int wait_deadline(int op, const struct __kernel_timespec __user *uts, ktime_t *ret_deadline)
 {
     ktime_t t;
@@ -43,7 +43,7 @@ static int wait_deadline(int op, const struct __kernel_timespec __user *uts, kti
     ktime_t now = ktime_now();
     if ((op & FUTEX_CMD_MASK) == FUTEX_WAIT) {
         *ret_deadline = ktime_after(now, t);
-    } else if ((op & FUTEX_CLOCK_REALTIME) != 0) {
+    } else if ((op & FUTEX_CLOCK_REALTIME) != 0 || (op & FUTEX_CMD_MASK) == FUTEX_LOCK_PI) {
         *ret_deadline = ktime_after(now, t - ktime_realtime());
     } else {
         *ret_deadline = t;
@@ -74,13 +74,34 @@ static int count_of(const struct __kernel_timespec __user *uts)
     return (int)(uintptr_t)uts;
 }
 
+static int64_t lock_pi(uint32_t __user *uaddr, int op, const struct __kernel_timespec __user *uts)
+{
+    ktime_t deadline;
+    int err = wait_deadline(op, uts, &deadline);
+
+    return err < 0 ? err : futex_lock_pi(uaddr, (op & FUTEX_PRIVATE_FLAG) != 0, false, deadline);
+}
+
+static int64_t wait_requeue_pi(uint32_t __user *uaddr, int op, uint32_t value,
+                               const struct __kernel_timespec __user *uts, uint32_t __user *uaddr2,
+                               uint32_t bitset)
+{
+    ktime_t deadline;
+    int err = wait_deadline(op, uts, &deadline);
+
+    return err < 0 ? err
+                   : futex_wait_requeue_pi(uaddr, (op & FUTEX_PRIVATE_FLAG) != 0, value, bitset,
+                                           deadline, uaddr2);
+}
+
 SYSCALL6(futex, uint32_t __user *, uaddr, int, op, uint32_t, value,
          const struct __kernel_timespec __user *, uts, uint32_t __user *, uaddr2, uint32_t, value3)
 {
     bool private = (op & FUTEX_PRIVATE_FLAG) != 0;
     int command = op & FUTEX_CMD_MASK;
 
-    if ((op & FUTEX_CLOCK_REALTIME) != 0 && command != FUTEX_WAIT_BITSET) {
+    if ((op & FUTEX_CLOCK_REALTIME) != 0 && command != FUTEX_WAIT_BITSET &&
+        command != FUTEX_WAIT_REQUEUE_PI && command != FUTEX_LOCK_PI2) {
         return -ENOSYS;
     }
     switch (command) {
@@ -98,6 +119,18 @@ SYSCALL6(futex, uint32_t __user *, uaddr, int, op, uint32_t, value,
         return futex_requeue(uaddr, uaddr2, private, (int)value, count_of(uts), &value3);
     case FUTEX_WAKE_OP:
         return futex_wake_op(uaddr, uaddr2, private, (int)value, count_of(uts), value3);
+    case FUTEX_LOCK_PI:
+    case FUTEX_LOCK_PI2:
+        return lock_pi(uaddr, op, uts);
+    case FUTEX_TRYLOCK_PI:
+        return futex_lock_pi(uaddr, private, true, KTIME_MAX);
+    case FUTEX_UNLOCK_PI:
+        return futex_unlock_pi(uaddr, private);
+    case FUTEX_WAIT_REQUEUE_PI:
+        return wait_requeue_pi(uaddr, op, value, uts, uaddr2, FUTEX_BITSET_MATCH_ANY);
+    case FUTEX_CMP_REQUEUE_PI:
+        return value != 1 ? -EINVAL
+                          : futex_requeue_pi(uaddr, uaddr2, private, count_of(uts), value3);
     default:
         log_once(LOG_NOTICE, "syscall: futex operation %d is not here; asked for by %s", command,
                  current_thread()->comm);

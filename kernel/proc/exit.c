@@ -198,6 +198,7 @@ void thread_leave_memory(struct thread *thread)
 {
     thread->rseq.area = NULL;
     futex_exit_robust(thread);
+    futex_exit_pi(thread);
     if (thread->clear_child_tid != NULL && refcount_read(&thread->vm->refs) > 1) {
         (void)put_user(0u, thread->clear_child_tid);
         (void)futex_wake(thread->clear_child_tid, false, 1, FUTEX_ANY);

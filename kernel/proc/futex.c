@@ -15,60 +15,40 @@
 #include <linux/futex.h>
 
 #include "kernel/base/hash.h"
-#include "kernel/machine/user.h"
 #include "kernel/mm/kmalloc.h"
-#include "kernel/sched/sched.h"
+#include "kernel/proc/futex_impl.h"
 #include "kernel/vm/vmspace.h"
-
-struct futex_key {
-    const void *what; /* struct vmspace or struct pagecache */
-    uint64_t offset;
-};
-
-/* One word that a thread waits for; what is [b] changes under the lock of the bucket that the waiter is in. */
-struct futex_waiter {
-    struct list_node node;       /* [b] */
-    struct futex_bucket *bucket; /* [b] read without it to find the lock */
-    struct futex_key key;        /* [b] */
-    uint32_t bitset;             /* [I] */
-    bool woken;                  /* [b] written; read without it by the waiter itself */
-    struct thread *thread;       /* [I] */
-};
-
-struct futex_bucket {
-    struct spinlock lock;
-    struct list_node waiters; /* [b] in the order they came */
-} __cacheline;
 
 #define FUTEX_BUCKETS 256
 
 static struct futex_bucket buckets[FUTEX_BUCKETS];
 
-static struct futex_bucket *bucket_of(const struct futex_key *key)
+struct futex_bucket *futex_bucket_of(const struct futex_key *key)
 {
     uint64_t hash = hash_u64((uintptr_t)key->what + key->offset * 31);
 
     return &buckets[hash >> 56];
 }
 
-/* Ready on first use: an all-zero bucket is an unlocked one whose list was never made. */
-static void bucket_lock(struct futex_bucket *bucket)
+/* Ready on first use: an all-zero bucket is an unlocked one whose lists were never made. */
+void futex_bucket_lock(struct futex_bucket *bucket)
 {
     spin_lock(&bucket->lock);
     if (unlikely(bucket->waiters.next == NULL)) {
         list_init(&bucket->waiters);
+        list_init(&bucket->locks);
     }
 }
 
-static void bucket_lock_two(struct futex_bucket *one, struct futex_bucket *two)
+void futex_bucket_lock_two(struct futex_bucket *one, struct futex_bucket *two)
 {
-    bucket_lock(MIN(one, two));
+    futex_bucket_lock(MIN(one, two));
     if (one != two) {
-        bucket_lock(MAX(one, two));
+        futex_bucket_lock(MAX(one, two));
     }
 }
 
-static void bucket_unlock_two(struct futex_bucket *one, struct futex_bucket *two)
+void futex_bucket_unlock_two(struct futex_bucket *one, struct futex_bucket *two)
 {
     if (one != two) {
         spin_unlock(&MAX(one, two)->lock);
@@ -76,12 +56,12 @@ static void bucket_unlock_two(struct futex_bucket *one, struct futex_bucket *two
     spin_unlock(&MIN(one, two)->lock);
 }
 
-static bool key_equal(const struct futex_key *one, const struct futex_key *two)
+bool futex_key_equal(const struct futex_key *one, const struct futex_key *two)
 {
     return one->what == two->what && one->offset == two->offset;
 }
 
-static int futex_key(uint32_t __user *uaddr, bool private, struct futex_key *ret_key)
+int futex_key(uint32_t __user *uaddr, bool private, struct futex_key *ret_key)
 {
     struct vmspace *vm = current_thread()->vm;
     uint64_t addr = (uintptr_t)uaddr;
@@ -108,8 +88,7 @@ static int futex_key(uint32_t __user *uaddr, bool private, struct futex_key *ret
     return err;
 }
 
-/* Read the word with a bucket locked: preemption is off, so a fault is not resolved but told. */
-static int load_locked(uint32_t *ret_value, const uint32_t __user *uaddr)
+int futex_load_locked(uint32_t *ret_value, const uint32_t __user *uaddr)
 {
     uint32_t value;
     int err = get_user(value, uaddr);
@@ -122,15 +101,14 @@ static int load_locked(uint32_t *ret_value, const uint32_t __user *uaddr)
 
 /* ---- waiting ---- */
 
-/* Join the bucket of its key if the word still has `value`. */
-static int waiter_join(struct futex_waiter *waiter, uint32_t __user *uaddr, uint32_t value)
+int futex_waiter_join(struct futex_waiter *waiter, uint32_t __user *uaddr, uint32_t value)
 {
-    struct futex_bucket *bucket = bucket_of(&waiter->key);
+    struct futex_bucket *bucket = futex_bucket_of(&waiter->key);
 
     for (;;) {
         uint32_t now;
-        bucket_lock(bucket);
-        int err = load_locked(&now, uaddr);
+        futex_bucket_lock(bucket);
+        int err = futex_load_locked(&now, uaddr);
         if (err == 0 && now == value) {
             waiter->bucket = bucket;
             list_push_back(&bucket->waiters, &waiter->node);
@@ -151,7 +129,7 @@ static bool waiter_leave(struct futex_waiter *waiter)
 {
     for (;;) {
         struct futex_bucket *bucket = READ_ONCE(waiter->bucket);
-        bucket_lock(bucket);
+        futex_bucket_lock(bucket);
         bool here = bucket == waiter->bucket, woken = waiter->woken;
         if (here && !woken) {
             list_remove(&waiter->node);
@@ -202,7 +180,7 @@ int futex_wait(uint32_t __user *uaddr, bool private, uint32_t value, uint32_t bi
     int err = bitset == 0 ? -EINVAL : futex_key(uaddr, private, &waiter.key);
 
     if (err == 0) {
-        err = waiter_join(&waiter, uaddr, value);
+        err = futex_waiter_join(&waiter, uaddr, value);
     }
     if (err < 0) {
         return err;
@@ -240,7 +218,7 @@ int futex_wait_any(const struct futex_word *words, unsigned count, ktime_t deadl
         err = futex_key(words[i].uaddr, words[i].private, &waiters[i].key);
     }
     while (joined < count && err == 0) {
-        err = waiter_join(&waiters[joined], words[joined].uaddr, words[joined].value);
+        err = futex_waiter_join(&waiters[joined], words[joined].uaddr, words[joined].value);
         joined += err == 0;
     }
     if (err == 0) {
@@ -263,7 +241,7 @@ static void waiter_wake_locked(struct futex_waiter *waiter)
     (void)thread_wake(thread);
 }
 
-/* Wake waiters of the key, `count` at most but one at least, as Linux does. How many there were. */
+/* Wake waiters of the key, `count` at most but one at least, as Linux does. How many there were; -EINVAL: one waits for a lock. */
 static int wake_locked(struct futex_bucket *bucket, const struct futex_key *key, int count,
                        uint32_t bitset)
 {
@@ -271,7 +249,10 @@ static int wake_locked(struct futex_bucket *bucket, const struct futex_key *key,
     int woken = 0;
 
     list_for_each_safe (waiter, next, &bucket->waiters, node) {
-        if (key_equal(&waiter->key, key) && (waiter->bitset & bitset) != 0) {
+        if (futex_key_equal(&waiter->key, key) && (waiter->bitset & bitset) != 0) {
+            if (waiter->call != NULL) {
+                return -EINVAL; /* it wants to be given a lock: FUTEX_CMP_REQUEUE_PI's */
+            }
             waiter_wake_locked(waiter);
             if (++woken >= count) {
                 break;
@@ -289,8 +270,8 @@ int futex_wake(uint32_t __user *uaddr, bool private, int count, uint32_t bitset)
     if (result < 0) {
         return result;
     }
-    struct futex_bucket *bucket = bucket_of(&key);
-    bucket_lock(bucket);
+    struct futex_bucket *bucket = futex_bucket_of(&key);
+    futex_bucket_lock(bucket);
     result = wake_locked(bucket, &key, count, bitset);
     spin_unlock(&bucket->lock);
     return result;
@@ -308,8 +289,11 @@ static int requeue_locked(struct futex_bucket *from, const struct futex_key *key
         if (met - wake >= move) {
             break;
         }
-        if (!key_equal(&waiter->key, key)) {
+        if (!futex_key_equal(&waiter->key, key)) {
             continue;
+        }
+        if (waiter->call != NULL) {
+            return -EINVAL;
         }
         if (++met <= wake) {
             waiter_wake_locked(waiter);
@@ -337,16 +321,16 @@ int futex_requeue(uint32_t __user *uaddr, uint32_t __user *uaddr2, bool private,
     if (err < 0) {
         return err;
     }
-    struct futex_bucket *from = bucket_of(&key), *to = bucket_of(&key2);
+    struct futex_bucket *from = futex_bucket_of(&key), *to = futex_bucket_of(&key2);
     for (;;) {
         uint32_t now;
-        bucket_lock_two(from, to);
-        err = expected != NULL ? load_locked(&now, uaddr) : 0;
+        futex_bucket_lock_two(from, to);
+        err = expected != NULL ? futex_load_locked(&now, uaddr) : 0;
         if (err == 0 && expected != NULL && now != *expected) {
             err = -EAGAIN;
         }
         int met = err < 0 ? 0 : requeue_locked(from, &key, to, &key2, wake, move);
-        bucket_unlock_two(from, to);
+        futex_bucket_unlock_two(from, to);
         if (err == -EFAULT) {
             err = get_user(now, uaddr);
             if (err == 0) {
@@ -436,8 +420,7 @@ static int wake_op_apply(uint32_t __user *uaddr, uint32_t encoded, uint32_t *ret
     return err;
 }
 
-/* Make the word's page present and writable. */
-static int fault_in(uint32_t __user *uaddr)
+int futex_fault_in(uint32_t __user *uaddr)
 {
     uint32_t seen;
 
@@ -456,10 +439,10 @@ int futex_wake_op(uint32_t __user *uaddr, uint32_t __user *uaddr2, bool private,
     if (result < 0) {
         return result;
     }
-    struct futex_bucket *bucket = bucket_of(&key), *bucket2 = bucket_of(&key2);
+    struct futex_bucket *bucket = futex_bucket_of(&key), *bucket2 = futex_bucket_of(&key2);
     for (;;) {
         uint32_t old;
-        bucket_lock_two(bucket, bucket2);
+        futex_bucket_lock_two(bucket, bucket2);
         int err = wake_op_apply(uaddr2, encoded, &old);
         if (err == 0) {
             err = wake_op_compare(encoded >> 24 & 15, (int)old, wake_op_arg(encoded));
@@ -467,14 +450,15 @@ int futex_wake_op(uint32_t __user *uaddr, uint32_t __user *uaddr2, bool private,
         if (err >= 0) {
             result = wake_locked(bucket, &key, wake, FUTEX_ANY);
         }
-        if (err > 0) {
-            result += wake_locked(bucket2, &key2, wake2, FUTEX_ANY);
+        if (err > 0 && result >= 0) {
+            int more = wake_locked(bucket2, &key2, wake2, FUTEX_ANY);
+            result = more < 0 ? more : result + more;
         }
-        bucket_unlock_two(bucket, bucket2);
+        futex_bucket_unlock_two(bucket, bucket2);
         if (err >= 0) {
             return result;
         }
-        err = err == -EFAULT ? fault_in(uaddr2) : err;
+        err = err == -EFAULT ? futex_fault_in(uaddr2) : err;
         if (err < 0) {
             return err;
         }

@@ -2,7 +2,7 @@
  * futex(2): waiting for a word of user memory to change, found by its address.
  *
  * Wait and wake, with bitsets, private and shared; requeueing; waiting for any of several words; what a thread leaves locked when it ends.
- * Priority inheritance comes with real-time scheduling.
+ * And locks that inherit priority, whose word names their owner.
  */
 #pragma once
 
@@ -46,6 +46,22 @@ int futex_requeue(uint32_t __user *uaddr, uint32_t __user *uaddr2, bool private,
  */
 int futex_wake_op(uint32_t __user *uaddr, uint32_t __user *uaddr2, bool private, int wake,
                   int wake2, uint32_t encoded);
+
+/*
+ * FUTEX_LOCK_PI: take the lock, or wait for it and let its owner inherit our priority. `try`: -EWOULDBLOCK instead of waiting.
+ * -EDEADLK, -EFAULT, -EINVAL, -ENOMEM, -ERESTARTNOINTR, -ESRCH: the word names nobody; -ETIMEDOUT. May sleep.
+ */
+int futex_lock_pi(uint32_t __user *uaddr, bool private, bool try, ktime_t deadline);
+/* FUTEX_UNLOCK_PI: the lock goes to the best that waits. -EPERM: it is not ours. -EFAULT, -EINVAL. May sleep. */
+int futex_unlock_pi(uint32_t __user *uaddr, bool private);
+/* FUTEX_WAIT_REQUEUE_PI: wait as futex_wait() does, until somebody moves us to the lock *uaddr2, and for that. */
+int futex_wait_requeue_pi(uint32_t __user *uaddr, bool private, uint32_t value, uint32_t bitset,
+                          ktime_t deadline, uint32_t __user *uaddr2);
+/* FUTEX_CMP_REQUEUE_PI: the first waiter of *uaddr gets the lock *uaddr2 or waits for it, and up to `move` others wait for it. */
+int futex_requeue_pi(uint32_t __user *uaddr, uint32_t __user *uaddr2, bool private, int move,
+                     uint32_t expected);
+/* The thread ends, after futex_exit_robust(): locks that others wait for go to them. */
+void futex_exit_pi(struct thread *thread);
 
 /*
  * The current thread lets go of its memory: what its robust list says it has locked is marked as its dead owner's, and a waiter

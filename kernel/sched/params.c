@@ -160,6 +160,7 @@ int sched_set_params(struct thread *thread, const struct sched_params *wanted)
     set_prio(thread);
     change_end(rq, thread, &change);
     thread_unlock(rq, flags);
+    pi_priority_changed(thread);
     return 0;
 }
 
@@ -199,6 +200,7 @@ void sched_set_nice(struct thread *thread, int nice)
         change_end(rq, thread, &change);
     }
     thread_unlock(rq, flags);
+    pi_priority_changed(thread);
 }
 
 ktime_t sched_turn_ns(struct thread *thread)

@@ -43,6 +43,8 @@ static void thread_construct(void *object)
     dl_thread_init(thread);
     list_init(&thread->process_node);
     list_init(&thread->sig_pending.queue);
+    thread_pi_init(&thread->pi);
+    list_init(&thread->futex_owned);
 }
 
 #ifdef CONFIG_FAIL
@@ -59,6 +61,7 @@ void thread_cache_init(void)
     timer_init(&boot_thread.sleep_timer, sleep_timer_expired);
     list_init(&boot_thread.process_node);
     list_init(&boot_thread.sig_pending.queue);
+    thread_pi_init(&boot_thread.pi);
 #ifdef CONFIG_FAIL
     fail_task_hook = fail_task;
 #endif
@@ -91,7 +94,7 @@ static struct thread *thread_alloc(const char *comm)
     thread->nvcsw = thread->nivcsw = 0;
     thread->minflt = thread->majflt = 0;
     thread->io = (struct thread_io){0};
-    thread->exiting = thread->stop_wanted = false;
+    thread->exiting = thread->stop_wanted = thread->futex_ended = false;
     thread->altstack_size = 0;
     thread->altstack_flags = 0;
     thread->start_time = ktime_now();

@@ -17,6 +17,7 @@
 #include "kernel/mm/fail.h"
 #include "kernel/mm/node.h"
 #include "kernel/sched/entity.h"
+#include "kernel/sched/pi.h"
 #include "kernel/sync/rcu_tree.h"
 #include "kernel/sync/refcount.h"
 #include "kernel/sync/spinlock.h"
@@ -120,6 +121,10 @@ struct thread {
     /* Waiting. */
     struct wait_queue *waiting_on; /* [o] for /proc/PID/wchan */
     struct timer sleep_timer;      /* [o] */
+
+    struct thread_pi pi;          /* what it inherits from who waits for it */
+    struct list_node futex_owned; /* [pi.lock] struct futex_pi: of kernel/proc */
+    bool futex_ended;             /* [pi.lock] it will own none any more */
 
     /* Signals (kernel/proc owns the meaning). */
     struct signal_pending sig_pending; /* [p] sent to this thread alone */
