@@ -45,6 +45,7 @@ static void cpu_may_wait(void)
     if (rq->idle == NULL) {
         spin_init(&rq->lock, "run queue");
         rq->idle = this_cpu->idle;
+        rq->idle->class = &idle_class;
         rq->current = this_cpu->idle;
     }
 }
