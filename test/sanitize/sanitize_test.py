@@ -61,6 +61,15 @@ def selftests(kernel):
     return None
 
 
+def torture(ncpus):
+    """Locks and read-copy-update under load on so many CPUs."""
+    def case(kernel):
+        status, said = kernel.run('dmesg -n 1; dmesg', 'linnet.selftest=torture linnet.defects=panic', '--', '-smp', str(ncpus))
+        good = status == 0 and len(re.findall(r'selftest: ok ', said)) == 2 and 'not ok' not in said
+        return None if good else f'status {status}:\n{said[-4000:]}'
+    return case
+
+
 def program(*arguments):
     """
     Runs a program of test/abi to its end, in a kernel that ends at the first defect. The second time it counts: by then quarantine and
@@ -119,6 +128,8 @@ def failing(name, command, lost_kb, failed, probability=0, seed=1, points='fails
 
 CASES = [
     ('planted faults are told', selftests),
+    ('torture on one CPU', torture(1)),
+    ('torture on four CPUs', torture(4)),
     ('the ABI suite', program('abi')),
     ('no heap object is lost', leaks),
     ('10,000 hostile calls', program('hostile', '10000', '7')),
