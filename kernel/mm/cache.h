@@ -33,7 +33,8 @@ struct slab_cache {
     uint32_t frame_flags;       /* [I] FRAME_* of its slabs */
     uint32_t track_offset;      /* [I] of struct slab_track, in builds that have it */
     bool external;              /* [I] slab headers are objects of their own */
-    bool type_stable;           /* [I] SLAB_TYPE_STABLE */
+    bool type_stable;           /* [I] SLAB_TYPE_STABLE or SLAB_TYPE_STABLE_RCU */
+    bool by_rcu;                /* [I] SLAB_TYPE_STABLE_RCU */
     bool internal;              /* [I] the allocator's own: needed to free others */
     const char *name;           /* [I] */
     void (*ctor)(void *object); /* [I] */

@@ -24,16 +24,20 @@
 #include "kernel/mm/frame.h"
 #include "kernel/mm/poison.h"
 #include "kernel/mm/quarantine.h"
+#include "kernel/sync/rcu.h"
 
 #define SLAB_MAX_ORDER  3u
 #define SLAB_KEEP_EMPTY 1u /* empty slabs a cache keeps */
 
 struct slab {
-    struct list_node node; /* [c] on partial or empty */
-    void *free;            /* [c] first free object */
-    struct page *page;     /* [I] */
-    uint32_t used;         /* [c] */
-    bool external;         /* [I] this header is an object of headers_cache */
+    union {
+        struct list_node node; /* [c] on partial or empty */
+        struct rcu_head rcu;   /* on its way back */
+    };
+    void *free;        /* [c] first free object */
+    struct page *page; /* [I] */
+    uint32_t used;     /* [c] */
+    bool external;     /* [I] this header is an object of headers_cache */
 };
 
 DEFINE_PER_CPU(struct slab_magazine *, slab_magazines)[SLAB_MAX_CACHES];
@@ -197,6 +201,26 @@ static struct slab *slab_of(void *object)
     return (struct slab *)(uintptr_t)virt_to_page(object)->index;
 }
 
+static void slab_come(struct rcu_head *head)
+{
+    slab_destroy(container_of(head, struct slab, rcu));
+}
+
+/* On no list, all objects free: its memory goes back, at once or when nobody can be looking at it any more. */
+static void slab_let_go(struct slab_cache *cache, struct slab *slab)
+{
+    if (cache->by_rcu) {
+        rcu_call(&slab->rcu, slab_come);
+    } else {
+        slab_destroy(slab);
+    }
+}
+
+static bool stays_for_ever(const struct slab_cache *cache)
+{
+    return cache->type_stable && !cache->by_rcu;
+}
+
 /* Put n objects back into their slabs. Interrupts off. */
 static void cache_give(struct slab_cache *cache, void **objects, unsigned n)
 {
@@ -213,7 +237,7 @@ static void cache_give(struct slab_cache *cache, void **objects, unsigned n)
             continue;
         }
         list_remove(&slab->node);
-        if (cache->nempty < SLAB_KEEP_EMPTY || cache->type_stable) {
+        if (cache->nempty < SLAB_KEEP_EMPTY || stays_for_ever(cache)) {
             cache->nempty++;
             list_push_front(&cache->empty, &slab->node);
         } else {
@@ -226,7 +250,7 @@ static void cache_give(struct slab_cache *cache, void **objects, unsigned n)
 
     struct list_node *node;
     while ((node = list_pop_front(&surplus)) != NULL) {
-        slab_destroy(list_entry(node, struct slab, node));
+        slab_let_go(cache, list_entry(node, struct slab, node));
     }
 }
 
@@ -374,7 +398,8 @@ static void cache_init(struct slab_cache *cache, const char *name, size_t size, 
     cache->size = (uint32_t)size;
     cache->ctor = ctor;
     cache->frame_flags = (flags & SLAB_RECLAIMABLE) != 0 ? FRAME_RECLAIMABLE : 0;
-    cache->type_stable = (flags & SLAB_TYPE_STABLE) != 0;
+    cache->by_rcu = (flags & SLAB_TYPE_STABLE_RCU) != 0;
+    cache->type_stable = cache->by_rcu || (flags & SLAB_TYPE_STABLE) != 0;
     spin_init(&cache->lock, "slab cache");
     list_init(&cache->partial);
     list_init(&cache->empty);
@@ -418,7 +443,7 @@ struct slab_cache *slab_cache_create(const char *name, size_t size_bytes, size_t
                                      unsigned flags, void (*ctor)(void *object))
 {
     if (size_bytes == 0 || size_bytes > SLAB_MAX_OBJECT || align_bytes > PAGE_SIZE ||
-        ((flags & SLAB_TYPE_STABLE) != 0 && ctor == NULL)) {
+        ((flags & (SLAB_TYPE_STABLE | SLAB_TYPE_STABLE_RCU)) != 0 && ctor == NULL)) {
         return NULL;
     }
     struct slab_cache *cache = slab_alloc(&caches_cache, 0);
@@ -447,7 +472,7 @@ static size_t cache_drop_empty(struct slab_cache *cache)
 {
     size_t pages = 0;
 
-    if (cache->type_stable) {
+    if (stays_for_ever(cache)) {
         return 0;
     }
     for (;;) {
@@ -461,7 +486,7 @@ static size_t cache_drop_empty(struct slab_cache *cache)
         if (node == NULL) {
             return pages;
         }
-        slab_destroy(list_entry(node, struct slab, node));
+        slab_let_go(cache, list_entry(node, struct slab, node));
         pages += 1ull << cache->order;
     }
 }
@@ -487,6 +512,9 @@ void slab_cache_destroy(struct slab_cache *cache)
     }
     irq_restore(irq);
     (void)cache_drop_empty(cache);
+    if (cache->by_rcu) {
+        rcu_barrier(); /* its slabs name it */
+    }
     if (WARN_ON(cache->nslabs != 0)) {
         return; /* objects still in use: leak rather than pull them away */
     }

@@ -17,6 +17,11 @@ struct slab_cache;
  * who looks at one without a hold on it may find it free or used anew, but nothing else. Needs a constructor.
  */
 #define SLAB_TYPE_STABLE 0x4u
+/*
+ * The same, but inside of rcu_read_lock() only: after a grace period memory is given back. For look-ups that find an object without a lock, take
+ * a reference unless there is none, and then look whether it is still what they were looking for.
+ */
+#define SLAB_TYPE_STABLE_RCU 0x8u
 
 /* `name` lives as long as the cache. align 0: 8, or 16 for sizes >= 16. ctor may be NULL; it runs once per object's life in a slab. */
 struct slab_cache *slab_cache_create(const char *name, size_t size_bytes, size_t align_bytes,

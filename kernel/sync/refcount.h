@@ -49,14 +49,11 @@ static inline bool refcount_get_unless_zero(struct refcount *ref)
 /* True when this was the last reference: the caller destroys the object. */
 static inline bool refcount_put(struct refcount *ref)
 {
-    uint32_t old = __atomic_fetch_sub(&ref->value, 1, __ATOMIC_RELEASE);
+    /* Releases what this holder did with the object; the last one acquires what the others did. */
+    uint32_t old = __atomic_fetch_sub(&ref->value, 1, __ATOMIC_ACQ_REL);
     if (unlikely(old == 0 || old >= 0x80000000u)) {
         refcount_warn(ref);
         return false;
     }
-    if (old == 1) {
-        __atomic_thread_fence(__ATOMIC_ACQUIRE);
-        return true;
-    }
-    return false;
+    return old == 1;
 }
