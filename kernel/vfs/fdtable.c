@@ -2,8 +2,9 @@
  * Descriptor tables: small integers to open files.
  *
  * A table starts with room for 64 descriptors inside itself and grows by doubling. `open` marks reserved slots, so a slot can be
- * taken before its file exists (fd_reserve, then fd_install). Threads that share a table take its lock for every look-up; a table of
- * one's own is read without it, because only its owner changes it.
+ * taken before its file exists (fd_reserve, then fd_install). A table of one's own is read without its lock, because only its owner
+ * changes it. Nor do threads that share a table take it for a look-up: they take a reference to the file that they find, unless it has none any
+ * more, and look again whether it is still there (read-copy-update, kernel/sync/rcu.h).
  */
 #include "kernel/vfs/fdtable.h"
 
@@ -14,6 +15,7 @@
 #include "kernel/mm/arena.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/slab.h"
+#include "kernel/sync/rcu.h"
 #include "kernel/vfs/private.h"
 
 #define FD_MAX (1u << 20) /* proc(5), /proc/sys/fs/nr_open */
@@ -42,17 +44,44 @@ struct fdtable *fdtable_create(void)
     return table;
 }
 
+/* What a table that has grown points into. */
+struct fd_arrays {
+    struct rcu_head rcu;
+    struct file *files[]; /* behind them both bitmaps */
+};
+
+static void arrays_come(struct rcu_head *head)
+{
+    kvfree(container_of(head, struct fd_arrays, rcu));
+}
+
+/* Nobody finds them any more but who looks at them just now. */
+static void arrays_free(struct fdtable *table, struct file **files)
+{
+    if (files == table->inline_files || files == NULL) {
+        return;
+    }
+    struct fd_arrays *arrays = container_of(files, struct fd_arrays, files[0]);
+    if (refcount_read(&table->refs) > 1) {
+        rcu_call(&arrays->rcu, arrays_come);
+    } else {
+        kvfree(arrays);
+    }
+}
+
 /* Arrays for `size` slots in one block: pointers, then both bitmaps. NULL: no memory. */
 static struct file **fdtable_alloc_arrays(unsigned size, uint64_t **ret_open,
                                           uint64_t **ret_cloexec)
 {
     size_t words = BITMAP_WORDS(size);
-    struct file **files = kvmalloc(size * sizeof(*files) + 2 * words * sizeof(uint64_t));
+    size_t len = size * sizeof(struct file *) + 2 * words * sizeof(uint64_t);
+    struct fd_arrays *arrays = kvmalloc(sizeof(*arrays) + len);
 
-    if (files == NULL) {
+    if (arrays == NULL) {
         return NULL;
     }
-    memset(files, 0, size * sizeof(*files) + 2 * words * sizeof(uint64_t));
+    struct file **files = arrays->files;
+    memset(files, 0, len);
     *ret_open = (uint64_t *)(files + size);
     *ret_cloexec = *ret_open + words;
     return files;
@@ -77,16 +106,18 @@ static int fdtable_grow_and_lock(struct fdtable *table, unsigned fd)
         memcpy(files, table->files, table->size * sizeof(*files));
         memcpy(open, table->open, BITMAP_WORDS(table->size) * sizeof(uint64_t));
         memcpy(cloexec, table->cloexec, BITMAP_WORDS(table->size) * sizeof(uint64_t));
-        old = table->files == table->inline_files ? NULL : table->files;
-        table->files = files;
+        old = table->files;
         table->open = open;
         table->cloexec = cloexec;
-        table->size = size;
+        rcu_assign_pointer(table->files, files);
+        atomic_store_release(&table->size, size);
         files = NULL;
     }
     spin_unlock(&table->lock);
-    kvfree(old);
-    kvfree(files);
+    arrays_free(table, old);
+    if (files != NULL) {
+        kvfree(container_of(files, struct fd_arrays, files[0]));
+    }
     spin_lock(&table->lock);
     return 0;
 }
@@ -154,22 +185,40 @@ void fdtable_put(struct fdtable *table)
             }
         }
     }
-    if (table->files != table->inline_files) {
-        kvfree(table->files);
-    }
+    arrays_free(table, table->files);
     slab_free(table_slab, table);
+}
+
+/* What is behind fd just now. Inside of rcu_read_lock(). */
+static struct file *slot_file(const struct fdtable *table, unsigned fd)
+{
+    if (fd >= atomic_load_acquire(&table->size)) {
+        return NULL;
+    }
+    struct file **files = rcu_dereference(table->files);
+    return atomic_load_acquire(&files[fd]);
 }
 
 struct fd_ref fd_borrow_shared(unsigned fd)
 {
     struct fdtable *table = current_thread()->files;
     struct fd_ref ref = {0};
+    struct file *file;
 
-    spin_lock(&table->lock);
-    if (fd < table->size && table->files[fd] != NULL) {
-        ref.word = (uintptr_t)file_get(table->files[fd]) | 1;
+    rcu_read_lock();
+    while ((file = slot_file(table, fd)) != NULL) {
+        if (unlikely(!refcount_get_unless_zero(&file->refs))) {
+            continue; /* closed just now: the slot says so too by now, or soon */
+        }
+        if (likely(slot_file(table, fd) == file)) {
+            ref.word = (uintptr_t)file | 1;
+            break;
+        }
+        rcu_read_unlock(); /* closed meanwhile, and perhaps opened anew by somebody else */
+        file_put(file);
+        rcu_read_lock();
     }
-    spin_unlock(&table->lock);
+    rcu_read_unlock();
     return ref;
 }
 
@@ -244,14 +293,14 @@ void fd_install(int fd, struct file *file)
     struct fdtable *table = current_thread()->files;
 
     spin_lock(&table->lock);
-    table->files[fd] = file;
+    rcu_assign_pointer(table->files[fd], file);
     spin_unlock(&table->lock);
 }
 
 /* Free a slot. table->lock held. */
 static void fdtable_clear(struct fdtable *table, unsigned fd)
 {
-    table->files[fd] = NULL;
+    atomic_store_relaxed(&table->files[fd], NULL);
     bitmap_clear(table->open, fd);
     if (fd < table->next_hint) {
         table->next_hint = fd;
@@ -377,7 +426,7 @@ int fd_dup_to(int old_fd, int new_fd, bool cloexec)
         file_put(file);
         return -EBUSY; /* dup(2): another thread is just opening it */
     }
-    table->files[new_fd] = file;
+    rcu_assign_pointer(table->files[new_fd], file);
     bitmap_set(table->open, (unsigned)new_fd);
     if (cloexec) {
         bitmap_set(table->cloexec, (unsigned)new_fd);

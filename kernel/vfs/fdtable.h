@@ -1,7 +1,8 @@
 /*
  * Descriptor tables.
  *
- * Locking: table->lock (spin) for changes; a table used by one thread only is read without it.
+ * Locking: table->lock (spin) for changes. Slots are read without it: by the one thread that uses the table, or inside of rcu_read_lock(), where the
+ * arrays stay, and files stay files, though maybe others (SLAB_TYPE_STABLE_RCU).
  */
 #pragma once
 
@@ -12,9 +13,9 @@
 struct fdtable {
     struct refcount refs;
     struct spinlock lock;
-    unsigned size;       /* [lock] slots */
+    unsigned size;       /* [lock] slots; grows after `files` did, so [a] to be read first */
     unsigned next_hint;  /* [lock] no free slot below */
-    struct file **files; /* [lock] inline_files or kvmalloc'd */
+    struct file **files; /* [lock][a] inline_files or those of a struct fd_arrays; slots too */
     uint64_t *open;      /* [lock] bitmap of slots in use */
     uint64_t *cloexec;   /* [lock] bitmap */
     struct file *inline_files[FD_INLINE];

@@ -92,12 +92,14 @@ static void file_construct(void *object)
 {
     struct file *file = object;
 
+    refcount_init(&file->refs, 0);
     mutex_init(&file->pos_lock, "file position");
 }
 
 void files_init(void)
 {
-    file_slab = slab_cache_create("file", sizeof(struct file), 0, 0, file_construct);
+    file_slab =
+        slab_cache_create("file", sizeof(struct file), 0, SLAB_TYPE_STABLE_RCU, file_construct);
     if (file_slab == NULL) {
         panic("vfs: no memory for the file cache");
     }
@@ -118,7 +120,6 @@ int file_create(const struct path *path, int flags, unsigned mode, struct file *
     }
     file->inode = path->dentry->inode;
     file->fops = file->inode->fops;
-    refcount_init(&file->refs, 1);
     file->flags = (uint32_t)flags;
     file->mode = mode;
     file->pos = 0;
@@ -133,12 +134,15 @@ int file_create(const struct path *path, int flags, unsigned mode, struct file *
     file->owner_signal = 0;
     file->watchers = NULL;
     file->flock_held = false;
+    /* Last: who still looks at the file that this memory was (fd_borrow_shared) may take a reference from now on. */
+    atomic_store_release(&file->refs.value, 1);
     *ret_file = file;
     return 0;
 }
 
 void file_discard(struct file *file)
 {
+    refcount_init(&file->refs, 0);
     cred_put(file->cred);
     slab_free(file_slab, file);
 }
