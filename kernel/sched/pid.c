@@ -5,14 +5,16 @@
  * it is a look into the leaf that was used last. Leaves come with their first number and go with their last (one spare is
  * kept). After the first round the low numbers are left to the processes that started the system.
  *
- * Locking: pid_lock (spin, irqsave) guards the table; a struct pid found under it has a reference that is not yet the last
- * put, or is skipped.
+ * Locking: pid_lock (spin, irqsave) for changes and walks; a struct pid found under it has a reference that is not yet the last
+ * put, or is skipped. pid_find() takes no lock (kernel/sync/rcu.h): leaves are freed, and memory of struct pid becomes something else, after
+ * a grace period; so what it finds is a struct pid, and still the one it looks for if it is found once more with a reference held.
  */
 #include "kernel/sched/pid.h"
 
 #include "kernel/base/errno.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/slab.h"
+#include "kernel/sync/rcu.h"
 #include "kernel/sync/spinlock.h"
 
 #define PID_LEAF_SHIFT 8
@@ -21,12 +23,13 @@
 #define PID_RESERVED   300 /* after the first round, allocation starts here */
 
 struct pid_leaf {
-    unsigned used;
-    struct pid *slots[PID_LEAF_SIZE];
+    struct rcu_head rcu;
+    unsigned used;                    /* [pid_lock] */
+    struct pid *slots[PID_LEAF_SIZE]; /* [pid_lock][a] */
 };
 
 static struct spinlock pid_lock = SPINLOCK_INIT("pid table");
-static struct pid_leaf *pid_leaves[PID_LEAVES]; /* [pid_lock] */
+static struct pid_leaf *pid_leaves[PID_LEAVES]; /* [pid_lock][a] */
 static struct pid_leaf *pid_spare_leaf;         /* [pid_lock] empty, kept for the next number */
 static int pid_last;                            /* [pid_lock] last number handed out */
 static struct slab_cache *pid_cache;
@@ -38,6 +41,7 @@ static void pid_construct(void *object)
 {
     struct pid *pid = object;
 
+    refcount_init(&pid->refs, 0);
     pid->process = NULL;
     pid->thread = NULL;
     list_init(&pid->group_members);
@@ -47,7 +51,8 @@ static void pid_construct(void *object)
 
 void pid_table_init(void)
 {
-    pid_cache = slab_cache_create("pid", sizeof(struct pid), 0, 0, pid_construct);
+    pid_cache =
+        slab_cache_create("pid", sizeof(struct pid), 0, SLAB_TYPE_STABLE_RCU, pid_construct);
 }
 
 /* First free number at or after `from`; 0: none up to the end. */
@@ -83,15 +88,19 @@ static int pid_enter_locked(struct pid *pid)
     }
     struct pid_leaf **leaf = &pid_leaves[nr >> PID_LEAF_SHIFT];
     if (*leaf == NULL) {
-        *leaf = pid_spare_leaf != NULL ? pid_spare_leaf : kzalloc(sizeof(**leaf));
+        struct pid_leaf *fresh = pid_spare_leaf != NULL ? pid_spare_leaf : kzalloc(sizeof(*fresh));
         pid_spare_leaf = NULL;
-        if (*leaf == NULL) {
+        if (fresh == NULL) {
             return -ENOMEM;
         }
+        rcu_assign_pointer(*leaf, fresh);
     }
-    (*leaf)->slots[nr & (PID_LEAF_SIZE - 1)] = pid;
+    pid->nr = nr;
+    atomic_store_relaxed(&pid_last, nr);
+    atomic_store_release(&pid->refs.value,
+                         1); /* who still looks at what this memory was may take one from now on */
+    rcu_assign_pointer((*leaf)->slots[nr & (PID_LEAF_SIZE - 1)], pid);
     (*leaf)->used++;
-    pid->nr = pid_last = nr;
     return 0;
 }
 
@@ -103,7 +112,6 @@ struct pid *pid_alloc(int *ret_err)
         *ret_err = -ENOMEM;
         return NULL;
     }
-    refcount_init(&pid->refs, 1);
     uint64_t flags = spin_lock_irqsave(&pid_lock);
     int err = pid_enter_locked(pid);
     spin_unlock_irqrestore(&pid_lock, flags);
@@ -119,14 +127,14 @@ static void pid_leave_locked(int nr)
 {
     struct pid_leaf **leaf = &pid_leaves[nr >> PID_LEAF_SHIFT], *empty;
 
-    (*leaf)->slots[nr & (PID_LEAF_SIZE - 1)] = NULL;
+    atomic_store_relaxed(&(*leaf)->slots[nr & (PID_LEAF_SIZE - 1)], NULL);
     if (--(*leaf)->used == 0) {
         empty = *leaf;
-        *leaf = NULL;
+        atomic_store_relaxed(leaf, NULL);
         if (pid_spare_leaf == NULL) {
             pid_spare_leaf = empty;
         } else {
-            kfree(empty);
+            rcu_free(empty, rcu);
         }
     }
 }
@@ -142,22 +150,31 @@ void pid_put(struct pid *pid)
     slab_free(pid_cache, pid);
 }
 
+/* Inside of rcu_read_lock(). */
+static struct pid *pid_at(int nr)
+{
+    const struct pid_leaf *leaf = rcu_dereference(pid_leaves[nr >> PID_LEAF_SHIFT]);
+
+    return leaf == NULL ? NULL : rcu_dereference(leaf->slots[nr & (PID_LEAF_SIZE - 1)]);
+}
+
 struct pid *pid_find(int nr)
 {
-    struct pid *pid = NULL;
+    struct pid *pid;
 
     if (nr <= 0 || nr >= PID_MAX_DEFAULT) {
         return NULL;
     }
-    uint64_t flags = spin_lock_irqsave(&pid_lock);
-    const struct pid_leaf *leaf = pid_leaves[nr >> PID_LEAF_SHIFT];
-    if (leaf != NULL) {
-        pid = leaf->slots[nr & (PID_LEAF_SIZE - 1)];
-        if (pid != NULL && !refcount_get_unless_zero(&pid->refs)) {
-            pid = NULL;
-        }
+    rcu_read_lock();
+    pid = pid_at(nr);
+    if (pid != NULL && !refcount_get_unless_zero(&pid->refs)) {
+        pid = NULL; /* the last one has let go of it */
+    } else if (pid != NULL && unlikely(pid_at(nr) != pid)) {
+        pid_put(
+            pid); /* it had let go, and the memory is another number's: there was none for a moment */
+        pid = NULL;
     }
-    spin_unlock_irqrestore(&pid_lock, flags);
+    rcu_read_unlock();
     return pid;
 }
 

@@ -7,6 +7,7 @@
 
 #include "hal/host/host.h"
 #include "hal/host/private.h"
+#include "kernel/machine/smp.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/sched/sched.h"
 #include "kernel/sync/rcu_tree.h"
@@ -165,6 +166,7 @@ TEST(rcu, no_reader_ever_sees_a_freed_object)
     for (unsigned cpu = 1; cpu < NCPUS; cpu++) {
         rcu_cpu_offline(cpu);
         rcu_cpu_dead(cpu);
+        cpu_by_id(cpu)->rcu_idle = 0;
     }
     host_set_cpu_count(1);
     for (unsigned i = 0; i < NSLOTS; i++) {
