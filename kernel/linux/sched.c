@@ -69,6 +69,11 @@ static bool may_schedule(const struct target *target)
     return same || current_has_cap(CAP_SYS_NICE);
 }
 
+static uint64_t target_limit(const struct target *target, unsigned resource)
+{
+    return READ_ONCE(target->process->limits[resource].rlim_cur);
+}
+
 /* ---- nice values ---- */
 
 typedef int64_t target_fn(const struct target *target, int arg);
@@ -126,13 +131,19 @@ static int64_t priority_of(const struct target *target, int unused)
     return 20 - target->thread->nice; /* getpriority(2), "C library/kernel differences" */
 }
 
+/* getrlimit(2), RLIMIT_NICE: of the one whose niceness it is. */
+static bool may_have_nice(const struct target *target, int nice)
+{
+    return (uint64_t)(20 - nice) <= target_limit(target, RLIMIT_NICE) ||
+           current_has_cap(CAP_SYS_NICE);
+}
+
 static int64_t set_priority(const struct target *target, int nice)
 {
     if (!may_schedule(target)) {
         return -EPERM;
     }
-    if (nice < target->thread->nice && !current_has_cap(CAP_SYS_NICE) &&
-        20 - nice > (int64_t)process_limit(RLIMIT_NICE)) {
+    if (nice < target->thread->nice && !may_have_nice(target, nice)) {
         return -EACCES;
     }
     sched_set_nice(target->thread, nice);
@@ -275,10 +286,86 @@ SYSCALL3(sched_setaffinity, int, pid, size_t, size, const uint64_t __user *, uma
     return result;
 }
 
-/* ---- policies: only the time-sharing one today ---- */
+/* ---- policies ---- */
 
-/* 0, -EINVAL, -ESRCH. */
-static int target_check(int pid)
+/* What was asked for, as the scheduler takes it, and what of it to leave as it is. */
+struct request {
+    struct sched_params params;
+    bool keep_policy, keep_params;
+};
+
+static bool is_fair(unsigned policy)
+{
+    return policy == SCHED_NORMAL || policy == SCHED_BATCH || policy == SCHED_IDLE;
+}
+
+/* sched(7), "Privileges and resource limits"; sched_setscheduler(2), "EPERM". `old` is what the target has. */
+static bool may_set_params(const struct target *target, const struct sched_params *old,
+                           const struct sched_params *new)
+{
+    uint64_t rtprio = target_limit(target, RLIMIT_RTPRIO);
+
+    if (current_has_cap(CAP_SYS_NICE)) {
+        return true;
+    }
+    if (!may_schedule(target) || (old->reset_on_fork && !new->reset_on_fork) ||
+        new->policy == SCHED_DEADLINE) {
+        return false;
+    }
+    if (old->policy == SCHED_IDLE && new->policy != SCHED_IDLE &&
+        !may_have_nice(target, old->nice)) {
+        return false;
+    }
+    if (is_fair(new->policy)) {
+        return new->nice >= old->nice || may_have_nice(target, new->nice);
+    }
+    return (new->policy == old->policy || rtprio != 0) &&
+           (new->priority <= old->priority || new->priority <= rtprio);
+}
+
+static int set_params(const struct target *target, const struct request *request)
+{
+    struct sched_params old, new = request->params;
+
+    sched_get_params(target->thread, &old);
+    if (request->keep_policy) {
+        new.policy = old.policy;
+        new.reset_on_fork = old.reset_on_fork;
+    }
+    if (request->keep_params) {
+        bool reset = new.reset_on_fork;
+        uint8_t policy = new.policy;
+        new = old;
+        new.policy = policy;
+        new.reset_on_fork = reset;
+    }
+    int err = sched_params_check(&new);
+    if (err < 0) {
+        return err;
+    }
+    if (!may_set_params(target, &old, &new)) {
+        return -EPERM;
+    }
+    if (new.policy == SCHED_DEADLINE && !sched_runs_everywhere(target->thread)) {
+        return -EPERM;
+    }
+    return sched_set_params(target->thread, &new);
+}
+
+static int64_t set_params_of(int pid, const struct request *request)
+{
+    struct target target;
+
+    if (!target_get(pid, &target)) {
+        return -ESRCH;
+    }
+    int err = set_params(&target, request);
+    target_put(&target);
+    return err;
+}
+
+/* -EINVAL, -ESRCH. */
+static int params_of(int pid, struct sched_params *ret_params)
 {
     struct target target;
 
@@ -288,80 +375,96 @@ static int target_check(int pid)
     if (!target_get(pid, &target)) {
         return -ESRCH;
     }
+    sched_get_params(target.thread, ret_params);
     target_put(&target);
     return 0;
 }
 
 SYSCALL1(sched_getscheduler, int, pid)
 {
-    int err = target_check(pid);
+    struct sched_params params;
+    int err = params_of(pid, &params);
 
-    return err < 0 ? err : SCHED_NORMAL;
+    return err < 0 ? err : params.policy | (params.reset_on_fork ? SCHED_RESET_ON_FORK : 0);
 }
 
 SYSCALL2(sched_getparam, int, pid, int __user *, uparam)
 {
-    int err = uparam == NULL ? -EINVAL : target_check(pid);
+    struct sched_params params;
+    int err = uparam == NULL ? -EINVAL : params_of(pid, &params);
 
-    return err < 0 ? err : put_user(0, uparam);
+    return err < 0 ? err : put_user((int)params.priority, uparam);
 }
 
-/* Without real-time classes a request for one is refused as Linux refuses one without CAP_SYS_NICE. */
-static int set_policy(int pid, int policy, int priority)
+/* Another policy and priority, or (policy -1) the priority alone; the niceness stays what it is. */
+static int64_t set_priority_of(int pid, int policy, const int __user *uparam)
 {
-    int err = target_check(pid);
+    struct sched_params params;
+    int priority, err;
 
+    if (get_user(priority, uparam) < 0) {
+        return -EFAULT;
+    }
+    err = params_of(pid, &params);
     if (err < 0) {
         return err;
     }
-    if (policy == SCHED_FIFO || policy == SCHED_RR || policy == SCHED_DEADLINE) {
-        return -EPERM;
+    struct request request = {.params = params, .keep_policy = policy < 0};
+    if (policy >= 0) {
+        request.params = (struct sched_params){
+            .policy = (uint8_t)(policy & ~SCHED_RESET_ON_FORK),
+            .nice = params.nice,
+            .reset_on_fork = (policy & SCHED_RESET_ON_FORK) != 0,
+        };
+        if ((policy & ~SCHED_RESET_ON_FORK) > SCHED_DEADLINE) {
+            return -EINVAL;
+        }
     }
-    return policy == SCHED_NORMAL && priority == 0 ? 0 : -EINVAL;
+    if ((unsigned)priority > UINT8_MAX) {
+        return -EINVAL;
+    }
+    request.params.priority = (uint8_t)priority;
+    return set_params_of(pid, &request);
 }
 
 SYSCALL3(sched_setscheduler, int, pid, int, policy, const int __user *, uparam)
 {
-    int priority;
-
     if (pid < 0 || policy < 0 || uparam == NULL) {
         return -EINVAL;
     }
-    return get_user(priority, uparam) < 0 ? -EFAULT : set_policy(pid, policy, priority);
+    return set_priority_of(pid, policy, uparam);
 }
 
 SYSCALL2(sched_setparam, int, pid, const int __user *, uparam)
 {
-    int priority;
-
-    if (pid < 0 || uparam == NULL) {
-        return -EINVAL;
-    }
-    return get_user(priority, uparam) < 0 ? -EFAULT : set_policy(pid, SCHED_NORMAL, priority);
+    return pid < 0 || uparam == NULL ? -EINVAL : set_priority_of(pid, -1, uparam);
 }
 
 /* ---- sched_getattr, sched_setattr ---- */
-
-static int64_t nice_of(const struct target *target, int unused)
-{
-    (void)unused;
-    return target->thread->nice;
-}
 
 /* The caller's size says how much it knows of; more than we have is not touched (sched_setattr(2)). */
 SYSCALL4(sched_getattr, int, pid, struct sched_attr __user *, uattr, unsigned, size, unsigned,
          flags)
 {
-    int64_t nice = 0;
+    struct sched_params params;
 
     if (uattr == NULL || pid < 0 || size < SCHED_ATTR_SIZE_VER0 || size > PAGE_SIZE || flags != 0) {
         return -EINVAL;
     }
-    if (for_each_target(PRIO_PROCESS, pid, nice_of, 0, &nice) == 0) {
-        return -ESRCH;
+    int err = params_of(pid, &params);
+    if (err < 0) {
+        return err;
     }
     struct sched_attr attr = {
-        .size = MIN(size, sizeof(attr)), .sched_policy = SCHED_NORMAL, .sched_nice = (int32_t)nice};
+        .size = MIN(size, sizeof(attr)),
+        .sched_policy = params.policy,
+        .sched_flags = params.flags | (params.reset_on_fork ? SCHED_FLAG_RESET_ON_FORK : 0),
+        .sched_nice = is_fair(params.policy) ? params.nice : 0,
+        .sched_priority = params.priority,
+        .sched_runtime = params.runtime,
+        .sched_deadline = params.deadline,
+        .sched_period = params.period,
+    };
     return copy_to_user(uattr, &attr, attr.size);
 }
 
@@ -383,65 +486,93 @@ static int attr_from_user(struct sched_attr *attr, struct sched_attr __user *uat
     return err;
 }
 
+/* -EOPNOTSUPP: utilisation is not clamped, as on a kernel that was built without it. */
+static int request_of(const struct sched_attr *attr, struct request *ret_request)
+{
+    if ((int32_t)attr->sched_policy < 0 || attr->sched_policy > SCHED_DEADLINE ||
+        attr->sched_priority > UINT8_MAX || (attr->sched_flags & ~(uint64_t)SCHED_FLAG_ALL) != 0) {
+        return -EINVAL;
+    }
+    if ((attr->sched_flags & SCHED_FLAG_UTIL_CLAMP) != 0) {
+        return -EOPNOTSUPP;
+    }
+    *ret_request = (struct request){
+        .params =
+            {
+                .policy = (uint8_t)attr->sched_policy,
+                .reset_on_fork = (attr->sched_flags & SCHED_FLAG_RESET_ON_FORK) != 0,
+                .nice = (int8_t)CLAMP(attr->sched_nice, -20, 19),
+                .priority = (uint8_t)attr->sched_priority,
+                .flags = (uint32_t)attr->sched_flags & (SCHED_FLAG_RECLAIM | SCHED_FLAG_DL_OVERRUN),
+                .runtime = attr->sched_runtime,
+                .deadline = attr->sched_deadline,
+                .period = attr->sched_period,
+            },
+        .keep_policy = (attr->sched_flags & SCHED_FLAG_KEEP_POLICY) != 0,
+        .keep_params = (attr->sched_flags & SCHED_FLAG_KEEP_PARAMS) != 0,
+    };
+    return 0;
+}
+
 SYSCALL3(sched_setattr, int, pid, struct sched_attr __user *, uattr, unsigned, flags)
 {
     struct sched_attr attr;
-    int64_t result = 0;
+    struct request request;
 
     if (uattr == NULL || pid < 0 || flags != 0) {
         return -EINVAL;
     }
     int err = attr_from_user(&attr, uattr);
-    if (err < 0) {
-        return err;
+    if (err == 0) {
+        err = request_of(&attr, &request);
     }
-    if (attr.sched_flags != 0) {
-        return -EINVAL; /* nothing is reset on fork, and no utilisation is clamped */
-    }
-    err = set_policy(pid, (int)attr.sched_policy, (int)attr.sched_priority);
-    if (err < 0) {
-        return err;
-    }
-    int nice = CLAMP(attr.sched_nice, -20, 19);
-    return for_each_target(PRIO_PROCESS, pid, set_priority, nice, &result) == 0 ? -ESRCH : result;
+    return err < 0 ? err : set_params_of(pid, &request);
 }
 
-/* Time-sharing threads have one slice, whatever their niceness. */
 SYSCALL2(sched_rr_get_interval, int, pid, struct __kernel_timespec __user *, uts)
 {
-    int err = target_check(pid);
+    struct target target;
 
-    return err < 0 ? err : timespec_to_user(uts, SCHED_SLICE_NS);
-}
-
-SYSCALL1(sched_get_priority_max, int, policy)
-{
-    switch (policy) {
-    case SCHED_FIFO:
-    case SCHED_RR:
-        return 99;
-    case SCHED_NORMAL:
-    case SCHED_BATCH:
-    case SCHED_IDLE:
-    case SCHED_DEADLINE:
-        return 0;
-    default:
+    if (pid < 0) {
         return -EINVAL;
     }
+    if (!target_get(pid, &target)) {
+        return -ESRCH;
+    }
+    ktime_t turn = sched_turn_ns(target.thread);
+    target_put(&target);
+    return timespec_to_user(uts, turn);
 }
 
-SYSCALL1(sched_get_priority_min, int, policy)
+/* The range of priorities of a policy; -EINVAL: there is no such policy. */
+static int priority_range(int policy, int *ret_max)
 {
     switch (policy) {
     case SCHED_FIFO:
     case SCHED_RR:
+        *ret_max = 99;
         return 1;
     case SCHED_NORMAL:
     case SCHED_BATCH:
     case SCHED_IDLE:
     case SCHED_DEADLINE:
+        *ret_max = 0;
         return 0;
     default:
         return -EINVAL;
     }
+}
+
+SYSCALL1(sched_get_priority_max, int, policy)
+{
+    int max, min = priority_range(policy, &max);
+
+    return min < 0 ? min : max;
+}
+
+SYSCALL1(sched_get_priority_min, int, policy)
+{
+    int max;
+
+    return priority_range(policy, &max);
 }

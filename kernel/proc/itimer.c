@@ -4,6 +4,7 @@
  * ITIMER_REAL is a timer of the kernel. The two that count CPU time, and RLIMIT_CPU, are counted by the tick, 10 ms at a time, and only
  * while one of them is set.
  */
+#include <linux/sched.h>
 #include <linux/time.h>
 
 #include "kernel/core/time.h"
@@ -141,10 +142,44 @@ static void check_cpu_limit_locked(struct process *process)
     }
 }
 
+/*
+ * getrlimit(2), RLIMIT_RTTIME: a real-time thread that has not slept for so long gets SIGXCPU, again for each second more, and SIGKILL at the
+ * hard limit. sched_setattr(2), SCHED_FLAG_DL_OVERRUN: a deadline thread that ran over its budget gets SIGXCPU.
+ */
+static void check_real_time(struct process *process, struct thread *thread)
+{
+    struct rlimit64 *limit = &process->limits[RLIMIT_RTTIME];
+    uint64_t ran_us = (uint64_t)(thread->rt.ran / NS_PER_US);
+
+    if (thread->policy == SCHED_DEADLINE) {
+        if (atomic_load_relaxed(&thread->dl.overrun)) {
+            atomic_store_relaxed(&thread->dl.overrun, false);
+            spin_lock(&process->siglock);
+            send_kernel_locked(process, SIGXCPU);
+            spin_unlock(&process->siglock);
+        }
+        return;
+    }
+    if (likely(READ_ONCE(limit->rlim_cur) > ran_us)) {
+        return;
+    }
+    spin_lock(&process->siglock);
+    if (limit->rlim_max <= ran_us) {
+        send_kernel_locked(process, SIGKILL);
+    } else if (limit->rlim_cur <= ran_us) {
+        limit->rlim_cur += NS_PER_S / NS_PER_US;
+        send_kernel_locked(process, SIGXCPU);
+    }
+    spin_unlock(&process->siglock);
+}
+
 void cpu_timers_tick(struct thread *thread, bool user_mode)
 {
     struct process *process = thread->process;
 
+    if (unlikely(thread->prio < PRIO_FAIR) && process != NULL) {
+        check_real_time(process, thread);
+    }
     if (process == NULL || likely(!atomic_load_relaxed(&process->cpu_timers.active))) {
         return;
     }

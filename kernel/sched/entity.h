@@ -23,6 +23,7 @@ struct fair_entity {
 struct rt_entity {
     struct list_node node; /* among the waiting ones of its priority */
     ktime_t slice_left;    /* of a round */
+    ktime_t ran;           /* without having slept, for RLIMIT_RTTIME; read by its CPU's tick */
     bool to_tail;          /* its turn is over: behind its equals when it leaves the CPU */
 };
 
@@ -38,5 +39,5 @@ struct dl_entity {
     bool throttled;                     /* has used up its budget; `timer` brings the next */
     bool waits;                         /* throttled, and wants the CPU as soon as it has some */
     bool yielded;                       /* gave up what was left */
-    bool overrun;                       /* used more than its budget, and wants to be told so */
+    bool overrun;                       /* [a] used more than its budget, and wants to be told so */
 };

@@ -147,6 +147,9 @@ void sched_cpu_stats(unsigned cpu, struct sched_cpu_stats *ret_stats)
         .system_ns = (ktime_t)rq->ticks_system * SCHED_TICK_NS,
         .idle_ns = rq->idle->runtime_ns,
         .switches = rq->switches,
+        .nrun = rq->nrun,
+        .run_delay_ns = rq->run_delay,
+        .pulls = rq->pulls,
     };
     runqueue_unlock(rq);
     irq_restore(flags);
@@ -174,4 +177,23 @@ void thread_times(struct thread *thread, ktime_t *ret_user, ktime_t *ret_system)
     }
     *ret_user = (ktime_t)user;
     *ret_system = (ktime_t)(total - user);
+}
+
+void sched_thread_stats(struct thread *thread, struct sched_thread_stats *ret_stats)
+{
+    uint64_t flags = irq_save();
+    struct runqueue *rq = runqueue_lock_of(thread);
+
+    if (rq->current == thread) {
+        runqueue_update_current_locked(rq, ktime_now());
+    }
+    *ret_stats = (struct sched_thread_stats){
+        .runtime_ns = thread->runtime_ns,
+        .run_delay_ns = thread->run_delay,
+        .nrun = thread->nrun,
+        .vruntime = thread->fair.vruntime,
+        .deadline = thread->fair.deadline,
+    };
+    runqueue_unlock(rq);
+    irq_restore(flags);
 }

@@ -108,7 +108,7 @@ static bool is_fair_policy(unsigned policy)
     return policy == SCHED_NORMAL || policy == SCHED_BATCH || policy == SCHED_IDLE;
 }
 
-static int params_check(const struct sched_params *params)
+int sched_params_check(const struct sched_params *params)
 {
     bool rt = params->policy == SCHED_FIFO || params->policy == SCHED_RR;
 
@@ -137,7 +137,7 @@ int sched_set_params(struct thread *thread, const struct sched_params *wanted)
     if (deadline && params.period == 0) {
         params.period = params.deadline;
     }
-    int err = params_check(&params);
+    int err = sched_params_check(&params);
     if (err == 0 && (deadline || thread->policy == SCHED_DEADLINE)) {
         err = dl_admit(thread, deadline ? &params : NULL);
     }
@@ -230,7 +230,7 @@ void sched_params_inherit(struct thread *thread, const struct thread *parent)
 
     thread->policy = keep ? parent->policy : SCHED_NORMAL;
     thread->rt_priority = keep ? parent->rt_priority : 0;
-    thread->nice = keep ? (reset && parent->nice < 0 ? 0 : parent->nice) : 0;
+    thread->nice = (int8_t)(!keep || (reset && parent->nice < 0) ? 0 : parent->nice);
     thread->reset_on_fork = false;
     thread->boost_prio = PRIO_IDLE;
     thread->fair.lag = 0;

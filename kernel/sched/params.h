@@ -18,6 +18,8 @@ struct sched_params {
     uint64_t runtime, deadline, period;
 };
 
+/* -EINVAL: the numbers make no sense together. Any context. */
+int sched_params_check(const struct sched_params *params);
 /*
  * Whoever asks may: permissions are checked above. Any context but interrupts. -EINVAL: the numbers make no sense; -EBUSY: not so much
  * bandwidth is left, or the thread may not run on all CPUs (DEADLINE).
@@ -45,6 +47,7 @@ struct sched_tunables {
     int32_t rt_runtime_us; /* [a] what real-time threads have of each period; -1: all */
     int32_t rr_slice_ms;   /* [a] */
 };
+#define SCHED_RR_MS 100 /* the usual rr_slice_ms */
 extern struct sched_tunables sched_tunables;
 /* Is what deadline threads were promised within the limits as they are now? */
 bool sched_bandwidth_fits(void);

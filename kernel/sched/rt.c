@@ -16,7 +16,7 @@
 struct sched_tunables sched_tunables = {
     .rt_period_us = 1000000,
     .rt_runtime_us = 950000,
-    .rr_slice_ms = 100,
+    .rr_slice_ms = SCHED_RR_MS,
 };
 
 void rt_queue_init(struct rt_queue *queue)
@@ -112,8 +112,10 @@ static void rt_resume(struct runqueue *rq, struct thread *current, ktime_t now)
 
 static void rt_join(struct runqueue *rq, struct thread *thread, enum join_kind kind, ktime_t now)
 {
-    (void)kind;
     rt_resume(rq, thread, now);
+    if (kind != JOIN_MOVE) {
+        thread->rt.ran = 0;
+    }
     insert(rq, thread, true);
 }
 
@@ -161,6 +163,7 @@ static void rt_charge(struct runqueue *rq, struct thread *current, uint64_t delt
 
     share_renew(queue, now);
     queue->used += (ktime_t)delta;
+    current->rt.ran += (ktime_t)delta;
     if (queue->used >= share_runtime() && !queue->throttled) {
         queue->throttled = true;
     }

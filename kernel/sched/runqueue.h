@@ -89,7 +89,8 @@ struct runqueue {
     uint32_t ndomains;                   /* [I] */
     struct cpumask domain[SCHED_LEVELS]; /* [I] with whom work is shared, the nearest first */
     uint64_t switches;                   /* [lock] */
-    uint64_t wakes, wakes_local;         /* [lock] threads woken here; of these by this CPU */
+    uint64_t nrun;                       /* [lock] switches to other threads than the idle one */
+    ktime_t run_delay;                   /* [lock] these have waited so long in all */
     uint64_t pulls;                      /* [lock] threads fetched from other CPUs */
     uint64_t ticks_user, ticks_nice, ticks_system; /* own CPU's tick */
 };

@@ -179,13 +179,17 @@ static void runqueue_switch_locked(struct runqueue *rq, struct thread *prev, str
     rq->switches++;
     atomic_store_relaxed(&rq->current_prio, next->prio);
     next->exec_start = now;
-    next->run_delay += now - next->queued_since;
-    next->nrun++;
     if (prev == rq->idle) {
         rq->idle_average = (rq->idle_average * 3 + (now - rq->idle_since)) / 4;
         sched_tick_start(rq, now);
-    } else if (next == rq->idle) {
+    }
+    if (next == rq->idle) {
         rq->idle_since = now;
+    } else {
+        next->run_delay += now - next->queued_since;
+        next->nrun++;
+        rq->run_delay += now - next->queued_since;
+        rq->nrun++;
     }
     if (turn_ends(rq)) {
         runqueue_start_turn_locked(rq, now);

@@ -70,9 +70,19 @@ void sched_load(uint64_t ret_load[3]);
 struct sched_cpu_stats {
     ktime_t user_ns, nice_ns, system_ns, idle_ns, irq_ns;
     uint64_t switches;
+    /* Switches to other threads than the idle one, how long these had waited in all, and threads fetched from other CPUs. */
+    uint64_t nrun;
+    ktime_t run_delay_ns;
+    uint64_t pulls;
 };
 void sched_cpu_stats(unsigned cpu, struct sched_cpu_stats *ret_stats);
 uint64_t sched_total_forks(void);
+struct sched_thread_stats {
+    ktime_t runtime_ns, run_delay_ns; /* on the CPU; waited for it */
+    uint64_t nrun;                    /* how often it got it */
+    uint64_t vruntime, deadline;      /* fair class: virtual ns */
+};
+void sched_thread_stats(struct thread *thread, struct sched_thread_stats *ret_stats);
 
 /* Hook of kernel/proc: called by the 100 Hz tick in hard interrupt context for a running user thread (itimers, limits). */
 extern void (*sched_tick_hook)(struct thread *thread, bool user_mode);

@@ -184,7 +184,8 @@ static int stat_show(struct text *text, const struct proc_target *target)
     stat_memory(text, target, vm);
     stat_signals(text, &signals);
     text_puts(text, " 0 0 0"); /* wchan, nswap, cnswap */
-    text_printf(text, " %d %u 0 0 0 0 0", target->process->exit_signal, thread->cpu);
+    text_printf(text, " %d %u %u %u 0 0 0", target->process->exit_signal, thread->cpu,
+                thread->rt_priority, thread->policy);
     stat_layout(text, target, vm);
     text_printf(text, " %d\n", process_may_access(target->process) ? family.exit_code : 0);
     if (vm != NULL) {
