@@ -29,6 +29,7 @@
 #include "kernel/mm/lru.h"
 #include "kernel/mm/resource.h"
 #include "kernel/mm/slab.h"
+#include "kernel/net/socket.h"
 #include "kernel/proc/hung_task.h"
 #include "kernel/proc/process.h"
 #include "kernel/sched/hotplug.h"
@@ -68,6 +69,7 @@ static void boot_thread_main(void *arg)
     vfs_init();                       /* dentry and inode caches, the anonymous superblock */
     mounts_init();                    /* the mount table */
     pipes_init();                     /* pipes and FIFOs */
+    sockets_init();                   /* protocol families */
     vm_init();                        /* region caches, zero page, vDSO */
     huge_start();                     /* the thread that gathers huge pages */
     reclaim_init();                   /* threads that keep some memory free */

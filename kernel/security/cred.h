@@ -17,6 +17,7 @@ struct user {
     struct refcount refs;
     uint32_t uid;           /* [I] */
     struct user *next;      /* [table lock] */
+    uint64_t files_sent;    /* [a] open files that sockets' messages carry */
     uint32_t nprocesses;    /* [a] */
     uint32_t nsigpending;   /* [a] */
     uint64_t epoll_watches; /* [a] files in their epoll sets */

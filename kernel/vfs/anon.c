@@ -1,6 +1,6 @@
 /*
- * Files without a name in any tree: pipes, memfd, eventfd. Their inodes belong to superblocks that are mounted nowhere:
- * one for pipes, one for all else.
+ * Files without a name in any tree: pipes, sockets, memfd, eventfd. Their inodes belong to superblocks that are mounted nowhere:
+ * one for pipes, one for sockets, one for all else.
  */
 #include <linux/fs.h>
 #include <linux/magic.h>
@@ -12,6 +12,7 @@
 static struct slab_cache *anon_slab __ro_after_init;
 static struct mount *anon_mount __ro_after_init; /* pidfds, memfds ... */
 static struct mount *pipe_mount __ro_after_init;
+static struct mount *socket_mount __ro_after_init;
 static uint64_t last_ino; /* [a] */
 
 static void anon_construct(void *object)
@@ -37,6 +38,7 @@ static const struct super_ops anon_super_ops = {.destroy_inode = anon_destroy_in
                                                 .statfs = anon_statfs};
 static const struct filesystem anon_filesystem = {.name = "anon_inodefs", .flags = FS_NODEV};
 static const struct filesystem pipe_filesystem = {.name = "pipefs", .flags = FS_NODEV};
+static const struct filesystem socket_filesystem = {.name = "sockfs", .flags = FS_NODEV};
 static const struct inode_ops anon_inode_ops = {0};
 
 static struct inode *inode_create(struct super *super, uint32_t mode)
@@ -54,9 +56,14 @@ static struct inode *inode_create(struct super *super, uint32_t mode)
     return inode;
 }
 
+static struct mount *mount_for(uint32_t mode)
+{
+    return S_ISFIFO(mode) ? pipe_mount : S_ISSOCK(mode) ? socket_mount : anon_mount;
+}
+
 struct inode *anon_inode_create(uint32_t mode)
 {
-    return inode_create((S_ISFIFO(mode) ? pipe_mount : anon_mount)->super, mode);
+    return inode_create(mount_for(mode)->super, mode);
 }
 
 int file_create_anonymous(struct inode *inode, const char *name, const struct file_ops *fops,
@@ -68,8 +75,7 @@ int file_create_anonymous(struct inode *inode, const char *name, const struct fi
         inode_put(inode);
         return -ENOMEM;
     }
-    struct mount *mount = inode->super == pipe_mount->super ? pipe_mount : anon_mount;
-    struct path path = {mount_get(mount), dentry};
+    struct path path = {mount_get(mount_for(inode->mode)), dentry};
     int err = file_create(&path, flags, mode, ret_file);
     if (err < 0) {
         path_put(&path);
@@ -98,8 +104,9 @@ void anon_init(void)
     if (anon_slab != NULL) {
         anon_mount = anon_mount_create(&anon_filesystem, ANON_INODE_FS_MAGIC);
         pipe_mount = anon_mount_create(&pipe_filesystem, PIPEFS_MAGIC);
+        socket_mount = anon_mount_create(&socket_filesystem, SOCKFS_MAGIC);
     }
-    if (anon_mount == NULL || pipe_mount == NULL) {
+    if (anon_mount == NULL || pipe_mount == NULL || socket_mount == NULL) {
         panic("vfs: no memory for nameless files");
     }
 }

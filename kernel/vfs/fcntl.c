@@ -71,7 +71,7 @@ static int64_t owner_set_number(struct file *file, int number, int type)
     return 0;
 }
 
-static int64_t fcntl_setown(struct file *file, int arg)
+int64_t file_set_owner_number(struct file *file, int arg)
 {
     if (arg == INT32_MIN) {
         return -EINVAL;
@@ -80,7 +80,7 @@ static int64_t fcntl_setown(struct file *file, int arg)
                    : owner_set_number(file, arg, F_OWNER_PID);
 }
 
-static int64_t fcntl_getown(struct file *file)
+int64_t file_get_owner_number(struct file *file)
 {
     int type;
     struct pid *pid = file_get_owner(file, &type);
@@ -153,9 +153,9 @@ static int64_t fcntl_file(struct file *file, unsigned cmd, uint64_t arg)
     case F_OFD_SETLKW:
         return fcntl_lock(file, cmd, arg);
     case F_SETOWN:
-        return fcntl_setown(file, (int)arg);
+        return file_set_owner_number(file, (int)arg);
     case F_GETOWN:
-        return fcntl_getown(file);
+        return file_get_owner_number(file);
     case F_SETOWN_EX:
         return fcntl_setown_ex(file, (const void __user *)arg);
     case F_GETOWN_EX:

@@ -194,6 +194,8 @@ int path_lookup_at(const struct path *base, const char *name, unsigned flags,
 /* Names: all take (dirfd, kernel string), check permissions, and keep the dentry cache right. */
 int vfs_mkdir(int dirfd, const char *name, uint32_t mode);
 int vfs_mknod(int dirfd, const char *name, uint32_t mode, uint64_t rdev);
+/* bind(2): a node for a socket; *ret_path is referenced. */
+int vfs_mksock(const char *name, uint32_t mode, struct path *ret_path);
 int vfs_symlink(const char *target, int dirfd, const char *name);
 int vfs_link(int old_dirfd, const char *old_name, int new_dirfd, const char *new_name,
              unsigned flags);
@@ -237,6 +239,9 @@ ssize_t file_limit_write(loff_t pos, size_t count);
 void file_signal_current(int signo);
 /* Who gets SIGIO (F_SETOWN), referenced or NULL; *ret_type is F_OWNER_*. Any context. */
 struct pid *file_get_owner(struct file *file, int *ret_type);
+/* F_GETOWN and F_SETOWN: a process' number, or a group's as a negative one; 0: nobody. -EINVAL, -ESRCH. */
+int64_t file_get_owner_number(struct file *file);
+int64_t file_set_owner_number(struct file *file, int number);
 /* FIFOs: kernel/ipc sets this at boot; special inodes get it as their operations. */
 extern const struct file_ops *fifo_fops_hook;
 

@@ -151,8 +151,9 @@ static int mknod_check(uint32_t mode)
     }
 }
 
+/* ret_path, unless NULL: the new node, referenced. */
 static int mknod_from(int dirfd, const struct path *base, const char *name, uint32_t mode,
-                      uint64_t rdev)
+                      uint64_t rdev, struct path *ret_path)
 {
     struct walk w;
     struct dentry *dentry;
@@ -175,6 +176,10 @@ static int mknod_from(int dirfd, const struct path *base, const char *name, uint
                   ? -EPERM
                   : dir->ops->create(dir, w.last.text, w.last.len,
                                      mode_masked(mode & (S_IFMT | 07777)), rdev, &inode);
+        if (err == 0 && ret_path != NULL) {
+            *ret_path = (struct path){w.at.mount, dentry};
+            path_get(ret_path);
+        }
         err = names_finish_new(&w, dentry, inode, err);
     }
     walk_end(&w);
@@ -183,12 +188,17 @@ static int mknod_from(int dirfd, const struct path *base, const char *name, uint
 
 int vfs_mknod(int dirfd, const char *name, uint32_t mode, uint64_t rdev)
 {
-    return mknod_from(dirfd, NULL, name, mode, rdev);
+    return mknod_from(dirfd, NULL, name, mode, rdev, NULL);
 }
 
 int vfs_mknod_at(const struct path *base, const char *name, uint32_t mode, uint64_t rdev)
 {
-    return mknod_from(AT_FDCWD, base, name, mode, rdev);
+    return mknod_from(AT_FDCWD, base, name, mode, rdev, NULL);
+}
+
+int vfs_mksock(const char *name, uint32_t mode, struct path *ret_path)
+{
+    return mknod_from(AT_FDCWD, NULL, name, S_IFSOCK | (mode & 0777), 0, ret_path);
 }
 
 static int symlink_from(const char *target, int dirfd, const struct path *base, const char *name)

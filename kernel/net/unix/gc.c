@@ -1,0 +1,222 @@
+/*
+ * Local sockets that only each other's messages hold (unix(7), SCM_RIGHTS): a socket sent over itself and closed, or two sent over each
+ * other. No descriptor leads to them, no reader will ever come, and their references never end. So they are looked for whenever a local
+ * socket is closed while some are carried by messages.
+ *
+ * A socket is a candidate when all references to its file are from messages. Of those, the ones in queues of candidates are taken off; a candidate
+ * with some left is held by a message that somebody may read, and so is, transitively, what stands in its queue. What remains is garbage: its
+ * messages with files are taken away, and the rest ends by itself.
+ *
+ * A connection that waits to be accepted belongs to the listening socket: its queue counts as that one's.
+ *
+ * Locking: gc_lock (mutex) over all of it, and over each change of what is carried. Who peeks at a message takes it too: else a socket might come
+ * out of a queue, by a copied reference, between the moment its file and the moment its queue's owner were looked at.
+ */
+#include "kernel/net/unix/unix.h"
+
+static struct mutex gc_lock = MUTEX_INIT(gc_lock);
+static struct list_node flying = LIST_INIT(flying); /* [gc_lock] struct unix_socket.flying */
+static uint32_t nflying;                            /* [gc_lock, read by anybody] */
+static bool collecting, again; /* [gc_lock] one thread collects; it shall look once more */
+
+enum { GC_NONE, GC_CANDIDATE, GC_REACHED };
+
+static struct unix_socket *unix_of_file(const struct file *file)
+{
+    struct socket *socket = file_socket(file);
+
+    return socket != NULL && socket->family->family == AF_UNIX ? unix_of(socket) : NULL;
+}
+
+void unix_file_flies(struct file *file)
+{
+    struct unix_socket *socket = unix_of_file(file);
+
+    if (socket == NULL) {
+        return;
+    }
+    mutex_lock(&gc_lock);
+    if (socket->inflight++ == 0) {
+        socket->gc_mark = GC_NONE;
+        list_push_back(&flying, &socket->flying);
+        WRITE_ONCE(nflying, nflying + 1);
+    }
+    mutex_unlock(&gc_lock);
+}
+
+void unix_file_lands(struct file *file)
+{
+    struct unix_socket *socket = unix_of_file(file);
+
+    if (socket == NULL) {
+        return;
+    }
+    mutex_lock(&gc_lock);
+    if (--socket->inflight == 0) {
+        list_remove(&socket->flying);
+        WRITE_ONCE(nflying, nflying - 1);
+    }
+    mutex_unlock(&gc_lock);
+}
+
+struct file *unix_file_peek(struct file *file)
+{
+    if (unix_of_file(file) == NULL) {
+        return file_get(file);
+    }
+    mutex_lock(&gc_lock);
+    (void)file_get(file);
+    mutex_unlock(&gc_lock);
+    return file;
+}
+
+/* ---- collecting; gc_lock held ---- */
+
+typedef void child_fn(struct unix_socket *child, struct list_node *list);
+
+static void packet_children(struct packet *packet, child_fn *fn, struct list_node *list)
+{
+    struct file *file;
+
+    for (unsigned i = 0; (file = unix_rights_file(packet, i)) != NULL; i++) {
+        struct unix_socket *child = unix_of_file(file);
+        if (child != NULL) {
+            fn(child, list);
+        }
+    }
+}
+
+static void queue_children(struct unix_socket *socket, child_fn *fn, struct list_node *list)
+{
+    struct packet *packet;
+
+    list_for_each (packet, &socket->queue, node) {
+        if (unix_has_rights(packet)) {
+            packet_children(packet, fn, list);
+        }
+    }
+}
+
+/* Each socket in a message that stands in the socket's queue, or in that of a connection waiting there. */
+static void each_child(struct unix_socket *socket, child_fn *fn, struct list_node *list)
+{
+    struct unix_socket *embryo;
+
+    unix_lock(socket);
+    queue_children(socket, fn, list);
+    list_for_each (embryo, &socket->embryos, embryo_node) {
+        unix_lock(embryo);
+        queue_children(embryo, fn, list);
+        unix_unlock(embryo);
+    }
+    unix_unlock(socket);
+}
+
+static void child_explained(struct unix_socket *child, struct list_node *list)
+{
+    (void)list;
+    if (child->gc_mark == GC_CANDIDATE) {
+        child->unexplained--;
+    }
+}
+
+static void child_reached(struct unix_socket *child, struct list_node *list)
+{
+    if (child->gc_mark == GC_CANDIDATE) {
+        child->gc_mark = GC_REACHED;
+        list_remove(&child->flying);
+        list_push_back(list, &child->flying);
+    }
+}
+
+/* Packets with files out of a queue. */
+static void take_rights(struct unix_socket *socket, struct list_node *garbage)
+{
+    struct packet *packet, *next;
+
+    list_for_each_safe (packet, next, &socket->queue, node) {
+        if (unix_has_rights(packet)) {
+            unix_queue_remove(socket, packet);
+            list_push_back(garbage, &packet->node);
+        }
+    }
+}
+
+static void take_garbage(struct unix_socket *socket, struct list_node *garbage)
+{
+    struct unix_socket *embryo;
+
+    unix_lock(socket);
+    take_rights(socket, garbage);
+    list_for_each (embryo, &socket->embryos, embryo_node) {
+        unix_lock(embryo);
+        take_rights(embryo, garbage);
+        unix_unlock(embryo);
+    }
+    unix_unlock(socket);
+}
+
+static void find_candidates(struct list_node *candidates)
+{
+    struct unix_socket *socket, *next;
+
+    list_for_each_safe (socket, next, &flying, flying) {
+        /* The messages' references keep the file there. */
+        bool candidate = refcount_read(&socket->socket.file->refs) == socket->inflight;
+        socket->gc_mark = candidate ? GC_CANDIDATE : GC_NONE;
+        socket->unexplained = socket->inflight;
+        if (candidate) {
+            list_remove(&socket->flying);
+            list_push_back(candidates, &socket->flying);
+        }
+    }
+}
+
+static void collect_locked(struct list_node *garbage)
+{
+    struct list_node candidates = LIST_INIT(candidates), reached = LIST_INIT(reached);
+    struct unix_socket *socket, *next;
+
+    find_candidates(&candidates);
+    list_for_each (socket, &candidates, flying) {
+        each_child(socket, child_explained, NULL);
+    }
+    list_for_each_safe (socket, next, &candidates, flying) {
+        if (socket->unexplained > 0) {
+            child_reached(socket, &reached);
+        }
+    }
+    list_for_each (socket, &reached, flying) {
+        each_child(socket, child_reached, &reached); /* the list grows at its end */
+    }
+    list_for_each (socket, &candidates, flying) {
+        take_garbage(socket, garbage);
+    }
+    list_splice_back(&flying, &candidates);
+    list_splice_back(&flying, &reached);
+}
+
+void unix_collect(void)
+{
+    struct list_node garbage = LIST_INIT(garbage);
+
+    if (likely(READ_ONCE(nflying) == 0)) {
+        return;
+    }
+    mutex_lock(&gc_lock);
+    if (collecting) {
+        again = true; /* what we closed may have been looked at already */
+        mutex_unlock(&gc_lock);
+        return;
+    }
+    collecting = true;
+    do {
+        again = false;
+        collect_locked(&garbage);
+        mutex_unlock(&gc_lock);
+        unix_free_packets(&garbage);
+        mutex_lock(&gc_lock);
+    } while (again && nflying > 0);
+    collecting = false;
+    mutex_unlock(&gc_lock);
+}

@@ -1,0 +1,14 @@
+/*
+ * The table of all local sockets: address.c keeps it, show.c reads it.
+ */
+#pragma once
+
+#include "kernel/net/unix/unix.h"
+
+#define UNIX_BUCKETS 256u
+
+struct unix_bucket {
+    struct spinlock lock;
+    struct list_node sockets; /* [lock] struct unix_socket.listed */
+};
+extern struct unix_bucket unix_table[UNIX_BUCKETS];
