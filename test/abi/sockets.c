@@ -464,3 +464,62 @@ ABI_TEST(socket, a_signal_ends_waiting)
              })),
              SIGALRM);
 }
+
+/* The line of /proc/net/unix that ends in `name`, without its first number. False: there is none. */
+static bool find_shown(const char *name, char *ret_line, size_t size)
+{
+    FILE *file = fopen("/proc/net/unix", "r");
+    char line[512];
+    bool found = false;
+
+    CHECK(file != NULL);
+    CHECK(fgets(line, sizeof(line), file) != NULL);
+    CHECK_EQ(strcmp(line, "Num       RefCount Protocol Flags    Type St Inode Path\n"), 0);
+    while (!found && fgets(line, sizeof(line), file) != NULL) {
+        char *end = strchr(line, '\n'), *last = strrchr(line, ' ');
+        CHECK(end != NULL && last != NULL);
+        *end = '\0';
+        if (strcmp(last + 1, name) == 0) {
+            snprintf(ret_line, size, "%s", strchr(line, ':') + 2);
+            found = true;
+        }
+    }
+    fclose(file);
+    return found;
+}
+
+ABI_TEST(socket, proc_shows_them)
+{
+    char line[512], expected[128];
+    struct stat st;
+    int listener = sock_listener(SOCK_STREAM, "@abi-shown", 1),
+        dgram = socket(AF_UNIX, SOCK_DGRAM, 0);
+
+    CHECK(find_shown("@abi-shown", line, sizeof(line)));
+    CHECK_EQ(fstat(listener, &st), 0);
+    snprintf(expected, sizeof(expected), "00000002 00000000 00010000 0001 01 %5llu @abi-shown",
+             (unsigned long long)st.st_ino);
+    CHECK_EQ(strcmp(line, expected), 0);
+    CHECK_EQ(sock_bind(dgram, "shown-path"), 0);
+    CHECK(find_shown("shown-path", line, sizeof(line)));
+    CHECK(strstr(line, " 00000000 0002 01 ") != NULL);
+    CHECK_EQ(close(listener), 0);
+    CHECK(!find_shown("@abi-shown", line, sizeof(line)));
+}
+
+ABI_TEST(socket, limits_can_be_set)
+{
+    static const char path[] = "/proc/sys/net/core/wmem_max";
+    char before[32] = {0};
+    int fd = open(path, O_RDWR), s = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    CHECK(fd >= 0);
+    CHECK(read(fd, before, sizeof(before) - 1) > 0);
+    CHECK_EQ(pwrite(fd, "100000", 6, 0), 6);
+    CHECK_EQ(sock_set(s, SO_SNDBUF, 10000000), 0);
+    int limit = sock_option(s, SO_SNDBUF);
+    CHECK(pwrite(fd, before, strlen(before), 0) > 0);
+    CHECK_EQ(limit, 200000);
+    CHECK_EQ(access("/proc/sys/net/unix/max_dgram_qlen", F_OK), 0);
+    CHECK_EQ(access("/proc/sys/net/core/somaxconn", F_OK), 0);
+}

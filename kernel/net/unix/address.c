@@ -105,6 +105,11 @@ void unix_table_init(void)
     }
 }
 
+uint64_t unix_show_id(const struct unix_socket *socket)
+{
+    return hash_sip(name_key, &socket, sizeof(socket));
+}
+
 static uint32_t bucket_of_pointer(const void *pointer)
 {
     return (uint32_t)(hash_u64((uintptr_t)pointer) >> 32) % UNIX_BUCKETS;

@@ -15,8 +15,8 @@ static void describe(const struct unix_socket *socket, struct unix_info *ret_inf
     const struct unix_address *address = socket->address;
     uint32_t state = READ_ONCE(socket->state);
 
-    ret_info->id = socket;
-    ret_info->refs = refcount_read(&socket->socket.refs);
+    ret_info->id = unix_show_id(socket);
+    ret_info->refs = refcount_read(&socket->socket.refs) + 1; /* the table is one, as on Linux */
     ret_info->flags = state == UNIX_LISTENING ? __SO_ACCEPTCON : 0;
     ret_info->type = socket_type(&socket->socket);
     ret_info->state = state == UNIX_CONNECTED ? SHOWN_CONNECTED : SHOWN_UNCONNECTED;

@@ -6,7 +6,7 @@
 #include "kernel/base/types.h"
 
 struct unix_info {
-    const void *id; /* told apart by it; not for user space */
+    uint64_t id; /* tells it from others; not its address */
     uint32_t refs, flags;
     int type, state;
     uint64_t ino;

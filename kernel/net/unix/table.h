@@ -12,3 +12,6 @@ struct unix_bucket {
     struct list_node sockets; /* [lock] struct unix_socket.listed */
 };
 extern struct unix_bucket unix_table[UNIX_BUCKETS];
+
+/* A number for /proc/net/unix that tells nothing of the address. */
+uint64_t unix_show_id(const struct unix_socket *socket);
