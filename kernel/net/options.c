@@ -72,7 +72,7 @@ static int set_buffer(struct socket *socket, int name, int value)
                   force ? UINT32_MAX : atomic_load_relaxed(&socket_limits.send_max),
                   SEND_LIMIT_MIN);
         set_bits(socket, 0, SOCKET_SNDBUF_LOCK);
-        wait_wake_all(&socket->write_wait, POLLOUT | POLLWRNORM | POLLWRBAND);
+        wait_wake_all(&socket->write_wait, SOCKET_POLLOUT);
     } else {
         set_limit(&socket->receive_limit, value,
                   force ? UINT32_MAX : atomic_load_relaxed(&socket_limits.receive_max),

@@ -71,7 +71,7 @@ void socket_uncharge(struct socket *sender, uint32_t bytes)
     /* One stays until the sleepers were told: it keeps the socket alive. */
     (void)__atomic_fetch_sub(&sender->charged, bytes - 1, __ATOMIC_RELEASE);
     if (unlikely(wait_queue_active(&sender->write_wait)) && socket_has_room(sender)) {
-        wait_wake_n(&sender->write_wait, 1, POLLOUT | POLLWRNORM | POLLWRBAND);
+        wait_wake_n(&sender->write_wait, 1, SOCKET_POLLOUT);
     }
     socket_drop_charge(sender, 1);
 }
@@ -118,7 +118,7 @@ static __noinline int socket_sleep_room(struct socket *socket)
 
     /* We were woken alone: whoever sleeps behind us is told as well, should we leave room. */
     if (wait_queue_active(&socket->write_wait) && socket_has_room(socket)) {
-        wait_wake_n(&socket->write_wait, 1, POLLOUT | POLLWRNORM | POLLWRBAND);
+        wait_wake_n(&socket->write_wait, 1, SOCKET_POLLOUT);
     }
     return err;
 }

@@ -212,17 +212,18 @@ static inline void socket_wake_reader(struct socket *socket)
 }
 /* The connection changed: everybody looks again. */
 void socket_wake_all(struct socket *socket);
-/* For poll operations: whoever waits for room is told of it, who waits for anything else of that. */
+/* Does who polls want to know of one of these events? 0: of anything. */
+#define SOCKET_POLLOUT (POLLOUT | POLLWRNORM | POLLWRBAND)
+static inline bool socket_poll_wants(const struct poll_table *table, uint32_t events)
+{
+    return table == NULL || table->events == 0 || (table->events & events) != 0;
+}
+/* For poll operations. Both queues, whatever is wanted now: who stays registered (epoll) may want something else later. */
 static inline void socket_poll_wait(struct socket *socket, struct poll_table *table)
 {
     if (unlikely(table != NULL && table->enqueue != NULL)) {
-        if ((table->events & (POLLOUT | POLLWRNORM | POLLWRBAND)) != 0) {
-            poll_wait(table, &socket->write_wait);
-        }
-        if ((table->events & ~(POLLOUT | POLLWRNORM | POLLWRBAND | POLLERR | POLLHUP)) != 0 ||
-            (table->events & (POLLOUT | POLLWRNORM | POLLWRBAND)) == 0) {
-            poll_wait(table, &socket->read_wait);
-        }
+        poll_wait(table, &socket->read_wait);
+        poll_wait(table, &socket->write_wait);
     }
 }
 

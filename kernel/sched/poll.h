@@ -20,7 +20,8 @@ struct poll_pin {
 struct poll_table {
     void (*enqueue)(struct poll_table *table, struct wait_queue *queue,
                     const struct poll_pin *pin); /* NULL: just report */
-    uint32_t events; /* what the caller is interested in, always with POLLERR | POLLHUP */
+    uint32_t
+        events; /* what the caller is interested in, always with POLLERR | POLLHUP; 0: anything */
 };
 
 static inline void poll_wait(struct poll_table *table, struct wait_queue *queue)

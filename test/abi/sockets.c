@@ -1,6 +1,7 @@
 /* Local sockets: making them, pairs, streams, connections, names. */
 #include "sockets.h"
 
+#include <sys/epoll.h>
 #include <sys/statfs.h>
 #include <sys/uio.h>
 
@@ -522,4 +523,51 @@ ABI_TEST(socket, limits_can_be_set)
     CHECK_EQ(limit, 200000);
     CHECK_EQ(access("/proc/sys/net/unix/max_dgram_qlen", F_OK), 0);
     CHECK_EQ(access("/proc/sys/net/core/somaxconn", F_OK), 0);
+}
+
+/* Of a full socket an edge comes when there is room, however the set learned of it: at once, or by a later change of mind. */
+static void check_epoll_room(int type, bool later)
+{
+    static char big[4096];
+    struct epoll_event event = {.events = later ? EPOLLIN : EPOLLOUT | EPOLLET}, got;
+    int s[2], set = epoll_create1(0);
+
+    CHECK_EQ(socketpair(AF_UNIX, type | SOCK_NONBLOCK, 0, s), 0);
+    while (write(s[0], big, sizeof(big)) > 0) {
+    }
+    CHECK_EQ(errno, EAGAIN);
+    CHECK_EQ(epoll_ctl(set, EPOLL_CTL_ADD, s[0], &event), 0);
+    if (later) {
+        event.events = EPOLLOUT;
+        CHECK_EQ(epoll_ctl(set, EPOLL_CTL_MOD, s[0], &event), 0);
+    }
+    CHECK_EQ(epoll_wait(set, &got, 1, 0), 0);
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        abi_sleep_ms(20);
+        while (read(s[1], big, sizeof(big)) > 0) {
+        }
+        _exit(0);
+    }
+    CHECK_EQ(epoll_wait(set, &got, 1, 5000), 1);
+    CHECK(got.events & EPOLLOUT);
+    CHECK_EQ(waitpid(child, NULL, 0), child);
+    CHECK_EQ(write(s[1], "x", 1), 1);
+    event.events = EPOLLIN | EPOLLRDHUP;
+    CHECK_EQ(epoll_ctl(set, EPOLL_CTL_MOD, s[0], &event), 0);
+    CHECK_EQ(epoll_wait(set, &got, 1, 0), 1);
+    CHECK_EQ(got.events, EPOLLIN);
+    close(s[0]);
+    close(s[1]);
+    close(set);
+}
+
+ABI_TEST(socket, epoll_hears_of_room)
+{
+    for (int later = 0; later < 2; later++) {
+        check_epoll_room(SOCK_STREAM, later != 0);
+        check_epoll_room(SOCK_DGRAM, later != 0);
+        check_epoll_room(SOCK_SEQPACKET, later != 0);
+    }
 }

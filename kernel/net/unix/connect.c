@@ -109,7 +109,7 @@ int unix_accept(struct socket *socket, bool nonblock, struct socket **ret_socket
     if (err < 0) {
         return err;
     }
-    socket_wake_one(&listener->room_wait, POLLOUT | POLLWRNORM | POLLWRBAND);
+    socket_wake_one(&listener->room_wait, SOCKET_POLLOUT);
     uint32_t inherited = atomic_load_relaxed(&socket->options) & (SOCKET_PASSCRED | SOCKET_PASSSEC);
     (void)__atomic_fetch_or(&embryo->socket.options, inherited, __ATOMIC_RELAXED);
     *ret_socket = &embryo->socket;
@@ -173,7 +173,7 @@ static int connect_to(struct unix_socket *socket, struct unix_socket *listener,
                              deadline);
     }
     if (!nonblock && !unix_is_full(listener)) {
-        socket_wake_one(&listener->room_wait, POLLOUT | POLLWRNORM | POLLWRBAND);
+        socket_wake_one(&listener->room_wait, SOCKET_POLLOUT);
     }
     return err == -EAGAIN && waited < 0 ? waited : err;
 }

@@ -38,7 +38,7 @@ void unix_relay_stop(struct unix_socket *socket, bool tell)
         wait_remove(&socket->relay_on->room_wait, &socket->relay);
         socket->relay_on = NULL;
         if (tell) {
-            socket_wake_one(&socket->socket.write_wait, POLLOUT | POLLWRNORM | POLLWRBAND);
+            socket_wake_one(&socket->socket.write_wait, SOCKET_POLLOUT);
         }
     }
 }
@@ -122,7 +122,7 @@ static int deliver_wait(struct unix_socket *from, struct unix_socket *to, struct
         waited = socket_wait(&to->room_wait, room_or_gone(from, to), deadline);
     }
     if (deadline != 0 && !unix_is_full(to)) {
-        socket_wake_one(&to->room_wait, POLLOUT | POLLWRNORM | POLLWRBAND);
+        socket_wake_one(&to->room_wait, SOCKET_POLLOUT);
     }
     return err == -EAGAIN && waited < 0 ? waited : err;
 }
@@ -364,7 +364,7 @@ ssize_t unix_datagram_receive(struct socket *socket, struct message *message)
         return err;
     }
     if (!peek) {
-        socket_wake_one(&of->room_wait, POLLOUT | POLLWRNORM | POLLWRBAND);
+        socket_wake_one(&of->room_wait, SOCKET_POLLOUT);
     }
     size_t len = packet->len - skip, size = MIN(message->data->count, len);
     if (unlikely(size < len)) {
@@ -393,7 +393,7 @@ ssize_t unix_seqpacket_receive(struct socket *socket, struct message *message)
 uint32_t unix_datagram_poll(struct socket *socket, struct poll_table *table)
 {
     struct unix_socket *of = unix_of(socket);
-    uint32_t mask = 0, writable = POLLOUT | POLLWRNORM | POLLWRBAND;
+    uint32_t mask = 0;
 
     socket_poll_wait(socket, table);
     uint32_t shutdown = atomic_load_relaxed(&socket->shutdown);
@@ -410,12 +410,12 @@ uint32_t unix_datagram_poll(struct socket *socket, struct poll_table *table)
     if (unix_is_connection(of) && READ_ONCE(of->state) == UNIX_UNCONNECTED) {
         mask |= POLLHUP;
     }
-    if (table != NULL && (table->events & writable) == 0) {
-        return mask;
+    if (!socket_poll_wants(table, SOCKET_POLLOUT)) {
+        return mask; /* asking after the peer's room is not for nothing */
     }
     if (READ_ONCE(of->state) != UNIX_LISTENING && socket_has_room(socket) &&
         (READ_ONCE(of->peer) == NULL || !peer_is_full(of))) {
-        mask |= writable;
+        mask |= SOCKET_POLLOUT;
     }
     return mask;
 }

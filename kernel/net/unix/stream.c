@@ -406,7 +406,7 @@ uint32_t unix_stream_poll(struct socket *socket, struct poll_table *table)
         mask |= POLLHUP;
     }
     if (state != UNIX_LISTENING && socket_has_room(socket)) {
-        mask |= POLLOUT | POLLWRNORM | POLLWRBAND;
+        mask |= SOCKET_POLLOUT;
     }
     return mask;
 }
