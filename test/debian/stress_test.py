@@ -6,7 +6,7 @@ from suite import archive, on_linnet, tail
 
 from boottest import Case, Failed, expect, run  # noqa: E402  (suite.py shows the way)
 
-STRESSORS = 'vm mmap mremap mmapfork madvise brk stack bigheap fork vm-rw memfd mlock mincore pagemove shm-sysv splice tee vm-splice'.split()
+STRESSORS = 'vm mmap mremap mmapfork madvise brk stack bigheap fork vm-rw memfd mlock mincore pagemove shm-sysv splice tee vm-splice sockpair sockfd'.split()
 SECONDS = 3
 BIGHEAP_KB = 768 << 10           # of address space: it grows until it is told no; with all of memory it would be the OOM killer that tells
 SCRIPT = '''
