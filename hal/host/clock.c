@@ -12,6 +12,10 @@ static int64_t manual_ns;
 static ktime_t event = KTIME_MAX;
 static uint64_t rtc_offset;
 
+/* Nanoseconds of the counter as monotonic time: what clock_adjust() made of them. mult is a fixed-point number with `shift` bits. */
+static struct clock_conversion conversion = {
+    .mult = 1u << 31, .shift = 31, .raw_mult = 1u << 31, .raw_shift = 31};
+
 static uint64_t host_now(void)
 {
     struct timespec now;
@@ -32,12 +36,46 @@ const struct clock_source *clock_source(void)
 
 void clock_conversion_read(struct clock_conversion *ret_conversion)
 {
-    *ret_conversion = (struct clock_conversion){.mult = 1};
+    *ret_conversion = conversion;
+}
+
+static ktime_t monotonic_of(uint64_t counter)
+{
+    unsigned __int128 product = (unsigned __int128)(counter - conversion.base) * conversion.mult;
+
+    return conversion.base_ns + (ktime_t)(uint64_t)(product >> conversion.shift);
 }
 
 ktime_t clock_monotonic_ns(void)
 {
+    return monotonic_of(host_now());
+}
+
+ktime_t clock_raw_ns(void)
+{
     return (ktime_t)host_now();
+}
+
+void clock_adjust(int64_t rate)
+{
+    uint64_t now = host_now();
+    ktime_t monotonic = monotonic_of(now);
+
+    conversion.base = now;
+    conversion.base_ns = monotonic;
+    conversion.raw_base_ns = (ktime_t)now;
+    conversion.mult = (uint32_t)((1ll << 31) + (rate >> 1));
+}
+
+/* The counter when it is `time`. */
+static int64_t counter_at(ktime_t time)
+{
+    if (conversion.mult == 1u << 31) {
+        return time - conversion.base_ns + (ktime_t)conversion.base;
+    }
+    __int128 left = (__int128)(time - conversion.base_ns) << conversion.shift;
+
+    return (int64_t)conversion.base + (int64_t)((left + conversion.mult - 1) / conversion.mult);
 }
 
 uint64_t clock_rtc_read(void)
@@ -79,7 +117,7 @@ static void fire(void *arg)
 
 bool host_clock_poll(void)
 {
-    if (event == KTIME_MAX || (ktime_t)host_now() < event) {
+    if (event == KTIME_MAX || clock_monotonic_ns() < event) {
         return false;
     }
     ktime_t due = event;
@@ -95,6 +133,9 @@ void host_clock_set_manual(int64_t now_ns)
 {
     manual = true;
     manual_ns = now_ns;
+    conversion.base = 0;
+    conversion.base_ns = conversion.raw_base_ns = 0;
+    conversion.mult = 1u << 31;
     event = KTIME_MAX;
 }
 
@@ -103,8 +144,8 @@ bool host_clock_run_event(void)
     if (!manual || event == KTIME_MAX) {
         return false;
     }
-    if (event > manual_ns) {
-        manual_ns = event;
+    if (counter_at(event) > manual_ns) {
+        manual_ns = counter_at(event);
     }
     return host_clock_poll();
 }
@@ -113,7 +154,7 @@ void host_clock_advance(int64_t ns)
 {
     int64_t target = manual_ns + ns;
 
-    while (event <= target && host_clock_run_event()) {
+    while (event != KTIME_MAX && counter_at(event) <= target && host_clock_run_event()) {
     }
     /* The event may have switched threads, and others may have moved the clock further before this one came back. */
     if (manual_ns < target) {

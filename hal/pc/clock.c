@@ -5,10 +5,10 @@
  * counter at boot and is watched from then on (watchdog.c); HPET; PM timer; PIT. The TSC is worth the trouble: it is the only
  * one that user space can read, and the only one that is an instruction instead of a slow device access.
  *
- * The numbers of the conversion are in an immutable struct; a change writes a fresh one and swaps the pointer, so readers
- * need no retry. There are few changes in the life of a machine, so old structs are never used again.
+ * The numbers of the conversion are in one of a few structs; a change writes the one that was used longest ago and swaps the pointer. So
+ * readers meet no change under way; one that slept over all the others sees by the generation of its struct that it was written anew.
  *
- * Locks: `params` is written at boot, by the watchdog and when a CPU comes whose TSC is off, under clock_lock; readers load it once.
+ * Locks: params_lock (spin, irqsave) serialises changes: the watchdog's (hard interrupt, boot CPU), that of a CPU that comes with a TSC that is off, and clock_adjust(). Readers take nothing.
  */
 #include "hal/pc/pc.h"
 #include "kernel/base/string.h"
@@ -26,22 +26,23 @@
  * A virtual machine without any timer of known rate (QEMU's microvm with everything off) still has a local APIC, and QEMU and
  * KVM let its timer count nanoseconds; ours divides them by 16.
  */
-#define LAPIC_VIRTUAL_HZ  (NS_PER_SECOND / 16)
-#define CLOCK_CHANGES_MAX 4u /* chosen, refined, given up, and one to spare */
+#define LAPIC_VIRTUAL_HZ (NS_PER_SECOND / 16)
+#define NPARAMS          8u
 
 struct clock_params {
     struct clock_conversion conversion;
     const struct clock_source *source;
-    bool tsc; /* source is the TSC */
+    uint32_t generation; /* [a] odd: being written */
+    bool tsc;            /* source is the TSC */
 };
 
 /* Before the clocks are known: mult 0, so it is always 0 o'clock. */
 static const struct clock_source boot_source = {.name = "none", .read = tsc_read};
-static struct clock_params all_params[1 + CLOCK_CHANGES_MAX] = {
-    {.source = &boot_source, .tsc = true}};
-static unsigned nchanges; /* [clock_lock] */
-static struct spinlock clock_lock = SPINLOCK_INIT("clock source");
+static struct clock_params all_params[NPARAMS] = {{.source = &boot_source, .tsc = true}};
+static unsigned newest;                                    /* [params_lock] */
 static const struct clock_params *params = &all_params[0]; /* [a] */
+static int64_t adjustment;                                 /* [params_lock] see clock_adjust() */
+static struct spinlock params_lock = SPINLOCK_INIT("clock");
 
 static inline ktime_t conversion_apply(const struct clock_conversion *conversion, uint64_t counter)
 {
@@ -49,19 +50,48 @@ static inline ktime_t conversion_apply(const struct clock_conversion *conversion
                                                            conversion->mult, conversion->shift);
 }
 
-static __noinline ktime_t clock_read_slow(const struct clock_params *p)
+static inline ktime_t conversion_apply_raw(const struct clock_conversion *conversion,
+                                           uint64_t counter)
 {
-    return conversion_apply(&p->conversion, p->source->read());
+    return conversion->raw_base_ns + (ktime_t)rate_scale_apply(counter - conversion->base,
+                                                               conversion->raw_mult,
+                                                               conversion->raw_shift);
+}
+
+/* Was what has been read from the struct since its generation was read written by one change? */
+static inline bool params_hold(const struct clock_params *p, uint32_t generation)
+{
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return ((atomic_load_relaxed(&p->generation) ^ generation) | (generation & 1)) == 0;
+}
+
+static __noinline uint64_t counter_read_slow(const struct clock_params *p)
+{
+    return p->source->read();
+}
+
+static __always_inline ktime_t clock_read(bool raw)
+{
+    for (;;) {
+        const struct clock_params *p = atomic_load_acquire(&params);
+        uint32_t generation = atomic_load_acquire(&p->generation);
+        uint64_t counter = likely(p->tsc) ? tsc_read_inline() : counter_read_slow(p);
+        ktime_t now = raw ? conversion_apply_raw(&p->conversion, counter)
+                          : conversion_apply(&p->conversion, counter);
+        if (likely(params_hold(p, generation))) {
+            return now;
+        }
+    }
 }
 
 ktime_t clock_monotonic_ns(void)
 {
-    const struct clock_params *p = READ_ONCE(params);
+    return clock_read(false);
+}
 
-    if (unlikely(!p->tsc)) {
-        return clock_read_slow(p);
-    }
-    return conversion_apply(&p->conversion, tsc_read_inline());
+ktime_t clock_raw_ns(void)
+{
+    return clock_read(true);
 }
 
 const struct clock_source *clock_source(void)
@@ -71,35 +101,60 @@ const struct clock_source *clock_source(void)
 
 void clock_conversion_read(struct clock_conversion *ret_conversion)
 {
-    *ret_conversion = READ_ONCE(params)->conversion;
+    uint64_t flags = spin_lock_irqsave(&params_lock);
+
+    *ret_conversion = params->conversion;
+    spin_unlock_irqrestore(&params_lock, flags);
 }
 
 /*
- * Let time go on from the present moment as the source's mult and shift say. The new counter is read before the old one, so
- * that time may skip the moment in between but never repeats it.
+ * Let time go on from the present moment as the source's mult and shift, and the adjustment, say. The new counter is read before the old
+ * one, so that time may skip the moment in between but never repeats it. Locked.
  */
-static void clock_publish(const struct clock_source *source)
+static void clock_publish_locked(const struct clock_source *source)
 {
-    uint64_t flags = spin_lock_irqsave(&clock_lock);
+    const struct clock_params *old = params;
+    const struct rate_scale raw = {.mult = source->mult, .shift = source->shift};
+    const struct rate_scale scale = rate_scale_adjust(raw, adjustment);
 
-    if (nchanges == CLOCK_CHANGES_MAX) {
-        spin_unlock_irqrestore(&clock_lock, flags);
-        log_once(LOG_ERR, "clock: too many changes, staying with %s", clock_source()->name);
-        return;
-    }
-    struct clock_params *next = &all_params[++nchanges];
+    newest = (newest + 1) % NPARAMS;
+    struct clock_params *next = &all_params[newest];
+    atomic_store_relaxed(&next->generation, next->generation + 1);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
     uint64_t base = source->read();
-    uint64_t old_counter = source == params->source ? base : params->source->read();
+    uint64_t old_counter = source == old->source ? base : old->source->read();
     next->source = source;
     next->tsc = source->read == tsc_read;
     next->conversion = (struct clock_conversion){
         .base = base,
-        .base_ns = conversion_apply(&params->conversion, old_counter),
-        .mult = source->mult,
-        .shift = source->shift,
+        .base_ns = conversion_apply(&old->conversion, old_counter),
+        .raw_base_ns = conversion_apply_raw(&old->conversion, old_counter),
+        .mult = scale.mult,
+        .shift = scale.shift,
+        .raw_mult = raw.mult,
+        .raw_shift = raw.shift,
     };
+    atomic_store_release(&next->generation, next->generation + 1);
     atomic_store_release(&params, next);
-    spin_unlock_irqrestore(&clock_lock, flags);
+}
+
+static void clock_publish(const struct clock_source *source)
+{
+    uint64_t flags = spin_lock_irqsave(&params_lock);
+
+    clock_publish_locked(source);
+    spin_unlock_irqrestore(&params_lock, flags);
+}
+
+void clock_adjust(int64_t rate)
+{
+    uint64_t flags = spin_lock_irqsave(&params_lock);
+
+    if (rate != adjustment) {
+        adjustment = rate;
+        clock_publish_locked(params->source);
+    }
+    spin_unlock_irqrestore(&params_lock, flags);
 }
 
 /* ---- a clock that wraps has to be read in time, even when nobody asks what time it is ---- */

@@ -31,3 +31,13 @@ struct rate_scale rate_scale_compute(uint64_t from_hz, uint64_t to_hz)
         }
     }
 }
+
+struct rate_scale rate_scale_adjust(struct rate_scale scale, int64_t rate)
+{
+    uint64_t mult = scale.mult + (uint64_t)(((__int128)scale.mult * rate) >> 32);
+
+    if (mult > UINT32_MAX) {
+        return (struct rate_scale){.mult = (uint32_t)(mult >> 1), .shift = scale.shift - 1};
+    }
+    return (struct rate_scale){.mult = (uint32_t)mult, .shift = scale.shift};
+}

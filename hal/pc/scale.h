@@ -16,6 +16,9 @@ struct rate_scale {
  */
 struct rate_scale rate_scale_compute(uint64_t from_hz, uint64_t to_hz);
 
+/* The scale whose results are larger by rate / 2^32, |rate| less than a quarter of 2^32: as precise as before. */
+struct rate_scale rate_scale_adjust(struct rate_scale scale, int64_t rate);
+
 /* count * mult / 2^shift with a product of 128 bits; shift < 64 and the result fits in 64 bits. */
 static inline uint64_t rate_scale_apply(uint64_t count, uint32_t mult, uint32_t shift)
 {

@@ -1,14 +1,15 @@
 /*
  * Timekeeping: real time over the monotonic clock, coarse times, and the page from which the vDSO answers in user space.
  *
- * Locking: vdso_lock (spin, irqsave) serialises writers of the page and of the offset; readers take nothing: the offset is one
- * aligned 64-bit word, and the vDSO's readers retry on the sequence.
+ * Locking: vdso_lock (spin, irqsave) serialises writers of the page, of the offset and of the rate; readers take nothing: the offset is one
+ * aligned 64-bit word, and the vDSO's readers retry on the sequence. listeners_lock (spin, irqsave) comes before the listeners' own.
  */
 #include "kernel/core/time.h"
 
 #include <arch/page.h>
 
 #include "kernel/core/log.h"
+#include "kernel/core/ntp.h"
 #include "kernel/sync/spinlock.h"
 
 static union {
@@ -19,6 +20,10 @@ static union {
 _Static_assert(sizeof(vdso_page) == PAGE_SIZE, "user space sees the whole page");
 
 static struct spinlock vdso_lock = SPINLOCK_INIT("vdso data");
+static struct spinlock listeners_lock = SPINLOCK_INIT("time listeners");
+static struct list_node listeners = LIST_INIT(listeners); /* [listeners_lock] */
+static uint32_t steps;                                    /* [a] */
+static int64_t current_rate;                              /* [vdso_lock] */
 
 struct vdso_data *vdso_data(void)
 {
@@ -75,22 +80,77 @@ void time_update_coarse(ktime_t now)
     }
 }
 
-void ktime_set_realtime(ktime_t now)
+ktime_t ktime_tai(void)
 {
-    uint64_t flags = vdso_write_begin();
-    ktime_t monotonic = ktime_now();
-
-    atomic_store_relaxed(&vdso_page.data.realtime_offset_ns, now - monotonic);
-    coarse_update_locked(monotonic);
-    vdso_write_end(flags);
+    return ktime_realtime() + atomic_load_relaxed(&vdso_page.data.tai_offset_ns);
 }
 
-void machine_clock_changed(void)
+/* ---- steps ---- */
+
+static void offset_set(ktime_t offset, bool relative)
+{
+    uint64_t flags = vdso_write_begin();
+    struct vdso_data *data = &vdso_page.data;
+
+    atomic_store_relaxed(&data->realtime_offset_ns,
+                         offset + (relative ? data->realtime_offset_ns : 0));
+    coarse_update_locked(ktime_now());
+    vdso_write_end(flags);
+    (void)atomic_fetch_add(&steps, 1);
+}
+
+void ktime_set_realtime(ktime_t now)
+{
+    offset_set(now - ktime_now(), false);
+    ntp_clear();
+    time_tell_step();
+}
+
+void time_step(ktime_t by)
+{
+    offset_set(by, true);
+}
+
+uint32_t time_steps(void)
+{
+    return atomic_load_acquire(&steps);
+}
+
+void time_tell_step(void)
+{
+    struct time_listener *listener;
+    uint64_t flags = spin_lock_irqsave(&listeners_lock);
+
+    list_for_each (listener, &listeners, node) {
+        listener->stepped(listener);
+    }
+    spin_unlock_irqrestore(&listeners_lock, flags);
+}
+
+void time_listener_add(struct time_listener *listener)
+{
+    uint64_t flags = spin_lock_irqsave(&listeners_lock);
+
+    list_push_back(&listeners, &listener->node);
+    spin_unlock_irqrestore(&listeners_lock, flags);
+}
+
+void time_listener_remove(struct time_listener *listener)
+{
+    uint64_t flags = spin_lock_irqsave(&listeners_lock);
+
+    list_remove(&listener->node);
+    spin_unlock_irqrestore(&listeners_lock, flags);
+}
+
+/* ---- rates and the rest of the page ---- */
+
+/* The clock's conversion as it is now into the page, which is being written. */
+static void conversion_publish(void)
 {
     const struct clock_source *source = clock_source();
     struct clock_conversion conversion;
     struct vdso_data *data = &vdso_page.data;
-    uint64_t flags = vdso_write_begin();
 
     clock_conversion_read(&conversion);
     data->counter_usable = source != NULL && source->user_readable;
@@ -98,6 +158,44 @@ void machine_clock_changed(void)
     data->monotonic_base_ns = conversion.base_ns;
     data->mult = conversion.mult;
     data->shift = conversion.shift;
+    data->raw_base_ns = conversion.raw_base_ns;
+    data->raw_mult = conversion.raw_mult;
+    data->raw_shift = conversion.raw_shift;
+}
+
+void time_set_rate(int64_t rate)
+{
+    if (rate == atomic_load_relaxed(&current_rate)) {
+        return;
+    }
+    uint64_t flags = vdso_write_begin();
+    atomic_store_relaxed(&current_rate, rate);
+    clock_adjust(rate);
+    conversion_publish();
+    vdso_write_end(flags);
+}
+
+void time_set_tai(int seconds)
+{
+    if (vdso_page.data.tai_offset_ns == seconds * NS_PER_S) {
+        return;
+    }
+    uint64_t flags = vdso_write_begin();
+    atomic_store_relaxed(&vdso_page.data.tai_offset_ns, seconds * NS_PER_S);
+    vdso_write_end(flags);
+}
+
+void time_set_zone(int minutes_west, int dst)
+{
+    atomic_store_relaxed(&vdso_page.data.minutes_west, minutes_west);
+    atomic_store_relaxed(&vdso_page.data.dst, dst);
+}
+
+void machine_clock_changed(void)
+{
+    uint64_t flags = vdso_write_begin();
+
+    conversion_publish();
     vdso_write_end(flags);
 }
 
@@ -108,6 +206,7 @@ void time_init(uint64_t handoff_unix_time_s)
 
     machine_clock_changed();
     irq_restore(flags);
+    ntp_init();
     ktime_set_realtime((ktime_t)seconds * NS_PER_S);
     if (seconds == 0) {
         log_warn("time: no wall clock, starting in 1970");

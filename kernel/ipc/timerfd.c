@@ -1,20 +1,24 @@
 /*
  * timerfd_create(2): a timer whose expirations are counted behind a descriptor.
  *
- * The kernel's timers know monotonic time only: a time of the wall clock is converted when it is set, so a later change of that clock does not
- * move it, and TFD_TIMER_CANCEL_ON_SET is refused where it would mean something.
+ * The kernel's timers know monotonic time only. An absolute time of the wall clock is kept as such, and converted anew whenever that clock is
+ * stepped; TFD_TIMER_CANCEL_ON_SET makes a step an event that read(2) tells as -ECANCELED. The alarm clocks are the plain ones: there is no
+ * suspend to wake from.
  *
- * Locking: timer->lock (spin, irqsave): expirations come from interrupts. Order: lock -> wait queue, timer queue.
+ * Locking: timer->lock (spin, irqsave): expirations come from interrupts. Order: listeners of time.c -> lock -> wait queue, timer queue.
  */
 #include "kernel/ipc/timerfd.h"
 
 #include <asm/poll.h>
+#include <linux/capability.h>
 #include <linux/time.h>
 #include <linux/timerfd.h>
 
 #include "kernel/base/printf.h"
 #include "kernel/core/time.h"
+#include "kernel/machine/user.h"
 #include "kernel/mm/kmalloc.h"
+#include "kernel/security/cred.h"
 
 /* A timer may not take the CPU for itself, however short its interval: what it missed is counted. */
 #define SPACING_NS (50 * NS_PER_US)
@@ -23,11 +27,40 @@ struct timerfd {
     struct spinlock lock;
     struct wait_queue wait;
     struct timer timer;
-    ktime_t next;     /* [lock] monotonic time of the next expiration; meaningful while armed */
+    struct time_listener listener; /* of the wall clock's */
+    ktime_t
+        next; /* [lock] monotonic time of the next expiration, or real time; meaningful while armed */
     ktime_t interval; /* [lock] */
     uint64_t ticks;   /* [lock] expirations nobody has read */
     int clock;        /* [I] */
+    int flags;        /* [lock] TFD_TIMER_* of the setting */
+    bool real;        /* [lock] `next` is real time */
+    bool canceled;    /* [lock] the clock was stepped, and nobody has been told */
 };
+
+static bool is_wall(int clock)
+{
+    return clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_ALARM;
+}
+
+static bool is_alarm(int clock)
+{
+    return clock == CLOCK_REALTIME_ALARM || clock == CLOCK_BOOTTIME_ALARM;
+}
+
+/* The time that `next` is to be compared with. */
+static ktime_t now_locked(const struct timerfd *timerfd)
+{
+    return timerfd->real ? ktime_realtime() : ktime_now();
+}
+
+/* Wait for `next`, but for `least` at least. */
+static void arm_locked(struct timerfd *timerfd, ktime_t least)
+{
+    ktime_t left = MAX(timerfd->next - now_locked(timerfd), least), now = ktime_now();
+
+    timer_arm(&timerfd->timer, left > KTIME_MAX - 1 - now ? KTIME_MAX - 1 : now + left);
+}
 
 static void expired(struct timer *timer)
 {
@@ -38,26 +71,51 @@ static void expired(struct timer *timer)
         spin_unlock(&timerfd->lock); /* it was set anew while this expiration came */
         return;
     }
+    ktime_t now = now_locked(timerfd);
+    if (timerfd->real && now < timerfd->next) {
+        arm_locked(timerfd, 0); /* the clock was set back meanwhile */
+        spin_unlock(&timerfd->lock);
+        return;
+    }
     timerfd->ticks++;
     if (timerfd->interval != 0) {
-        ktime_t now = ktime_now();
         timerfd->next += timerfd->interval;
         if (timerfd->next <= now) {
             uint64_t missed = (uint64_t)((now - timerfd->next) / timerfd->interval) + 1;
             timerfd->ticks += missed;
             timerfd->next += (ktime_t)missed * timerfd->interval;
         }
-        timer_arm(timer, MAX(timerfd->next, now + SPACING_NS));
+        arm_locked(timerfd, SPACING_NS);
     }
     wait_wake_n(&timerfd->wait, 1, POLLIN); /* threads do not wait exclusively: all are woken */
     spin_unlock(&timerfd->lock);
 }
 
-static uint64_t ticks_take(struct timerfd *timerfd)
+/* The wall clock was stepped. */
+static void stepped(struct time_listener *listener)
+{
+    struct timerfd *timerfd = container_of(listener, struct timerfd, listener);
+    const int cancelable = TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET;
+    uint64_t flags = spin_lock_irqsave(&timerfd->lock);
+
+    if (timerfd->real && timer_is_armed(&timerfd->timer)) {
+        arm_locked(timerfd, 0);
+    }
+    if ((timerfd->flags & cancelable) == cancelable) {
+        timerfd->canceled = true;
+        timerfd->ticks++;
+        wait_wake_n(&timerfd->wait, 1, POLLIN);
+    }
+    spin_unlock_irqrestore(&timerfd->lock, flags);
+}
+
+/* Expirations to tell, 0: none; -ECANCELED. */
+static int64_t ticks_take(struct timerfd *timerfd)
 {
     uint64_t flags = spin_lock_irqsave(&timerfd->lock);
-    uint64_t ticks = timerfd->ticks;
+    int64_t ticks = timerfd->canceled ? -ECANCELED : (int64_t)timerfd->ticks;
 
+    timerfd->canceled = false;
     timerfd->ticks = 0;
     spin_unlock_irqrestore(&timerfd->lock, flags);
     return ticks;
@@ -66,7 +124,7 @@ static uint64_t ticks_take(struct timerfd *timerfd)
 static ssize_t timerfd_read(struct file *file, struct iov_iter *to, loff_t *pos)
 {
     struct timerfd *timerfd = file->private;
-    uint64_t ticks;
+    int64_t ticks;
 
     (void)pos;
     if (to->count < sizeof(ticks)) {
@@ -81,6 +139,9 @@ static ssize_t timerfd_read(struct file *file, struct iov_iter *to, loff_t *pos)
         if (err < 0) {
             return err;
         }
+    }
+    if (ticks < 0) {
+        return ticks;
     }
     return iov_copy_to(to, &ticks, sizeof(ticks)) == sizeof(ticks) ? (ssize_t)sizeof(ticks)
                                                                    : -EFAULT;
@@ -97,7 +158,8 @@ static uint32_t timerfd_poll(struct file *file, struct poll_table *table)
 static void setting_read_locked(const struct timerfd *timerfd, struct timerfd_setting *ret)
 {
     ret->interval_ns = timerfd->interval;
-    ret->value_ns = timer_is_armed(&timerfd->timer) ? MAX(timerfd->next - ktime_now(), 1) : 0;
+    ret->value_ns =
+        timer_is_armed(&timerfd->timer) ? MAX(timerfd->next - now_locked(timerfd), 1) : 0;
 }
 
 static size_t timerfd_show(struct file *file, char *buf, size_t size)
@@ -106,30 +168,70 @@ static size_t timerfd_show(struct file *file, char *buf, size_t size)
     struct timerfd_setting setting;
     uint64_t flags = spin_lock_irqsave(&timerfd->lock);
     uint64_t ticks = timerfd->ticks;
+    int set_flags = timerfd->flags;
 
     setting_read_locked(timerfd, &setting);
     spin_unlock_irqrestore(&timerfd->lock, flags);
     return (size_t)ksnprintf(
         buf, size,
-        "clockid: %d\nticks: %llu\nsettime flags: 00\nit_value: (%lld, %lld)\n"
+        "clockid: %d\nticks: %llu\nsettime flags: 0%o\nit_value: (%lld, %lld)\n"
         "it_interval: (%lld, %lld)\n",
-        timerfd->clock, (unsigned long long)ticks, (long long)(setting.value_ns / NS_PER_S),
-        (long long)(setting.value_ns % NS_PER_S), (long long)(setting.interval_ns / NS_PER_S),
-        (long long)(setting.interval_ns % NS_PER_S));
+        timerfd->clock, (unsigned long long)ticks, (unsigned)set_flags,
+        (long long)(setting.value_ns / NS_PER_S), (long long)(setting.value_ns % NS_PER_S),
+        (long long)(setting.interval_ns / NS_PER_S), (long long)(setting.interval_ns % NS_PER_S));
 }
 
 static void timerfd_release(struct file *file)
 {
     struct timerfd *timerfd = file->private;
-    uint64_t flags = spin_lock_irqsave(&timerfd->lock);
 
+    if (is_wall(timerfd->clock)) {
+        time_listener_remove(&timerfd->listener);
+    }
+    uint64_t flags = spin_lock_irqsave(&timerfd->lock);
     timerfd->interval = 0; /* an expiration under way does not arm it again */
     spin_unlock_irqrestore(&timerfd->lock, flags);
     (void)timer_cancel_sync(&timerfd->timer);
     kfree(timerfd);
 }
 
+/* TFD_IOC_SET_TICKS: what a restored program had not read yet. */
+static int64_t timerfd_ioctl(struct file *file, unsigned cmd, uint64_t arg)
+{
+    struct timerfd *timerfd = file->private;
+    uint64_t ticks;
+    int err = 0;
+
+    if (cmd != TFD_IOC_SET_TICKS) {
+        return -ENOTTY;
+    }
+    if (get_user(ticks, (const uint64_t __user *)arg) < 0) {
+        return -EFAULT;
+    }
+    if (ticks == 0) {
+        return -EINVAL;
+    }
+    uint64_t flags = spin_lock_irqsave(&timerfd->lock);
+    if (timerfd->canceled) {
+        err = -ECANCELED;
+    } else {
+        timerfd->ticks = ticks;
+        wait_wake_n(&timerfd->wait, 1, POLLIN);
+    }
+    spin_unlock_irqrestore(&timerfd->lock, flags);
+    return err;
+}
+
+static loff_t timerfd_llseek(struct file *file, loff_t offset, int whence)
+{
+    (void)offset;
+    (void)whence;
+    return file->pos; /* nothing moves */
+}
+
 static const struct file_ops timerfd_fops = {.release = timerfd_release,
+                                             .llseek = timerfd_llseek,
+                                             .ioctl = timerfd_ioctl,
                                              .read = timerfd_read,
                                              .poll = timerfd_poll,
                                              .show_fdinfo = timerfd_show};
@@ -137,8 +239,12 @@ static const struct file_ops timerfd_fops = {.release = timerfd_release,
 int timerfd_create(int clock, int flags, struct file **ret_file)
 {
     if ((flags & ~(O_CLOEXEC | O_NONBLOCK)) != 0 ||
-        (clock != CLOCK_MONOTONIC && clock != CLOCK_REALTIME && clock != CLOCK_BOOTTIME)) {
+        (clock != CLOCK_MONOTONIC && clock != CLOCK_BOOTTIME && !is_wall(clock) &&
+         !is_alarm(clock))) {
         return -EINVAL;
+    }
+    if (is_alarm(clock) && !current_has_cap(CAP_WAKE_ALARM)) {
+        return -EPERM;
     }
     struct timerfd *timerfd = kzalloc(sizeof(*timerfd));
     if (timerfd == NULL) {
@@ -158,21 +264,11 @@ int timerfd_create(int clock, int flags, struct file **ret_file)
         return err;
     }
     (*ret_file)->private = timerfd;
-    return 0;
-}
-
-/* The monotonic time that a setting means; the far future instead of an overflow. */
-static ktime_t deadline_of(const struct timerfd *timerfd, bool absolute, ktime_t value)
-{
-    ktime_t now = ktime_now(), left = value;
-
-    if (absolute) {
-        if (timerfd->clock != CLOCK_REALTIME) {
-            return MIN(value, KTIME_MAX - 1);
-        }
-        left = value - ktime_realtime();
+    if (is_wall(clock)) {
+        timerfd->listener.stepped = stepped;
+        time_listener_add(&timerfd->listener);
     }
-    return left > KTIME_MAX - 1 - now ? KTIME_MAX - 1 : now + left;
+    return 0;
 }
 
 int timerfd_set(const struct file *file, int flags, const struct timerfd_setting *setting,
@@ -183,21 +279,28 @@ int timerfd_set(const struct file *file, int flags, const struct timerfd_setting
         return -EINVAL;
     }
     struct timerfd *timerfd = file->private;
-    bool absolute = (flags & TFD_TIMER_ABSTIME) != 0;
-    if (absolute && (flags & TFD_TIMER_CANCEL_ON_SET) != 0 && timerfd->clock == CLOCK_REALTIME) {
-        return -EINVAL;
+    int err = 0;
+    if (is_alarm(timerfd->clock) && !current_has_cap(CAP_WAKE_ALARM)) {
+        return -EPERM;
     }
     uint64_t irq = spin_lock_irqsave(&timerfd->lock);
     setting_read_locked(timerfd, ret_old);
     (void)timer_cancel(&timerfd->timer);
     timerfd->ticks = 0;
     timerfd->interval = setting->interval_ns;
+    timerfd->flags = flags;
     if (setting->value_ns != 0) {
-        timerfd->next = deadline_of(timerfd, absolute, setting->value_ns);
-        timer_arm(&timerfd->timer, timerfd->next);
+        bool absolute = (flags & TFD_TIMER_ABSTIME) != 0;
+        timerfd->real = absolute && is_wall(timerfd->clock);
+        ktime_t from = absolute ? 0 : ktime_now();
+        timerfd->next =
+            setting->value_ns > KTIME_MAX - 1 - from ? KTIME_MAX - 1 : from + setting->value_ns;
+        arm_locked(timerfd, 0);
+        err = timerfd->canceled ? -ECANCELED : 0; /* set it is, though */
+        timerfd->canceled = false;
     }
     spin_unlock_irqrestore(&timerfd->lock, irq);
-    return 0;
+    return err;
 }
 
 int timerfd_get(const struct file *file, struct timerfd_setting *ret_setting)

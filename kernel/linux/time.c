@@ -4,8 +4,10 @@
 #include <linux/capability.h>
 #include <linux/time.h>
 
+#include "kernel/core/ntp.h"
 #include "kernel/linux/syscall.h"
 #include "kernel/linux/times.h"
+#include "kernel/machine/smp.h"
 #include "kernel/proc/process.h"
 #include "kernel/security/cred.h"
 
@@ -71,12 +73,18 @@ static bool clock_now(int id, ktime_t *ret_now)
         *ret_now = ktime_coarse();
         return true;
     case CLOCK_REALTIME:
-    case CLOCK_TAI:
+    case CLOCK_REALTIME_ALARM:
         *ret_now = ktime_realtime();
         return true;
-    case CLOCK_MONOTONIC:
+    case CLOCK_TAI:
+        *ret_now = ktime_tai();
+        return true;
     case CLOCK_MONOTONIC_RAW:
-    case CLOCK_BOOTTIME:
+        *ret_now = clock_raw_ns();
+        return true;
+    case CLOCK_MONOTONIC:
+    case CLOCK_BOOTTIME: /* there is no suspend */
+    case CLOCK_BOOTTIME_ALARM:
         *ret_now = ktime_now();
         return true;
     case CLOCK_PROCESS_CPUTIME_ID:
@@ -110,28 +118,80 @@ SYSCALL2(clock_getres, int, id, struct __kernel_timespec __user *, uts)
     return uts != NULL ? timespec_to_user(uts, resolution) : 0;
 }
 
+/* Real time may not be before boot, nor beyond what can be told. */
+static int set_realtime(ktime_t t)
+{
+    if (t == KTIME_MAX) {
+        return -EINVAL;
+    }
+    if (!current_has_cap(CAP_SYS_TIME)) {
+        return -EPERM;
+    }
+    if (t < ktime_now()) {
+        return -EINVAL;
+    }
+    ktime_set_realtime(t);
+    return 0;
+}
+
 SYSCALL2(clock_settime, int, id, const struct __kernel_timespec __user *, uts)
 {
-    ktime_t t;
+    ktime_t t, now;
 
-    if (id != CLOCK_REALTIME) {
+    if (id != CLOCK_REALTIME && id >= 0) {
         return -EINVAL;
     }
     int err = timespec_from_user(&t, uts);
     if (err < 0) {
         return err;
     }
-    if (!current_has_cap(CAP_SYS_TIME)) {
-        return -EPERM;
+    if (id != CLOCK_REALTIME) {
+        return clock_now(id, &now) ? -EPERM : -EINVAL; /* CPU time is nobody's to set */
     }
-    ktime_set_realtime(t);
-    return 0;
+    return set_realtime(t);
 }
+
+/* ---- disciplining ---- */
+
+static int64_t adjust(struct __kernel_timex __user *utx)
+{
+    struct __kernel_timex tx;
+
+    if (copy_from_user(&tx, utx, sizeof(tx)) < 0) {
+        return -EFAULT;
+    }
+    int state = ntp_adjust(&tx, current_has_cap(CAP_SYS_TIME));
+    if (state < 0) {
+        return state;
+    }
+    return copy_to_user(utx, &tx, sizeof(tx)) < 0 ? -EFAULT : state;
+}
+
+SYSCALL1(adjtimex, struct __kernel_timex __user *, utx)
+{
+    return adjust(utx);
+}
+
+SYSCALL2(clock_adjtime, int, id, struct __kernel_timex __user *, utx)
+{
+    struct __kernel_timex tx;
+    ktime_t now;
+
+    if (id == CLOCK_REALTIME) {
+        return adjust(utx);
+    }
+    if (copy_from_user(&tx, utx, sizeof(tx)) < 0) {
+        return -EFAULT;
+    }
+    return clock_now(id, &now) ? -EOPNOTSUPP : -EINVAL;
+}
+
+/* ---- the older calls ---- */
+
+static struct timezone zone; /* torn reads are harmless: nobody has used it since 1990 */
 
 SYSCALL2(gettimeofday, struct __kernel_old_timeval __user *, utv, struct timezone __user *, utz)
 {
-    static const struct timezone utc;
-
     if (utv != NULL) {
         ktime_t now = ktime_realtime();
         struct __kernel_old_timeval tv = {now / NS_PER_S, now % NS_PER_S / NS_PER_US};
@@ -139,7 +199,24 @@ SYSCALL2(gettimeofday, struct __kernel_old_timeval __user *, utv, struct timezon
             return -EFAULT;
         }
     }
-    return utz != NULL ? copy_to_user(utz, &utc, sizeof(utc)) : 0;
+    return utz != NULL ? copy_to_user(utz, &zone, sizeof(zone)) : 0;
+}
+
+#define ZONE_MAX (15 * 60)
+
+/*
+ * settimeofday(2), "Notes": the first call that gives a timezone and no time says that the clock, which came from hardware that keeps local time,
+ * is to be warped to UTC.
+ */
+static void zone_set(const struct timezone *tz, bool alone)
+{
+    static bool set_before; /* [a] */
+
+    zone = *tz;
+    time_set_zone(tz->tz_minuteswest, tz->tz_dsttime);
+    if (!atomic_exchange(&set_before, true) && alone && tz->tz_minuteswest != 0) {
+        ktime_set_realtime(ktime_realtime() + tz->tz_minuteswest * 60 * NS_PER_S);
+    }
 }
 
 SYSCALL2(settimeofday, const struct __kernel_old_timeval __user *, utv,
@@ -160,10 +237,17 @@ SYSCALL2(settimeofday, const struct __kernel_old_timeval __user *, utv,
     if (!current_has_cap(CAP_SYS_TIME)) {
         return -EPERM;
     }
-    if (utv != NULL) {
-        ktime_set_realtime(tv.tv_sec * NS_PER_S + tv.tv_usec * NS_PER_US);
+    if (utz != NULL) {
+        if (tz.tz_minuteswest < -ZONE_MAX || tz.tz_minuteswest > ZONE_MAX) {
+            return -EINVAL;
+        }
+        zone_set(&tz, utv == NULL);
     }
-    return 0;
+    if (utv == NULL) {
+        return 0;
+    }
+    const struct __kernel_timespec ts = {tv.tv_sec, tv.tv_usec * NS_PER_US};
+    return set_realtime(ktime_of_timespec(&ts));
 }
 
 SYSCALL1(time, int64_t __user *, ut)
@@ -213,15 +297,98 @@ SYSCALL2(nanosleep, const struct __kernel_timespec __user *, uts, struct __kerne
     return err < 0 ? err : sleep_relative(ns, uremain);
 }
 
+/* A sleeper by real time, who looks anew when it is stepped. */
+struct step_sleeper {
+    struct time_listener listener;
+    struct thread *thread;
+};
+
+static void sleeper_stepped(struct time_listener *listener)
+{
+    (void)thread_wake(container_of(listener, struct step_sleeper, listener)->thread);
+}
+
+/* Until real time is `t`, or TAI. 0, or -ERESTARTNOHAND when a signal came first. */
+static int sleep_until_real(int id, ktime_t t)
+{
+    struct step_sleeper sleeper = {.listener.stepped = sleeper_stepped, .thread = current_thread()};
+    ktime_t now;
+    int err = 0;
+
+    time_listener_add(&sleeper.listener);
+    for (;;) {
+        thread_prepare_sleep(THREAD_SLEEPING);
+        (void)clock_now(id, &now);
+        if (now >= t) {
+            break;
+        }
+        if (thread_signal_pending(sleeper.thread)) {
+            err = -ERESTARTNOHAND;
+            break;
+        }
+        (void)schedule_until(ktime_after(ktime_now(), t - now));
+    }
+    thread_finish_sleep();
+    time_listener_remove(&sleeper.listener);
+    return err;
+}
+
+static bool is_alarm(int id)
+{
+    return id == CLOCK_REALTIME_ALARM || id == CLOCK_BOOTTIME_ALARM;
+}
+
+/*
+ * Go on with a sleep by CPU time, which passes at most as fast as all CPUs together: arg[0] until when, arg[1] where to tell what is left, arg[2]
+ * the clock.
+ */
+static int64_t sleep_on_cpu(struct thread_restart *restart)
+{
+    ktime_t until = (ktime_t)restart->arg[0], now = 0;
+    struct __kernel_timespec __user *uremain = (void __user *)restart->arg[1];
+    int id = (int)restart->arg[2];
+
+    while (clock_now(id, &now) && now < until) {
+        ktime_t least = MAX((until - now) / (ktime_t)cpu_count(), NS_PER_MS);
+        if (thread_sleep_until_interruptible(ktime_after(ktime_now(), least)) < 0) {
+            restart->fn = sleep_on_cpu;
+            return uremain != NULL && timespec_to_user(uremain, until - now) < 0
+                       ? -EFAULT
+                       : -ERESTART_RESTARTBLOCK;
+        }
+    }
+    return 0;
+}
+
+static int64_t sleep_by_cpu(int id, bool absolute, ktime_t t, ktime_t now,
+                            struct __kernel_timespec __user *uremain)
+{
+    struct thread_restart *restart = &current_thread()->restart;
+
+    restart->arg[0] = (uint64_t)(absolute ? t : ktime_after(now, t));
+    restart->arg[1] = absolute ? 0 : (uintptr_t)uremain;
+    restart->arg[2] = (uint64_t)id;
+    int64_t result = sleep_on_cpu(restart);
+    return absolute && result == -ERESTART_RESTARTBLOCK ? -ERESTARTNOHAND : result;
+}
+
+/* The current thread's own CPU time would never come. */
+static bool is_own_thread_clock(int id)
+{
+    int nr = ~(id >> 3);
+
+    return id < 0 && (id & 4) != 0 && (nr == 0 || nr == current_thread()->pid->nr);
+}
+
 SYSCALL4(clock_nanosleep, int, id, int, flags, const struct __kernel_timespec __user *, uts,
          struct __kernel_timespec __user *, uremain)
 {
     ktime_t t, now;
 
-    if (!clock_now(id, &now) || id == CLOCK_THREAD_CPUTIME_ID) {
+    if (!clock_now(id, &now) || is_own_thread_clock(id)) {
         return -EINVAL;
     }
-    if (id == CLOCK_PROCESS_CPUTIME_ID || id == CLOCK_REALTIME_COARSE ||
+    if (id == CLOCK_THREAD_CPUTIME_ID || id == CLOCK_REALTIME_COARSE ||
         id == CLOCK_MONOTONIC_COARSE || id == CLOCK_MONOTONIC_RAW) {
         return -EOPNOTSUPP;
     }
@@ -229,8 +396,17 @@ SYSCALL4(clock_nanosleep, int, id, int, flags, const struct __kernel_timespec __
     if (err < 0) {
         return err;
     }
+    if (is_alarm(id) && !current_has_cap(CAP_WAKE_ALARM)) {
+        return -EPERM;
+    }
+    if (id == CLOCK_PROCESS_CPUTIME_ID || id < 0) {
+        return sleep_by_cpu(id, (flags & TIMER_ABSTIME) != 0, t, now, uremain);
+    }
     if ((flags & TIMER_ABSTIME) == 0) {
         return sleep_relative(t, uremain);
+    }
+    if (id == CLOCK_REALTIME || id == CLOCK_REALTIME_ALARM || id == CLOCK_TAI) {
+        return sleep_until_real(id, t);
     }
     return t <= now ? 0 : thread_sleep_until_interruptible(ktime_after(ktime_now(), t - now));
 }

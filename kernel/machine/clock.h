@@ -24,18 +24,26 @@ struct clock_source {
 const struct clock_source *clock_source(void);
 /*
  * How clock_monotonic_ns() converts just now: ns = base_ns + (((counter - base) * mult) >> shift). Whoever repeats it with the
- * same numbers (the vDSO) gets the same time, to the nanosecond.
+ * same numbers (the vDSO) gets the same time, to the nanosecond. The same for clock_raw_ns().
  */
 struct clock_conversion {
     uint64_t base;
-    ktime_t base_ns;
+    ktime_t base_ns, raw_base_ns;
     uint32_t mult, shift;
+    uint32_t raw_mult, raw_shift;
 };
 void clock_conversion_read(struct clock_conversion *ret_conversion);
 /* Entry point that the machine calls (kernel/core/time.c): clock_source() or its conversion changed. Interrupts off. */
 void machine_clock_changed(void);
 /* Nanoseconds since an arbitrary start before boot, monotonic. Any context. The one hot call: keep it lean. */
 ktime_t clock_monotonic_ns(void);
+/* The same without what clock_adjust() did to its rate. Any context. */
+ktime_t clock_raw_ns(void);
+/*
+ * From now on monotonic time runs faster by rate / 2^32 than the source says; less than a quarter either way. The caller has
+ * machine_clock_changed() follow, and sees to it that nobody else is here meanwhile. Interrupts off.
+ */
+void clock_adjust(int64_t rate);
 /* Wall clock read from the RTC, seconds UTC since 1970; 0 when there is none. Slow; thread context. */
 uint64_t clock_rtc_read(void);
 int clock_rtc_write(uint64_t unix_time_s);

@@ -1,8 +1,8 @@
 /*
  * Interval timers (setitimer(2)) and the CPU time limit.
  *
- * ITIMER_REAL is a timer of the kernel. The two that count CPU time, and RLIMIT_CPU, are counted by the tick, 10 ms at a time, and only
- * while one of them is set.
+ * ITIMER_REAL is a timer of the kernel. The two that count CPU time, and RLIMIT_CPU, are compared with the process' CPU time at each tick of one
+ * of its threads, and only while one of them is set.
  */
 #include <linux/sched.h>
 #include <linux/time.h>
@@ -12,7 +12,6 @@
 
 /* An interval timer may not take the CPU for itself, however short its interval. */
 #define REAL_SPACING_NS (50 * NS_PER_US)
-#define TICK_NS         (NS_PER_S / SCHED_TICK_HZ)
 
 static void send_kernel_locked(struct process *process, int signo)
 {
@@ -57,14 +56,15 @@ static void itimer_real(struct process *process, const struct itimer *new, struc
     }
 }
 
-static void itimer_cpu(ktime_t *value, ktime_t *interval, const struct itimer *new,
+/* `used`: CPU time so far, of the kind that counts. */
+static void itimer_cpu(ktime_t *next, ktime_t *interval, ktime_t used, const struct itimer *new,
                        struct itimer *ret_old)
 {
-    ret_old->value_ns = *value;
+    ret_old->value_ns = *next == 0 ? 0 : MAX(*next - used, (ktime_t)1); /* about to expire */
     ret_old->interval_ns = *interval;
     if (new != NULL) {
-        /* A tick more than asked for: the first one may come at once. */
-        *value = new->value_ns == 0 ? 0 : new->value_ns + TICK_NS;
+        ktime_t sum = new->value_ns > KTIME_MAX - used ? KTIME_MAX : used + new->value_ns;
+        *next = new->value_ns == 0 ? 0 : sum;
         *interval = new->interval_ns;
     }
 }
@@ -73,18 +73,22 @@ int process_itimer(int which, const struct itimer *new, struct itimer *ret_old)
 {
     struct process *process = process_current();
     struct cpu_timers *timers = &process->cpu_timers;
+    struct usage usage;
     int err = 0;
     uint64_t flags = spin_lock_irqsave(&process->siglock);
+
+    process_usage_locked(process, &usage);
 
     switch (which) {
     case ITIMER_REAL:
         itimer_real(process, new, ret_old);
         break;
     case ITIMER_VIRTUAL:
-        itimer_cpu(&timers->virt_value, &timers->virt_interval, new, ret_old);
+        itimer_cpu(&timers->virt_next, &timers->virt_interval, usage.user_ns, new, ret_old);
         break;
     case ITIMER_PROF:
-        itimer_cpu(&timers->prof_value, &timers->prof_interval, new, ret_old);
+        itimer_cpu(&timers->prof_next, &timers->prof_interval, usage.user_ns + usage.system_ns, new,
+                   ret_old);
         break;
     default:
         err = -EINVAL;
@@ -100,36 +104,30 @@ void cpu_timers_recalc_locked(struct process *process)
     const struct cpu_timers *timers = &process->cpu_timers;
 
     atomic_store_relaxed(&process->cpu_timers.active,
-                         timers->virt_value != 0 || timers->prof_value != 0 ||
+                         timers->virt_next != 0 || timers->prof_next != 0 ||
                              !list_empty(&process->posix_cpu_timers) ||
                              process->limits[RLIMIT_CPU].rlim_cur != RLIM64_INFINITY);
 }
 
-/* Count a tick; true when the timer expired (and was set again, if it has an interval). */
-static bool count_tick(ktime_t *value, ktime_t interval)
+/* True when the timer expired (and was set again, if it has an interval). */
+static bool has_expired(ktime_t *next, ktime_t interval, ktime_t used)
 {
-    if (*value == 0) {
+    if (*next == 0 || used < *next) {
         return false;
     }
-    *value -= TICK_NS;
-    if (*value > 0) {
-        return false;
-    }
-    *value = interval == 0 ? 0 : MAX(*value + interval, 1);
+    /* What was missed is one expiration. */
+    *next = interval == 0 ? 0 : *next + ((used - *next) / interval + 1) * interval;
     return true;
 }
 
 /* getrlimit(2), RLIMIT_CPU: SIGXCPU at the soft limit and once per second from there; SIGKILL at the hard one. */
-static void check_cpu_limit_locked(struct process *process)
+static void check_cpu_limit_locked(struct process *process, ktime_t used)
 {
     const struct rlimit64 *limit = &process->limits[RLIMIT_CPU];
-    struct usage usage;
 
     if (limit->rlim_cur == RLIM64_INFINITY) {
         return;
     }
-    process_usage_locked(process, &usage);
-    ktime_t used = usage.user_ns + usage.system_ns;
     uint64_t seconds = (uint64_t)(used / NS_PER_S);
     if (seconds < limit->rlim_cur) {
         return;
@@ -183,15 +181,19 @@ void cpu_timers_tick(struct thread *thread, bool user_mode)
     if (process == NULL || likely(!atomic_load_relaxed(&process->cpu_timers.active))) {
         return;
     }
+    (void)user_mode;
     struct cpu_timers *timers = &process->cpu_timers;
+    struct usage usage;
     spin_lock(&process->siglock);
-    if (user_mode && count_tick(&timers->virt_value, timers->virt_interval)) {
+    process_usage_locked(process, &usage);
+    ktime_t used = usage.user_ns + usage.system_ns;
+    if (has_expired(&timers->virt_next, timers->virt_interval, usage.user_ns)) {
         send_kernel_locked(process, SIGVTALRM);
     }
-    if (count_tick(&timers->prof_value, timers->prof_interval)) {
+    if (has_expired(&timers->prof_next, timers->prof_interval, used)) {
         send_kernel_locked(process, SIGPROF);
     }
-    check_cpu_limit_locked(process);
+    check_cpu_limit_locked(process, used);
     posix_timers_tick_locked(process);
     cpu_timers_recalc_locked(process);
     spin_unlock(&process->siglock);

@@ -5,16 +5,19 @@
  * entry is pending an interval timer stands still; what it missed is counted when the signal is taken, and told in si_overrun (POSIX.1-2017,
  * timer_getoverrun()). So a signal nobody takes costs nothing, however short the interval.
  *
- * Clocks: times of the wall clock are converted when they are set, as timerfd does; CPU time is looked at by the tick.
+ * Clocks: an absolute time of the wall clock is kept as such, and waited for anew whenever that clock is stepped; the alarm clocks are the plain
+ * ones, there being no suspend to wake from; CPU time is looked at by the tick.
  *
  * Locking: all but `refs` under the siglock of the process, which expirations take in interrupt context. The table holds a reference, the entry
  * another while it is queued or being delivered. A deleted timer is never started again.
  */
 #include "kernel/proc/posix_timer.h"
 
+#include <linux/capability.h>
 #include <linux/time.h>
 
 #include "kernel/base/string.h"
+#include "kernel/core/ntp.h"
 #include "kernel/core/time.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/proc/internal.h"
@@ -29,13 +32,16 @@ enum entry_state { ENTRY_FREE, ENTRY_QUEUED, ENTRY_TAKEN };
 
 struct posix_timer {
     struct refcount refs;
-    int id;                  /* [I] */
-    enum timer_clock clock;  /* [I] */
-    bool user_only;          /* [I] of CPU time */
-    int notify;              /* [I] SIGEV_* */
-    struct process *process; /* [I] valid until deleted */
-    struct thread *to;       /* [I] SIGEV_THREAD_ID: referenced; NULL: the process */
-    struct thread *counted;  /* [I] CLOCK_OF_THREAD: referenced */
+    int id;                        /* [I] */
+    enum timer_clock clock;        /* [I] */
+    bool user_only;                /* [I] of CPU time */
+    bool tai;                      /* [I] a wall clock that is ahead */
+    bool real;                     /* `next` is real time */
+    struct time_listener listener; /* CLOCK_OF_WALL */
+    int notify;                    /* [I] SIGEV_* */
+    struct process *process;       /* [I] valid until deleted */
+    struct thread *to;             /* [I] SIGEV_THREAD_ID: referenced; NULL: the process */
+    struct thread *counted;        /* [I] CLOCK_OF_THREAD: referenced */
     struct rb_node node;
     struct list_node cpu_node; /* among those that count CPU time and run */
     struct timer timer;
@@ -43,7 +49,7 @@ struct posix_timer {
     bool deleted;
     bool active; /* set, and for one expiration not over */
     enum entry_state state;
-    ktime_t next; /* of its clock; monotonic for the wall clock too */
+    ktime_t next; /* of its clock; of the wall clock monotonic unless `real` */
     ktime_t interval;
     uint64_t missed; /* periods passed over since the last expiration that was told */
     int last_overrun;
@@ -61,7 +67,7 @@ static ktime_t now_locked(const struct posix_timer *timer)
     struct usage usage;
 
     if (!counts_cpu(timer)) {
-        return ktime_now();
+        return timer->real ? ktime_realtime() : ktime_now();
     }
     if (timer->clock == CLOCK_OF_PROCESS) {
         process_usage_locked(timer->process, &usage);
@@ -78,6 +84,9 @@ static void start_locked(struct posix_timer *timer)
             list_push_back(&timer->process->posix_cpu_timers, &timer->cpu_node);
             cpu_timers_recalc_locked(timer->process);
         }
+    } else if (timer->real) {
+        ktime_t left = MAX(timer->next - ktime_realtime(), (ktime_t)0), now = ktime_now();
+        timer_arm(&timer->timer, left > KTIME_MAX - 1 - now ? KTIME_MAX - 1 : now + left);
     } else {
         timer_arm(&timer->timer, timer->next);
     }
@@ -147,11 +156,27 @@ static void timer_expired(struct timer *fired)
 
     spin_lock(&process->siglock);
     /* It may have been stopped or set anew while this came. */
-    if (!timer->deleted && timer->active && !timer_is_armed(fired) &&
-        now_locked(timer) >= timer->next) {
-        expire_locked(timer, now_locked(timer));
+    if (!timer->deleted && timer->active && !timer_is_armed(fired)) {
+        ktime_t now = now_locked(timer);
+        if (now >= timer->next) {
+            expire_locked(timer, now);
+        } else if (timer->real) {
+            start_locked(timer); /* the clock was set back meanwhile */
+        }
     }
     spin_unlock(&process->siglock);
+}
+
+/* Real time was stepped. */
+static void timer_stepped(struct time_listener *listener)
+{
+    struct posix_timer *timer = container_of(listener, struct posix_timer, listener);
+    uint64_t flags = spin_lock_irqsave(&timer->process->siglock);
+
+    if (timer->real && timer_is_armed(&timer->timer) && timer->state == ENTRY_FREE) {
+        start_locked(timer);
+    }
+    spin_unlock_irqrestore(&timer->process->siglock, flags);
 }
 
 void posix_timers_tick_locked(struct process *process)
@@ -271,9 +296,17 @@ static int choose_clock(struct posix_timer *timer, int id)
 
     timer->clock = CLOCK_OF_SYSTEM;
     switch (id) {
+    case CLOCK_REALTIME_ALARM:
+    case CLOCK_BOOTTIME_ALARM:
+        if (!current_has_cap(CAP_WAKE_ALARM)) {
+            return -EPERM;
+        }
+        timer->clock = id == CLOCK_REALTIME_ALARM ? CLOCK_OF_WALL : CLOCK_OF_SYSTEM;
+        return 0;
     case CLOCK_REALTIME:
     case CLOCK_TAI:
         timer->clock = CLOCK_OF_WALL;
+        timer->tai = id == CLOCK_TAI;
         return 0;
     case CLOCK_MONOTONIC:
     case CLOCK_BOOTTIME:
@@ -289,8 +322,6 @@ static int choose_clock(struct posix_timer *timer, int id)
     case CLOCK_MONOTONIC_RAW:
     case CLOCK_REALTIME_COARSE:
     case CLOCK_MONOTONIC_COARSE:
-    case CLOCK_REALTIME_ALARM:
-    case CLOCK_BOOTTIME_ALARM:
         return -EOPNOTSUPP;
     default:
         break;
@@ -330,6 +361,9 @@ static int choose_target(struct posix_timer *timer, const sigevent_t *event)
 /* After the table let go of it, or before it was there. */
 static void timer_discard(struct posix_timer *timer)
 {
+    if (timer->listener.stepped != NULL) {
+        time_listener_remove(&timer->listener);
+    }
     (void)timer_cancel_sync(&timer->timer);
     thread_put(timer->to);
     thread_put(timer->counted);
@@ -365,6 +399,10 @@ int posix_timer_create(const struct posix_timer_request *request, int *ret_id)
         return err;
     }
     timer->entry->timer = timer;
+    if (timer->clock == CLOCK_OF_WALL) {
+        timer->listener.stepped = timer_stepped;
+        time_listener_add(&timer->listener);
+    }
     uint64_t flags = spin_lock_irqsave(&process->siglock);
     insert_locked(process, timer);
     timer->entry->info.si_tid = timer->id;
@@ -432,18 +470,15 @@ static void read_locked(struct posix_timer *timer, struct itimer *ret)
     }
 }
 
-/* When the setting's first expiration is, by the clock that now_locked() reads; the far future instead of an overflow. */
-static ktime_t deadline_locked(const struct posix_timer *timer, bool absolute, ktime_t value)
+/* The setting's first expiration, by the clock that now_locked() reads from then on; the far future instead of an overflow. */
+static void next_set_locked(struct posix_timer *timer, bool absolute, ktime_t value)
 {
-    ktime_t now = now_locked(timer), left = value;
-
-    if (absolute) {
-        if (timer->clock != CLOCK_OF_WALL) {
-            return MIN(value, KTIME_MAX - 1);
-        }
-        left = value - ktime_realtime();
+    timer->real = absolute && timer->clock == CLOCK_OF_WALL;
+    ktime_t now = absolute ? 0 : now_locked(timer);
+    timer->next = value > KTIME_MAX - 1 - now ? KTIME_MAX - 1 : now + value;
+    if (timer->real && timer->tai) {
+        timer->next -= ntp_tai_offset() * NS_PER_S;
     }
-    return left > KTIME_MAX - 1 - now ? KTIME_MAX - 1 : now + left;
 }
 
 int posix_timer_set(int id, bool absolute, const struct itimer *new, struct itimer *ret_old)
@@ -459,7 +494,7 @@ int posix_timer_set(int id, bool absolute, const struct itimer *new, struct itim
         timer->last_overrun = 0;
         timer->missed = 0;
         if (new->value_ns != 0) {
-            timer->next = deadline_locked(timer, absolute, new->value_ns);
+            next_set_locked(timer, absolute, new->value_ns);
             timer->active = true;
             if (timer->notify != SIGEV_NONE) {
                 start_locked(timer);

@@ -58,10 +58,10 @@ enum process_state { PROCESS_LIVE, PROCESS_ZOMBIE, PROCESS_DEAD };
 
 /* RLIMIT_CPU, ITIMER_VIRTUAL, ITIMER_PROF and CPU-time timers are looked at by the tick only when one of them is set. */
 struct cpu_timers {
-    bool active;                       /* [a] */
-    ktime_t prof_value, prof_interval; /* [S] ns left */
-    ktime_t virt_value, virt_interval; /* [S] */
-    ktime_t next_xcpu;                 /* [S] CPU time of the next SIGXCPU */
+    bool active;                      /* [a] */
+    ktime_t prof_next, prof_interval; /* [S] CPU time of the next expiration; 0: none */
+    ktime_t virt_next, virt_interval; /* [S] the same in user mode */
+    ktime_t next_xcpu;                /* [S] CPU time of the next SIGXCPU */
 };
 
 struct process {

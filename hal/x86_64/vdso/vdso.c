@@ -61,8 +61,11 @@ static __always_inline uint64_t scale(uint64_t a, uint64_t b, uint32_t shift)
     return a;
 }
 
-/* True and the monotonic or real time in ns, or false: ask the kernel. */
-static __always_inline bool clock_read(bool real, uint64_t *ret_ns)
+/* The answer of clock_read(): monotonic time and nothing else, or with an offset of the page added; or raw time. */
+enum clock_kind { KIND_MONOTONIC, KIND_REAL, KIND_TAI, KIND_RAW };
+
+/* True and the time in ns, or false: ask the kernel. */
+static __always_inline bool clock_read(enum clock_kind kind, uint64_t *ret_ns)
 {
     const struct vdso_data *data = data_page();
     uint32_t sequence;
@@ -80,10 +83,19 @@ static __always_inline bool clock_read(bool real, uint64_t *ret_ns)
         if (unlikely((int64_t)delta < 0)) {
             delta = 0; /* another CPU's counter, a little ahead, set the base */
         }
-        ns = scale(delta, atomic_load_relaxed(&data->mult), atomic_load_relaxed(&data->shift)) +
-             (uint64_t)atomic_load_relaxed(&data->monotonic_base_ns);
-        if (real) {
+        if (kind == KIND_RAW) {
+            ns = scale(delta, atomic_load_relaxed(&data->raw_mult),
+                       atomic_load_relaxed(&data->raw_shift)) +
+                 (uint64_t)atomic_load_relaxed(&data->raw_base_ns);
+        } else {
+            ns = scale(delta, atomic_load_relaxed(&data->mult), atomic_load_relaxed(&data->shift)) +
+                 (uint64_t)atomic_load_relaxed(&data->monotonic_base_ns);
+        }
+        if (kind == KIND_REAL || kind == KIND_TAI) {
             ns += (uint64_t)atomic_load_relaxed(&data->realtime_offset_ns);
+        }
+        if (kind == KIND_TAI) {
+            ns += (uint64_t)atomic_load_relaxed(&data->tai_offset_ns);
         }
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
     } while (unlikely(atomic_load_relaxed(&data->sequence) != sequence));
@@ -102,13 +114,20 @@ EXPORT int __vdso_clock_gettime(int clock, struct __kernel_timespec *ret_time)
 {
     uint64_t ns;
 
-    if (likely(clock == CLOCK_MONOTONIC) || clock == CLOCK_MONOTONIC_RAW ||
-        clock == CLOCK_BOOTTIME) {
-        if (likely(clock_read(false, &ns))) {
+    if (likely(clock == CLOCK_MONOTONIC) || clock == CLOCK_BOOTTIME) {
+        if (likely(clock_read(KIND_MONOTONIC, &ns))) {
             return timespec_set(ret_time, ns);
         }
     } else if (clock == CLOCK_REALTIME) {
-        if (likely(clock_read(true, &ns))) {
+        if (likely(clock_read(KIND_REAL, &ns))) {
+            return timespec_set(ret_time, ns);
+        }
+    } else if (clock == CLOCK_MONOTONIC_RAW) {
+        if (likely(clock_read(KIND_RAW, &ns))) {
+            return timespec_set(ret_time, ns);
+        }
+    } else if (clock == CLOCK_TAI) {
+        if (likely(clock_read(KIND_TAI, &ns))) {
             return timespec_set(ret_time, ns);
         }
     } else if (clock == CLOCK_REALTIME_COARSE) {
@@ -130,7 +149,7 @@ EXPORT int __vdso_gettimeofday(struct timeval *ret_time, struct timezone *ret_zo
 {
     uint64_t ns;
 
-    if (unlikely(!clock_read(true, &ns))) {
+    if (unlikely(!clock_read(KIND_REAL, &ns))) {
         return (int)syscall2(__NR_gettimeofday, (long)ret_time, (long)ret_zone);
     }
     if (ret_time != NULL) {
@@ -138,8 +157,8 @@ EXPORT int __vdso_gettimeofday(struct timeval *ret_time, struct timezone *ret_zo
         ret_time->tv_usec = (int64_t)(ns % NS_PER_S / 1000);
     }
     if (ret_zone != NULL) {
-        ret_zone->tz_minuteswest = 0;
-        ret_zone->tz_dsttime = 0;
+        ret_zone->tz_minuteswest = atomic_load_relaxed(&data_page()->minutes_west);
+        ret_zone->tz_dsttime = atomic_load_relaxed(&data_page()->dst);
     }
     return 0;
 }

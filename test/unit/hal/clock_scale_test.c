@@ -67,3 +67,17 @@ TEST(clock_scale, mul_div_uses_the_whole_product_and_saturates)
     EXPECT_EQ(mul_div(5, 5, 0), UINT64_MAX);
     EXPECT_EQ(mul_div(0, 5, 7), 0);
 }
+
+TEST(clock_scale, an_adjusted_rate_is_as_precise)
+{
+    const uint64_t count = 3600ull * 2600000000ull;
+    struct rate_scale plain = rate_scale_compute(2600000000ull, 1000000000ull);
+    uint64_t hour = rate_scale_apply(count, plain.mult, plain.shift);
+
+    for (int64_t ppm = -200000; ppm <= 200000; ppm += 500) {
+        struct rate_scale scale = rate_scale_adjust(plain, ppm * (1ll << 32) / 1000000);
+        int64_t wanted = (int64_t)hour + (int64_t)hour / 1000000 * ppm;
+        int64_t error = (int64_t)rate_scale_apply(count, scale.mult, scale.shift) - wanted;
+        EXPECT(error < 4000 && error > -4000); /* about 1e-9 of an hour */
+    }
+}
