@@ -38,6 +38,7 @@ _Static_assert((WORK_BEFORE_USER & THREAD_WORK_TRACE) == 0, "entry.S");
 #define IST_NMI           1
 #define IST_DOUBLE_FAULT  2
 #define IST_MACHINE_CHECK 3
+#define IST_DEBUG         4
 
 #define GATE_INTERRUPT 0x8e /* present, DPL 0, 64-bit interrupt gate */
 #define GATE_USER      0xee /* the same with DPL 3 */
@@ -77,6 +78,7 @@ void __init desc_init(void)
     for (unsigned i = 0; i < MACHINE_VECTOR_FIRST; i++) {
         gate_set(i, entry_exceptions + 16 * i, GATE_INTERRUPT, 0);
     }
+    gate_set(1, entry_debug, GATE_INTERRUPT, IST_DEBUG);
     gate_set(2, entry_nmi, GATE_INTERRUPT, IST_NMI);
     gate_set(3, entry_exceptions + 16 * 3, GATE_USER, 0);
     gate_set(4, entry_exceptions + 16 * 4, GATE_USER, 0);
@@ -154,6 +156,7 @@ void desc_init_cpu(struct x86_cpu *cpu)
     ist_set(cpu, IST_NMI, &cpu->nmi_stack);
     ist_set(cpu, IST_DOUBLE_FAULT, &cpu->double_fault_stack);
     ist_set(cpu, IST_MACHINE_CHECK, &cpu->machine_check_stack);
+    ist_set(cpu, IST_DEBUG, &cpu->debug_stack);
     cpu->tss.io_bitmap = sizeof(struct tss);
     gdt_fill(cpu);
     segments_load(cpu);

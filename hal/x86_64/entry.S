@@ -233,6 +233,7 @@ exception_common:
     testb $3, 24(%rsp)
     jz 2f
     swapgs
+exception_from_user:
 1:  PUSH_INTERRUPTED
     movl %edi, %esi
     movq %rsp, %rdi
@@ -252,6 +253,33 @@ exception_common:
     movq %rax, %rsp
     jmp user_work
     .size exception_common, . - exception_common
+
+/*
+ * #DB arrives on a stack of its own too: behind MOV SS it may strike at the first instruction of entry_syscall, on the user's stack and GS
+ * base. From user mode it moves to the thread's stack and is an exception like any other.
+ */
+    .globl entry_debug
+    .type entry_debug, @function
+entry_debug:
+    pushq $0
+    pushq %rdi
+    testb $3, 24(%rsp)
+    jz 1f
+    swapgs
+    movq %rsp, %rdi
+    movq %gs:CPU_STACK_TOP, %rsp
+    pushq 48(%rdi)
+    pushq 40(%rdi)
+    pushq 32(%rdi)
+    pushq 24(%rdi)
+    pushq 16(%rdi)
+    pushq 8(%rdi)
+    pushq (%rdi)
+    movl $1, %edi
+    jmp exception_from_user
+1:  movl $1, %edi
+    jmp paranoid_common
+    .size entry_debug, . - entry_debug
 
 /* NMI, #DF, #MC: on stacks of their own, whatever GS is. */
     .macro PARANOID name, vector, has_error

@@ -29,7 +29,7 @@
 #define XSTATE_PKRU 0x200ull                 /* in signal frames alone: pkey.h */
 #define XSAVE_LOW   (~(uint32_t)XSTATE_PKRU) /* what the kernel's areas have */
 
-#define LEGACY_BYTES 512u
+#define LEGACY_BYTES FPU_LEGACY_BYTES
 #define HEADER_BYTES 64u
 #define CONTIGUOUS_BYTES                                                                           \
     832u /* up to AVX there are no gaps, which could leak what the memory held before */
@@ -372,5 +372,88 @@ int fpu_signal_restore(const void __user *user_area)
     }
     area_sanitise(area, extended);
     pkey_set_rights(pkru);
+    return 0;
+}
+
+/* ---- debuggers ---- */
+
+bool fpu_has_xstate(void)
+{
+    return cpu_features.xsave;
+}
+
+/* Components that were in their initial state when they were saved were not written (SDM volume 1, 13.6): say what that state is. */
+static void area_complete(struct fpu_area *area, bool whole)
+{
+    uint64_t absent = cpu_features.xsave ? xstate_mask & ~area->xstate_bv : 0;
+    uint8_t *bytes = (uint8_t *)area;
+
+    if ((absent & XSTATE_X87) != 0) {
+        memset(area, 0, offsetof(struct fpu_area, mxcsr));
+        area->control = CONTROL_INITIAL;
+        memset(area->registers, 0, 128); /* ST0 to ST7 */
+    }
+    if ((absent & XSTATE_SSE) != 0) {
+        memset(area->registers + 128, 0, 256); /* XMM0 to XMM15; MXCSR is always written */
+    }
+    for (unsigned i = 2; whole && i < 64 && absent >> i != 0; i++) {
+        if ((absent >> i & 1) != 0) {
+            struct cpuid_regs place = cpuid_read(13, i);
+            memset(bytes + place.ebx, 0, place.eax);
+        }
+    }
+}
+
+void fpu_state_get(struct thread *thread, void *buf, bool whole)
+{
+    struct fpu_area *area = buf;
+    size_t size = whole ? area_size : LEGACY_BYTES;
+    const struct fpu_area *from =
+        thread == current_thread() ? area_current() : (const struct fpu_area *)thread->arch.fpu;
+
+    memcpy(buf, from, size);
+    if (!whole && cpu_features.xsave) {
+        /* The header that area_complete() looks at lies behind what fits. */
+        struct fpu_area legacy = *from;
+        area_complete(&legacy, false);
+        memcpy(buf, &legacy, LEGACY_BYTES);
+    } else {
+        area_complete(area, whole);
+    }
+    memset((uint8_t *)buf + 416, 0, 96); /* not part of any register */
+    area->mxcsr_mask = mxcsr_mask;
+    if (whole) {
+        memcpy((uint8_t *)buf + SW_BYTES_AT, &xstate_mask, sizeof(xstate_mask));
+    }
+}
+
+static bool header_is_sane(const struct fpu_area *area)
+{
+    uint64_t reserved = area->xcomp_bv;
+
+    for (size_t i = 0; i < ARRAY_SIZE(area->header_reserved); i++) {
+        reserved |= area->header_reserved[i];
+    }
+    return reserved == 0 && (area->xstate_bv & ~xstate_mask) == 0;
+}
+
+/*
+ * The thread is switched out. Even if it is killed meanwhile and gets ready to end, its area is only read back on the way to user mode,
+ * where it will not go any more.
+ */
+int fpu_state_set(struct thread *thread, const void *buf, bool whole)
+{
+    const struct fpu_area *from = buf;
+    struct fpu_area *area = thread->arch.fpu;
+
+    if ((from->mxcsr & ~mxcsr_mask) != 0 || (whole && !header_is_sane(from))) {
+        return -EINVAL;
+    }
+    memcpy(area, from, whole ? area_size : LEGACY_BYTES);
+    memset((uint8_t *)area + 416, 0, 96);
+    if (!whole && cpu_features.xsave) {
+        area->xstate_bv |= XSTATE_X87 | XSTATE_SSE;
+    }
+    thread->arch.fpu_cpu = ~0u; /* what a CPU's registers may still hold is old */
     return 0;
 }

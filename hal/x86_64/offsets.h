@@ -10,7 +10,7 @@
 #define CPU_RCU_NESTING   96
 #define CPU_RCU_IDLE      100
 
-#define THREAD_WORK 40
+#define THREAD_WORK 48
 
 #define FRAME_R15      0
 #define FRAME_RBP      32
@@ -47,4 +47,4 @@
 #endif
 
 /* THREAD_WORK_TRACE does not keep a thread from user mode. */
-#define WORK_BEFORE_USER 0xdf
+#define WORK_BEFORE_USER 0x6df

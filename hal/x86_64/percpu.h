@@ -36,7 +36,8 @@ struct x86_cpu {
     struct mmu_space *active_space; /* [o] whose tables CR3 holds */
     struct tss tss __aligned(16);
     uint64_t gdt[GDT_ENTRIES];
-    struct ist_stack nmi_stack, double_fault_stack, machine_check_stack;
+    struct ist_stack nmi_stack, double_fault_stack, machine_check_stack, debug_stack;
+    uint64_t debug_serial; /* [o] whose breakpoints the debug registers hold; 0: none (debug.c) */
 };
 
 /* Usable for members without knowing the address, like this_cpu. */

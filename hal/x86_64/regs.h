@@ -113,10 +113,17 @@ static inline uint64_t dr6_read(void)
     return value;
 }
 
-static inline void dr6_write(uint64_t value)
-{
-    __asm__ volatile("movq %0, %%dr6" : : "r"(value));
-}
+#define DEBUG_REGISTER_(n)                                                                         \
+    static inline void dr##n##_write(uint64_t value)                                               \
+    {                                                                                              \
+        __asm__ volatile("movq %0, %%dr" #n : : "r"(value) : "memory");                            \
+    }
+DEBUG_REGISTER_(0)
+DEBUG_REGISTER_(1)
+DEBUG_REGISTER_(2)
+DEBUG_REGISTER_(3)
+DEBUG_REGISTER_(6)
+DEBUG_REGISTER_(7)
 
 static inline void tlb_flush_page(vaddr_t va)
 {

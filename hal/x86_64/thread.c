@@ -8,6 +8,7 @@
 
 #include <asm/prctl.h>
 
+#include "hal/x86_64/debug.h"
 #include "hal/x86_64/features.h"
 #include "hal/x86_64/fpu.h"
 #include "hal/x86_64/percpu.h"
@@ -98,6 +99,7 @@ int cpu_thread_init_user(struct thread *thread, const struct trapframe *frame)
     *user = *frame;
     user->rax = 0;
     user->orig_rax = ~0ull;
+    debug_inherit(thread, current_thread());
     (void)first_frame(thread, (uintptr_t)user, thread_first_user);
     thread->arch.pkru = current_thread()->arch.fpu == NULL ? PKRU_INITIAL : pkey_rights();
     flags = irq_save();
@@ -112,6 +114,7 @@ void cpu_thread_fini(struct thread *thread)
 {
     fpu_area_destroy(thread->arch.fpu);
     thread->arch.fpu = NULL;
+    debug_fini(thread);
 }
 
 void cpu_thread_reset_user(void)
@@ -124,6 +127,7 @@ void cpu_thread_reset_user(void)
         thread->arch.fpu = fpu_area_create();
         BUG_ON(thread->arch.fpu == NULL);
     }
+    debug_reset_current();
     flags = irq_save();
     fpu_reset_current();
     pkey_set_rights(PKRU_INITIAL);

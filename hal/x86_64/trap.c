@@ -9,6 +9,7 @@
 #include <asm/siginfo.h>
 #include <asm/signal.h>
 
+#include "hal/x86_64/debug.h"
 #include "hal/x86_64/features.h"
 #include "hal/x86_64/fpu.h"
 #include "hal/x86_64/ipi.h"
@@ -41,9 +42,6 @@
 #define PF_USER    0x04u
 #define PF_FETCH   0x10u
 #define PF_KEY     0x20u /* a protection key of the page forbids it */
-
-#define DR6_SINGLE_STEP 0x4000u
-#define DR6_INIT        0xffff0ff0u
 
 machine_vector_fn *x86_vector_handlers[MACHINE_NVECTORS];
 
@@ -232,12 +230,11 @@ static void user_exception(struct trapframe *frame, unsigned vector)
 {
     int code = exceptions[vector].code;
     int signo = exceptions[vector].signo;
-    uint64_t dr6 = 0;
 
     if (vector == VECTOR_DEBUG) {
-        dr6 = dr6_read();
-        dr6_write(DR6_INIT);
-        code = dr6 & DR6_SINGLE_STEP ? TRAP_TRACE : TRAP_BRKPT;
+        if (!debug_exception_user(frame, &code)) {
+            return;
+        }
     } else if (vector == VECTOR_X87 || vector == VECTOR_SIMD) {
         /* Coming from user mode, the registers are the thread's own. */
         code = float_code(fpu_raised_exceptions(vector == VECTOR_SIMD));
@@ -254,11 +251,6 @@ void x86_exception(struct trapframe *frame, unsigned vector)
 {
     if (trapframe_from_user(frame)) {
         user_exception(frame, vector);
-        return;
-    }
-    if (vector == VECTOR_DEBUG) {
-        dr6_write(DR6_INIT); /* a stray single step: TF never survives the next entry */
-        frame->rflags &= ~RFLAGS_TF;
         return;
     }
     if (!fixup(frame)) {
@@ -286,6 +278,10 @@ struct trapframe *x86_iret_fault(struct trapframe *frame, unsigned vector)
 
 void x86_paranoid(struct trapframe *frame, unsigned vector)
 {
+    if (vector == VECTOR_DEBUG) {
+        debug_exception_kernel(frame);
+        return;
+    }
     if (vector == VECTOR_NMI) {
         ++*this_cpu_ptr(nmi_count);
         preempt_count_add(PREEMPT_NMI_ONE);
@@ -313,12 +309,15 @@ void x86_user_work(struct trapframe *frame, bool syscall)
     for (;;) {
         uint32_t work = atomic_load_relaxed(&thread->work) & ~THREAD_WORK_TRACE;
 
-        if ((work & ~THREAD_WORK_FPU) != 0) {
+        if ((work & ~(THREAD_WORK_FPU | THREAD_WORK_DEBUG)) != 0) {
             irq_enable();
             machine_user_return(frame, syscall);
-        } else if (work != 0) {
+        } else if ((work & THREAD_WORK_FPU) != 0) {
             fpu_restore_current();
         } else {
+            if (unlikely(work != 0)) {
+                debug_load_current();
+            }
             return;
         }
     }

@@ -11,7 +11,7 @@ void x86_page_fault(struct trapframe *frame);
 void x86_exception(struct trapframe *frame, unsigned vector);
 /* IRET to user mode faulted: the frame of the thread, completed again, with a signal on its way. */
 struct trapframe *x86_iret_fault(struct trapframe *frame, unsigned vector);
-/* NMI, #DF, #MC, on their own stacks. */
+/* NMI, #DF, #MC, and #DB from the kernel, on their own stacks. */
 void x86_paranoid(struct trapframe *frame, unsigned vector);
 /* Before a return to user mode with work flags set; returns with interrupts off and no such flag set. */
 void x86_user_work(struct trapframe *frame, bool syscall);
@@ -24,6 +24,7 @@ extern machine_vector_fn *x86_vector_handlers[MACHINE_NVECTORS];
 /* Entry stubs (entry.S). */
 extern const uint8_t entry_exceptions[], entry_interrupts[]; /* 16 bytes each */
 extern const uint8_t entry_page_fault[], entry_nmi[], entry_double_fault[], entry_machine_check[];
+extern const uint8_t entry_debug[];
 extern const uint8_t entry_syscall[];
 void entry_enter_user(struct trapframe *frame) __noreturn;
 

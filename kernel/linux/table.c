@@ -10,6 +10,7 @@
 #include "kernel/core/param.h"
 #include "kernel/linux/syscall.h"
 #include "kernel/machine/entry.h"
+#include "kernel/proc/ptrace.h"
 #include "kernel/sched/pid.h"
 #include "kernel/sched/thread.h"
 #include "kernel/sync/lockdep.h"
@@ -72,6 +73,9 @@ void syscall_trace_init(void)
 {
     trace_filter = param_string("linnet.trace");
     syscall_tracing = trace_filter != NULL;
+    if (syscall_tracing) {
+        (void)atomic_fetch_add_relaxed(&syscall_watchers, 1);
+    }
     if (syscall_tracing && str_to_u64(trace_filter, 10, &trace_pid) < 0) {
         trace_pid = UINT64_MAX;
     }
@@ -124,24 +128,38 @@ static void trace_enter(uint64_t nr, const uint64_t args[6])
               syscall_name(nr), line);
 }
 
-static __noinline int64_t syscall_slow(uint64_t nr, syscall_fn *fn, const struct trapframe *frame)
+static int64_t syscall_logged(uint64_t nr, syscall_fn *fn, const struct trapframe *frame)
 {
     uint64_t args[6];
-    bool traced = syscall_tracing && trace_wanted();
+    bool logged = syscall_tracing && trace_wanted();
 
     for (unsigned i = 0; i < 6; i++) {
         args[i] = trapframe_arg(frame, i);
     }
-    if (traced) {
+    if (logged) {
         trace_enter(nr, args);
     }
     int64_t result =
         fn != NULL ? fn(args[0], args[1], args[2], args[3], args[4], args[5]) : syscall_missing(nr);
-    if (traced) {
+    if (logged) {
         log_debug("trace: %s[%d] %s = %lld", current_thread()->comm, pid_nr(current_thread()->pid),
                   syscall_name(nr), (long long)result);
     }
     return result;
+}
+
+/* Somebody looks on, or the call does not exist. A tracer may change the call, or the result of one that it keeps from being made. */
+static __noinline void syscall_slow(struct trapframe *frame)
+{
+    if ((atomic_load_relaxed(&current_thread()->work) & THREAD_WORK_TRACE) != 0) {
+        trapframe_set_result(frame, -ENOSYS);
+        if (!ptrace_syscall_enter(frame)) {
+            return;
+        }
+    }
+    uint64_t nr = trapframe_syscall_nr(frame);
+    trapframe_set_result(frame,
+                         syscall_logged(nr, nr < SYSCALL_COUNT ? syscall_table[nr] : NULL, frame));
 }
 
 void machine_syscall(struct trapframe *frame)
@@ -149,8 +167,8 @@ void machine_syscall(struct trapframe *frame)
     uint64_t nr = trapframe_syscall_nr(frame);
     syscall_fn *fn = likely(nr < SYSCALL_COUNT) ? syscall_table[nr] : NULL;
 
-    if (unlikely(fn == NULL || syscall_tracing)) {
-        trapframe_set_result(frame, syscall_slow(nr, fn, frame));
+    if (unlikely(fn == NULL || atomic_load_relaxed(&syscall_watchers) != 0)) {
+        syscall_slow(frame);
         lockdep_check_none_held("the end of a system call");
         return;
     }

@@ -65,6 +65,7 @@ void machine_dump_frame(const struct trapframe *frame);
  *   int64_t   trapframe_result(const struct trapframe *)
  *   void      trapframe_restart_syscall(struct trapframe *)            step back over the system call instruction
  *   void      trapframe_restart_block(struct trapframe *)              the same, to call restart_syscall(2) there
+ *   void      trapframe_forget_syscall(struct trapframe *)             it is not a system call's frame
  *   void      trapframe_set_pc(struct trapframe *, vaddr_t pc)
  *   void      trapframe_set_sp(struct trapframe *, vaddr_t sp)
  *   void      trapframe_init_user(struct trapframe *, vaddr_t pc, vaddr_t sp)   all other registers zero

@@ -7,7 +7,7 @@
 #include "kernel/base/string.h"
 #include "kernel/core/panic.h"
 #include "kernel/mm/slab.h"
-#include "kernel/proc/internal.h"
+#include "kernel/proc/ptrace_impl.h"
 
 /* Flags that user space may set (sigaction(2)); others are dropped, so that programs can probe for them. */
 #define SA_RESTORER_FLAG 0x04000000ull
@@ -79,6 +79,9 @@ bool signal_ignored_locked(const struct process *process, const struct thread *t
 
     if (((thread->sig_blocked | thread->sig_waited) & SIGMASK(signo)) != 0) {
         return false; /* it may find a handler when it is unblocked */
+    }
+    if (unlikely(thread_is_traced(thread)) && signo != SIGKILL) {
+        return false; /* the tracer sees it first */
     }
     /* Process 1 hears what it has a handler for; only the kernel itself can stop or kill it. */
     if (unlikely(process->unkillable) && handler == ACTION_DEFAULT &&

@@ -13,21 +13,21 @@
 #include "kernel/ipc/sem.h"
 #include "kernel/machine/cpu.h"
 #include "kernel/machine/user.h"
-#include "kernel/proc/internal.h"
 #include "kernel/proc/pidfd.h"
+#include "kernel/proc/ptrace_impl.h"
 
 #define CLONE_NAMESPACES                                                                           \
     (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |  \
      CLONE_NEWNET | CLONE_NEWTIME)
 /* Not there yet. */
 #define CLONE_MISSING CLONE_NAMESPACES
-/* No effect here: System V semaphores, I/O contexts and tracing have nothing to share or to follow. */
-#define CLONE_NO_EFFECT (CLONE_IO | CLONE_UNTRACED | CLONE_PTRACE | CLONE_DETACHED)
+/* No effect here: I/O contexts have nothing to share. */
+#define CLONE_NO_EFFECT (CLONE_IO | CLONE_DETACHED)
 #define CLONE_KNOWN                                                                                \
     (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_VFORK | CLONE_PARENT |              \
      CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | CLONE_SETTLS |              \
-     CLONE_CLEAR_SIGHAND | CLONE_THREAD | CLONE_PIDFD | CLONE_SYSVSEM | CLONE_NO_EFFECT |          \
-     CLONE_MISSING)
+     CLONE_CLEAR_SIGHAND | CLONE_THREAD | CLONE_PIDFD | CLONE_SYSVSEM | CLONE_PTRACE |             \
+     CLONE_UNTRACED | CLONE_NO_EFFECT | CLONE_MISSING)
 
 static const struct clone_flag_name {
     uint64_t flag;
@@ -170,7 +170,8 @@ static void inherit(struct process *child, struct process *parent, uint64_t flag
     child->tty = parent->tty;
     child->user = user_get(parent->user);
     child->shared.set = 0;
-    child->stopped = child->continued = child->continue_untold = child->stop_reported = false;
+    child->stopped = child->continued = child->continue_untold = child->stop_reported =
+        child->stop_told = false;
     child->stop_dequeued = child->group_exiting = child->unkillable = false;
     child->stop_left = 0;
     child->exec_thread = NULL;
@@ -225,9 +226,18 @@ static int copy_state(struct thread *thread, const struct clone_request *request
         thread->set_child_tid = request->child_tid;
         (void)__atomic_fetch_or(&thread->work, THREAD_WORK_NOTIFY, __ATOMIC_RELAXED);
     }
-    (void)__atomic_fetch_or(&thread->work, atomic_load_relaxed(&parent->work) & THREAD_WORK_TRACE,
-                            __ATOMIC_RELAXED);
     return (request->flags & CLONE_SYSVSEM) != 0 ? sem_undo_share(thread) : 0;
+}
+
+/* Free to run: it may be gone at once, which only its number survives. */
+static void start_child(struct thread *thread, const struct clone_request *request, int nr)
+{
+    int event = ptrace_clone_event(request->flags, request->exit_signal);
+
+    thread_start(thread);
+    if (unlikely(event != 0)) {
+        ptrace_event(event, (uint64_t)nr);
+    }
 }
 
 static void drop_inheritance(struct thread *thread)
@@ -273,6 +283,10 @@ static int make_thread(struct process *process, const struct clone_request *requ
     }
     thread->cred = cred_get(parent->cred);
     err = copy_state(thread, request);
+    if (err == 0) {
+        err = ptrace_clone_prepare(thread, ptrace_clone_event(request->flags, request->exit_signal),
+                                   (request->flags & CLONE_PTRACE) != 0);
+    }
     if (err < 0) {
         drop_inheritance(thread);
         goto discard;
@@ -299,11 +313,14 @@ static void link_child(struct process *child, const struct clone_request *reques
     struct process *parent = me;
 
     child->exit_signal = request->exit_signal;
+    child->parent_tid = current_thread()->pid->nr;
     if ((request->flags & CLONE_PARENT) != 0) {
         parent = me->parent;
         child->exit_signal = me->exit_signal;
+        child->parent_tid = me->parent_tid;
     }
     process_link_locked(child, parent, pid_get(me->group), pid_get(me->session));
+    ptrace_clone_link_locked(child->leader);
     spin_unlock_irqrestore(&process_tree_lock, flags);
 }
 
@@ -391,10 +408,11 @@ static int64_t clone_process(struct process *me, const struct clone_request *req
     if (pidfd_file != NULL) {
         fd_install(pidfd, pidfd_file);
     }
-    thread_start(child->leader);
+    start_child(child->leader, request, nr);
     if (vfork) {
         wait_for_vfork(me, child);
         process_put(child);
+        ptrace_event(PTRACE_EVENT_VFORK_DONE, (uint64_t)nr);
     }
     return nr;
 
@@ -423,7 +441,7 @@ static int64_t clone_thread(struct process *me, const struct clone_request *requ
         thread_discard(thread);
         return err;
     }
-    thread_start(thread);
+    start_child(thread, request, nr);
     return nr;
 }
 

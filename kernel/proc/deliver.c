@@ -11,38 +11,45 @@
 #include "kernel/core/log.h"
 #include "kernel/core/panic.h"
 #include "kernel/machine/cpu.h"
+#include "kernel/machine/debug.h"
 #include "kernel/machine/user.h"
-#include "kernel/proc/internal.h"
+#include "kernel/proc/ptrace_impl.h"
 #include "kernel/proc/rseq.h"
 #include "kernel/vm/reclaim.h"
 
 /* The bits that this file deals with; the others are the machine's. */
 #define WORK_HERE                                                                                  \
     (THREAD_WORK_RESCHED | THREAD_WORK_SIGNAL | THREAD_WORK_STOP | THREAD_WORK_NOTIFY |            \
-     THREAD_WORK_SIGMASK | THREAD_WORK_RSEQ | THREAD_WORK_RECLAIM)
+     THREAD_WORK_SIGMASK | THREAD_WORK_RSEQ | THREAD_WORK_RECLAIM | THREAD_WORK_SYSEXIT)
 
 /* ---- stopping ---- */
 
-/* A thread has taken a stop signal: all others are called to stop as well. siglock held. */
+/*
+ * A thread has taken a stop signal: all others are called to stop as well. With tracers about, some may be running in a group that has
+ * stopped. siglock held.
+ */
 static void stop_begin_locked(struct process *process, int signo)
 {
     struct thread *current = current_thread(), *thread;
 
     process->stop_dequeued = false;
-    if (process->stopped) {
-        return;
-    }
     process->stop_signal = signo;
-    process->stop_reported = false;
-    process->continued = false;
-    process->stopped = true;
+    if (!process->stopped) {
+        process->stop_told = false;
+        process->stop_reported = false;
+        process->continued = false;
+        process->stopped = true;
+    }
     list_for_each (thread, &process->threads, process_node) {
-        if (!thread->exiting) {
-            thread->stop_wanted = true;
-            process->stop_left++;
-            if (thread != current) {
-                signal_wake_thread_locked(thread);
-            }
+        if (thread->exiting || thread->stop_wanted ||
+            (thread != current && atomic_load_relaxed(&thread->state) == THREAD_STOPPED)) {
+            continue;
+        }
+        thread->stop_wanted = true;
+        process->stop_left++;
+        if (thread != current) {
+            signal_wake_thread_locked(thread);
+            ptrace_trap_notify_locked(thread);
         }
     }
 }
@@ -53,7 +60,11 @@ bool stop_take_part_locked(struct process *process, struct thread *thread)
         return false;
     }
     thread->stop_wanted = false;
-    return --process->stop_left == 0;
+    if (--process->stop_left > 0 || process->stop_told) {
+        return false;
+    }
+    process->stop_told = true;
+    return true;
 }
 
 void stop_tell_parent(struct process *process)
@@ -78,10 +89,10 @@ static void stop_here(struct process *process, struct thread *thread, uint64_t f
     }
     for (;;) {
         thread_prepare_sleep(THREAD_STOPPED);
-        /* Out of it, to be killed, or already called to the next stop. */
+        /* Out of it, to be killed, already called to the next stop, or to the tracer. */
         if (!atomic_load_acquire(&process->stopped) ||
             (atomic_load_relaxed(&thread->sig_pending.set) & SIGMASK(SIGKILL)) != 0 ||
-            atomic_load_relaxed(&thread->stop_wanted)) {
+            atomic_load_relaxed(&thread->stop_wanted) || trace_trap_pending(thread)) {
             break;
         }
         schedule();
@@ -112,7 +123,9 @@ static void tell_continued(struct process *process)
  */
 static void act_stop(struct process *process, struct thread *thread, int signo, uint64_t flags)
 {
-    process->stop_dequeued = true;
+    if (!thread_is_traced(thread)) {
+        process->stop_dequeued = true; /* else the tracer has been asked since then */
+    }
     if (signo != SIGSTOP) {
         spin_unlock_irqrestore(&process->siglock, flags);
         flags = spin_lock_irqsave(&process_tree_lock);
@@ -128,6 +141,10 @@ static void act_stop(struct process *process, struct thread *thread, int signo, 
         return;
     }
     stop_begin_locked(process, signo);
+    if (thread_is_traced(thread)) {
+        spin_unlock_irqrestore(&process->siglock, flags); /* obey_group() */
+        return;
+    }
     stop_here(process, thread, flags);
 }
 
@@ -147,6 +164,7 @@ static void __noreturn act_fatal(struct process *process, int signo)
 struct chosen {
     int signo; /* 0: none has a handler */
     struct signal_queued *queued;
+    const siginfo_t *info; /* as the tracer has let it through; NULL: the entry's */
     struct signal_action action;
 };
 
@@ -155,8 +173,14 @@ static bool obey_group(struct process *process, struct thread *thread, uint64_t 
 {
     if (unlikely(process->group_exiting ||
                  (process->exec_thread != NULL && process->exec_thread != thread))) {
+        thread->sig_pending.set &= ~SIGMASK(SIGKILL); /* it has done its work */
         spin_unlock_irqrestore(&process->siglock, flags);
         process_exit(0);
+    }
+    if (unlikely(thread_is_traced(thread)) && (thread->stop_wanted || trace_trap_pending(thread))) {
+        ptrace_trap_locked(process, thread, &flags);
+        spin_unlock_irqrestore(&process->siglock, flags);
+        return true;
     }
     if (unlikely(thread->stop_wanted)) {
         stop_here(process, thread, flags);
@@ -175,6 +199,8 @@ static void signal_choose(struct process *process, struct thread *thread, struct
             continue;
         }
         struct signal_queued *queued = NULL;
+        const siginfo_t *info = NULL;
+        bool shared = (thread->sig_pending.set & ~thread->sig_blocked) == 0;
         int signo = signal_dequeue_locked(process, thread, thread->sig_blocked, &queued);
         if (signo == 0) {
             signal_recalc_locked(thread);
@@ -182,9 +208,19 @@ static void signal_choose(struct process *process, struct thread *thread, struct
             ret->signo = 0;
             return;
         }
+        if (unlikely(thread_is_traced(thread)) && signo != SIGKILL) {
+            signo = ptrace_signal_locked(process, thread, signo, queued, shared, &flags);
+            info = &thread->trace->info;
+            if (signo == 0) {
+                spin_unlock_irqrestore(&process->siglock, flags);
+                signal_queued_free(queued);
+                continue;
+            }
+        }
         const struct signal_action *action = &process->actions->action[signo - 1];
         if (action->handler > ACTION_IGNORE) {
-            *ret = (struct chosen){.signo = signo, .queued = queued, .action = *action};
+            *ret =
+                (struct chosen){.signo = signo, .queued = queued, .info = info, .action = *action};
             if ((action->flags & SA_RESETHAND) != 0) {
                 (void)signal_action_reset_locked(process, signo);
             }
@@ -263,7 +299,9 @@ static void signal_deliver(struct thread *thread, struct trapframe *frame, struc
     const siginfo_t *info = &bare;
     uint64_t old_mask = thread->sig_blocked;
 
-    if (chosen->queued != NULL) {
+    if (unlikely(chosen->info != NULL)) {
+        info = chosen->info;
+    } else if (chosen->queued != NULL) {
         info = &chosen->queued->info;
     } else {
         signal_take_info(chosen->signo, NULL, &bare);
@@ -292,6 +330,10 @@ static void signal_deliver(struct thread *thread, struct trapframe *frame, struc
     }
     rseq_before_user(thread,
                      frame); /* the handler returns to where an interrupted sequence is taken up */
+    bool stepped = thread_is_traced(thread) && thread->trace->mode == TRACE_STEP;
+    if (unlikely(stepped)) {
+        cpu_step_set(thread, false); /* the handler's frame is to have the program's own flags */
+    }
     int err = cpu_signal_setup(frame, &delivery);
     signal_queued_free(chosen->queued);
     if (err < 0) {
@@ -307,15 +349,21 @@ static void signal_deliver(struct thread *thread, struct trapframe *frame, struc
         mask |= SIGMASK(chosen->signo);
     }
     signal_mask_set(mask);
+    if (unlikely(stepped)) {
+        ptrace_handler_stepped(thread);
+    }
 }
 
-/* `syscall`: a system call's result is in the frame and may ask for a restart. */
-static void signal_work(struct process *process, struct thread *thread, struct trapframe *frame,
-                        bool syscall)
+/*
+ * A system call's result in the frame may ask for a restart. A frame that has no number is no call's: others never had one, rt_sigreturn
+ * has replaced it, or a tracer did, who may as well have put an interrupted call back.
+ */
+static void signal_work(struct process *process, struct thread *thread, struct trapframe *frame)
 {
     struct chosen chosen;
 
     signal_choose(process, thread, &chosen);
+    bool syscall = (int64_t)trapframe_syscall_nr(frame) >= 0;
     if (chosen.signo != 0) {
         if (syscall) {
             restart_with_handler(frame, chosen.action.flags);
@@ -347,8 +395,9 @@ void machine_user_return(struct trapframe *frame, bool syscall)
     struct thread *thread = current_thread();
     uint32_t work = atomic_load_relaxed(&thread->work);
 
-    /* A frame without a number is not a call's any more: rt_sigreturn has replaced it. */
-    syscall = syscall && (int64_t)trapframe_syscall_nr(frame) >= 0;
+    if (unlikely((work & THREAD_WORK_SYSEXIT) != 0)) {
+        ptrace_syscall_leave(frame);
+    }
     for (;;) {
         if ((work & THREAD_WORK_RESCHED) != 0) {
             schedule();
@@ -366,8 +415,10 @@ void machine_user_return(struct trapframe *frame, bool syscall)
         }
         if ((work & (THREAD_WORK_SIGNAL | THREAD_WORK_STOP | THREAD_WORK_SIGMASK)) != 0) {
             thread_clear_work(thread, THREAD_WORK_STOP);
-            signal_work(thread->process, thread, frame, syscall);
-            syscall = false;
+            if (!syscall) {
+                trapframe_forget_syscall(frame); /* an exception's error code may be there */
+            }
+            signal_work(thread->process, thread, frame);
         }
         irq_disable();
         work = atomic_load_relaxed(&thread->work);
@@ -387,7 +438,7 @@ static void log_crash(const struct process *process, const struct trapframe *fra
     static uint32_t lines; /* [a] */
 
     if (process->actions->action[signo - 1].handler <= ACTION_IGNORE &&
-        atomic_fetch_add_relaxed(&lines, 1) < 50) {
+        !thread_is_traced(current_thread()) && atomic_fetch_add_relaxed(&lines, 1) < 50) {
         log_info("%s[%d]: signal %d at ip %llx sp %llx, address %llx, error %llx",
                  current_thread()->comm, process->pid->nr, signo,
                  (unsigned long long)trapframe_pc(frame), (unsigned long long)trapframe_sp(frame),

@@ -15,6 +15,7 @@
 #include "kernel/machine/mmu.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/proc/exec.h"
+#include "kernel/proc/ptrace_impl.h"
 #include "kernel/vm/huge.h"
 #include "kernel/vm/tunables.h"
 
@@ -327,6 +328,7 @@ int process_exec(int dirfd, const char *path, const char __user *const __user *a
 {
     static const char *const no_name[] = {"", NULL};
     struct exec *exec = kmalloc(sizeof(*exec));
+    int old_tid = current_thread()->pid->nr;
 
     if (exec == NULL) {
         return -ENOMEM;
@@ -355,6 +357,9 @@ close_file:
     file_put(exec->file);
 free_exec:
     kfree(exec);
+    if (err == 0) {
+        ptrace_exec_done(old_tid);
+    }
     return err;
 }
 

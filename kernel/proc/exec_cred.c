@@ -9,6 +9,7 @@
 #include <linux/securebits.h>
 
 #include "kernel/proc/exec.h"
+#include "kernel/proc/ptrace.h"
 #include "kernel/vfs/mount.h"
 
 #define SECURE_BIT(n) (1u << (n))
@@ -20,7 +21,7 @@ static bool apply_set_id(struct cred *cred, struct file *file)
     uint32_t mode = atomic_load_relaxed(&inode->mode);
 
     if ((mode & (S_ISUID | S_ISGID)) == 0 || process_current()->no_new_privs ||
-        (file->path.mount->flags & MS_NOSUID) != 0) {
+        ptrace_bars_privileges(current_thread()) || (file->path.mount->flags & MS_NOSUID) != 0) {
         return false;
     }
     if ((mode & S_ISUID) != 0) {

@@ -15,7 +15,7 @@
 #include "kernel/machine/mmu.h"
 #include "kernel/machine/user.h"
 #include "kernel/proc/futex.h"
-#include "kernel/proc/internal.h"
+#include "kernel/proc/ptrace_impl.h"
 
 /* ---- telling the parent ---- */
 
@@ -40,27 +40,28 @@ static bool sigchld_wanted_locked(struct process *parent)
     return !signal_ignored_locked(parent, parent->leader, SIGCHLD, false);
 }
 
+void process_send_sigchld_locked(struct process *process, const siginfo_t *info)
+{
+    spin_lock(&process->siglock);
+    const struct signal_action *action = &process->actions->action[SIGCHLD - 1];
+    bool job = info->si_code == CLD_STOPPED || info->si_code == CLD_CONTINUED ||
+               info->si_code == CLD_TRAPPED;
+    bool quiet = job && (action->flags & SA_NOCLDSTOP) != 0;
+    if (!quiet && sigchld_wanted_locked(process)) {
+        (void)signal_send_locked(process, NULL, info, false);
+    }
+    spin_unlock(&process->siglock);
+    wait_wake_all(&process->child_wait, 0);
+}
+
 void process_tell_parent_locked(struct process *process, int why, int status)
 {
-    struct process *parent = process->parent;
     siginfo_t info;
 
-    if (parent == NULL) {
-        return;
-    }
-    spin_lock(&parent->siglock);
-    const struct signal_action *action = &parent->actions->action[SIGCHLD - 1];
-    bool quiet =
-        (why == CLD_STOPPED || why == CLD_CONTINUED) && (action->flags & SA_NOCLDSTOP) != 0;
-    bool send = !quiet && sigchld_wanted_locked(parent);
-    spin_unlock(&parent->siglock);
-    if (send) {
+    if (process->parent != NULL) {
         child_info(&info, process, why, status);
-        spin_lock(&parent->siglock);
-        (void)signal_send_locked(parent, NULL, &info, false);
-        spin_unlock(&parent->siglock);
+        process_send_sigchld_locked(process->parent, &info);
     }
-    wait_wake_all(&parent->child_wait, 0);
 }
 
 /*
@@ -90,6 +91,34 @@ static bool tell_parent_of_exit_locked(struct process *process)
         spin_unlock(&parent->siglock);
     }
     return unwanted;
+}
+
+/* The same to whom it concerns first: a tracer hears of it before the parent does, and always wants to know. */
+static bool report_exit_locked(struct process *process)
+{
+    int signal = process->exit_code & 0x7f;
+
+    if (likely(!thread_is_traced(process->leader))) {
+        return tell_parent_of_exit_locked(process);
+    }
+    if (trace_is_reparented_locked(process->leader->trace)) {
+        ptrace_tell_tracer_locked(process->leader->trace, signal == 0 ? CLD_EXITED : CLD_KILLED,
+                                  signal != 0 ? signal : process->exit_code >> 8 & 0xff);
+    } else {
+        (void)tell_parent_of_exit_locked(process);
+    }
+    return false;
+}
+
+bool process_tell_exit_locked(struct process *process)
+{
+    if (!tell_parent_of_exit_locked(process)) {
+        wait_wake_all(&process->parent->child_wait, 0);
+        return false;
+    }
+    wait_wake_all(&process->parent->child_wait, 0);
+    process_unlink_locked(process);
+    return true;
 }
 
 /* ---- orphaned process groups ---- */
@@ -171,6 +200,9 @@ static void reparent_children_locked(struct process *process, struct list_node *
             (void)signal_send_process(child, &info);
         }
         if (child->state == PROCESS_ZOMBIE) {
+            if (thread_is_traced(child->leader)) {
+                continue; /* the new parent hears of it when the tracer has */
+            }
             if (tell_parent_of_exit_locked(child)) {
                 process_unlink_locked(child);
                 list_push_back(dead, &child->sibling);
@@ -248,7 +280,7 @@ static void become_zombie_locked(struct process *process, struct list_node *dead
     if (unlikely(wait_queue_active(&process->pid->ended))) {
         wait_wake_all(&process->pid->ended, POLLIN);
     }
-    bool unwanted = tell_parent_of_exit_locked(process);
+    bool unwanted = report_exit_locked(process);
     struct process *parent = process->parent;
     if (unwanted) {
         process_unlink_locked(process);
@@ -272,6 +304,22 @@ static void end_process(struct process *process)
     }
 }
 
+/* PTRACE_EVENT_EXIT: everything is still there to be looked at. */
+static void stop_before_end(struct process *process, struct thread *thread, int wait_status,
+                            bool group)
+{
+    if (likely(!thread_is_traced(thread)) || (thread->trace->options & PTRACE_O_TRACEEXIT) == 0) {
+        return;
+    }
+    if (group) {
+        uint64_t flags = spin_lock_irqsave(&process->siglock);
+        group_exit_locked(process, wait_status);
+        spin_unlock_irqrestore(&process->siglock, flags);
+    }
+    int status = process->group_exiting ? process->exit_code : wait_status;
+    ptrace_event(PTRACE_EVENT_EXIT, (uint64_t)status);
+}
+
 static void __noreturn end_thread(int wait_status, bool group)
 {
     struct thread *thread = current_thread();
@@ -279,12 +327,14 @@ static void __noreturn end_thread(int wait_status, bool group)
     struct list_node dead = LIST_INIT(dead), *node;
     struct cred *cred;
 
+    stop_before_end(process, thread, wait_status, group);
     if (thread_leave_begin(process, thread, wait_status, group)) {
         end_process(process);
     }
     if (unlikely(thread->sem_undo != NULL)) {
         sem_undo_exit();
     }
+    ptrace_exit_tracer();
     let_go_of_files(thread);
     let_go_of_memory(process, thread);
     /* Whoever is woken by our end finds the CPU free a moment later: not worth a switch there and another one back. */

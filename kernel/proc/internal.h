@@ -33,6 +33,8 @@ bool thread_leave_begin(struct process *process, struct thread *thread, int wait
 /* It has let go of everything. True: no thread is left. Tree lock held. *ret_cred: to put without it. */
 bool thread_leave_finish_locked(struct process *process, struct thread *thread,
                                 struct cred **ret_cred);
+/* All of the process is to end, unless it ends already or the threads do for an execve. siglock held. */
+void group_exit_locked(struct process *process, int wait_status);
 /* execve(2): end all others; the current thread becomes the main one. -EAGAIN: the process is ending. Thread context. */
 int threads_end_others(void);
 /* Before the current thread lets go of its address space: tell those who wait for that in user memory. May sleep. */
@@ -111,6 +113,15 @@ void stop_tell_parent(struct process *process);
 /* ---- exit.c ---- */
 /* The process has given its image up: a vfork parent goes on. */
 void process_vfork_finish(struct process *process);
+/*
+ * A zombie is its parent's affair from now on. True: that does not want to know; it is out of the tree, and process_release() must
+ * follow without the lock. Tree lock held.
+ */
+bool process_tell_exit_locked(struct process *process);
+/* SIGCHLD with this information to a process that waits for children or tracees, and wake its wait. Tree lock held; no siglock. */
+void process_send_sigchld_locked(struct process *process, const siginfo_t *info);
+/* The thread of the parent to which the child belongs (wait(2), __WNOTHREAD). Tree lock held; NULL: the parent is about to end. */
+struct thread *process_parent_thread_locked(const struct process *process);
 /* Tell the parent with SIGCHLD and wake its wait: why is CLD_*. Tree lock held; no siglock. */
 void process_tell_parent_locked(struct process *process, int why, int status);
 /* Does anybody but `except` tie the group to its session from outside (POSIX.1-2017, 3.264)? Tree lock held. */

@@ -32,6 +32,7 @@ static void process_construct(void *object)
     wait_queue_init(&process->exit_wait);
     list_init(&process->children);
     list_init(&process->sibling);
+    list_init(&process->tracees);
     list_init(&process->group_node);
     list_init(&process->session_node);
     list_init(&process->shared.queue);

@@ -81,6 +81,8 @@ struct process {
     int parent_nr;                             /* [a] its number, for getppid(2) */
     struct list_node children;                 /* [T] */
     struct list_node sibling;                  /* [T] */
+    int parent_tid;                            /* [T] the parent's thread that made it */
+    struct list_node tracees;                  /* [T] what its threads trace: ptrace.h */
     struct pid *group, *session;               /* [T] referenced */
     struct list_node group_node, session_node; /* [T] */
     void *
@@ -101,6 +103,7 @@ struct process {
     int stop_signal;                 /* [S] of the stop in effect */
     bool stopped;                    /* [S] or about to be: threads stop when they come by */
     unsigned stop_left;              /* [S] threads with stop_wanted */
+    bool stop_told;                  /* [S] all have come to it, and the parent knows */
     bool stop_reported, continued;   /* [S] what wait4 has yet to tell, or told */
     bool continue_untold;            /* [S] the parent has not been signalled yet */
     bool stop_dequeued; /* [S] a stop signal is being acted on; SIGCONT takes it back */

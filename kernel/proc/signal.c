@@ -14,7 +14,7 @@
 #include "kernel/base/string.h"
 #include "kernel/core/panic.h"
 #include "kernel/mm/slab.h"
-#include "kernel/proc/internal.h"
+#include "kernel/proc/ptrace_impl.h"
 
 static struct slab_cache *queued_cache;
 
@@ -140,9 +140,13 @@ int signal_dequeue_locked(struct process *process, struct thread *thread, uint64
     struct signal_pending *pending = &thread->sig_pending;
     uint64_t set = pending->set & ~blocked;
 
-    if (set == 0) {
+    /* SIGKILL before all others: a stop that came to the thread alone is not to hold it up. */
+    if (set == 0 || unlikely((process->shared.set & SIGMASK(SIGKILL)) != 0)) {
         pending = &process->shared;
         set = pending->set & ~blocked;
+    }
+    if (unlikely((set & SIGMASK(SIGKILL)) != 0)) {
+        set = SIGMASK(SIGKILL);
     }
     if (set == 0) {
         return 0;
@@ -177,7 +181,7 @@ void signal_recalc_locked(struct thread *thread)
     const struct process *process = thread->process;
 
     if (((process->shared.set | thread->sig_pending.set) & ~thread->sig_blocked) != 0 ||
-        thread->stop_wanted) {
+        thread->stop_wanted || unlikely(trace_trap_pending(thread))) {
         thread_set_work(thread, THREAD_WORK_SIGNAL);
     } else if (thread_signal_pending(thread)) {
         thread_clear_work(thread, THREAD_WORK_SIGNAL);
@@ -204,6 +208,8 @@ static void stop_end_locked(struct process *process, bool by_continue)
 /* Stop signals and SIGCONT cancel each other; SIGCONT and SIGKILL end a stop, whatever becomes of the signal itself. */
 static void prepare_stop_continue_locked(struct process *process, int signo)
 {
+    struct thread *thread;
+
     if ((SIGMASK(signo) & SIGMASK_STOP) != 0) {
         signal_flush_mask_locked(process, SIGMASK(SIGCONT));
         return;
@@ -214,6 +220,11 @@ static void prepare_stop_continue_locked(struct process *process, int signo)
     }
     if (process->stopped) {
         stop_end_locked(process, signo == SIGCONT);
+    }
+    if (signo == SIGCONT) {
+        list_for_each (thread, &process->threads, process_node) {
+            ptrace_trap_notify_locked(thread);
+        }
     }
 }
 
@@ -288,12 +299,27 @@ static struct signal_pending *pending_of(struct process *process, struct thread 
     return to != NULL ? &to->sig_pending : &process->shared;
 }
 
+/* SIGKILL, which has been put where they look for it, ends stops for a tracer. */
+static void wake_tracees_locked(struct process *process, const struct thread *to)
+{
+    struct thread *thread;
+
+    list_for_each (thread, &process->threads, process_node) {
+        if (to == NULL || to == thread) {
+            (void)thread_wake_states(thread, BIT(THREAD_TRACED));
+        }
+    }
+}
+
 /* It is in the queue, or in the set alone: let those know who may be waiting for it. */
 static void send_end_locked(struct process *process, struct thread *to, int signo)
 {
     pending_of(process, to)->set |= SIGMASK(signo);
     if (unlikely(!list_empty(&process->signalfd_wait.waiters))) {
         wait_wake_all(&process->signalfd_wait, POLLIN);
+    }
+    if (unlikely(signo == SIGKILL)) {
+        wake_tracees_locked(process, to);
     }
     if (to == NULL) {
         wake_any_locked(process, signo);
@@ -410,7 +436,8 @@ void signal_force(const siginfo_t *info)
         thread->sig_blocked &= ~SIGMASK(signo);
         handler = ACTION_DEFAULT;
     }
-    if (handler == ACTION_DEFAULT) {
+    /* A debugger's breakpoint is not to cost process 1 its life. */
+    if (handler == ACTION_DEFAULT && !thread_is_traced(thread)) {
         process->unkillable = false;
     }
     siginfo_t forced = *info;

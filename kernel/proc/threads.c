@@ -12,7 +12,7 @@
  * Locks: process->threads and nthreads are changed under the tree lock and the siglock, nlive and the flags under the siglock.
  */
 #include "kernel/core/panic.h"
-#include "kernel/proc/internal.h"
+#include "kernel/proc/ptrace_impl.h"
 
 /* ---- what threads use ---- */
 
@@ -78,6 +78,7 @@ int thread_join(struct process *process, struct thread *thread)
         process->nthreads++;
         process->nlive++;
         thread->pid->thread = thread;
+        ptrace_clone_link_locked(thread);
     }
     spin_unlock(&process->siglock);
     spin_unlock_irqrestore(&process_tree_lock, flags);
@@ -95,13 +96,14 @@ static void end_siblings_locked(struct process *process)
         if (thread != current && !thread->exiting) {
             thread->sig_pending.set |= SIGMASK(SIGKILL);
             thread_set_work(thread, THREAD_WORK_SIGNAL);
-            (void)thread_wake_states(thread, BIT(THREAD_SLEEPING) | BIT(THREAD_STOPPED));
+            (void)thread_wake_states(thread, BIT(THREAD_SLEEPING) | BIT(THREAD_STOPPED) |
+                                                 BIT(THREAD_TRACED));
         }
     }
 }
 
 /* All of the process is to end, unless it ends already or the threads do for an execve. siglock held. */
-static void group_exit_locked(struct process *process, int wait_status)
+void group_exit_locked(struct process *process, int wait_status)
 {
     if (process->group_exiting || process->exec_thread != NULL) {
         return;
@@ -125,6 +127,7 @@ bool thread_leave_begin(struct process *process, struct thread *thread, int wait
         group_exit_locked(process, wait_status);
     }
     thread->exiting = true;
+    ptrace_exit_note_locked(thread, process->group_exiting ? process->exit_code : wait_status);
     bool last = --process->nlive == 0, stopped = false;
     if (likely(last)) {
         if (!process->group_exiting) {
@@ -148,6 +151,7 @@ bool thread_leave_finish_locked(struct process *process, struct thread *thread,
                                 struct cred **ret_cred)
 {
     *ret_cred = NULL;
+    ptrace_exit_tracee_locked(thread, thread->cred->uid);
     spin_lock(&process->siglock);
     bool last = --process->nthreads == 0;
     if (unlikely(thread != process->leader)) {
@@ -173,9 +177,11 @@ static void take_over_as_leader(struct process *process, struct thread *thread)
 {
     struct thread *old = process->leader;
     struct pid *tid = thread->pid;
+    struct trace_refs refs = {NULL, NULL};
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);
 
     spin_lock(&process->siglock);
+    ptrace_forget_leader_locked(old, &refs);
     usage_add_thread(&process->ended, old);
     list_remove(&old->process_node);
     thread->pid = old->pid;
@@ -190,6 +196,7 @@ static void take_over_as_leader(struct process *process, struct thread *thread)
     spin_unlock_irqrestore(&process_tree_lock, flags);
     threads_uncharge(process->user);
     cred_put(cred);
+    trace_release(&refs);
     thread_put(old);
 }
 

@@ -8,68 +8,95 @@
 
 #include "kernel/base/string.h"
 #include "kernel/core/time.h"
-#include "kernel/proc/internal.h"
+#include "kernel/proc/ptrace_impl.h"
+
+/* Is the child traced, and by its own parent; or by another process? */
+static bool traced_by_parent(const struct process *child)
+{
+    return thread_is_traced(child->leader) && !trace_is_reparented_locked(child->leader->trace);
+}
+
+static bool traced_by_other(const struct process *child)
+{
+    return thread_is_traced(child->leader) && trace_is_reparented_locked(child->leader->trace);
+}
+
+bool wait_matches_pid(const struct process *me, const struct pid *pid, const struct pid *group,
+                      const struct wait_request *request)
+{
+    switch (request->which) {
+    case P_PID:
+        return pid->nr == request->id;
+    case P_PIDFD:
+        return pid == request->pid;
+    case P_PGID:
+        return request->id == 0 ? group == me->group : group != NULL && group->nr == request->id;
+    default:
+        return true;
+    }
+}
 
 static bool child_matches(const struct process *me, const struct process *child,
                           const struct wait_request *request)
 {
-    switch (request->which) {
-    case P_PID:
-        if (child->pid->nr != request->id) {
-            return false;
-        }
-        break;
-    case P_PIDFD:
-        if (child->pid != request->pid) {
-            return false;
-        }
-        break;
-    case P_PGID:
-        if (request->id == 0 ? child->group != me->group : child->group->nr != request->id) {
-            return false;
-        }
-        break;
-    default:
-        break;
+    if (!wait_matches_pid(me, child->pid, child->group, request) ||
+        ((request->options & __WNOTHREAD) != 0 &&
+         process_parent_thread_locked(child) != current_thread())) {
+        return false;
     }
-    /* wait(2), "__WCLONE": children with another exit signal than SIGCHLD are waited for only on demand. */
-    return (request->options & __WALL) != 0 ||
+    /* wait(2), "__WCLONE": children with another exit signal than SIGCHLD are waited for only on demand; tracees always. */
+    return (request->options & __WALL) != 0 || traced_by_parent(child) ||
            (child->exit_signal != SIGCHLD) == ((request->options & __WCLONE) != 0);
 }
 
-static void fill_info(struct wait_request *request, const struct process *child, int code,
-                      int status)
+void wait_fill_info(struct wait_request *request, int nr, uint32_t uid, int code, int status)
 {
     siginfo_t *info = &request->ret_info;
 
     memset(info, 0, sizeof(*info));
     info->si_signo = SIGCHLD;
     info->si_code = code;
-    info->si_pid = child->pid->nr;
-    info->si_uid = child->leader->cred->uid;
+    info->si_pid = nr;
+    info->si_uid = uid;
     info->si_status = status;
 }
 
-/* A zombie: its status and usage; with WNOWAIT it stays. *ret_dead: to release. */
-static int64_t take_zombie_locked(struct process *me, struct process *child,
-                                  struct wait_request *request, struct process **ret_dead)
+void wait_fill_exit(struct wait_request *request, int nr, uint32_t uid, int status)
 {
-    int status = child->exit_code, signal = status & 0x7f;
+    int signal = status & 0x7f;
 
     request->ret_status = status;
-    fill_info(request, child,
-              signal == 0            ? CLD_EXITED
-              : (status & 0x80) != 0 ? CLD_DUMPED
-                                     : CLD_KILLED,
-              signal == 0 ? (status >> 8) & 0xff : signal);
+    wait_fill_info(request, nr, uid,
+                   signal == 0            ? CLD_EXITED
+                   : (status & 0x80) != 0 ? CLD_DUMPED
+                                          : CLD_KILLED,
+                   signal == 0 ? (status >> 8) & 0xff : signal);
+}
+
+static void fill_info(struct wait_request *request, const struct process *child, int code,
+                      int status)
+{
+    wait_fill_info(request, child->pid->nr, child->leader->cred->uid, code, status);
+}
+
+/* A zombie: its status and usage; with WNOWAIT it stays. */
+static int64_t take_zombie_locked(struct process *me, struct process *child,
+                                  struct wait_request *request, struct wait_taken *ret_taken)
+{
+    wait_fill_exit(request, child->pid->nr, child->leader->cred->uid, child->exit_code);
     if (request->want_usage) {
         process_rusage(child, RUSAGE_BOTH, &request->ret_usage);
     }
     int64_t nr = child->pid->nr;
     if ((request->options & WNOWAIT) == 0) {
         process_add_child_usage_locked(me, child);
+        if (unlikely(thread_is_traced(child->leader))) {
+            spin_lock(&child->siglock);
+            trace_unlink_locked(child->leader->trace, 0, &ret_taken->refs);
+            spin_unlock(&child->siglock);
+        }
         process_unlink_locked(child);
-        *ret_dead = child;
+        ret_taken->dead = child;
     }
     return nr;
 }
@@ -81,7 +108,8 @@ static int64_t take_job_change_locked(struct process *child, struct wait_request
     int64_t nr = 0;
 
     spin_lock(&child->siglock);
-    if ((request->options & WSTOPPED) != 0 && child->stopped && !child->stop_reported) {
+    if ((request->options & WSTOPPED) != 0 && !traced_by_parent(child) && child->stopped &&
+        child->stop_told && !child->stop_reported) {
         child->stop_reported = !keep;
         request->ret_status = child->stop_signal << 8 | 0x7f;
         fill_info(request, child, CLD_STOPPED, child->stop_signal);
@@ -99,35 +127,53 @@ static int64_t take_job_change_locked(struct process *child, struct wait_request
     return nr;
 }
 
-/* One look at all children: a pid, 0: none has news, -ECHILD: none matches. */
-static int64_t look(struct process *me, struct wait_request *request, struct process **ret_dead)
+/* What a child has to tell its parent: its number, or 0. */
+static int64_t look_at_child_locked(struct process *me, struct process *child,
+                                    struct wait_request *request, struct wait_taken *ret_taken)
+{
+    int64_t nr = 0;
+
+    if (child->state == PROCESS_ZOMBIE) {
+        if ((request->options & WEXITED) == 0 || traced_by_other(child)) {
+            return 0;
+        }
+        return take_zombie_locked(me, child, request, ret_taken);
+    }
+    /* A parent that traces sees the stops of its tracee, not the group's. */
+    if (unlikely(traced_by_parent(child))) {
+        nr = ptrace_take_stop_locked(child->leader->trace, request);
+    }
+    if (nr == 0 && (request->options & (WSTOPPED | WCONTINUED)) != 0) {
+        nr = take_job_change_locked(child, request);
+    }
+    return nr;
+}
+
+/* One look at all children and tracees: a pid, 0: none has news, -ECHILD: none matches. */
+static int64_t look(struct process *me, struct wait_request *request, struct wait_taken *ret_taken)
 {
     struct process *child;
     int64_t result = -ECHILD;
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);
 
     list_for_each (child, &me->children, sibling) {
-        if (!child_matches(me, child, request)) {
-            continue;
-        }
-        result = 0;
-        if (child->state == PROCESS_ZOMBIE) {
-            if ((request->options & WEXITED) != 0) {
-                result = take_zombie_locked(me, child, request, ret_dead);
+        if (child_matches(me, child, request)) {
+            result = look_at_child_locked(me, child, request, ret_taken);
+            if (result > 0) {
+                break;
             }
-        } else if ((request->options & (WSTOPPED | WCONTINUED)) != 0) {
-            result = take_job_change_locked(child, request);
         }
-        if (result > 0) {
-            break;
-        }
+    }
+    if (result <= 0 && unlikely(!list_empty(&me->tracees))) {
+        int64_t tracees = ptrace_look_locked(me, request, ret_taken);
+        result = tracees != -ECHILD ? tracees : result;
     }
     spin_unlock_irqrestore(&process_tree_lock, flags);
     return result;
 }
 
 static int64_t look_and_sleep(struct process *me, struct wait_request *request,
-                              struct process **ret_dead)
+                              struct wait_taken *ret_taken)
 {
     struct thread *thread = current_thread();
     struct waiter waiter;
@@ -138,7 +184,7 @@ static int64_t look_and_sleep(struct process *me, struct wait_request *request,
     thread->waiting_on = &me->child_wait;
     for (;;) {
         thread_prepare_sleep(THREAD_SLEEPING);
-        result = look(me, request, ret_dead);
+        result = look(me, request, ret_taken);
         if (result != 0) {
             break;
         }
@@ -156,14 +202,16 @@ static int64_t look_and_sleep(struct process *me, struct wait_request *request,
 
 int64_t process_wait(struct wait_request *request)
 {
-    struct process *me = process_current(), *dead = NULL;
+    struct process *me = process_current();
+    struct wait_taken taken = {.dead = NULL};
 
-    int64_t result = look(me, request, &dead);
+    int64_t result = look(me, request, &taken);
     if (result == 0 && (request->options & WNOHANG) == 0) {
-        result = look_and_sleep(me, request, &dead);
+        result = look_and_sleep(me, request, &taken);
     }
-    if (dead != NULL) {
-        process_release(dead);
+    trace_release(&taken.refs);
+    if (taken.dead != NULL) {
+        process_release(taken.dead);
     }
     return result;
 }

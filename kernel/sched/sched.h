@@ -64,6 +64,12 @@ void thread_bind(struct thread *thread, unsigned cpu);
 /* The current thread has nothing in its CPU's caches: let it go on where there is nothing to do, if it is not alone here. May sleep. */
 void sched_move_to_idle_cpu(void);
 
+/*
+ * Wait until the thread, which is in `state` or about to be, is switched out, so that its registers are in memory. False: it is in another state.
+ * It stays switched out as long as nobody wakes it. May sleep.
+ */
+bool thread_wait_switched_out(struct thread *thread, enum thread_state state);
+
 /* Runnable threads over all CPUs, and the three load averages in 1/2048. */
 unsigned sched_nr_running(void);
 void sched_load(uint64_t ret_load[3]);

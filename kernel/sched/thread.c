@@ -12,6 +12,7 @@
 #include "kernel/machine/entry.h"
 #include "kernel/machine/preempt.h"
 #include "kernel/mm/arena.h"
+#include "kernel/mm/kmalloc.h"
 #include "kernel/mm/slab.h"
 #include "kernel/sched/pid.h"
 #include "kernel/sched/runqueue.h"
@@ -127,6 +128,8 @@ static void thread_free(struct thread *thread)
     thread->rseq.area = NULL;
     thread->restart.fn = NULL;
     thread->journal = NULL;
+    kfree(thread->trace);
+    thread->trace = NULL;
     slab_free(thread_cache, thread);
 }
 

@@ -38,7 +38,8 @@ enum thread_state {
     THREAD_RUNNABLE, /* on a run queue or running */
     THREAD_SLEEPING, /* woken by its event or by a signal */
     THREAD_UNINTERRUPTIBLE,
-    THREAD_STOPPED, /* job control or tracing */
+    THREAD_STOPPED, /* job control */
+    THREAD_TRACED,  /* stopped for its tracer, who alone wakes it, or SIGKILL */
     THREAD_DEAD,
 };
 
@@ -48,11 +49,15 @@ enum thread_state {
 #define THREAD_WORK_STOP    0x04u /* group stop requested */
 #define THREAD_WORK_NOTIFY  0x08u /* task_work queued */
 #define THREAD_WORK_FPU     0x10u /* FPU registers do not hold this thread's state */
-#define THREAD_WORK_TRACE   0x20u /* system call tracer is on: the entry path logs the call */
-#define THREAD_WORK_RSEQ    0x80u /* preempted or moved with a restartable sequence registered */
+#define THREAD_WORK_TRACE                                                                          \
+    0x20u /* counted in syscall_watchers: its calls have somebody who looks on */
+#define THREAD_WORK_RSEQ 0x80u /* preempted or moved with a restartable sequence registered */
 #define THREAD_WORK_SIGMASK                                                                        \
     0x40u /* restore saved_sigmask when no handler ran (sigsuspend, ppoll) */
 #define THREAD_WORK_RECLAIM 0x100u /* took from the reserve of memory: gives something back first */
+#define THREAD_WORK_SYSEXIT 0x200u /* a system call is being left that a tracer has seen enter */
+#define THREAD_WORK_DEBUG                                                                          \
+    0x400u /* has hardware breakpoints, which the CPU is to be given; stays set */
 
 /* Pending signals of a process or a thread. */
 struct signal_pending {
@@ -125,6 +130,7 @@ struct thread {
     struct thread_pi pi;          /* what it inherits from who waits for it */
     struct list_node futex_owned; /* [pi.lock] struct futex_pi: of kernel/proc */
     bool futex_ended;             /* [pi.lock] it will own none any more */
+    struct trace *trace; /* [p] kernel/proc/ptrace.h; NULL: was never traced */
 
     /* Signals (kernel/proc owns the meaning). */
     struct signal_pending sig_pending; /* [p] sent to this thread alone */

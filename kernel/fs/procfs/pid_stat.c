@@ -13,7 +13,7 @@
 #include "kernel/fs/procfs/procfs.h"
 #include "kernel/machine/smp.h"
 #include "kernel/mm/frame.h"
-#include "kernel/proc/signal.h"
+#include "kernel/proc/ptrace.h"
 #include "kernel/vm/huge.h"
 
 #define USER_HZ 100
@@ -32,12 +32,16 @@ static char state_letter(const struct proc_target *target, const char **ret_word
     } states[] = {
         [THREAD_NEW] = {'R', "running"},       [THREAD_RUNNABLE] = {'R', "running"},
         [THREAD_SLEEPING] = {'S', "sleeping"}, [THREAD_UNINTERRUPTIBLE] = {'D', "disk sleep"},
-        [THREAD_STOPPED] = {'T', "stopped"},   [THREAD_DEAD] = {'Z', "zombie"}};
+        [THREAD_STOPPED] = {'T', "stopped"},   [THREAD_TRACED] = {'t', "tracing stop"},
+        [THREAD_DEAD] = {'Z', "zombie"}};
     uint32_t state = READ_ONCE(target->thread->state);
 
     if (target->process->state != PROCESS_LIVE || state > THREAD_DEAD || target->thread->exiting) {
         state = THREAD_DEAD;
-    } else if (target->process->stopped && !target->thread->stop_wanted) {
+    } else if (ptrace_is_stopped(target->thread)) {
+        state = THREAD_TRACED;
+    } else if (target->process->stopped && !target->thread->stop_wanted &&
+               !thread_is_traced(target->thread)) {
         state = THREAD_STOPPED;
     }
     if (ret_word != NULL) {
@@ -329,8 +333,9 @@ static int status_show(struct text *text, const struct proc_target *target)
         text_printf(text, "Umask:\t%04o\n", fs->umask);
         fs_context_put(fs);
     }
-    text_printf(text, "State:\t%c (%s)\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0\n",
-                letter, word, pid_nr(process->pid), pid_nr(thread->pid), family.ppid);
+    text_printf(text, "State:\t%c (%s)\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t%d\n",
+                letter, word, pid_nr(process->pid), pid_nr(thread->pid), family.ppid,
+                ptrace_tracer_nr(thread));
     status_identity(text, cred);
     text_printf(text, "FDSize:\t%u\n", files == NULL ? 0 : files->size);
     status_groups(text, cred);

@@ -78,6 +78,12 @@ static inline void trapframe_restart_block(struct trapframe *frame)
     frame->rip -= 2;
 }
 
+/* It is not a system call's frame: nothing there is restarted. */
+static inline void trapframe_forget_syscall(struct trapframe *frame)
+{
+    frame->orig_rax = ~0ull;
+}
+
 static inline void trapframe_set_pc(struct trapframe *frame, vaddr_t pc)
 {
     frame->rip = pc;

@@ -1,0 +1,31 @@
+/*
+ * Waiting until another thread has left its CPU: for those who look at its registers.
+ *
+ * The run queue's lock is held from the choice of the next thread until that one runs, so whoever gets the lock and finds another thread
+ * current knows that the switch is complete.
+ */
+#include "kernel/sched/runqueue.h"
+
+#define RETRY_NS (50 * NS_PER_US)
+
+bool thread_wait_switched_out(struct thread *thread, enum thread_state state)
+{
+    for (;;) {
+        uint64_t flags = irq_save();
+        struct runqueue *rq = runqueue_lock_of(thread);
+        bool running = rq->current == thread;
+        bool queued = thread->on_queue;
+        bool right = thread->state == (uint32_t)state;
+        spin_unlock_raw_(&rq->lock);
+        irq_restore(flags);
+        preempt_enable();
+        if (!right || (!running && !queued)) {
+            return right;
+        }
+        if (running) {
+            cpu_relax(); /* on another CPU, a few instructions before its switch */
+        } else {
+            thread_sleep_ns(RETRY_NS); /* it was preempted there, perhaps by us */
+        }
+    }
+}

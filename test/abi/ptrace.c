@@ -1,0 +1,808 @@
+/* Tracing (ptrace(2)): who may, stops and what they tell, memory, going on, events, groups, ends. */
+#include "trace.h"
+
+#include <pthread.h>
+#include <sys/prctl.h>
+#include <sys/uio.h>
+
+static volatile long word = 0x1122334455667788;
+static volatile int caught;
+
+static void note(int signo)
+{
+    caught = signo;
+}
+
+static char state_of(pid_t pid, int *ret_tracer)
+{
+    char path[64], text[4096];
+
+    snprintf(path, sizeof(path), "/proc/%d/status", pid);
+    int fd = open(path, O_RDONLY);
+    CHECK(fd >= 0);
+    ssize_t n = read(fd, text, sizeof(text) - 1);
+    CHECK(n > 0);
+    text[n] = '\0';
+    close(fd);
+    const char *tracer = strstr(text, "TracerPid:"), *state = strstr(text, "State:");
+    CHECK(tracer != NULL && state != NULL);
+    if (ret_tracer != NULL) {
+        *ret_tracer = atoi(tracer + 10);
+    }
+    return state[7];
+}
+
+/* A child that waits in pause() without being traced. */
+static pid_t idle_child(void)
+{
+    pid_t pid = fork();
+
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        for (;;) {
+            pause();
+        }
+    }
+    while (state_of(pid, NULL) != 'S') {
+        abi_sleep_ms(1);
+    }
+    return pid;
+}
+
+static void end(pid_t pid)
+{
+    CHECK_EQ(kill(pid, SIGKILL), 0);
+    CHECK_EQ(trace_wait(pid), SIGKILL);
+}
+
+/* ---- who may, and what is refused ---- */
+
+ABI_TEST(ptrace, a_traced_child_stops_at_signals_and_says_so_in_proc)
+{
+    int tracer;
+    pid_t pid = TRACED_CHILD({});
+
+    CHECK_EQ(state_of(pid, &tracer), 't');
+    CHECK_EQ(tracer, getpid());
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), 0);
+}
+
+ABI_TEST(ptrace, requests_on_strangers_fail)
+{
+    pid_t pid = idle_child();
+    long value;
+
+    CHECK_ERR(TRACE(PTRACE_CONT, pid, 0, 0), ESRCH);
+    CHECK_ERR(TRACE(PTRACE_PEEKDATA, pid, &word, &value), ESRCH);
+    CHECK_ERR(TRACE(PTRACE_ATTACH, 0, 0, 0), ESRCH);
+    CHECK_ERR(TRACE(PTRACE_ATTACH, 0x3ffffff, 0, 0), ESRCH);
+    CHECK_ERR(TRACE(PTRACE_ATTACH, getpid(), 0, 0), EPERM);
+    CHECK_ERR(TRACE(PTRACE_SEIZE, pid, 1, 0), EIO);
+    CHECK_ERR(TRACE(PTRACE_SEIZE, pid, 0, 0x8000), EIO);
+    CHECK_EQ(TRACE(PTRACE_SEIZE, pid, 0, 0), 0);
+    CHECK_ERR(TRACE(PTRACE_ATTACH, pid, 0, 0), EPERM);
+    CHECK_ERR(TRACE(PTRACE_CONT, pid, 0, 0), ESRCH); /* it runs */
+    end(pid);
+}
+
+ABI_TEST(ptrace, a_running_tracee_answers_esrch_and_odd_requests_eio)
+{
+    pid_t pid = TRACED_CHILD({
+        for (;;) {
+            pause();
+        }
+    });
+
+    CHECK_ERR(TRACE(12345, pid, 0, 0), EIO);
+    CHECK_ERR(TRACE(PTRACE_CONT, pid, 0, 65), EIO);
+    CHECK_ERR(TRACE(PTRACE_INTERRUPT, pid, 0, 0), EIO); /* not seized */
+    CHECK_ERR(TRACE(PTRACE_LISTEN, pid, 0, 0), EIO);
+    CHECK_ERR(TRACE(PTRACE_SETOPTIONS, pid, 0, 0x8000), EINVAL);
+    CHECK_EQ(TRACE(PTRACE_CONT, pid, 0, 0), 0);
+    CHECK_ERR(TRACE(PTRACE_CONT, pid, 0, 0), ESRCH);
+    end(pid);
+}
+
+ABI_TEST(ptrace, an_unprivileged_tracer_meets_other_users_and_undumpable_processes)
+{
+    pid_t other = idle_child();
+    int status = IN_CHILD({
+        CHECK_EQ(setgid(1000), 0);
+        CHECK_EQ(setuid(1000), 0);
+        CHECK_ERR(TRACE(PTRACE_ATTACH, other, 0, 0), EPERM);
+        pid_t pid = fork();
+        if (pid == 0) {
+            prctl(PR_SET_DUMPABLE, 0);
+            for (;;) {
+                pause();
+            }
+        }
+        abi_sleep_ms(100);
+        CHECK_ERR(TRACE(PTRACE_ATTACH, pid, 0, 0), EPERM);
+        end(pid);
+    });
+
+    CHECK_EQ(status, 0);
+    end(other);
+}
+
+/* ---- memory ---- */
+
+ABI_TEST(ptrace, words_are_peeked_and_poked_also_where_the_program_may_not_write)
+{
+    static const volatile long constant = 42;
+    pid_t pid = TRACED_CHILD(_exit(word == 7 && constant == 43 ? 5 : 6));
+    long value = 0;
+
+    CHECK_EQ(TRACE(PTRACE_PEEKDATA, pid, &word, &value), 0);
+    CHECK_EQ(value, 0x1122334455667788);
+    CHECK_EQ(TRACE(PTRACE_POKEDATA, pid, &word, 7), 0);
+    CHECK_EQ(TRACE(PTRACE_POKETEXT, pid, &constant, 43), 0);
+    CHECK_EQ(TRACE(PTRACE_PEEKTEXT, pid, &constant, &value), 0);
+    CHECK_EQ(value, 43);
+    CHECK_EQ(constant, 42);
+    CHECK_EQ(word, 0x1122334455667788);
+    CHECK_ERR(TRACE(PTRACE_PEEKDATA, pid, 8, &value), EIO);
+    CHECK_ERR(TRACE(PTRACE_POKEDATA, pid, 8, 1), EIO);
+    CHECK_ERR(TRACE(PTRACE_PEEKDATA, pid, -8, &value), EIO);
+    CHECK_ERR(TRACE(PTRACE_PEEKDATA, pid, &word, 8), EFAULT);
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), 5 << 8);
+}
+
+ABI_TEST(ptrace, a_poke_into_a_shared_read_only_mapping_fails)
+{
+    int fd = open("file", O_RDWR | O_CREAT, 0600);
+    CHECK(fd >= 0);
+    CHECK_EQ(ftruncate(fd, 4096), 0);
+    int reader = open("file", O_RDONLY);
+    void *map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, reader, 0);
+    CHECK(map != MAP_FAILED);
+    void *private = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE, reader, 0);
+    CHECK(private != MAP_FAILED);
+    pid_t pid = TRACED_CHILD({});
+
+    CHECK_ERR(TRACE(PTRACE_POKEDATA, pid, map, 1), EIO);
+    CHECK_EQ(TRACE(PTRACE_POKEDATA, pid, private, 1), 0);
+    CHECK_EQ(*(volatile long *)map, 0);
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), 0);
+}
+
+/* ---- signals ---- */
+
+ABI_TEST(ptrace, a_signal_is_dropped_changed_or_let_through)
+{
+    signal(SIGUSR1, note);
+    signal(SIGUSR2, note);
+    pid_t pid = TRACED_CHILD({
+        raise(SIGUSR1);
+        if (caught != 0) {
+            _exit(1);
+        }
+        raise(SIGUSR1);
+        if (caught != SIGUSR2) {
+            _exit(2);
+        }
+        raise(SIGUSR1);
+        _exit(caught == SIGUSR1 ? 0 : 3);
+    });
+
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), STOPPED(SIGUSR1));
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), STOPPED(SIGUSR1));
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, SIGUSR2), STOPPED(SIGUSR1));
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, SIGUSR1), 0);
+}
+
+ABI_TEST(ptrace, ignored_signals_stop_too_and_sigkill_does_not)
+{
+    signal(SIGUSR1, SIG_IGN);
+    pid_t pid = TRACED_CHILD({
+        raise(SIGUSR1);
+        raise(SIGCHLD);
+        raise(SIGKILL);
+    });
+
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), STOPPED(SIGUSR1));
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, SIGUSR1), STOPPED(SIGCHLD));
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, SIGCHLD), SIGKILL);
+}
+
+static siginfo_t seen;
+
+static void note_info(int signo, siginfo_t *info, void *context)
+{
+    (void)signo, (void)context;
+    seen = *info;
+}
+
+ABI_TEST(ptrace, siginfo_is_read_and_replaced)
+{
+    struct sigaction sa = {.sa_sigaction = note_info, .sa_flags = SA_SIGINFO};
+    siginfo_t info;
+
+    CHECK_EQ(sigaction(SIGUSR1, &sa, NULL), 0);
+    CHECK_EQ(sigaction(SIGUSR2, &sa, NULL), 0);
+    pid_t pid = TRACED_CHILD({
+        const union sigval value = {.sival_int = 99};
+        sigqueue(getpid(), SIGUSR1, value);
+        if (seen.si_value.sival_int != 77 || seen.si_code != SI_QUEUE) {
+            _exit(1);
+        }
+        raise(SIGUSR1);
+        /* Another signal than the one that came: from the tracer. */
+        _exit(seen.si_signo == SIGUSR2 && seen.si_code == SI_USER && seen.si_pid == getppid() ? 0
+                                                                                              : 2);
+    });
+
+    CHECK_EQ(TRACE(PTRACE_GETSIGINFO, pid, 0, &info), 0);
+    CHECK_EQ(info.si_signo, SIGSTOP);
+    CHECK_EQ(info.si_code, SI_TKILL);
+    CHECK_EQ(info.si_pid, pid);
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), STOPPED(SIGUSR1));
+    CHECK_EQ(TRACE(PTRACE_GETSIGINFO, pid, 0, &info), 0);
+    CHECK_EQ(info.si_code, SI_QUEUE);
+    CHECK_EQ(info.si_value.sival_int, 99);
+    info.si_value.sival_int = 77;
+    CHECK_EQ(TRACE(PTRACE_SETSIGINFO, pid, 0, &info), 0);
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, SIGUSR1), STOPPED(SIGUSR1));
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, SIGUSR2), 0);
+}
+
+ABI_TEST(ptrace, the_mask_is_read_and_set_and_pending_signals_are_peeked)
+{
+    struct {
+        uint64_t off;
+        uint32_t flags;
+        int32_t nr;
+    } args = {0, 1, 10};
+    siginfo_t infos[10];
+    uint64_t mask = 0;
+    pid_t pid = TRACED_CHILD({
+        sigset_t set;
+        sigemptyset(&set);
+        sigaddset(&set, SIGUSR1);
+        sigaddset(&set, SIGRTMIN);
+        sigprocmask(SIG_BLOCK, &set, NULL);
+        for (int i = 0; i < 3; i++) {
+            const union sigval value = {.sival_int = i};
+            sigqueue(getpid(), SIGRTMIN, value);
+        }
+        kill(getpid(), SIGUSR1);
+        kill(getpid(), SIGSTOP); /* raise() has a mask of its own */
+    });
+
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), STOPPED(SIGSTOP));
+    CHECK_EQ(TRACE(0x4209 /* PEEKSIGINFO */, pid, &args, infos), 4);
+    CHECK_EQ(infos[1].si_value.sival_int, 1);
+    CHECK_EQ(infos[3].si_signo, SIGUSR1);
+    args.off = 2;
+    args.nr = 1;
+    CHECK_EQ(TRACE(0x4209, pid, &args, infos), 1);
+    CHECK_EQ(infos[0].si_value.sival_int, 2);
+    args.flags = 0;
+    args.off = 0;
+    CHECK_EQ(TRACE(0x4209, pid, &args, infos), 0);
+    args.flags = 2;
+    CHECK_ERR(TRACE(0x4209, pid, &args, infos), EINVAL);
+    CHECK_ERR(TRACE(0x420a /* GETSIGMASK */, pid, 4, &mask), EINVAL);
+    CHECK_EQ(TRACE(0x420a, pid, 8, &mask), 0);
+    CHECK_EQ(mask, 1ull << (SIGUSR1 - 1) | 1ull << (SIGRTMIN - 1));
+    mask = ~0ull & ~(1ull << (SIGUSR1 - 1));
+    CHECK_EQ(TRACE(0x420b /* SETSIGMASK */, pid, 8, &mask), 0);
+    CHECK_EQ(TRACE(0x420a, pid, 8, &mask), 0);
+    CHECK_EQ(mask, ~0ull & ~(1ull << (SIGUSR1 - 1)) & ~(1ull << (SIGKILL - 1)) &
+                       ~(1ull << (SIGSTOP - 1)));
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), STOPPED(SIGUSR1)); /* unblocked now */
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, SIGUSR1), SIGUSR1);
+}
+
+/* ---- attaching and letting go ---- */
+
+ABI_TEST(ptrace, attach_stops_by_sigstop_and_detach_lets_go)
+{
+    pid_t pid = idle_child();
+
+    CHECK_EQ(TRACE(PTRACE_ATTACH, pid, 0, 0), 0);
+    CHECK_EQ(trace_wait(pid), STOPPED(SIGSTOP));
+    CHECK_EQ(state_of(pid, NULL), 't');
+    CHECK_ERR(TRACE(PTRACE_DETACH, pid, 0, 65), EIO);
+    CHECK_EQ(TRACE(PTRACE_DETACH, pid, 0, 0), 0);
+    CHECK_ERR(TRACE(PTRACE_DETACH, pid, 0, 0), ESRCH);
+    int tracer;
+    while (state_of(pid, &tracer) != 'S') {
+        abi_sleep_ms(1);
+    }
+    CHECK_EQ(tracer, 0);
+    end(pid);
+}
+
+ABI_TEST(ptrace, attach_to_a_stopped_process_gives_its_stop_at_once)
+{
+    pid_t pid = idle_child();
+    int status;
+
+    CHECK_EQ(kill(pid, SIGSTOP), 0);
+    CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
+    CHECK_EQ(TRACE(PTRACE_ATTACH, pid, 0, 0), 0);
+    CHECK_EQ(waitpid(pid, &status, WNOHANG), pid);
+    CHECK_EQ(status, STOPPED(SIGSTOP));
+    CHECK_EQ(TRACE(PTRACE_DETACH, pid, 0, 0), 0);
+    end(pid);
+}
+
+ABI_TEST(ptrace, detach_with_a_stopping_signal_leaves_it_stopped)
+{
+    pid_t pid = TRACED_CHILD({});
+    int status;
+
+    CHECK_EQ(TRACE(PTRACE_DETACH, pid, 0, SIGSTOP), 0);
+    CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
+    CHECK_EQ(status, STOPPED(SIGSTOP));
+    CHECK_EQ(state_of(pid, NULL), 'T');
+    CHECK_EQ(kill(pid, SIGCONT), 0);
+    CHECK_EQ(trace_wait(pid), 0);
+}
+
+ABI_TEST(ptrace, a_seized_process_stops_when_interrupted)
+{
+    pid_t pid = idle_child();
+    siginfo_t info;
+
+    CHECK_EQ(TRACE(PTRACE_SEIZE, pid, 0, 0), 0);
+    CHECK_EQ(TRACE(PTRACE_INTERRUPT, pid, 0, 0), 0);
+    CHECK_EQ(trace_wait(pid), EVENT_STOPPED(PTRACE_EVENT_STOP));
+    CHECK_EQ(TRACE(PTRACE_GETSIGINFO, pid, 0, &info), 0);
+    CHECK_EQ(info.si_signo, SIGTRAP);
+    CHECK_EQ(info.si_code, PTRACE_EVENT_STOP << 8 | SIGTRAP);
+    CHECK_EQ(TRACE(PTRACE_INTERRUPT, pid, 0, 0), 0); /* is remembered */
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), EVENT_STOPPED(PTRACE_EVENT_STOP));
+    CHECK_EQ(TRACE(PTRACE_CONT, pid, 0, 0), 0);
+    end(pid);
+}
+
+ABI_TEST(ptrace, a_seized_process_listens_while_its_group_stops)
+{
+    pid_t pid = idle_child();
+    siginfo_t info;
+    int status;
+
+    CHECK_EQ(TRACE(PTRACE_SEIZE, pid, 0, 0), 0);
+    CHECK_EQ(kill(pid, SIGTSTP), 0);
+    CHECK_EQ(trace_wait(pid), STOPPED(SIGTSTP));
+    CHECK_ERR(TRACE(PTRACE_LISTEN, pid, 0, 0), EIO);
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, SIGSTOP), PTRACE_EVENT_STOP << 16 | STOPPED(SIGSTOP));
+    CHECK_EQ(TRACE(PTRACE_GETSIGINFO, pid, 0, &info), 0);
+    CHECK_EQ(info.si_code, PTRACE_EVENT_STOP << 8 | SIGSTOP);
+    CHECK_EQ(TRACE(PTRACE_LISTEN, pid, 0, 0), 0);
+    CHECK_ERR(TRACE(PTRACE_CONT, pid, 0, 0), ESRCH);
+    CHECK_EQ(waitpid(pid, &status, WNOHANG), 0);
+    CHECK_EQ(kill(pid, SIGCONT), 0);
+    CHECK_EQ(trace_wait(pid), EVENT_STOPPED(PTRACE_EVENT_STOP));
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), STOPPED(SIGCONT));
+    CHECK_EQ(TRACE(PTRACE_CONT, pid, 0, SIGCONT), 0);
+    end(pid);
+}
+
+ABI_TEST(ptrace, a_group_stop_of_an_attached_process_has_no_siginfo)
+{
+    pid_t pid = TRACED_CHILD({
+        raise(SIGTSTP);
+        raise(SIGUSR1);
+    });
+    siginfo_t info;
+
+    CHECK_EQ(setpgid(pid, pid), 0);
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), STOPPED(SIGTSTP));
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, SIGSTOP), STOPPED(SIGSTOP));
+    CHECK_ERR(TRACE(PTRACE_GETSIGINFO, pid, 0, &info), EINVAL);
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), STOPPED(SIGUSR1));
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, SIGUSR1), SIGUSR1);
+}
+
+/* ---- system calls ---- */
+
+ABI_TEST(ptrace, calls_stop_at_entry_and_exit_and_tell_what_they_are)
+{
+    struct {
+        uint8_t op, pad[3];
+        uint32_t arch;
+        uint64_t ip, sp;
+        union {
+            struct {
+                uint64_t nr, args[6];
+            } entry;
+            struct {
+                int64_t rval;
+                uint8_t is_error;
+            } exit;
+        };
+    } info;
+    pid_t pid = TRACED_CHILD(syscall(SYS_lseek, -1L, 2L, 3L));
+
+    CHECK_EQ(TRACE(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESYSGOOD), 0);
+    CHECK_EQ(TRACE(0x420e, pid, sizeof(info), &info), 24);
+    CHECK_EQ(info.op, 0);
+    CHECK_EQ(info.arch, 0xc000003e);
+    for (;;) {
+        CHECK_EQ(trace_go(PTRACE_SYSCALL, pid, 0), SYSCALL_STOPPED);
+        CHECK_EQ(TRACE(0x420e, pid, sizeof(info), &info), 24 + 56);
+        CHECK_EQ(info.op, 1);
+        struct user_regs_struct regs = trace_regs(pid);
+        CHECK_EQ(regs.rax, -ENOSYS);
+        CHECK_EQ(regs.orig_rax, info.entry.nr);
+        CHECK_EQ(regs.rip, info.ip);
+        if (info.entry.nr == SYS_lseek) {
+            break;
+        }
+        CHECK_EQ(trace_go(PTRACE_SYSCALL, pid, 0), SYSCALL_STOPPED);
+    }
+    CHECK_EQ(info.entry.args[0], -1);
+    CHECK_EQ(info.entry.args[1], 2);
+    CHECK_EQ(info.entry.args[2], 3);
+    CHECK_EQ(trace_go(PTRACE_SYSCALL, pid, 0), SYSCALL_STOPPED);
+    CHECK_EQ(TRACE(0x420e, pid, sizeof(info), &info), 24 + 9);
+    CHECK_EQ(info.op, 2);
+    CHECK_EQ(info.exit.rval, -EBADF);
+    CHECK_EQ(info.exit.is_error, 1);
+    CHECK_EQ(trace_regs(pid).orig_rax, SYS_lseek);
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), 0);
+}
+
+ABI_TEST(ptrace, a_call_is_changed_at_entry_and_at_exit)
+{
+    pid_t pid = TRACED_CHILD(_exit(syscall(SYS_getpid) == 77 ? 0 : 1));
+
+    CHECK_EQ(trace_go(PTRACE_SYSCALL, pid, 0), STOPPED(SIGTRAP));
+    struct user_regs_struct regs = trace_regs(pid);
+    while (regs.orig_rax != SYS_getpid) {
+        CHECK_EQ(trace_go(PTRACE_SYSCALL, pid, 0), STOPPED(SIGTRAP));
+        CHECK_EQ(trace_go(PTRACE_SYSCALL, pid, 0), STOPPED(SIGTRAP));
+        regs = trace_regs(pid);
+    }
+    regs.orig_rax = SYS_getppid;
+    trace_set_regs(pid, &regs);
+    CHECK_EQ(trace_go(PTRACE_SYSCALL, pid, 0), STOPPED(SIGTRAP));
+    regs = trace_regs(pid);
+    CHECK_EQ(regs.rax, getpid());
+    regs.rax = 77;
+    trace_set_regs(pid, &regs);
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), 0);
+}
+
+ABI_TEST(ptrace, a_call_is_skipped_by_number_minus_1_and_callee_saved_registers_change)
+{
+    pid_t pid = TRACED_CHILD({
+        long result, rbx = 1, r12;
+        __asm__ volatile("mov $2, %%r12\n\tsyscall\n\tmov %%r12, %1"
+                         : "=a"(result), "=r"(r12), "+b"(rbx)
+                         : "0"(SYS_getpid)
+                         : "rcx", "r11", "r12", "memory");
+        _exit(result == 55 && rbx == 11 && r12 == 12 ? 0 : 1);
+    });
+    struct user_regs_struct regs;
+
+    do {
+        CHECK_EQ(trace_go(PTRACE_SYSCALL, pid, 0), STOPPED(SIGTRAP));
+        regs = trace_regs(pid);
+    } while (regs.orig_rax != SYS_getpid || regs.rax != (uint64_t)-ENOSYS);
+    regs.orig_rax = -1;
+    regs.rax = 55;
+    regs.rbx = 11;
+    regs.r12 = 12;
+    trace_set_regs(pid, &regs);
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), 0);
+}
+
+ABI_TEST(ptrace, an_interrupted_call_is_made_again_unless_the_tracer_says_otherwise)
+{
+    pid_t pid = TRACED_CHILD({
+        int fds[2];
+        char byte;
+        CHECK_EQ(pipe(fds), 0);
+        _exit(syscall(SYS_read, fds[0], &byte, 1) == -1 && errno == EINTR ? 0 : 1);
+    });
+    struct user_regs_struct regs;
+
+    do {
+        CHECK_EQ(trace_go(PTRACE_SYSCALL, pid, 0), STOPPED(SIGTRAP));
+        regs = trace_regs(pid);
+    } while (regs.orig_rax != SYS_read);
+    CHECK_EQ(TRACE(PTRACE_CONT, pid, 0, 0), 0);
+    abi_sleep_ms(20);
+    CHECK_EQ(kill(pid, SIGUSR1), 0);
+    CHECK_EQ(trace_wait(pid), STOPPED(SIGUSR1));
+    regs = trace_regs(pid);
+    CHECK_EQ(regs.rax, -512); /* ERESTARTSYS, which only tracers see */
+    CHECK_EQ(regs.orig_rax, SYS_read);
+    CHECK_EQ(TRACE(PTRACE_CONT, pid, 0, 0), 0); /* goes on reading */
+    abi_sleep_ms(20);
+    CHECK_EQ(kill(pid, SIGUSR1), 0);
+    CHECK_EQ(trace_wait(pid), STOPPED(SIGUSR1));
+    regs = trace_regs(pid);
+    CHECK_EQ(regs.rax, -512);
+    regs.orig_rax = -1;
+    regs.rax = -EINTR;
+    trace_set_regs(pid, &regs);
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), 0);
+}
+
+ABI_TEST(ptrace, sysemu_stops_at_entry_and_makes_no_call)
+{
+    pid_t pid = TRACED_CHILD(_exit(syscall(SYS_getpid) == 123 ? 0 : 1));
+    struct user_regs_struct regs;
+
+    do {
+        CHECK_EQ(trace_go(PTRACE_SYSCALL, pid, 0), STOPPED(SIGTRAP)); /* out of raise() */
+        regs = trace_regs(pid);
+    } while (regs.orig_rax != SYS_getpid);
+    CHECK_EQ(trace_go(PTRACE_SYSCALL, pid, 0), STOPPED(SIGTRAP));
+    regs = trace_regs(pid);
+    regs.rax = 123;
+    trace_set_regs(pid, &regs);
+    CHECK_EQ(trace_go(31 /* SYSEMU */, pid, 0), STOPPED(SIGTRAP)); /* exit_group */
+    regs = trace_regs(pid);
+    CHECK_EQ(regs.orig_rax, SYS_exit_group);
+    CHECK_EQ(regs.rdi, 0);
+    CHECK_EQ(TRACE(PTRACE_KILL, pid, 0, 0), 0);
+    CHECK_EQ(trace_wait(pid), SIGKILL);
+}
+
+/* ---- events ---- */
+
+ABI_TEST(ptrace, fork_is_an_event_and_its_child_is_traced)
+{
+    pid_t pid = TRACED_CHILD({
+        int status = IN_CHILD(_exit(3));
+        _exit(WEXITSTATUS(status));
+    });
+    unsigned long child = 0;
+    int tracer;
+
+    CHECK_EQ(TRACE(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACEFORK), 0);
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), EVENT_STOPPED(PTRACE_EVENT_FORK));
+    CHECK_EQ(TRACE(PTRACE_GETEVENTMSG, pid, 0, &child), 0);
+    CHECK_EQ(trace_wait((pid_t)child), STOPPED(SIGSTOP));
+    state_of((pid_t)child, &tracer);
+    CHECK_EQ(tracer, getpid());
+    CHECK_EQ(TRACE(PTRACE_CONT, pid, 0, 0), 0);
+    CHECK_EQ(trace_go(PTRACE_CONT, (pid_t)child, 0), 3 << 8); /* we hear first, then its parent */
+    CHECK_EQ(trace_wait(pid), STOPPED(SIGCHLD));
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), 3 << 8);
+}
+
+ABI_TEST(ptrace, vfork_and_its_end_are_events)
+{
+    pid_t pid = TRACED_CHILD({
+        pid_t child = vfork();
+        if (child == 0) {
+            _exit(4);
+        }
+        int status;
+        waitpid(child, &status, 0);
+        _exit(WEXITSTATUS(status));
+    });
+    unsigned long child = 0, again = 0;
+
+    CHECK_EQ(TRACE(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACEVFORK | PTRACE_O_TRACEVFORKDONE), 0);
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), EVENT_STOPPED(PTRACE_EVENT_VFORK));
+    CHECK_EQ(TRACE(PTRACE_GETEVENTMSG, pid, 0, &child), 0);
+    CHECK_EQ(trace_wait((pid_t)child), STOPPED(SIGSTOP));
+    CHECK_EQ(TRACE(PTRACE_CONT, pid, 0, 0), 0);
+    CHECK_EQ(trace_go(PTRACE_CONT, (pid_t)child, 0), 4 << 8);
+    int status = trace_wait(pid);
+    if (status == STOPPED(SIGCHLD)) {
+        status = trace_go(PTRACE_CONT, pid, 0);
+    }
+    CHECK_EQ(status, EVENT_STOPPED(PTRACE_EVENT_VFORK_DONE));
+    CHECK_EQ(TRACE(PTRACE_GETEVENTMSG, pid, 0, &again), 0);
+    CHECK_EQ(again, child);
+    status = trace_go(PTRACE_CONT, pid, 0);
+    if (status == STOPPED(SIGCHLD)) {
+        status = trace_go(PTRACE_CONT, pid, 0);
+    }
+    CHECK_EQ(status, 4 << 8);
+}
+
+static void *thread_end(void *arg)
+{
+    return arg;
+}
+
+ABI_TEST(ptrace, threads_of_a_seized_process_come_with_events_and_are_waited_for)
+{
+    pid_t pid = fork();
+
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        pthread_t thread;
+        raise(SIGSTOP);
+        pthread_create(&thread, NULL, thread_end, NULL);
+        pthread_join(thread, NULL);
+        _exit(7);
+    }
+    unsigned long tid = 0;
+    int status;
+    siginfo_t info;
+
+    CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
+    CHECK_EQ(TRACE(PTRACE_SEIZE, pid, 0, PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXIT), 0);
+    CHECK_EQ(trace_wait(pid), PTRACE_EVENT_STOP << 16 | STOPPED(SIGSTOP));
+    CHECK_EQ(kill(pid, SIGCONT), 0);
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), EVENT_STOPPED(PTRACE_EVENT_STOP));
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), STOPPED(SIGCONT));
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), EVENT_STOPPED(PTRACE_EVENT_CLONE));
+    CHECK_EQ(TRACE(PTRACE_GETEVENTMSG, pid, 0, &tid), 0);
+    CHECK_EQ(trace_wait((pid_t)tid), EVENT_STOPPED(PTRACE_EVENT_STOP));
+    CHECK_EQ(TRACE(PTRACE_CONT, pid, 0, 0), 0);
+    CHECK_EQ(trace_go(PTRACE_CONT, (pid_t)tid, 0), EVENT_STOPPED(PTRACE_EVENT_EXIT));
+    CHECK_EQ(trace_go(PTRACE_CONT, (pid_t)tid, 0), 0);
+    CHECK_ERR(waitpid((pid_t)tid, &status, __WALL), ECHILD);
+    CHECK_EQ(waitid(P_PID, (id_t)pid, &info, WEXITED | WSTOPPED), 0);
+    CHECK_EQ(info.si_code, CLD_TRAPPED);
+    CHECK_EQ(info.si_status, PTRACE_EVENT_EXIT << 8 | SIGTRAP);
+    unsigned long code = 0;
+    CHECK_EQ(TRACE(PTRACE_GETEVENTMSG, pid, 0, &code), 0);
+    CHECK_EQ(code, 7 << 8);
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), 7 << 8);
+}
+
+ABI_TEST(ptrace, execve_is_an_event_or_a_sigtrap)
+{
+    for (int event = 0; event < 2; event++) {
+        pid_t pid = TRACED_CHILD({
+            char *argv[] = {"/proc/self/exe", "no_such_test", NULL};
+            execv("/proc/self/exe", argv);
+        });
+        unsigned long old = 0;
+
+        CHECK_EQ(TRACE(PTRACE_SETOPTIONS, pid, 0, event ? PTRACE_O_TRACEEXEC : 0), 0);
+        if (event) {
+            CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), EVENT_STOPPED(PTRACE_EVENT_EXEC));
+            CHECK_EQ(TRACE(PTRACE_GETEVENTMSG, pid, 0, &old), 0);
+            CHECK_EQ(old, pid);
+        } else {
+            CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), STOPPED(SIGTRAP));
+        }
+        end(pid);
+    }
+}
+
+static char *exec_args[] = {"/proc/self/exe", "no_such_test", NULL};
+
+static void *thread_exec(void *arg)
+{
+    execv("/proc/self/exe", exec_args);
+    return arg;
+}
+
+ABI_TEST(ptrace, execve_of_a_thread_takes_the_number_of_the_main_one)
+{
+    pid_t pid = TRACED_CHILD({
+        pthread_t thread;
+        pthread_create(&thread, NULL, thread_exec, NULL);
+        pause();
+    });
+    unsigned long tid = 0, old = 0;
+
+    CHECK_EQ(TRACE(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACEEXEC | PTRACE_O_TRACECLONE), 0);
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), EVENT_STOPPED(PTRACE_EVENT_CLONE));
+    CHECK_EQ(TRACE(PTRACE_GETEVENTMSG, pid, 0, &tid), 0);
+    CHECK_EQ(trace_wait((pid_t)tid), STOPPED(SIGSTOP));
+    CHECK_EQ(TRACE(PTRACE_CONT, pid, 0, 0), 0);
+    CHECK_EQ(TRACE(PTRACE_CONT, tid, 0, 0), 0);
+    CHECK_EQ(trace_wait(pid), EVENT_STOPPED(PTRACE_EVENT_EXEC));
+    CHECK_EQ(TRACE(PTRACE_GETEVENTMSG, pid, 0, &old), 0);
+    CHECK_EQ(old, tid);
+    CHECK_ERR(TRACE(PTRACE_CONT, tid, 0, 0), ESRCH);
+    end(pid);
+}
+
+/* ---- ends ---- */
+
+ABI_TEST(ptrace, sigkill_comes_before_a_stop_of_the_thread_alone)
+{
+    pid_t pid = idle_child();
+
+    CHECK_EQ(kill(pid, SIGSTOP), 0);
+    while (state_of(pid, NULL) != 'T') {
+        abi_sleep_ms(1);
+    }
+    CHECK_EQ(syscall(SYS_tgkill, pid, pid, SIGSTOP), 0);
+    end(pid);
+}
+
+ABI_TEST(ptrace, sigkill_ends_any_stop)
+{
+    pid_t pid = TRACED_CHILD({});
+
+    end(pid);
+    CHECK_ERR(TRACE(PTRACE_CONT, pid, 0, 0), ESRCH);
+}
+
+ABI_TEST(ptrace, the_end_of_the_tracer_lets_go_or_kills)
+{
+    for (int kills = 0; kills < 2; kills++) {
+        pid_t pid = idle_child();
+        int status = IN_CHILD({
+            CHECK_EQ(TRACE(PTRACE_ATTACH, pid, 0, 0), 0);
+            CHECK_EQ(trace_wait(pid), STOPPED(SIGSTOP));
+            CHECK_EQ(TRACE(PTRACE_SETOPTIONS, pid, 0, kills ? PTRACE_O_EXITKILL : 0), 0);
+        });
+
+        CHECK_EQ(status, 0);
+        if (kills) {
+            CHECK_EQ(trace_wait(pid), SIGKILL);
+        } else {
+            int tracer;
+            while (state_of(pid, &tracer) != 'S') {
+                abi_sleep_ms(1);
+            }
+            CHECK_EQ(tracer, 0);
+            end(pid);
+        }
+    }
+}
+
+ABI_TEST(ptrace, a_tracer_hears_of_the_end_before_the_parent)
+{
+    int go[2], told[2], status;
+    char byte;
+
+    CHECK_EQ(pipe(go), 0);
+    CHECK_EQ(pipe(told), 0);
+    pid_t pid = idle_child();
+    pid_t tracer = fork();
+    CHECK(tracer >= 0);
+    if (tracer == 0) {
+        CHECK_EQ(TRACE(PTRACE_SEIZE, pid, 0, 0), 0);
+        CHECK_EQ(write(told[1], "x", 1), 1);
+        CHECK_EQ(read(go[0], &byte, 1), 1);
+        CHECK_EQ(trace_wait(pid), SIGTERM);
+        _exit(0);
+    }
+    CHECK_EQ(read(told[0], &byte, 1), 1);
+    CHECK_EQ(kill(pid, SIGKILL), 0);
+    abi_sleep_ms(50);
+    CHECK_EQ(waitpid(pid, &status, WNOHANG), 0); /* not ours yet */
+    CHECK_EQ(kill(tracer, SIGKILL), 0);
+    CHECK_EQ(trace_wait(tracer), SIGKILL);
+    CHECK_EQ(trace_wait(pid), SIGKILL);
+}
+
+/* Only the thread that traces may ask, and __WNOTHREAD keeps to one's own. */
+static pid_t tracee;
+
+static void *trace_elsewhere(void *arg)
+{
+    long value;
+    int status;
+
+    (void)arg;
+    CHECK_ERR(TRACE(PTRACE_PEEKDATA, tracee, &word, &value), ESRCH);
+    CHECK_ERR(waitpid(tracee, &status, __WALL | __WNOTHREAD), ECHILD);
+    CHECK_EQ(waitpid(tracee, &status, __WALL | WNOHANG), 0);
+    return NULL;
+}
+
+ABI_TEST(ptrace, a_tracee_belongs_to_one_thread)
+{
+    pthread_t thread;
+
+    tracee = TRACED_CHILD({});
+    CHECK_EQ(pthread_create(&thread, NULL, trace_elsewhere, NULL), 0);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK_EQ(trace_go(PTRACE_CONT, tracee, 0), 0);
+}
+
+ABI_TEST(ptrace, the_parent_gets_sigchld_for_each_stop)
+{
+    struct sigaction sa = {.sa_sigaction = note_info, .sa_flags = SA_SIGINFO};
+
+    CHECK_EQ(sigaction(SIGCHLD, &sa, NULL), 0);
+    pid_t pid = TRACED_CHILD(raise(SIGUSR1));
+    memset(&seen, 0, sizeof(seen));
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), STOPPED(SIGUSR1));
+    CHECK_EQ(seen.si_code, CLD_TRAPPED);
+    CHECK_EQ(seen.si_status, SIGUSR1);
+    CHECK_EQ(seen.si_pid, pid);
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), 0);
+}

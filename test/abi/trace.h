@@ -1,0 +1,61 @@
+/*
+ * For tests of ptrace(2): a child that stops itself at the start, and steps of its tracer with the wait that follows.
+ */
+#pragma once
+
+#include "abi.h"
+
+#include <stddef.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
+
+#define TRACE(request, pid, addr, data)                                                            \
+    syscall(SYS_ptrace, (long)(request), (long)(pid), (long)(addr), (long)(data))
+#define STOPPED(signo)       ((signo) << 8 | 0x7f)
+#define EVENT_STOPPED(event) ((event) << 16 | SIGTRAP << 8 | 0x7f)
+#define SYSCALL_STOPPED      ((SIGTRAP | 0x80) << 8 | 0x7f)
+
+/* A child that has asked to be traced and stopped itself; it goes on with `code` and exits with 0. */
+#define TRACED_CHILD(...)                                                                          \
+    ({                                                                                             \
+        pid_t child_ = fork();                                                                     \
+        CHECK(child_ >= 0);                                                                        \
+        if (child_ == 0) {                                                                         \
+            if (TRACE(PTRACE_TRACEME, 0, 0, 0) != 0) {                                             \
+                _exit(99);                                                                         \
+            }                                                                                      \
+            raise(SIGSTOP);                                                                        \
+            __VA_ARGS__;                                                                           \
+            _exit(0);                                                                              \
+        }                                                                                          \
+        CHECK_EQ(trace_wait(child_), STOPPED(SIGSTOP));                                            \
+        child_;                                                                                    \
+    })
+
+static inline int trace_wait(pid_t pid)
+{
+    int status = -1;
+
+    CHECK_EQ(waitpid(pid, &status, __WALL), pid);
+    return status;
+}
+
+/* Let it go on by `request`, with a signal or 0, and give the next status. */
+static inline int trace_go(int request, pid_t pid, int signo)
+{
+    CHECK_EQ(TRACE(request, pid, 0, signo), 0);
+    return trace_wait(pid);
+}
+
+static inline struct user_regs_struct trace_regs(pid_t pid)
+{
+    struct user_regs_struct regs;
+
+    CHECK_EQ(TRACE(PTRACE_GETREGS, pid, 0, &regs), 0);
+    return regs;
+}
+
+static inline void trace_set_regs(pid_t pid, const struct user_regs_struct *regs)
+{
+    CHECK_EQ(TRACE(PTRACE_SETREGS, pid, 0, regs), 0);
+}
