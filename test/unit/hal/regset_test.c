@@ -1,10 +1,10 @@
 /* Registers as debuggers read and write them: what user mode may not have is refused, whatever is thrown at it. */
-#include "hal/x86_64/regset.h"
-
+#define TEST_SUITE "hal"
 #include "test/unit/test.h"
 
-#include "hal/host/include/arch/page.h"
+#include "hal/x86_64/regset.h"
 #include "kernel/base/errno.h"
+#include "kernel/machine/user.h"
 
 struct fixture {
     struct trapframe frame;
