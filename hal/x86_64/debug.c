@@ -203,8 +203,9 @@ void debug_load_current(void)
 /* ---- struct user ---- */
 
 /* Layout of struct user (sys/user.h): registers, then FPU state and sizes, which are not to be had this way, then the debug registers. */
-#define USER_AREA_BYTES 912u
+#define USER_AREA_BYTES 928u
 #define USER_DEBUG_AT   848u
+#define USER_DEBUG_END  912u
 
 int cpu_user_area_get(struct thread *thread, uint64_t offset, uint64_t *ret)
 {
@@ -218,7 +219,7 @@ int cpu_user_area_get(struct thread *thread, uint64_t offset, uint64_t *ret)
     *ret = 0;
     if (offset < REGSET_WORDS * 8) {
         *ret = regset_get_word(&regs, (unsigned)offset / 8);
-    } else if (offset >= USER_DEBUG_AT) {
+    } else if (offset >= USER_DEBUG_AT && offset < USER_DEBUG_END) {
         *ret = debug_registers_get(debug == NULL ? &none : &debug->regs,
                                    (unsigned)(offset - USER_DEBUG_AT) / 8);
     }
@@ -235,7 +236,7 @@ int cpu_user_area_set(struct thread *thread, uint64_t offset, uint64_t value)
     if (offset < REGSET_WORDS * 8) {
         return regset_set_word(&regs, (unsigned)offset / 8, value);
     }
-    if (offset >= USER_DEBUG_AT) {
+    if (offset >= USER_DEBUG_AT && offset < USER_DEBUG_END) {
         return debug_set(thread, (unsigned)(offset - USER_DEBUG_AT) / 8, value);
     }
     return -EIO;

@@ -10,7 +10,7 @@
 #define CPU_RCU_NESTING   96
 #define CPU_RCU_IDLE      100
 
-#define THREAD_WORK 48
+#define THREAD_WORK 56
 
 #define FRAME_R15      0
 #define FRAME_RBP      32

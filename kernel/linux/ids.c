@@ -7,7 +7,7 @@
 
 #include "kernel/linux/syscall.h"
 #include "kernel/mm/kmalloc.h"
-#include "kernel/proc/process.h"
+#include "kernel/proc/coredump.h"
 #include "kernel/security/cred.h"
 
 #define KEEP    UINT32_MAX /* -1: leave this id as it is */
@@ -70,7 +70,8 @@ static int64_t commit_uids(uint32_t uid, uint32_t euid, uint32_t suid)
     new->fsuid = euid;
     fix_caps_after_setuid(new, old);
     if (old->euid != new->euid || old->uid != new->uid) {
-        process_current()->dumpable = false;
+        process_current()->dumpable =
+            (uint8_t)atomic_load_relaxed(&coredump_settings.suid_dumpable);
     }
     cred_commit(new);
     return 0;

@@ -151,7 +151,7 @@ SYSCALL5(prctl, int, option, uint64_t, a2, uint64_t, a3, uint64_t, a4, uint64_t,
         if (a2 > 1) {
             return -EINVAL;
         }
-        process->dumpable = a2 != 0;
+        process->dumpable = (uint8_t)a2;
         return 0;
     case PR_SET_NO_NEW_PRIVS:
         if (a2 != 1 || (a3 | a4 | a5) != 0) {

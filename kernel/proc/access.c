@@ -15,7 +15,7 @@ static bool may_access(struct process *target, uint32_t uid, uint32_t gid)
     struct cred *theirs = process_cred_get(target);
     bool same = uid == theirs->uid && uid == theirs->euid && uid == theirs->suid &&
                 gid == theirs->gid && gid == theirs->egid && gid == theirs->sgid &&
-                target->dumpable && (theirs->cap_permitted & ~mine->cap_permitted) == 0;
+                target->dumpable == 1 && (theirs->cap_permitted & ~mine->cap_permitted) == 0;
     cred_put(theirs);
     return same || cred_has_cap(mine, CAP_SYS_PTRACE);
 }

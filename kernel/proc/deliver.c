@@ -13,6 +13,7 @@
 #include "kernel/machine/cpu.h"
 #include "kernel/machine/debug.h"
 #include "kernel/machine/user.h"
+#include "kernel/proc/coredump.h"
 #include "kernel/proc/ptrace_impl.h"
 #include "kernel/proc/rseq.h"
 #include "kernel/vm/reclaim.h"
@@ -148,15 +149,11 @@ static void act_stop(struct process *process, struct thread *thread, int signo, 
     stop_here(process, thread, flags);
 }
 
-static void __noreturn act_fatal(struct process *process, int signo)
+static void __noreturn act_fatal(const siginfo_t *info)
 {
-    bool core = (SIGMASK(signo) & SIGMASK_CORE) != 0;
+    bool core = (SIGMASK(info->si_signo) & SIGMASK_CORE) != 0 && coredump_process(info);
 
-    /* WCOREDUMP says that a core was written (wait(2)); none is, so the flag follows what the limit would have allowed. */
-    if (core && process->limits[RLIMIT_CORE].rlim_cur == 0) {
-        core = false;
-    }
-    process_exit_group(signo | (core ? 0x80 : 0));
+    process_exit_group(info->si_signo | (core ? 0x80 : 0));
 }
 
 /* ---- choosing ---- */
@@ -235,10 +232,12 @@ static void signal_choose(struct process *process, struct thread *thread, struct
             continue;
         }
         spin_unlock_irqrestore(&process->siglock, flags);
-        signal_queued_free(queued);
         if (!ignore) {
-            act_fatal(process, signo);
+            siginfo_t last;
+            signal_take_info(signo, queued, &last);
+            act_fatal(info != NULL ? info : &last);
         }
+        signal_queued_free(queued);
     }
 }
 

@@ -14,6 +14,7 @@
 #include "kernel/machine/cpu.h"
 #include "kernel/machine/mmu.h"
 #include "kernel/mm/kmalloc.h"
+#include "kernel/proc/coredump.h"
 #include "kernel/proc/exec.h"
 #include "kernel/proc/ptrace_impl.h"
 #include "kernel/vm/huge.h"
@@ -236,7 +237,8 @@ static void commit(struct exec *exec, struct signal_actions *actions)
         signal_force_fatal(SIGKILL);
     }
     (void)str_copy(thread->comm, base_name(exec->filename), sizeof(thread->comm));
-    process->dumpable = !exec->identity.secure;
+    process->dumpable =
+        exec->identity.secure ? (uint8_t)atomic_load_relaxed(&coredump_settings.suid_dumpable) : 1;
     if (exec->identity.secure || exec->identity.cred != thread->cred) {
         process->pdeath_signal = 0;
     }

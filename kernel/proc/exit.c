@@ -14,6 +14,7 @@
 #include "kernel/machine/cpu.h"
 #include "kernel/machine/mmu.h"
 #include "kernel/machine/user.h"
+#include "kernel/proc/coredump.h"
 #include "kernel/proc/futex.h"
 #include "kernel/proc/ptrace_impl.h"
 
@@ -327,6 +328,9 @@ static void __noreturn end_thread(int wait_status, bool group)
     struct list_node dead = LIST_INIT(dead), *node;
     struct cred *cred;
 
+    if (coredump_is_running(process)) {
+        coredump_halt();
+    }
     stop_before_end(process, thread, wait_status, group);
     if (thread_leave_begin(process, thread, wait_status, group)) {
         end_process(process);

@@ -11,6 +11,7 @@
 #include "kernel/core/panic.h"
 #include "kernel/core/param.h"
 #include "kernel/machine/cpu.h"
+#include "kernel/proc/coredump.h"
 #include "kernel/proc/internal.h"
 
 #define INIT_ARGS_MAX 30
@@ -37,7 +38,8 @@ static struct process *init_make(void)
     BUG_ON(threads_charge(&user_root, RLIM64_INFINITY) < 0);
     process->start_time = thread->start_time;
     process->vfork_done = true;
-    process->dumpable = true;
+    process->dumpable = 1;
+    process->coredump_filter = COREDUMP_FILTER_DEFAULT;
     process->unkillable = true;
     thread->pid = process->pid;
     thread->cred = cred_get(&cred_init_user);

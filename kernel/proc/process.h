@@ -109,6 +109,9 @@ struct process {
     bool stop_dequeued; /* [S] a stop signal is being acted on; SIGCONT takes it back */
     bool group_exiting; /* [S] */
     bool unkillable;    /* [S] process 1: default actions do not touch it */
+    bool dumping; /* [S] a thread writes a core dump: the others halt, whole, before they end */
+    unsigned dump_left;    /* [S] how many of them have yet to */
+    struct thread *dumper; /* [S] */
 
     struct rlimit64 limits[RLIM_NLIMITS]; /* [S] soft limits are read without it */
     struct user *user;                    /* [o] whom the process is counted for */
@@ -124,7 +127,9 @@ struct process {
     struct list_node posix_cpu_timers;      /* [S] of CPU-time clocks, those that run */
     int next_timer_id;                      /* [S] */
     uint32_t personality;                   /* [o] */
-    bool no_new_privs, dumpable;            /* [o] */
+    bool no_new_privs;                      /* [o] */
+    uint8_t dumpable;                       /* [o] 0, 1; 2: by root alone (coredump.h) */
+    uint16_t coredump_filter;               /* [a] COREDUMP_* */
     int oom_score_adj, oom_score_adj_least; /* [a] oom.h */
 };
 

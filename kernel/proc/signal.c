@@ -285,6 +285,9 @@ void signal_retarget_locked(struct process *process, const struct thread *thread
 static bool send_begin_locked(struct process *process, struct thread *to, int signo, bool forced)
 {
     if (unlikely(process->group_exiting || (to != NULL && to->exiting))) {
+        if (process->dumping && signo == SIGKILL) {
+            process->shared.set |= SIGMASK(SIGKILL); /* the dump is cut short */
+        }
         return false;
     }
     if ((SIGMASK(signo) & (SIGMASK_STOP | SIGMASK(SIGCONT) | SIGMASK(SIGKILL))) != 0 &&

@@ -64,6 +64,14 @@ bool vm_query_outside(struct vmspace *vm, uint64_t va, paddr_t *ret_pa, unsigned
     return found;
 }
 
+bool vmspace_page_exists(struct vmspace *vm, uint64_t va)
+{
+    spin_lock(&vm->locks.shape);
+    bool exists = vm_entry_exists_locked(vm, va);
+    spin_unlock(&vm->locks.shape);
+    return exists;
+}
+
 static struct page *page_bring(struct vmspace *vm, uint64_t va, bool write, bool force,
                                bool *ret_counted)
 {

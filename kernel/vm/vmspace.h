@@ -240,6 +240,9 @@ struct iov_iter;
 ssize_t vmspace_access_iter(struct vmspace *vm, uint64_t addr, size_t len_bytes,
                             struct iov_iter *iter, bool write, bool force);
 
+/* Has the page at va been touched: is it there, or in swap? Private anonymous memory that has not reads as zeros. */
+bool vmspace_page_exists(struct vmspace *vm, uint64_t va);
+
 /* [a] The most regions a space may have (vm.max_map_count): mmap, and what would cut a region, fails with ENOMEM there. */
 extern uint32_t vm_max_map_count;
 

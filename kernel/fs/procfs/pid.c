@@ -66,7 +66,7 @@ static void set_owner(struct inode *inode, struct process *process)
 {
     uint32_t uid = 0, gid = 0;
 
-    if (process->dumpable || inode_is_dir(inode)) {
+    if (process->dumpable == 1 || inode_is_dir(inode)) {
         struct cred *cred = process_cred_get(process);
         if (cred != NULL) {
             uid = cred->euid;

@@ -70,13 +70,11 @@ CONSTANT(kptr_restrict, "sys/kernel/kptr_restrict", "1");
 CONSTANT(dmesg_restrict, "sys/kernel/dmesg_restrict", "0");
 CONSTANT(overflowuid, "sys/kernel/overflowuid", "65534");
 CONSTANT(overflowgid, "sys/kernel/overflowgid", "65534");
-CONSTANT(core_pattern, "sys/kernel/core_pattern", "core");
 CONSTANT(tainted, "sys/kernel/tainted", "0");
 CONSTANT(poolsize, "sys/kernel/random/poolsize", "256");
 CONSTANT(nr_open, "sys/fs/nr_open", "1048576");
 CONSTANT(protected_hardlinks, "sys/fs/protected_hardlinks", "0");
 CONSTANT(protected_symlinks, "sys/fs/protected_symlinks", "0");
-CONSTANT(suid_dumpable, "sys/fs/suid_dumpable", "0");
 
 _Static_assert(CAP_LAST_CAP == 40, "cap_last_cap");
 _Static_assert(PID_MAX_DEFAULT == 32768, "pid_max");
