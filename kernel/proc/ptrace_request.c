@@ -70,7 +70,11 @@ static int kill_tracee(const struct tracee *tracee)
     siginfo_t info;
 
     siginfo_user(&info, SIGKILL, SI_USER);
-    return signal_send_thread(tracee->thread, &info);
+    uint64_t flags = spin_lock_irqsave(&tracee->process->siglock);
+    /* The thread itself may have forgotten its process, when it has ended already. */
+    int err = signal_send_locked(tracee->process, tracee->thread, &info, false);
+    spin_unlock_irqrestore(&tracee->process->siglock, flags);
+    return err;
 }
 
 /* Seized ones only; in any state. */
@@ -287,11 +291,13 @@ static int sigmask_set(const struct tracee *tracee, uint64_t size, const uint64_
         return -EFAULT;
     }
     uint64_t flags = spin_lock_irqsave(&tracee->process->siglock);
-    uint64_t newly = mask & ~thread->sig_blocked;
-    thread->sig_blocked = mask & ~SIGMASK_UNBLOCKABLE;
-    thread_clear_work(thread, THREAD_WORK_SIGMASK);
-    signal_retarget_locked(tracee->process, thread, newly);
-    signal_recalc_locked(thread);
+    if (!thread->exiting) { /* killed meanwhile */
+        uint64_t newly = mask & ~thread->sig_blocked;
+        thread->sig_blocked = mask & ~SIGMASK_UNBLOCKABLE;
+        thread_clear_work(thread, THREAD_WORK_SIGMASK);
+        signal_retarget_locked(tracee->process, thread, newly);
+        signal_recalc_locked(thread);
+    }
     spin_unlock_irqrestore(&tracee->process->siglock, flags);
     return 0;
 }

@@ -698,6 +698,20 @@ ABI_TEST(ptrace, execve_of_a_thread_takes_the_number_of_the_main_one)
 
 /* ---- ends ---- */
 
+ABI_TEST(ptrace, requests_on_the_dead_fail_and_killing_them_does_nothing)
+{
+    pid_t pid = TRACED_CHILD({});
+    siginfo_t info;
+
+    CHECK_EQ(TRACE(PTRACE_CONT, pid, 0, 0), 0);
+    CHECK_EQ(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+    CHECK_EQ(TRACE(PTRACE_KILL, pid, 0, 0), 0);
+    CHECK_ERR(TRACE(PTRACE_CONT, pid, 0, 0), ESRCH);
+    CHECK_ERR(TRACE(PTRACE_DETACH, pid, 0, 0), ESRCH);
+    CHECK_ERR(TRACE(PTRACE_ATTACH, pid, 0, 0), EPERM);
+    CHECK_EQ(trace_wait(pid), 0);
+}
+
 ABI_TEST(ptrace, sigkill_comes_before_a_stop_of_the_thread_alone)
 {
     pid_t pid = idle_child();
