@@ -64,7 +64,7 @@ size_t cpu_regset_size(unsigned type)
     case NT_PRFPREG:
         return FPU_LEGACY_BYTES;
     case NT_X86_XSTATE:
-        return fpu_has_xstate() ? fpu_area_size() : 0;
+        return fpu_xstate_size();
     default:
         return 0;
     }

@@ -377,15 +377,38 @@ int fpu_signal_restore(const void __user *user_area)
 
 /* ---- debuggers ---- */
 
-bool fpu_has_xstate(void)
+size_t fpu_xstate_size(void)
 {
-    return cpu_features.xsave;
+    return !cpu_features.xsave ? 0
+           : cpu_features.pku  ? frame_pkru_at + sizeof(uint64_t)
+                               : area_size;
+}
+
+/* PKRU, which the kernel's areas leave out, where XSAVE would put it. */
+static void state_put_pkru(struct thread *thread, struct fpu_area *image)
+{
+    uint64_t pkru = thread == current_thread() ? pkey_rights() : thread->arch.pkru;
+
+    image->xstate_bv &= ~XSTATE_PKRU;
+    if (cpu_features.pku && pkru != 0) {
+        image->xstate_bv |= XSTATE_PKRU;
+        memcpy((uint8_t *)image + frame_pkru_at, &pkru, sizeof(pkru));
+    }
+}
+
+static void state_take_pkru(struct thread *thread, const struct fpu_area *image)
+{
+    thread->arch.pkru = 0;
+    if ((image->xstate_bv & XSTATE_PKRU) != 0) {
+        memcpy(&thread->arch.pkru, (const uint8_t *)image + frame_pkru_at,
+               sizeof(thread->arch.pkru));
+    }
 }
 
 /* Components that were in their initial state when they were saved were not written (SDM volume 1, 13.6): say what that state is. */
 static void area_complete(struct fpu_area *area, bool whole)
 {
-    uint64_t absent = cpu_features.xsave ? xstate_mask & ~area->xstate_bv : 0;
+    uint64_t absent = cpu_features.xsave ? xstate_mask & ~area->xstate_bv & ~XSTATE_PKRU : 0;
     uint8_t *bytes = (uint8_t *)area;
 
     if ((absent & XSTATE_X87) != 0) {
@@ -411,6 +434,7 @@ void fpu_state_get(struct thread *thread, void *buf, bool whole)
     const struct fpu_area *from =
         thread == current_thread() ? area_current() : (const struct fpu_area *)thread->arch.fpu;
 
+    memset(buf, 0, whole ? fpu_xstate_size() : size);
     memcpy(buf, from, size);
     if (!whole && cpu_features.xsave) {
         /* The header that area_complete() looks at lies behind what fits. */
@@ -423,6 +447,7 @@ void fpu_state_get(struct thread *thread, void *buf, bool whole)
     memset((uint8_t *)buf + 416, 0, 96); /* not part of any register */
     area->mxcsr_mask = mxcsr_mask;
     if (whole) {
+        state_put_pkru(thread, area);
         memcpy((uint8_t *)buf + SW_BYTES_AT, &xstate_mask, sizeof(xstate_mask));
     }
 }
@@ -451,7 +476,10 @@ int fpu_state_set(struct thread *thread, const void *buf, bool whole)
     }
     memcpy(area, from, whole ? area_size : LEGACY_BYTES);
     memset((uint8_t *)area + 416, 0, 96);
-    if (!whole && cpu_features.xsave) {
+    if (whole) {
+        state_take_pkru(thread, from);
+        area->xstate_bv &= ~XSTATE_PKRU;
+    } else if (cpu_features.xsave) {
         area->xstate_bv |= XSTATE_X87 | XSTATE_SSE;
     }
     thread->arch.fpu_cpu = ~0u; /* what a CPU's registers may still hold is old */

@@ -42,9 +42,9 @@ int fpu_signal_restore(const void __user *user_area);
 
 /*
  * Debuggers and core dumps: the state of the current thread or of one that is switched out, as an FXSAVE image of FPU_LEGACY_BYTES or, `whole`, as an
- * XSAVE image of fpu_area_size() with XCR0 in its reserved bytes. Setting: -EINVAL: the processor could not hold such a state.
+ * XSAVE image of fpu_xstate_size() with PKRU, and XCR0 in its reserved bytes. Setting: -EINVAL: the processor could not hold such a state.
  */
 #define FPU_LEGACY_BYTES 512u
-bool fpu_has_xstate(void);
+size_t fpu_xstate_size(void); /* 0: no XSAVE */
 void fpu_state_get(struct thread *thread, void *buf, bool whole);
 int fpu_state_set(struct thread *thread, const void *buf, bool whole);
