@@ -379,9 +379,7 @@ int fpu_signal_restore(const void __user *user_area)
 
 size_t fpu_xstate_size(void)
 {
-    return !cpu_features.xsave ? 0
-           : cpu_features.pku  ? frame_pkru_at + sizeof(uint64_t)
-                               : area_size;
+    return cpu_features.xsave ? frame_size : 0;
 }
 
 /* PKRU, which the kernel's areas leave out, where XSAVE would put it. */
