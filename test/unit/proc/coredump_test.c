@@ -230,7 +230,7 @@ TEST(coredump_elf, it_ends_at_the_sinks_first_error_and_when_it_is_interrupted)
                                    .interrupted = never};
     struct memory_sink file = sink_make(1 << 20);
 
-    for (size_t limit = 0; limit < 0x6000; limit += 100) {
+    for (size_t limit = 0; limit < 0x5000; limit += 100) {
         file.len = 0;
         file.fail_at = limit;
         EXPECT_EQ(coredump_write(&image, &file.sink), -EFBIG);
