@@ -20,10 +20,12 @@
 #include "kernel/core/log.h"
 #include "kernel/core/panic.h"
 #include "kernel/core/percpu.h"
+#include "kernel/core/smp_call.h"
 #include "kernel/mm/cache.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/poison.h"
 #include "kernel/mm/quarantine.h"
+#include "kernel/sync/lockdep.h"
 #include "kernel/sync/rcu.h"
 
 #define SLAB_MAX_ORDER  3u
@@ -539,6 +541,28 @@ size_t slab_shrink_all(void)
             pages += cache_drop_empty(cache);
         }
     }
+    return pages;
+}
+
+/* On each CPU. Interrupts off. */
+static void cpu_drain(void *arg)
+{
+    (void)arg;
+    for (unsigned id = 0; id < SLAB_MAX_CACHES; id++) {
+        struct slab_cache *cache = READ_ONCE(caches[id]);
+        if (cache != NULL) {
+            magazine_flush(cache, (*this_cpu_ptr(slab_magazines))[id]);
+        }
+    }
+    frames_drain_local();
+}
+
+size_t slab_shrink_cpus(void)
+{
+    might_sleep();
+    smp_call_others(cpu_drain, NULL, true);
+    size_t pages = slab_shrink_all();
+    frames_drain_local();
     return pages;
 }
 

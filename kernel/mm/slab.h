@@ -40,8 +40,10 @@ static inline void *slab_zalloc(struct slab_cache *cache)
 
 /* Pages in slabs of SLAB_RECLAIMABLE caches. Any context. */
 uint64_t slab_reclaimable_pages(void);
-/* Give empty slabs back to the frame allocator; returns pages freed. */
+/* Give empty slabs back to the frame allocator, with what this CPU's magazines hold; returns pages freed. Any context. */
 size_t slab_shrink_all(void);
+/* The same with the magazines, and the stacks of free frames, of all CPUs. Threads, with no spin lock held. */
+size_t slab_shrink_cpus(void);
 
 struct slab_info {
     const char *name;

@@ -25,6 +25,7 @@
 #include "kernel/vm/workingset.h"
 
 #define PRIORITY_FIRST 12u
+#define PRIORITY_HARD  6u /* from here on other CPUs are asked to give up what they have at hand */
 #define BATCH          32u
 #define REFAULT_COST                                                                               \
     16u /* of a page that comes back too soon, in pages that were looked at in vain */
@@ -333,7 +334,11 @@ void reclaim_shrink(unsigned priority)
             (void)shrinker->shrink(n);
         }
     }
-    (void)slab_shrink_all();
+    if (priority < PRIORITY_HARD) {
+        (void)slab_shrink_cpus();
+    } else {
+        (void)slab_shrink_all();
+    }
 }
 
 /* ---- who reclaims ---- */

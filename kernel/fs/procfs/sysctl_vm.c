@@ -113,8 +113,7 @@ static int drop_caches_write(char *value, size_t len)
             break;
         }
     }
-    (void)slab_shrink_all();
-    frames_drain_local();
+    (void)slab_shrink_cpus();
     return 0;
 }
 PROC_FILE(sys_drop_caches) = {

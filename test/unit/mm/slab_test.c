@@ -126,6 +126,51 @@ TEST(slab, figures_are_right)
     slab_cache_destroy(cache);
 }
 
+#define NCPUS 3u
+
+static struct slab_cache *shared_cache;
+
+/* All that a CPU frees stays in its magazine. */
+static void fill_magazine(void *arg, unsigned cpu)
+{
+    void *objects[20];
+
+    (void)arg, (void)cpu;
+    for (unsigned i = 0; i < ARRAY_SIZE(objects); i++) {
+        objects[i] = slab_alloc(shared_cache, 0);
+        EXPECT(objects[i] != NULL);
+    }
+    for (unsigned i = 0; i < ARRAY_SIZE(objects); i++) {
+        slab_free(shared_cache, objects[i]);
+    }
+}
+
+static uint64_t slabs_of(const char *name)
+{
+    struct slab_info info;
+
+    for (unsigned i = 0; slab_describe(i, &info); i++) {
+        if (strcmp(info.name, name) == 0) {
+            return info.slabs;
+        }
+    }
+    return UINT64_MAX;
+}
+
+TEST(slab, what_other_cpus_have_at_hand_can_be_had)
+{
+    shared_cache = slab_cache_create("shared thing", 200, 0, 0, NULL);
+    EXPECT(shared_cache != NULL);
+    host_run_on_cpus(NCPUS, fill_magazine, NULL);
+    (void)slab_shrink_all();
+    EXPECT_GT(slabs_of("shared thing"), 0); /* in the magazines of two CPUs */
+    EXPECT_EQ(slab_objects(shared_cache), 0);
+    EXPECT_GT(slab_shrink_cpus(), 0);
+    EXPECT_EQ(slabs_of("shared thing"), 0);
+    host_set_cpu_count(1);
+    slab_cache_destroy(shared_cache);
+}
+
 TEST(slab, wrong_sizes_are_refused)
 {
     EXPECT(slab_cache_create("test-wrong", 0, 0, 0, NULL) == NULL);
