@@ -14,6 +14,8 @@
 #include "kernel/dev/zram_impl.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/vfs/chrdev.h"
+#include "kernel/vm/reclaim.h"
+#include "kernel/vm/zstore.h"
 
 static struct zram_device *devices; /* [I] after boot */
 static unsigned ndevices;           /* [I] after boot */
@@ -143,6 +145,36 @@ void zram_stats(unsigned index, struct zram_stats *ret_stats)
     (void)with_store(index, get_stats, (uintptr_t)&ret_stats->store);
 }
 
+/* ---- when memory is short ---- */
+
+/* act() for each store that nobody is about to replace; the sum of what it returns. */
+static uint64_t for_each_store(uint64_t (*act)(struct zstore *store))
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < ndevices; i++) {
+        if (mutex_trylock(&devices[i].lock)) {
+            sum += devices[i].store != NULL ? act(devices[i].store) : 0;
+            mutex_unlock(&devices[i].lock);
+        }
+    }
+    return sum;
+}
+
+static uint64_t shrinker_count(void)
+{
+    return for_each_store(zstore_compactable);
+}
+
+/* A block at a time is no less work than all of them. */
+static size_t shrinker_shrink(size_t n)
+{
+    (void)n;
+    return for_each_store(zstore_compact);
+}
+
+static struct shrinker zram_shrinker = {.count = shrinker_count, .shrink = shrinker_shrink};
+
 static int zram_probe(const struct boot_handoff *handoff)
 {
     uint64_t wanted = MIN(param_u64("zram.num_devices", 1), (uint64_t)ZRAM_DEVICES_MAX);
@@ -166,6 +198,7 @@ static int zram_probe(const struct boot_handoff *handoff)
         (void)ksnprintf(name, sizeof(name), "zram%u", i);
         err = devfs_create(name, S_IFBLK | 0660, DEV_MAKE(ZRAM_MAJOR, i));
     }
+    shrinker_register(&zram_shrinker);
     return err;
 }
 

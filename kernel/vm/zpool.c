@@ -385,6 +385,20 @@ static bool object_move(struct zpool_class *class, struct block *block, unsigned
     return true;
 }
 
+uint64_t zpool_compactable(struct zpool *pool)
+{
+    uint64_t frames = 0;
+
+    for (unsigned i = 0; i < ZPOOL_CLASSES; i++) {
+        struct zpool_class *class = &pool->classes[i];
+        spin_lock(&class->lock);
+        uint64_t nfree = (uint64_t) class->nblocks * class->nobjects - class->nused;
+        frames += nfree / MAX(class->nobjects, 1u) * class->npages;
+        spin_unlock(&class->lock);
+    }
+    return frames;
+}
+
 uint64_t zpool_compact(struct zpool *pool, const struct zpool_move_ops *ops, void *arg)
 {
     uint64_t freed = 0;

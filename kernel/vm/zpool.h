@@ -65,5 +65,7 @@ size_t zpool_len(const struct zpool *pool, zhandle_t handle);
  * so.
  */
 const void *zpool_read(const struct zpool *pool, zhandle_t handle, void *buffer);
+/* Frames that zpool_compact() would free if every object could be moved. */
+uint64_t zpool_compactable(struct zpool *pool);
 /* Move objects out of blocks that are nearly empty, into others. Returns the frames freed. */
 uint64_t zpool_compact(struct zpool *pool, const struct zpool_move_ops *ops, void *arg);

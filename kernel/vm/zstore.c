@@ -398,6 +398,11 @@ static void object_moved(void *arg, uint32_t owner, zhandle_t handle)
 
 static const struct zpool_move_ops move_ops = {.may_move = object_may_move, .moved = object_moved};
 
+uint64_t zstore_compactable(struct zstore *store)
+{
+    return zpool_compactable(&store->pool);
+}
+
 uint64_t zstore_compact(struct zstore *store)
 {
     uint64_t freed = zpool_compact(&store->pool, &move_ops, store);

@@ -26,6 +26,8 @@ int zstore_read(struct zstore *store, uint64_t index, void *page);
 void zstore_discard(struct zstore *store, uint64_t index);
 /* Use no more than npages frames for content; 0: no limit. */
 void zstore_set_limit(struct zstore *store, uint64_t npages);
+/* Frames that zstore_compact() may free. */
+uint64_t zstore_compactable(struct zstore *store);
 /* Gather what is scattered; frames freed. May take long. */
 uint64_t zstore_compact(struct zstore *store);
 /* The greatest use so far is from now on counted anew. */

@@ -215,8 +215,12 @@ TEST(zstore, compaction_gives_back_what_sparse_blocks_hold)
         }
     }
     zstore_stats(store, &sparse);
+    uint64_t possible = zstore_compactable(store);
     uint64_t freed = zstore_compact(store);
     zstore_stats(store, &dense);
+    EXPECT_GT(freed, 0);
+    EXPECT_EQ(freed, possible);
+    EXPECT_EQ(zstore_compactable(store), 0);
     EXPECT_EQ(dense.used_pages, sparse.used_pages - freed);
     EXPECT_EQ(dense.compacted_pages, freed);
     EXPECT_EQ(dense.compressed_bytes, sparse.compressed_bytes);
