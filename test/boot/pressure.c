@@ -263,7 +263,9 @@ static void way_together(void)
     shared_word = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     pid_t first = child(hold_together, 150);
     pid_t more = child(hold, 100);
-    usleep(100000);
+    for (unsigned i = 0; i < 500 && kill(shared_word[0], 0) == 0; i++) {
+        usleep(10000); /* init has to take notice of its end */
+    }
     printf("first %d other %d more %d\n", fate(first), kill(shared_word[0], 0) == 0, fate(more));
     kill(more, SIGKILL);
 }
