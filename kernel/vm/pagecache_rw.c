@@ -135,7 +135,11 @@ ssize_t pagecache_read(struct pagecache *cache, struct readahead *ra, loff_t *po
             }
         }
         size_t moved = batch_copy_to(pages, n, offset, len, to);
-        batch_used(pages, n, offset != 0 && index == last);
+        if (likely(!pagecache_is_backed(cache) && swap_free_slots() == 0)) {
+            batch_put(pages, n); /* they go nowhere: nobody asks how old they are */
+        } else {
+            batch_used(pages, n, offset != 0 && index == last);
+        }
         at += moved;
         done += moved;
         if (moved < len) {
