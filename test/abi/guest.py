@@ -9,7 +9,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 
 def main():
     args = sys.argv[1:]
-    options = {'--timeout': '300', '--cpu': 'max', '--append': ''}
+    options = {'--timeout': '300', '--cpu': 'max', '--append': '', '--smp': '1'}
     while args[0] in options:
         options[args[0]], args = args[1], args[2:]
     program, rest = args[0], args[1:]
