@@ -130,7 +130,7 @@ struct thread {
     struct thread_pi pi;          /* what it inherits from who waits for it */
     struct list_node futex_owned; /* [pi.lock] struct futex_pi: of kernel/proc */
     bool futex_ended;             /* [pi.lock] it will own none any more */
-    struct trace *trace; /* [p] kernel/proc/ptrace.h; NULL: was never traced */
+    struct trace *trace;          /* [p] kernel/proc/ptrace.h; NULL: was never traced */
 
     /* Signals (kernel/proc owns the meaning). */
     struct signal_pending sig_pending; /* [p] sent to this thread alone */
