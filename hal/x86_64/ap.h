@@ -18,6 +18,9 @@
 
 #include "hal/x86_64/percpu.h"
 
+/* CPUs that there are: what cpu_count() answers. */
+extern uint32_t ap_nslots; /* [I] after boot */
+
 /* From trampoline.S: on the stack of the CPU's idle thread, %gs set, on the page tables of the way. */
 void x86_start_cpu(struct x86_cpu *cpu) __noreturn;
 

@@ -23,18 +23,3 @@ unsigned asid_choose(struct asid_cpu *cpu, uint64_t id, uint64_t generation, boo
     cpu->current = slot;
     return slot + 1;
 }
-
-enum asid_flush asid_follow(struct asid_cpu *cpu, uint64_t generation, uint64_t latest)
-{
-    struct asid_slot *slot = &cpu->slots[cpu->current];
-
-    if (slot->generation >= generation) {
-        return ASID_NOTHING;
-    }
-    if (slot->generation + 1 == generation) {
-        slot->generation = generation;
-        return ASID_RANGE;
-    }
-    slot->generation = latest;
-    return ASID_EVERYTHING;
-}

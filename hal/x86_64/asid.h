@@ -40,4 +40,18 @@ enum asid_flush {
  * The space in use has changed, which made its count `generation`; by now it is `latest`. What the CPU has to flush: the caller does so at
  * once.
  */
-enum asid_flush asid_follow(struct asid_cpu *cpu, uint64_t generation, uint64_t latest);
+static inline enum asid_flush asid_follow(struct asid_cpu *cpu, uint64_t generation,
+                                          uint64_t latest)
+{
+    struct asid_slot *slot = &cpu->slots[cpu->current];
+
+    if (__builtin_expect(slot->generation + 1 == generation, 1)) {
+        slot->generation = generation;
+        return ASID_RANGE;
+    }
+    if (slot->generation >= generation) {
+        return ASID_NOTHING;
+    }
+    slot->generation = latest;
+    return ASID_EVERYTHING;
+}

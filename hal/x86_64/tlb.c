@@ -16,6 +16,7 @@
  */
 #include "hal/x86_64/tlb.h"
 
+#include "hal/x86_64/ap.h"
 #include "hal/x86_64/asid.h"
 #include "hal/x86_64/features.h"
 #include "hal/x86_64/ipi.h"
@@ -39,7 +40,7 @@ static DEFINE_PER_CPU(struct tlb_cpu,
 
 /* ---- spaces ---- */
 
-static void flush_local(vaddr_t start, vaddr_t end)
+static inline void flush_local(vaddr_t start, vaddr_t end)
 {
     uint64_t npages = (end - start) >> PAGE_SHIFT;
     struct mmu_stats *stats = &this_cpu_ptr(tlb_cpu)->stats;
@@ -60,7 +61,7 @@ static void flush_local(vaddr_t start, vaddr_t end)
 }
 
 /* The space in use changed. With PCIDs the change is counted, so that this CPU and others find out later what they missed. */
-static void follow(struct mmu_space *space, uint64_t generation, vaddr_t start, vaddr_t end)
+static inline void follow(struct mmu_space *space, uint64_t generation, vaddr_t start, vaddr_t end)
 {
     switch (asid_follow(&this_cpu_ptr(tlb_cpu)->asids, generation,
                         atomic_load_acquire(&space->generation))) {
@@ -126,16 +127,26 @@ static __noinline void others_follow(struct flush_request *request, bool tables_
     preempt_enable();
 }
 
-/* Does any CPU but the running one use the space? Preemption off. */
-static inline bool others_use(const struct mmu_space *space)
+static __noinline bool others_use_many(const struct mmu_space *space, unsigned self)
 {
     uint64_t others = 0;
 
     for (unsigned i = 0; i < CPUMASK_WORDS; i++) {
         uint64_t word = atomic_load_relaxed(&space->cpus[i]);
-        others |= i == cpu_id() / 64 ? word & ~BIT(cpu_id() % 64) : word;
+        others |= i == self / 64 ? word & ~BIT(self % 64) : word;
     }
     return others != 0;
+}
+
+/* Does any CPU but the running one use the space? Preemption off. */
+static inline bool others_use(const struct mmu_space *space)
+{
+    unsigned self = cpu_id();
+
+    if (likely(ap_nslots <= 64)) {
+        return (atomic_load_relaxed(&space->cpus[0]) & ~BIT(self)) != 0;
+    }
+    return others_use_many(space, self);
 }
 
 static void space_changed(struct mmu_space *space, vaddr_t start, vaddr_t end, bool tables_freed)
