@@ -371,13 +371,13 @@ interrupt_common:
 
 /* ---- threads ---- */
 
-/* struct thread *switch_stacks(struct thread *prev, struct thread *next): arch_thread.sp is the first member of both */
+/* struct thread *switch_stacks(struct thread *prev, struct thread *next): arch_thread.sp is the first member of both. POP_CALLEE_SAVED's order, backwards */
     .globl switch_stacks
     .type switch_stacks, @function
     .balign 16
 switch_stacks:
-    pushq %rbp
     pushq %rbx
+    pushq %rbp
     pushq %r12
     pushq %r13
     pushq %r14
