@@ -33,7 +33,7 @@ _Static_assert(sizeof(struct trapframe) == FRAME_SIZE, "offsets.h");
 _Static_assert(USER_CS == FRAME_USER_CS && USER_SS == FRAME_USER_SS, "offsets.h");
 _Static_assert(BOOT_STACK_BYTES == KSTACK_SIZE, "offsets.h");
 _Static_assert(PREEMPT_HARDIRQ_ONE == 0x10000, "entry.S");
-_Static_assert((WORK_BEFORE_USER & THREAD_WORK_TRACE) == 0, "entry.S");
+_Static_assert(WORK_BEFORE_USER == (THREAD_WORK_ALL & ~THREAD_WORK_TRACE), "offsets.h");
 
 #define IST_NMI           1
 #define IST_DOUBLE_FAULT  2

@@ -46,5 +46,5 @@
 #define BOOT_STACK_BYTES 16384
 #endif
 
-/* THREAD_WORK_TRACE does not keep a thread from user mode. */
-#define WORK_BEFORE_USER 0x6df
+/* All of THREAD_WORK_* but THREAD_WORK_TRACE, which does not keep a thread from user mode. */
+#define WORK_BEFORE_USER 0x7df

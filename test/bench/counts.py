@@ -13,7 +13,7 @@ MEMORY_ROWS = ('fork_exit_wait', 'fork16m_exit_wait', 'fork_exec_wait', 'vfork_e
 HUGE_ROW, HUGE_LIMIT = 'pf_anon_huge', 0.5
 ENTRY_LIMIT = 70_000_000
 MEMORY_LIMIT_KIB = 14 * 1024
-KERNEL_LIMIT_BYTES = 1 << 20
+KERNEL_LIMIT_BYTES = 2 << 20
 
 # Less of a row's instructions than this in the kernel: the row is about user space.
 USER_ROW_SHARE = 0.02
