@@ -190,28 +190,51 @@ void __init mmu_init(void)
     tlb_enable_pcid();
 }
 
+/* Does the leaf at `at` of a mapping of `end - at` bytes to `pa` want to be a large one? */
+static bool leaf_is_large(vaddr_t at, paddr_t pa, vaddr_t end)
+{
+    return ((at | pa) & (HUGE_PAGE_SIZE - 1)) == 0 && end - at >= HUGE_PAGE_SIZE;
+}
+
+/* The entry of that leaf; *large becomes false where small pages were mapped before: their table stays. NULL: no memory. */
+static pte_t *leaf_entry(vaddr_t at, bool *large)
+{
+    pte_t *entry = kernel_entry_create(at, *large ? PDE_SHIFT : PAGE_SHIFT);
+
+    if (entry != NULL && *large && *entry != 0) {
+        *large = false;
+        entry = kernel_entry_create(at, PAGE_SHIFT);
+    }
+    return entry;
+}
+
+/*
+ * All tables of a mapping, before its first entry: so a mapping that fails has nothing to take back, which would mean to tell other
+ * CPUs, and callers may hold locks.
+ */
+static int tables_prepare(vaddr_t va, paddr_t pa, vaddr_t end)
+{
+    for (vaddr_t at = va; at < end; at = ALIGN_DOWN(at, HUGE_PAGE_SIZE) + HUGE_PAGE_SIZE) {
+        bool large = leaf_is_large(at, pa + (at - va), end);
+        if (leaf_entry(at, &large) == NULL) {
+            return -ENOMEM;
+        }
+    }
+    return 0;
+}
+
 int mmu_kernel_map(vaddr_t va, paddr_t pa, uint64_t len_bytes, unsigned flags)
 {
     vaddr_t end = va + len_bytes;
     pte_t bits = pte_make(0, (flags | MMU_GLOBAL) & ~MMU_USER);
 
-    if (shadow_back_arena(va, len_bytes) < 0) {
+    if (shadow_back_arena(va, len_bytes) < 0 || tables_prepare(va, pa, end) < 0) {
         return -ENOMEM;
     }
-
     for (vaddr_t at = va; at < end;) {
-        bool large = ((at | pa) & (HUGE_PAGE_SIZE - 1)) == 0 && end - at >= HUGE_PAGE_SIZE;
-        pte_t *entry = kernel_entry_create(at, large ? PDE_SHIFT : PAGE_SHIFT);
+        bool large = leaf_is_large(at, pa, end);
+        pte_t *entry = leaf_entry(at, &large);
 
-        if (entry != NULL && large && *entry != 0) {
-            /* A table stays where small pages were mapped before. */
-            large = false;
-            entry = kernel_entry_create(at, PAGE_SHIFT);
-        }
-        if (entry == NULL) {
-            mmu_kernel_unmap(va, at - va);
-            return -ENOMEM;
-        }
         BUG_ON(*entry != 0);
         atomic_store_relaxed(entry, large ? pte_to_large(bits | pa) : bits | pa);
         at += large ? HUGE_PAGE_SIZE : PAGE_SIZE;
@@ -224,16 +247,14 @@ int mmu_kernel_map_pages(vaddr_t va, struct page *const *pages, uint64_t n, unsi
 {
     pte_t bits = pte_make(0, (flags | MMU_GLOBAL) & ~MMU_USER);
 
-    if (shadow_back_arena(va, n * PAGE_SIZE) < 0) {
+    /* PAGE_SIZE: an address with which no leaf is large. */
+    if (shadow_back_arena(va, n * PAGE_SIZE) < 0 ||
+        tables_prepare(va, va + PAGE_SIZE, va + n * PAGE_SIZE) < 0) {
         return -ENOMEM;
     }
     for (uint64_t i = 0; i < n;) {
         vaddr_t at = va + i * PAGE_SIZE;
         pte_t *entry = kernel_entry_create(at, PAGE_SHIFT);
-        if (entry == NULL) {
-            mmu_kernel_unmap(va, i * PAGE_SIZE);
-            return -ENOMEM;
-        }
         /* As many as this table holds. */
         uint64_t end = i + MIN(n - i, (uint64_t)PTES_PER_TABLE - pte_index(at, PAGE_SHIFT));
         for (; i < end; i++, entry++) {
