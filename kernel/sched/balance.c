@@ -216,7 +216,7 @@ void balance_before_sleep(struct runqueue *rq)
 {
     struct thread *current = rq->current;
 
-    if (current == rq->idle || current->state == THREAD_RUNNABLE) {
+    if (current == rq->idle || atomic_load_relaxed(&current->state) == THREAD_RUNNABLE) {
         return;
     }
     if (unlikely(current->prio < PRIO_FAIR) && !cpumask_empty(&overloaded)) {

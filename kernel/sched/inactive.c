@@ -15,7 +15,7 @@ bool thread_wait_switched_out(struct thread *thread, enum thread_state state)
         struct runqueue *rq = runqueue_lock_of(thread);
         bool running = rq->current == thread;
         bool queued = thread->on_queue || thread->in_flight;
-        bool right = thread->state == (uint32_t)state;
+        bool right = atomic_load_relaxed(&thread->state) == (uint32_t)state;
         spin_unlock_raw_(&rq->lock);
         irq_restore(flags);
         preempt_enable();

@@ -90,7 +90,7 @@ bool thread_wake_how(struct thread *thread, uint32_t mask, unsigned how)
     }
     uint64_t flags = irq_save();
     struct runqueue *rq = runqueue_lock_of(thread);
-    bool woken = (BIT(thread->state) & mask) != 0;
+    bool woken = (BIT(atomic_load_relaxed(&thread->state)) & mask) != 0;
     bool goes = false;
     if (woken) {
         atomic_store_relaxed(&thread->state, THREAD_RUNNABLE);
