@@ -150,7 +150,7 @@ static bool run(struct spaces *s)
 
 static bool large_leaves(void)
 {
-    struct spaces *s = kzalloc(sizeof(*s));
+    struct spaces *s = kzalloc(ALIGN_UP(sizeof(*s), PAGE_SIZE)); /* pages: for its alignment */
     bool ok = false;
 
     if (s == NULL) {

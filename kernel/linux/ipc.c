@@ -191,7 +191,7 @@ SYSCALL4(msgsnd, int, id, const struct msgbuf __user *, user_message, ssize_t, s
 {
     long type;
 
-    if (get_user(type, &user_message->mtype) < 0) {
+    if (get_user(type, user_member(user_message, mtype)) < 0) {
         return -EFAULT;
     }
     if (size < 0 || (size_t)size > atomic_load_relaxed(&msg_limits.max_bytes) || id < 0 ||
@@ -226,7 +226,7 @@ SYSCALL5(msgrcv, int, id, struct msgbuf __user *, user_message, ssize_t, size, l
     }
     size_t len = MIN((size_t)size, message->size_bytes);
     int64_t result = (int64_t)len;
-    if (put_user(message->type, &user_message->mtype) < 0 ||
+    if (put_user(message->type, user_member(user_message, mtype)) < 0 ||
         copy_to_user(user_at(user_message, sizeof(long)), message->text, len) < 0) {
         result = -EFAULT;
     }

@@ -44,48 +44,65 @@ static struct __kernel_old_timeval timeval_of(ktime_t ns)
                                          .tv_usec = ns % NS_PER_S / NS_PER_US};
 }
 
+/* A note's words: notes are aligned to 4 bytes only. */
+typedef uint64_t note_word __attribute__((aligned(4)));
+
+/* A note with this content. */
+static void note_copy(struct coredump_notes *notes, const char *name, unsigned type,
+                      const void *content, size_t size)
+{
+    void *desc = coredump_note(notes, name, type, size);
+
+    if (desc != NULL) {
+        memcpy(desc, content, size);
+    }
+}
+
 /* ---- a thread ---- */
 
 static void note_status(struct coredump_notes *notes, const struct coredump *dump,
                         struct thread *thread)
 {
     struct process *process = dump->process;
-    struct note_status *status = coredump_note(notes, CORE, NT_PRSTATUS, sizeof(*status));
+    struct note_status status;
     struct usage usage;
 
-    if (status == NULL) {
-        return;
-    }
+    memset(&status, 0, sizeof(status)); /* what lies between its members is written out too */
+    status.fpvalid = 1;
     if (thread == process->leader) {
         process_usage(process, &usage);
     } else {
         thread_usage(thread, &usage);
     }
-    status->si_signo = status->cursig = (int16_t)dump->info->si_signo;
-    status->sigpend = thread->sig_pending.set;
-    status->sighold = thread->sig_blocked;
-    status->pid = thread->pid->nr;
-    status->ppid = process_parent_nr(process);
-    status->pgrp = process->group->nr;
-    status->sid = process->session->nr;
-    status->utime = timeval_of(usage.user_ns);
-    status->stime = timeval_of(usage.system_ns);
-    status->cutime = timeval_of(process->reaped.user_ns);
-    status->cstime = timeval_of(process->reaped.system_ns);
-    if (cpu_regset_size(NT_PRSTATUS) == sizeof(status->regs)) {
-        cpu_regset_get(thread, NT_PRSTATUS, status->regs);
+    status.si_signo = status.cursig = (int16_t)dump->info->si_signo;
+    status.sigpend = thread->sig_pending.set;
+    status.sighold = thread->sig_blocked;
+    status.pid = thread->pid->nr;
+    status.ppid = process_parent_nr(process);
+    status.pgrp = process->group->nr;
+    status.sid = process->session->nr;
+    status.utime = timeval_of(usage.user_ns);
+    status.stime = timeval_of(usage.system_ns);
+    status.cutime = timeval_of(process->reaped.user_ns);
+    status.cstime = timeval_of(process->reaped.system_ns);
+    if (cpu_regset_size(NT_PRSTATUS) == sizeof(status.regs)) {
+        cpu_regset_get(thread, NT_PRSTATUS, status.regs);
     }
-    status->fpvalid = 1;
+    note_copy(notes, CORE, NT_PRSTATUS, &status, sizeof(status));
 }
 
 static void note_registers(struct coredump_notes *notes, struct thread *thread, const char *name,
                            unsigned type)
 {
     size_t size = cpu_regset_size(type);
-    void *desc = size == 0 ? NULL : coredump_note(notes, name, type, size);
+    void *set = size == 0 ? NULL : kzalloc(size); /* aligned, as a note is not */
 
-    if (desc != NULL) {
-        cpu_regset_get(thread, type, desc);
+    if (size != 0 && set == NULL) {
+        notes->err = -ENOMEM;
+    } else if (size != 0) {
+        cpu_regset_get(thread, type, set);
+        note_copy(notes, name, type, set, size);
+        kfree(set);
     }
 }
 
@@ -109,27 +126,26 @@ static void note_psinfo(struct coredump_notes *notes, const struct coredump *dum
 {
     const struct process *process = dump->process;
     const struct cred *cred = cred_current();
-    struct note_psinfo *info = coredump_note(notes, CORE, NT_PRPSINFO, sizeof(*info));
+    struct note_psinfo info;
 
-    if (info == NULL) {
-        return;
-    }
-    info->sname = 'R';
-    info->nice = (char)current_thread()->nice;
-    info->uid = cred->uid;
-    info->gid = cred->gid;
-    info->pid = process->pid->nr;
-    info->ppid = process_parent_nr(dump->process);
-    info->pgrp = process->group->nr;
-    info->sid = process->session->nr;
-    memcpy(info->fname, process->leader->comm, sizeof(info->fname));
-    read_arguments(dump->vm, info->psargs);
+    memset(&info, 0, sizeof(info));
+    info.sname = 'R';
+    info.nice = (char)current_thread()->nice;
+    info.uid = cred->uid;
+    info.gid = cred->gid;
+    info.pid = process->pid->nr;
+    info.ppid = process_parent_nr(dump->process);
+    info.pgrp = process->group->nr;
+    info.sid = process->session->nr;
+    memcpy(info.fname, process->leader->comm, sizeof(info.fname));
+    read_arguments(dump->vm, info.psargs);
+    note_copy(notes, CORE, NT_PRPSINFO, &info, sizeof(info));
 }
 
 /* ---- mapped files ---- */
 
 struct file_note {
-    uint64_t *words; /* NULL: count only */
+    note_word *words; /* NULL: count only */
     char *names, *names_end;
     uint64_t count;
     size_t name_bytes;
@@ -181,7 +197,7 @@ static void note_files(struct coredump_notes *notes, struct vmspace *vm)
     files_pass(vm, &note, path);
     rwsem_unlock_read(&vm->lock);
     size_t size = 16 + note.count * 24 + note.name_bytes;
-    uint64_t *desc = size > FILE_NOTE_MAX ? NULL : coredump_note(notes, CORE, NT_FILE, size);
+    note_word *desc = size > FILE_NOTE_MAX ? NULL : coredump_note(notes, CORE, NT_FILE, size);
     if (desc != NULL) {
         note.words = desc + 2;
         note.names = (char *)(note.words + 3 * note.count);
@@ -205,15 +221,8 @@ static void notes_of_thread(struct coredump_notes *notes, const struct coredump 
     note_status(notes, dump, thread);
     if (thread == current_thread()) {
         note_psinfo(notes, dump);
-        void *info = coredump_note(notes, CORE, NT_SIGINFO, sizeof(siginfo_t));
-        if (info != NULL) {
-            memcpy(info, dump->info, sizeof(siginfo_t));
-        }
-        size_t auxv_bytes = vm->nauxv * 2 * sizeof(vm->auxv[0]);
-        void *auxv = coredump_note(notes, CORE, NT_AUXV, auxv_bytes);
-        if (auxv != NULL) {
-            memcpy(auxv, vm->auxv, auxv_bytes);
-        }
+        note_copy(notes, CORE, NT_SIGINFO, dump->info, sizeof(siginfo_t));
+        note_copy(notes, CORE, NT_AUXV, vm->auxv, vm->nauxv * 2 * sizeof(vm->auxv[0]));
         note_files(notes, vm);
     }
     note_registers(notes, thread, CORE, NT_PRFPREG);
