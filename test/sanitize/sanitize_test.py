@@ -79,7 +79,8 @@ def program(*arguments):
         path = os.path.join(MAIN_BUILD, 'test', 'abi', arguments[0])
         once = ' '.join(['/test', *arguments[1:]])
         status, said = kernel.run(f'{once} >/dev/null; {once}', 'linnet.defects=panic', '--add', f'{path}:/test')
-        return None if status == 0 else f'status {status}:\n{said[-4000:]}'
+        failed = '\n'.join(re.findall(r'^not ok .*(?:\n#.*)*', said, re.MULTILINE))
+        return None if status == 0 else f'status {status}:\n{failed}\n{said[-3000:]}'
     return case
 
 
