@@ -74,7 +74,7 @@ def jobs():
     say('\x04', r'^over\n(.*\n)*' + PROMPT)
     say('cat &\r', r'^\[1\] \d+\n(.*\n)*' + PROMPT)
     say('sleep 1; jobs\r', r'Stopped.* cat\n(.*\n)*' + PROMPT)
-    say('kill -9 %1; sleep 1; wait %1; echo $?\r', r'^137\n(.*\n)*' + PROMPT)
+    say('kill -9 %1; sleep 1\r', r'Killed +cat\n(.*\n)*' + PROMPT)
     say('trap "echo caught" INT; sh -c "kill -INT \\$PPID"\r', r'^caught\n(.*\n)*' + PROMPT)
     say('trap - INT; (sleep 1; echo behind) & sleep 3\r', r'^behind\n(.*\n)*' + PROMPT)
 
