@@ -192,8 +192,6 @@ static void enqueue_locked(struct list_node *waiters, struct mq_waiter *waiter)
 static int wait_locked(struct mq_queue *queue, const struct file *file, struct list_node *waiters,
                        struct mq_waiter *waiter, ktime_t deadline)
 {
-    bool late = false;
-
     if ((atomic_load_relaxed(&file->flags) & O_NONBLOCK) != 0) {
         return -EAGAIN;
     }
@@ -201,19 +199,11 @@ static int wait_locked(struct mq_queue *queue, const struct file *file, struct l
     waiter->status = WAITING;
     enqueue_locked(waiters, waiter);
     spin_unlock(&queue->lock);
-    for (;;) {
-        thread_prepare_sleep(THREAD_SLEEPING);
-        if (late || atomic_load_relaxed(&waiter->status) != WAITING ||
-            thread_signal_pending(current_thread())) {
-            break;
-        }
-        late = schedule_until(deadline);
-    }
-    thread_finish_sleep();
+    int err = thread_sleep_for(atomic_load_relaxed(&waiter->status) != WAITING, deadline);
     spin_lock(&queue->lock);
     if (waiter->status == WAITING) {
         list_remove(&waiter->node);
-        waiter->status = late ? -ETIMEDOUT : -ERESTARTSYS;
+        waiter->status = err == -ETIMEDOUT ? err : -ERESTARTSYS;
     }
     return waiter->status;
 }

@@ -182,15 +182,7 @@ static int wait_locked(struct msg_queue *queue, struct list_node *waiters,
     waiter->status = MSG_WAITING;
     list_push_back(waiters, &waiter->node);
     spin_unlock(&queue->lock);
-    for (;;) {
-        thread_prepare_sleep(THREAD_SLEEPING);
-        if (atomic_load_relaxed(&waiter->status) != MSG_WAITING ||
-            thread_signal_pending(current_thread())) {
-            break;
-        }
-        schedule();
-    }
-    thread_finish_sleep();
+    (void)thread_sleep_for(atomic_load_relaxed(&waiter->status) != MSG_WAITING, KTIME_MAX);
     spin_lock(&queue->lock);
     if (waiter->status == MSG_WAITING) {
         list_remove(&waiter->node);

@@ -210,25 +210,15 @@ unsigned sem_count_waiters_locked(struct sem_set *set, unsigned num, bool for_ze
 /* Sleep until the call is done, its set removed, a signal pending, or the time over. Enters with set->lock, leaves without. */
 static int wait_locked(struct sem_set *set, struct sem_waiter *call, ktime_t deadline)
 {
-    bool late = false;
-
     call->status = WAITING;
     list_push_back(call->nops == 1 ? &set->sems[call->ops[0].sem_num].waiters : &set->waiters,
                    &call->node);
     spin_unlock(&set->lock);
-    for (;;) {
-        thread_prepare_sleep(THREAD_SLEEPING);
-        if (late || atomic_load_relaxed(&call->status) != WAITING ||
-            thread_signal_pending(current_thread())) {
-            break;
-        }
-        late = schedule_until(deadline);
-    }
-    thread_finish_sleep();
+    int err = thread_sleep_for(atomic_load_relaxed(&call->status) != WAITING, deadline);
     spin_lock(&set->lock);
     if (call->status == WAITING) {
         list_remove(&call->node);
-        call->status = late ? -EAGAIN : -EINTR;
+        call->status = err == -ETIMEDOUT ? -EAGAIN : err;
     }
     spin_unlock(&set->lock);
     return call->status;

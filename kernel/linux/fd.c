@@ -7,6 +7,7 @@
 #include <linux/openat2.h>
 
 #include "kernel/ipc/pipe.h"
+#include "kernel/linux/fd.h"
 #include "kernel/linux/structs.h"
 #include "kernel/linux/syscall.h"
 #include "kernel/proc/process.h"
@@ -154,20 +155,11 @@ SYSCALL3(fcntl, int, fd, unsigned, cmd, uint64_t, arg)
     return file_fcntl(fd, cmd, arg);
 }
 
-static int64_t make_pipe(int __user *ufds, int flags)
+int fd_give_two(struct file *const files[2], bool cloexec, int __user *ufds)
 {
-    struct file *ends[2];
     int fds[2];
+    int err = fds[0] = fd_reserve(0, cloexec, process_limit(RLIMIT_NOFILE));
 
-    if ((flags & ~(O_CLOEXEC | O_NONBLOCK | O_DIRECT)) != 0) {
-        return -EINVAL;
-    }
-    int err = pipe_create(flags, &ends[0], &ends[1]);
-    if (err < 0) {
-        return err;
-    }
-    bool cloexec = (flags & O_CLOEXEC) != 0;
-    err = fds[0] = fd_reserve(0, cloexec, process_limit(RLIMIT_NOFILE));
     if (err < 0) {
         goto put_files;
     }
@@ -179,8 +171,8 @@ static int64_t make_pipe(int __user *ufds, int flags)
     if (err < 0) {
         goto unreserve_second;
     }
-    fd_install(fds[0], ends[0]);
-    fd_install(fds[1], ends[1]);
+    fd_install(fds[0], files[0]);
+    fd_install(fds[1], files[1]);
     return 0;
 
 unreserve_second:
@@ -188,9 +180,23 @@ unreserve_second:
 unreserve_first:
     fd_unreserve(fds[0]);
 put_files:
-    file_put(ends[0]);
-    file_put(ends[1]);
+    file_put(files[0]);
+    file_put(files[1]);
     return err;
+}
+
+static int64_t make_pipe(int __user *ufds, int flags)
+{
+    struct file *ends[2];
+
+    if ((flags & ~(O_CLOEXEC | O_NONBLOCK | O_DIRECT)) != 0) {
+        return -EINVAL;
+    }
+    int err = pipe_create(flags, &ends[0], &ends[1]);
+    if (err < 0) {
+        return err;
+    }
+    return fd_give_two(ends, (flags & O_CLOEXEC) != 0, ufds);
 }
 
 SYSCALL1(pipe, int __user *, fds)

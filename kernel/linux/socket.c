@@ -2,6 +2,7 @@
  * Sockets: making, naming, connecting, options (socket(2), bind(2), connect(2), accept(2) ...). socket_io.c: sending and receiving.
  */
 #include "kernel/linux/socket.h"
+#include "kernel/linux/fd.h"
 
 #include "kernel/linux/syscall.h"
 
@@ -119,8 +120,7 @@ release_first:
 
 SYSCALL4(socketpair, int, family, int, type, int, protocol, int __user *, ufds)
 {
-    int flags = type & ~SOCK_TYPE_MASK, fds[2];
-    bool cloexec = (flags & SOCK_CLOEXEC) != 0;
+    int flags = type & ~SOCK_TYPE_MASK;
     struct file *files[2];
 
     if ((flags & ~SOCKET_FLAG_BITS) != 0) {
@@ -130,30 +130,7 @@ SYSCALL4(socketpair, int, family, int, type, int, protocol, int __user *, ufds)
     if (err < 0) {
         return err;
     }
-    err = fds[0] = fd_reserve(0, cloexec, process_limit(RLIMIT_NOFILE));
-    if (err < 0) {
-        goto put_files;
-    }
-    err = fds[1] = fd_reserve(0, cloexec, process_limit(RLIMIT_NOFILE));
-    if (err < 0) {
-        goto unreserve_first;
-    }
-    err = copy_to_user(ufds, fds, sizeof(fds));
-    if (err < 0) {
-        goto unreserve_second;
-    }
-    fd_install(fds[0], files[0]);
-    fd_install(fds[1], files[1]);
-    return 0;
-
-unreserve_second:
-    fd_unreserve(fds[1]);
-unreserve_first:
-    fd_unreserve(fds[0]);
-put_files:
-    file_put(files[0]);
-    file_put(files[1]);
-    return err;
+    return fd_give_two(files, (flags & SOCK_CLOEXEC) != 0, ufds);
 }
 
 /* ---- names and connections ---- */

@@ -153,24 +153,9 @@ static bool any_woken(const struct futex_waiter *waiters, unsigned count)
 
 static int sleep_until_woken(const struct futex_waiter *waiters, unsigned count, ktime_t deadline)
 {
-    int result = 0;
+    int err = thread_sleep_for(any_woken(waiters, count), deadline);
 
-    for (;;) {
-        thread_prepare_sleep(THREAD_SLEEPING);
-        if (any_woken(waiters, count)) {
-            break;
-        }
-        if (thread_signal_pending(current_thread())) {
-            result = -ERESTARTSYS;
-            break;
-        }
-        if (schedule_until(deadline)) {
-            result = -ETIMEDOUT;
-            break;
-        }
-    }
-    thread_finish_sleep();
-    return result;
+    return err == -EINTR ? -ERESTARTSYS : err;
 }
 
 int futex_wait(uint32_t __user *uaddr, bool private, uint32_t value, uint32_t bitset,

@@ -8,7 +8,7 @@
 #include "kernel/machine/user.h"
 #include "kernel/proc/futex.h"
 #include "kernel/sched/pi.h"
-#include "kernel/sched/sched.h"
+#include "kernel/sched/wait.h"
 
 struct futex_key {
     const void *what; /* struct vmspace or struct pagecache */

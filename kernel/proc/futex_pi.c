@@ -261,24 +261,9 @@ int futex_pi_finish(struct futex_pi_call *call, uint32_t __user *uaddr, int resu
 
 static int sleep_until_given(const struct futex_pi_call *call, ktime_t deadline)
 {
-    int result = 0;
+    int err = thread_sleep_for(READ_ONCE(call->given), deadline);
 
-    for (;;) {
-        thread_prepare_sleep(THREAD_SLEEPING);
-        if (READ_ONCE(call->given)) {
-            break;
-        }
-        if (thread_signal_pending(current_thread())) {
-            result = -ERESTARTNOINTR;
-            break;
-        }
-        if (schedule_until(deadline)) {
-            result = -ETIMEDOUT;
-            break;
-        }
-    }
-    thread_finish_sleep();
-    return result;
+    return err == -EINTR ? -ERESTARTNOINTR : err;
 }
 
 /* -ESRCH: the word names this number, which is nobody's. */

@@ -23,29 +23,6 @@ static bool leave_word(struct futex_waiter *waiter, struct futex_bucket *bucket,
     return moved;
 }
 
-static int sleep_until_done(const struct futex_waiter *waiter, const struct futex_pi_call *call,
-                            ktime_t deadline)
-{
-    int result = 0;
-
-    for (;;) {
-        thread_prepare_sleep(THREAD_SLEEPING);
-        if (READ_ONCE(call->given) || READ_ONCE(waiter->woken)) {
-            break;
-        }
-        if (thread_signal_pending(current_thread())) {
-            result = -EINTR;
-            break;
-        }
-        if (schedule_until(deadline)) {
-            result = -ETIMEDOUT;
-            break;
-        }
-    }
-    thread_finish_sleep();
-    return result;
-}
-
 int futex_wait_requeue_pi(uint32_t __user *uaddr, bool private, uint32_t value, uint32_t bitset,
                           ktime_t deadline, uint32_t __user *uaddr2)
 {
@@ -67,7 +44,7 @@ int futex_wait_requeue_pi(uint32_t __user *uaddr, bool private, uint32_t value, 
         return err;
     }
     struct futex_bucket *bucket = futex_bucket_of(&waiter.key);
-    err = sleep_until_done(&waiter, &call, deadline);
+    err = thread_sleep_for(READ_ONCE(call.given) || READ_ONCE(waiter.woken), deadline);
     if (leave_word(&waiter, bucket, &woken)) {
         /* It waits for the lock by now: a signal is told as a wake without reason (futex(2)). */
         return futex_pi_finish(&call, uaddr2, err == -EINTR ? -EWOULDBLOCK : err);

@@ -29,7 +29,7 @@ static bool set_mask(struct thread *thread, const struct cpumask *mask)
             runqueue_update_current_locked(rq, ktime_now());
         }
         thread->class->leave(rq, thread, false);
-        runqueue_send_locked(thread, placement_of_moved(thread, MAX_CPUS));
+        runqueue_send_locked(thread, placement_of_moved(thread));
         runqueue_unlock(rq);
         runqueue_deliver(thread, JOIN_MOVE);
         return false;
@@ -79,23 +79,4 @@ void thread_bind(struct thread *thread, unsigned cpu)
     thread->cpu_mask = CPUMASK_NONE;
     cpumask_set(&thread->cpu_mask, cpu);
     thread->cpu = cpu;
-}
-
-void sched_move_to_idle_cpu(void)
-{
-    if (!sched_several || atomic_load_relaxed(&this_cpu_ptr(runqueue)->nqueued) == 0) {
-        return;
-    }
-    preempt_disable();
-    uint64_t flags = irq_save();
-    struct runqueue *rq = this_cpu_ptr(runqueue);
-    unsigned cpu = find_idle_cpu(current_thread(), rq->cpu);
-    if (cpu != MAX_CPUS && current_thread()->prio >= PRIO_FAIR) {
-        runqueue_lock(rq);
-        rq->move_to = cpu;
-        runqueue_resched_locked(rq);
-        runqueue_unlock(rq);
-    }
-    irq_restore(flags);
-    preempt_enable();
 }

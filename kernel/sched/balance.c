@@ -303,7 +303,7 @@ void balance_evacuate(struct runqueue *rq)
     rq->online = false;
     while ((thread = any_waiting_locked(rq)) != NULL) {
         thread->class->leave(rq, thread, false);
-        runqueue_send_locked(thread, placement_of_moved(thread, MAX_CPUS));
+        runqueue_send_locked(thread, placement_of_moved(thread));
         runqueue_unlock(rq);
         runqueue_deliver(thread, JOIN_MOVE);
         runqueue_lock(rq);

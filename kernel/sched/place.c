@@ -107,11 +107,8 @@ static unsigned any_allowed(struct thread *thread)
     return cpumask_first(cpus_online());
 }
 
-unsigned placement_of_moved(struct thread *thread, unsigned wish)
+unsigned placement_of_moved(struct thread *thread)
 {
-    if (wish != MAX_CPUS && is_usable(thread, wish)) {
-        return wish;
-    }
     unsigned cpu = thread->prio < PRIO_FAIR ? find_lowest_cpu(thread, thread->cpu)
                                             : find_idle_cpu(thread, thread->cpu);
     return cpu != MAX_CPUS ? cpu : any_allowed(thread);
@@ -173,7 +170,7 @@ unsigned placement_of_new(struct thread *thread)
         return place_real_time(thread);
     }
     if (!is_usable(thread, here)) {
-        return placement_of_moved(thread, MAX_CPUS);
+        return placement_of_moved(thread);
     }
     unsigned idle = find_idle_cpu(thread, here);
     return idle != MAX_CPUS ? idle : least_busy(thread, here);

@@ -80,8 +80,7 @@ struct runqueue {
     bool kicked;                  /* [a] another CPU has too much: look for work */
     int16_t current_prio;         /* [lock] of `current`; read by all at any time */
     uint32_t after_switch;        /* [lock] AFTER_SWITCH_* */
-    uint32_t move_to; /* [lock] CPU that the running thread wants to go on at; MAX_CPUS: here */
-    uint64_t nticks;  /* own CPU's tick */
+    uint64_t nticks;              /* own CPU's tick */
     uint64_t
         load_average;   /* own CPU's tick; read by all at any time: weights of who wants the CPU */
     ktime_t idle_since; /* own CPU: when the idle thread was chosen last */
@@ -215,8 +214,8 @@ static inline unsigned runqueue_nr_running(const struct runqueue *rq)
 void sched_domains_build(unsigned cpu);
 unsigned placement_of_woken(struct thread *thread, unsigned flags);
 unsigned placement_of_new(struct thread *thread);
-/* It may not stay where it is, or wants to be on `wish` (MAX_CPUS: anywhere). */
-unsigned placement_of_moved(struct thread *thread, unsigned wish);
+/* It may not stay where it is. */
+unsigned placement_of_moved(struct thread *thread);
 /* The idle CPU nearest to `cpu` where the thread (NULL: any) may run, of a bounded number that are looked at; MAX_CPUS: none. */
 unsigned find_idle_cpu(const struct thread *thread, unsigned cpu);
 

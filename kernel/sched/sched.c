@@ -131,21 +131,20 @@ void machine_reschedule_interrupt(void)
 /* What a switch has left to do, which it could not with the stacks of both in use. */
 static __noinline void after_switch(struct runqueue *rq, struct thread *prev)
 {
-    uint32_t todo = rq->after_switch;
+    uint32_t left = rq->after_switch;
 
     rq->after_switch = 0;
-    if ((todo & AFTER_SWITCH_MOVE) != 0) {
-        runqueue_send_locked(prev, placement_of_moved(prev, rq->move_to));
-        rq->move_to = MAX_CPUS;
+    if ((left & AFTER_SWITCH_MOVE) != 0) {
+        runqueue_send_locked(prev, placement_of_moved(prev));
     }
     runqueue_unlock(rq);
-    if ((todo & AFTER_SWITCH_MOVE) != 0) {
+    if ((left & AFTER_SWITCH_MOVE) != 0) {
         runqueue_deliver(prev, JOIN_MOVE);
     }
-    if ((todo & AFTER_SWITCH_PUSH) != 0) {
+    if ((left & AFTER_SWITCH_PUSH) != 0) {
         balance_push(rq);
     }
-    if ((todo & AFTER_SWITCH_DEAD) != 0) {
+    if ((left & AFTER_SWITCH_DEAD) != 0) {
         irq_enable();
         thread_put(prev);
         irq_disable();
@@ -278,7 +277,7 @@ static void reschedule(enum reschedule_kind kind)
     bool stays = !idle && (prev->state == THREAD_RUNNABLE || kind == RESCHEDULE_PREEMPT);
     resched_done(prev);
     runqueue_update_current_locked(rq, now);
-    bool moves = stays && unlikely(rq->move_to != MAX_CPUS || !thread_may_run_on(prev, rq->cpu));
+    bool moves = stays && unlikely(!thread_may_run_on(prev, rq->cpu));
     if ((!stays || moves) && !idle) {
         prev->class->leave(rq, prev, true);
     }
@@ -379,7 +378,6 @@ static void runqueue_init(struct runqueue *rq, unsigned cpu, struct thread *idle
     rq->cpu = cpu;
     rq->idle = rq->current = idle;
     rq->current_prio = PRIO_IDLE;
-    rq->move_to = MAX_CPUS;
     fair_queue_init(&rq->fair);
     rt_queue_init(&rq->rt);
     list_init(&rq->stop);

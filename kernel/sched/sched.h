@@ -61,8 +61,6 @@ int sched_set_affinity(struct thread *thread, const struct cpumask *mask) __must
 bool sched_runs_everywhere(const struct thread *thread);
 /* A thread that was not started yet will run on this CPU alone. */
 void thread_bind(struct thread *thread, unsigned cpu);
-/* The current thread has nothing in its CPU's caches: let it go on where there is nothing to do, if it is not alone here. May sleep. */
-void sched_move_to_idle_cpu(void);
 
 /*
  * Wait until the thread, which is in `state` or about to be, is switched out, so that its registers are in memory. False: it is in another state.

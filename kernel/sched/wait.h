@@ -115,3 +115,29 @@ void wait_remove(struct wait_queue *queue, struct waiter *waiter);
             result_ = (cond) ? 0 : -ETIMEDOUT;                                                     \
             break;                                                                                 \
         })
+
+/*
+ * For those who are woken one by one, without a wait queue: sleep until `cond`, which is made true before thread_wake(). 0; -EINTR: a
+ * signal is pending; -ETIMEDOUT: the absolute monotonic `deadline` has passed, KTIME_MAX: none. With an error it may have come true
+ * meanwhile: the caller looks under the lock that guards it. Thread context, nothing held.
+ */
+#define thread_sleep_for(cond, deadline)                                                           \
+    ({                                                                                             \
+        int result_ = 0;                                                                           \
+        for (;;) {                                                                                 \
+            thread_prepare_sleep(THREAD_SLEEPING);                                                 \
+            if (cond) {                                                                            \
+                break;                                                                             \
+            }                                                                                      \
+            if (thread_signal_pending(current_thread())) {                                         \
+                result_ = -EINTR;                                                                  \
+                break;                                                                             \
+            }                                                                                      \
+            if (schedule_until(deadline)) {                                                        \
+                result_ = -ETIMEDOUT;                                                              \
+                break;                                                                             \
+            }                                                                                      \
+        }                                                                                          \
+        thread_finish_sleep();                                                                     \
+        result_;                                                                                   \
+    })

@@ -70,7 +70,7 @@ void runqueue_deliver(struct thread *thread, enum join_kind kind)
     struct runqueue *rq = runqueue_lock_of(thread);
 
     while (unlikely(!rq->online || !thread_may_run_on(thread, rq->cpu))) {
-        runqueue_send_locked(thread, placement_of_moved(thread, MAX_CPUS));
+        runqueue_send_locked(thread, placement_of_moved(thread));
         runqueue_unlock(rq);
         rq = runqueue_lock_of(thread);
     }
