@@ -27,6 +27,8 @@ int64_t tty_file_ioctl(struct file *file, unsigned cmd, uint64_t arg);
 
 /* Write pending echoes if nobody else is about to. Thread context; no lock of the terminal but open_lock held. */
 void tty_echo_flush(struct tty *tty);
+/* Write pending echoes as far as the driver has room. Thread context, output_lock held. False: no room for all. */
+bool tty_echo_flush_locked(struct tty *tty);
 /* The same from any context: at once where sleeping is allowed, else by a kernel thread. */
 void tty_echo_kick(struct tty *tty);
 /* A reader has made room. Thread context. */

@@ -143,14 +143,13 @@ static bool echo_pending(struct tty *tty)
            READ_ONCE(ld->echo_head) != READ_ONCE(ld->echo_tail);
 }
 
-/* Write queued echoes as far as the driver has room. False: no room. */
-static bool echo_flush_locked(struct tty *tty)
+bool tty_echo_flush_locked(struct tty *tty)
 {
     uint8_t out[128];
     size_t n, room;
     uint64_t flags;
 
-    for (;;) {
+    while (echo_pending(tty)) {
         room = tty->ops->write_room(tty);
         flags = spin_lock_irqsave(&tty->lock);
         n = ldisc_echo_output(tty->ldisc, out, MIN(room, sizeof(out)));
@@ -160,6 +159,7 @@ static bool echo_flush_locked(struct tty *tty)
         }
         (void)tty->ops->write(tty, out, n);
     }
+    return true;
 }
 
 /*
@@ -171,7 +171,7 @@ void tty_echo_flush(struct tty *tty)
     bool room = true;
 
     while (room && echo_pending(tty) && mutex_trylock(&tty->output_lock)) {
-        room = echo_flush_locked(tty);
+        room = tty_echo_flush_locked(tty);
         mutex_unlock(&tty->output_lock);
     }
 }

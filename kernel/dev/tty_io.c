@@ -179,6 +179,7 @@ static size_t output_some(struct tty *tty, const uint8_t *data, size_t len)
     size_t used = 0;
 
     mutex_lock(&tty->output_lock);
+    (void)tty_echo_flush_locked(tty); /* what was typed before comes before */
     while (used < len && !READ_ONCE(tty->stopped)) {
         size_t room = tty->ops->write_room(tty), n, taken;
         if (room == 0) {

@@ -609,14 +609,18 @@ static void *thread_end(void *arg)
 
 ABI_TEST(ptrace, threads_of_a_seized_process_come_with_events_and_are_waited_for)
 {
-    pid_t pid = fork();
+    int reaped[2];
 
+    CHECK_EQ(pipe(reaped), 0);
+    pid_t pid = fork();
     CHECK(pid >= 0);
     if (pid == 0) {
         pthread_t thread;
+        char byte;
         raise(SIGSTOP);
         pthread_create(&thread, NULL, thread_end, NULL);
         pthread_join(thread, NULL);
+        (void)read(reaped[0], &byte, 1); /* a thread that ends beside exit_group() has its status */
         _exit(7);
     }
     unsigned long tid = 0;
@@ -636,6 +640,7 @@ ABI_TEST(ptrace, threads_of_a_seized_process_come_with_events_and_are_waited_for
     CHECK_EQ(trace_go(PTRACE_CONT, (pid_t)tid, 0), EVENT_STOPPED(PTRACE_EVENT_EXIT));
     CHECK_EQ(trace_go(PTRACE_CONT, (pid_t)tid, 0), 0);
     CHECK_ERR(waitpid((pid_t)tid, &status, __WALL), ECHILD);
+    CHECK_EQ(write(reaped[1], "", 1), 1);
     CHECK_EQ(waitid(P_PID, (id_t)pid, &info, WEXITED | WSTOPPED), 0);
     CHECK_EQ(info.si_code, CLD_TRAPPED);
     CHECK_EQ(info.si_status, PTRACE_EVENT_EXIT << 8 | SIGTRAP);

@@ -126,7 +126,7 @@ class Figures(unittest.TestCase):
 
     def test_what_is_beyond_its_limit_is_told(self):
         system = {'entry_to_user_shipped': {'lower': 1, 'upper': counts.ENTRY_LIMIT}, 'memory_kib': {'machine_minus_free': 99999},
-                  'sizes': {'kernel': 2 << 20}}
+                  'sizes': {'kernel': counts.KERNEL_LIMIT_BYTES + 1}}
         result = {'ratios': {'stat': 1.01, 'fstat': 0.99, 'pf_cow': 0.61, 'pf_anon_huge': 0.51}, 'geometric_mean': 0.75,
                   'linnet': {'system': system}}
         told = counts.broken_promises(result)

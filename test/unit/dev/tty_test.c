@@ -280,6 +280,19 @@ TEST(tty, echoes_at_once_in_a_thread_and_soon_from_an_interrupt)
     end();
 }
 
+TEST(tty, an_echo_comes_before_what_is_written_after_it)
+{
+    begin();
+    type("a"); /* as in an interrupt: the echo is to come soon */
+    preempt_enable();
+    EXPECT_EQ(file_write(&file, "out"), 3);
+    preempt_disable();
+    EXPECT_STR_EQ(written, "aout");
+    run();
+    EXPECT_STR_EQ(written, "aout");
+    end();
+}
+
 TEST(tty, nonblocking_reads_and_polls_tell_that_nothing_is_there)
 {
     begin();
