@@ -39,13 +39,14 @@ struct row {
     int (*run)(long count);
     enum unit unit;
     double scale;
-    long count; /* iterations of a sample */
+    long count;      /* iterations of a sample */
+    bool on_request; /* run only when its name is given */
 };
 
 /* One table a file, ended by a row without a name. */
 extern const struct row compute_rows[], call_rows[], signal_rows[], exchange_rows[], thread_rows[],
     stream_rows[], process_rows[], memory_rows[], switch_rows[], ready_rows[], network_rows[],
-    file_rows[];
+    file_rows[], program_rows[];
 
 /* The folder that rows make files in. */
 #define BENCH_FOLDER "/tmp"

@@ -78,6 +78,17 @@ def parse_report(text):
     return rows
 
 
+def parse_times(text):
+    """{name: [seconds of each sample]} of the rows that succeeded; the report must be complete."""
+    lines = text.replace('\r', '').splitlines(keepends=True)
+    done = {row[0] for row in parse_report(''.join(line for line in lines if not line.startswith('time '))) if not isinstance(row[2], str)}
+    times = {name: [] for name in sorted(done)}
+    for match in re.finditer(r'^time (\S+) (\d+)$', ''.join(lines), re.M):
+        if match[1] in done:
+            times[match[1]].append(int(match[2]) / 1e9)
+    return times
+
+
 def parse_kernel_report(text):
     """The lines of kernel/debug/bench.h in the kernel's log: what parse_report() gives."""
     found = re.findall(r'bench: ((?:row|skip) .*|done)$', text.replace('\r', ''), re.M)

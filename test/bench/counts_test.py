@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import counts  # noqa: E402
 import debian  # noqa: E402
 import guests  # noqa: E402
+import hackbench  # noqa: E402
 import profile  # noqa: E402
 
 PLUGIN = '''entry 100 0
@@ -63,6 +64,12 @@ class Parsing(unittest.TestCase):
         rows = {'frame_pair': {'unit': 'op', 'user': 0.0, 'kernel': 31.25}, 'vm_fault': {'error': 'ENOMEM', 'what': 'kernel'}}
         self.assertEqual([line.split() for line in counts.kernel_table(rows)],
                          [['operation', 'instructions'], ['frame_pair', '31.2'], ['vm_fault', 'ENOMEM']])
+
+    def test_times_are_of_rows_that_succeeded(self):
+        text = 'time a 1500000000\r\ntime a 500000000\r\nrow a op 7\r\ntime b 3\r\nskip b 2 fork\r\ndone\r\n'
+        self.assertEqual(counts.parse_times(text), {'a': [1.5, 0.5]})
+        with self.assertRaises(counts.CountError):
+            counts.parse_times('time a 1\nrow a op 7\n')
 
     def test_a_report_cut_short_is_an_error(self):
         for text in ('', 'row stat op 10\n', 'row stat\ndone\n', 'oops\ndone\n'):
@@ -142,6 +149,32 @@ class Figures(unittest.TestCase):
         self.assertEqual(len(lines), 3)
         self.assertTrue(lines[1].endswith(' 0.25'))
         self.assertIn('ENOSYS (epoll_create1)', lines[2])
+
+
+class Hackbench(unittest.TestCase):
+    def figures(self, linnet, seconds):
+        rows = [{name: {'user': 100, 'kernel': 900} for name in hackbench.ROWS}, {name: {'user': 100, 'kernel': linnet} for name in hackbench.ROWS}]
+        return rows, [{name: [2.0, 4.0, 9.0] for name in hackbench.ROWS}, {name: [seconds] for name in hackbench.ROWS}]
+
+    def test_the_whole_program_is_compared(self):
+        rows, times = self.figures(400, 2.0)
+        self.assertEqual(hackbench.instruction_ratio(rows, hackbench.ROWS[0]), 0.5)
+        self.assertEqual(hackbench.time_ratio(times, hackbench.ROWS[0]), 0.5)
+        self.assertEqual(hackbench.broken_promises(rows, times), [])
+        self.assertIn('0.50', hackbench.means(rows, times))
+
+    def test_what_is_beyond_its_limit_or_missing_is_told(self):
+        rows, times = self.figures(700, 5.0)
+        rows[1][hackbench.ROWS[0]] = {'error': 'ENOENT', 'what': 'fork'}
+        found = ' '.join(hackbench.broken_promises(rows, times))
+        self.assertIn('ENOENT', found)
+        self.assertIn('instructions: geometric mean 0.80', found)
+        self.assertIn('time: geometric mean 1.25', found)
+
+    def test_a_row_without_figures_has_no_ratio(self):
+        rows, times = [{}, {}], [{}, {}]
+        self.assertEqual(len(list(hackbench.table(rows, times))), len(hackbench.ROWS) + 1)
+        self.assertIn('-', hackbench.means(rows, times))
 
 
 class Profile(unittest.TestCase):

@@ -35,19 +35,35 @@ def run(argv, folder=None):
     return done.stdout
 
 
+def unpack(folder, package, where):
+    """Download a package into the folder and unpack it in `where`."""
+    os.makedirs(folder, exist_ok=True)
+    run(['apt-get', 'download', package], folder)
+    archives = glob.glob(os.path.join(folder, f'{package}_*.deb'))
+    if not archives:
+        raise FetchError(f'apt-get download {package} left no package')
+    run(['dpkg-deb', '-x', archives[0], where])
+    os.unlink(archives[0])
+
+
+def unpacked(folder, packages):
+    """A folder with these packages unpacked, from the cache or by apt."""
+    root = os.path.join(folder, '_'.join(packages))
+    if not os.path.isdir(root):
+        making = f'{root}.new'
+        for package in packages:
+            unpack(folder, package, making)
+        os.rename(making, root)
+    return root
+
+
 def fetch(folder):
     """The path of a kernel image, from the cache folder or by apt."""
     image = cached(folder)
     if image is not None:
         return image
     package = image_package(run(['apt-cache', 'show', '--no-all-versions', META_PACKAGE]))
-    os.makedirs(folder, exist_ok=True)
-    run(['apt-get', 'download', package], folder)
-    archives = glob.glob(os.path.join(folder, f'{package}_*.deb'))
-    if not archives:
-        raise FetchError(f'apt-get download {package} left no package')
-    run(['dpkg-deb', '-x', archives[0], os.path.join(folder, package)])
-    os.unlink(archives[0])
+    unpack(folder, package, os.path.join(folder, package))
     image = cached(folder)
     if image is None:
         raise FetchError(f'{package} has no kernel image')

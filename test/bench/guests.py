@@ -62,16 +62,22 @@ def machine(guest, plugin, output, initrd, append, memory, options='', logs=(Non
                    extra=ICOUNT + ['-plugin', load])
 
 
+def timing_machine(guest, initrd, append, cpus, logs):
+    """A Machine as people run one: no plugin, no counted time, several CPUs at once."""
+    return Machine(machine='q35', cpu=CPU, accel='tcg,thread=multi', smp=cpus, memory='1024M', kernel=guest.kernel, initrd=initrd,
+                   append=f'{guest.parameters} {append}', serials=['port', 'port'], port_logs=list(logs))
+
+
 def read_counts(path):
     with open(path, encoding='ascii') as file:
         return counts.parse_plugin(file.read())
 
 
-def make_initramfs(path, program):
-    """The benchmark as /bench, and busybox for the row that runs a shell."""
+def make_initramfs(path, program, items=()):
+    """The benchmark as /bench, busybox for the row that runs a shell, and more items of mkcpio.py."""
     busybox = subprocess.run(['sh', '-c', 'command -v busybox'], capture_output=True, text=True, check=True).stdout.strip()
     subprocess.run([sys.executable, os.path.join(TOP, 'userspace', 'image', 'mkcpio.py'), path, f'{program}:/bench',
-                    f'{busybox}:/bin/busybox', 'link:/bin/sh:busybox', 'dir:/dev', 'dir:/proc', 'dir:/tmp:1777'], check=True)
+                    f'{busybox}:/bin/busybox', 'link:/bin/sh:busybox', 'dir:/dev', 'dir:/proc', 'dir:/tmp:1777', *items], check=True)
     return path
 
 
@@ -97,6 +103,19 @@ def run_rows(guest, plugin, initramfs, folder, rows=(), samples=2, profile=False
             raise MachineError(f'{guest.name}: {error}. {vm.errors}\n{console_tail(vm.ports[0])}') from error
     counted = read_counts(output)
     return counts.join(report, counted['rows']), counted
+
+
+def run_times(guest, initramfs, folder, rows, samples, cpus):
+    """Boot with the benchmark as process 1, and let the guest's clock say how long each sample took: {name: [seconds]}."""
+    append = f'rdinit=/bench bench.times=1 bench.samples={samples} bench.rows={",".join(rows)}'
+    logs = [os.path.join(folder, f'{guest.name}-times.{name}') for name in ('console', 'report')]
+    with timing_machine(guest, initramfs, append, cpus, logs) as vm:
+        try:
+            vm.wait(BOOT_TIMEOUT_S)
+            return counts.parse_times(vm.ports[1].text())
+        except (Timeout, counts.CountError) as error:
+            vm.kill()
+            raise MachineError(f'{guest.name}: {error}. {vm.errors}\n{console_tail(vm.ports[0])}') from error
 
 
 def run_kernel(guest, plugin, initramfs, folder, groups='all'):

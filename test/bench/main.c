@@ -1,10 +1,11 @@
 /*
  * The benchmark as process 1: mounts what rows need, runs them, says what each was, powers the machine off.
  *
- * Words on the kernel's command line steer it: bench.rows=a,b (default: all) and bench.samples=N (default 2). The report goes to
- * the second serial port, one line a row, in the order of the row marks:
+ * Words on the kernel's command line steer it: bench.rows=a,b (default: all), bench.samples=N (default 2), bench.times=1 for the time of
+ * each sample. The report goes to the second serial port, one line a row, in the order of the row marks:
  *
  *     row NAME UNIT AMOUNT         AMOUNT operations or pieces of 64 KiB in one sample
+ *     time NAME NS                 how long a sample took; before the row's line
  *     skip NAME ERRNO WHAT         the kernel cannot; ERRNO is negative when a signal of that number ended it
  *     done
  *
@@ -20,12 +21,13 @@
 #define ROW_SECONDS 180 /* of the guest's time: a row that hangs ends */
 
 static const struct row *const tables[] = {
-    compute_rows, call_rows,   signal_rows, exchange_rows, thread_rows,  stream_rows,
-    process_rows, memory_rows, switch_rows, ready_rows,    network_rows, file_rows,
+    compute_rows, call_rows,   signal_rows, exchange_rows, thread_rows, stream_rows,  process_rows,
+    memory_rows,  switch_rows, ready_rows,  network_rows,  file_rows,   program_rows,
 };
 
 static const char *error_what = "";
 static FILE *report;
+static bool timed;
 
 int bench_error(const char *what)
 {
@@ -79,6 +81,14 @@ int bench_write_all(int fd, const void *data, size_t length)
     return 0;
 }
 
+static long long now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
 /* The body of a row's child: warm up, then the samples. */
 static void run_row(const struct row *row, int samples)
 {
@@ -87,7 +97,11 @@ static void run_row(const struct row *row, int samples)
     int err = row->run(row->count);
     for (int i = 0; err == 0 && i < samples; i++) {
         MARK(MARK_SAMPLE);
+        long long begin = now_ns();
         err = row->run(row->count);
+        if (timed) {
+            fprintf(report, "time %s %lld\n", row->name, now_ns() - begin);
+        }
     }
     alarm(0);
     if (err < 0) {
@@ -101,13 +115,14 @@ static void run_row(const struct row *row, int samples)
     fflush(report);
 }
 
-/* Is `name` in the comma-separated list? An empty list names all. */
-static bool list_has(const char *list, const char *name)
+/* Is the row in the comma-separated list? An empty list names all that are not only run on request. */
+static bool list_has(const char *list, const struct row *row)
 {
+    const char *name = row->name;
     size_t length = strlen(name);
 
     if (*list == '\0') {
-        return true;
+        return !row->on_request;
     }
     while (*list != '\0') {
         size_t word = strcspn(list, ", \n");
@@ -129,7 +144,7 @@ static void run_rows(const char *list, int samples)
     for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
         for (const struct row *row = tables[i]; row->name != NULL; row++) {
             int status = 0;
-            if (!list_has(list, row->name)) {
+            if (!list_has(list, row)) {
                 continue;
             }
             fflush(report);
@@ -196,6 +211,7 @@ static void run_as_init(void)
     report = open_report();
     strncpy(rows, parameter("bench.rows="), sizeof(rows) - 1);
     int samples = atoi(parameter("bench.samples="));
+    timed = atoi(parameter("bench.times=")) != 0;
     run_rows(rows, samples > 0 ? samples : 2);
     if (report != stdout) {
         tcdrain(fileno(report));

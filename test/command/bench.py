@@ -18,6 +18,7 @@ sys.path.insert(0, os.path.join(TOP, 'test', 'bench'))
 import counts  # noqa: E402
 import debian  # noqa: E402
 import guests  # noqa: E402
+import hackbench  # noqa: E402
 import profile  # noqa: E402
 from qemu import MachineError  # noqa: E402
 
@@ -38,6 +39,8 @@ def parser():
     p.add_argument('--json', metavar='FILE', help='where the figures go (build/bench.json)')
     p.add_argument('--check', action='store_true', help='fail when a figure is beyond what the project promises')
     p.add_argument('--kernel', action='store_true', help="the kernel's own operations (frames, objects, page tables, regions) instead")
+    p.add_argument('--hackbench', action='store_true', help='Debian\'s hackbench instead: instructions on one CPU, time on two')
+    p.add_argument('--runs', type=int, default=3, metavar='N', help='with --hackbench: boots that are timed of each, in turns; 0: none (3)')
     p.add_argument('--profile', metavar='ROW', help='which functions of Linnet the instructions of this row are in')
     p.add_argument('--no-build', action='store_true', help='measure what was built last')
     return p
@@ -148,6 +151,24 @@ def show_profile(options, plugin, initramfs):
     return 0
 
 
+def show_hackbench(options, plugin, initramfs):
+    folder = build.artifact('bench')
+    image = debian.fetch(os.path.join(folder, 'linux'))
+    pair = [guests.linux(image), guests.linnet(build.artifact('kernel.elf'))]
+    rows = hackbench.count_instructions(pair, plugin, initramfs, folder)
+    times = hackbench.measure_times(pair, initramfs, folder, options.runs)
+    print(f'hackbench -l 100 on Linux {debian.release(image)} and Linnet: instructions per message, seconds on {hackbench.TIMED_CPUS} CPUs')
+    for line in hackbench.table(rows, times):
+        print(line)
+    print(hackbench.means(rows, times))
+    with open(options.json or build.artifact('bench-hackbench.json'), 'w', encoding='utf-8') as file:
+        json.dump({'instructions': rows, 'seconds': times}, file, indent=1)
+    broken = hackbench.broken_promises(rows, times)
+    for sentence in broken:
+        print(f'linnet: {sentence}', file=sys.stderr)
+    return 1 if broken and options.check else 0
+
+
 def show_kernel(options, plugin, initramfs):
     """Instructions of single operations inside the kernel, which no program can call alone."""
     rows = guests.run_kernel(guests.linnet(build.artifact('kernel.elf')), plugin, initramfs, build.artifact('bench'))
@@ -170,8 +191,12 @@ def main(args):
     plugin = build.artifact('test', 'bench', 'plugin.so')
     shipped = build.artifact('userspace', 'image', 'initramfs.cpio')
     with tempfile.TemporaryDirectory(prefix='linnet-bench-') as folder:
-        initramfs = guests.make_initramfs(os.path.join(folder, 'bench.cpio'), build.artifact('test', 'bench', 'bench'))
         try:
+            programs = options.hackbench or (options.profile in hackbench.ROWS)
+            items = hackbench.archive_items(build.artifact('bench', 'programs')) if programs else []
+            initramfs = guests.make_initramfs(os.path.join(folder, 'bench.cpio'), build.artifact('test', 'bench', 'bench'), items)
+            if options.hackbench:
+                return show_hackbench(options, plugin, initramfs)
             if options.kernel:
                 return show_kernel(options, plugin, initramfs)
             if options.profile:
