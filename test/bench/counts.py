@@ -14,6 +14,7 @@ HUGE_ROW, HUGE_LIMIT = 'pf_anon_huge', 0.5
 ENTRY_LIMIT = 70_000_000
 MEMORY_LIMIT_KIB = 14 * 1024
 KERNEL_LIMIT_BYTES = 2 << 20
+SCALING_LIMIT = 1.15  # a scaling row's instructions of the kernel with any number of CPUs, to those with the fewest
 
 # Less of a row's instructions than this in the kernel: the row is about user space.
 USER_ROW_SHARE = 0.02
@@ -25,7 +26,7 @@ class CountError(Exception):
 
 def parse_plugin(text):
     """
-    The plugin's file (plugin.c describes it): {'rows': [[(user, kernel) of each sample] of each row], 'entry', 'user', 'end':
+    The plugin's file (plugin.c describes it): {'rows': [[(user, kernel, pauses) of each sample] of each row], 'entry', 'user', 'end':
     (lower, upper) or None, 'counts': {address: times}}.
     """
     result = {'rows': [], 'entry': None, 'user': None, 'end': None, 'counts': {}}
@@ -36,10 +37,11 @@ def parse_plugin(text):
             if word == 'row':
                 rows.append([])
             elif word == 'sample':
-                rows[-1].append((0, 0))
+                rows[-1].append((0, 0, 0))
             elif word == 'span':
-                user, kernel = rows[-1][-1]
-                rows[-1][-1] = (user + int(values[0]), kernel + int(values[1]))
+                user, kernel, pauses = (int(value) for value in values)
+                before = rows[-1][-1]
+                rows[-1][-1] = (before[0] + user, before[1] + kernel, before[2] + pauses)
             elif word in ('entry', 'user', 'end'):
                 result[word] = (int(values[0]), int(values[1]))
             elif word == 'count':
@@ -71,7 +73,7 @@ def parse_report(text):
             rows.append((words[1], words[2], float(words[3])))
         elif len(words) >= 3 and words[0] == 'skip':
             rows.append((words[1], error_name(int(words[2])), ' '.join(words[3:])))
-        elif words != ['done']:
+        elif words not in (['done'], ['ready']):
             raise CountError(f'a line of the report makes no sense: {line!r}')
     if not lines or lines[-1] != 'done':
         raise CountError('the benchmark did not come to its end' + (f'; its last row was {rows[-1][0]}' if rows else ''))
@@ -96,7 +98,7 @@ def parse_kernel_report(text):
 
 
 def join(report, counted):
-    """{name: {'unit', 'user', 'kernel'} per unit, the mean of the samples, or {'error', 'what'}} of one run."""
+    """{name: {'unit', 'user', 'kernel', 'pauses'} per unit, the mean of the samples, or {'error', 'what'}} of one run."""
     if len(report) != len(counted):
         raise CountError(f'{len(report)} rows reported, {len(counted)} counted')
     result = {}
@@ -106,8 +108,8 @@ def join(report, counted):
             continue
         if not samples:
             raise CountError(f'{name}: no sample was counted')
-        user, kernel = (sum(sample[i] for sample in samples) / len(samples) / third for i in (0, 1))
-        result[name] = {'unit': second, 'user': round(user, 1), 'kernel': round(kernel, 1)}
+        user, kernel, pauses = (sum(sample[i] for sample in samples) / len(samples) / third for i in range(3))
+        result[name] = {'unit': second, 'user': round(user, 1), 'kernel': round(kernel, 1), 'pauses': round(pauses, 2)}
     return result
 
 
@@ -203,6 +205,48 @@ def kernel_table(rows):
     yield f'{"operation":<22} {"instructions":>12}'
     for name, row in rows.items():
         yield f'{name:<22} ' + (f'{row["error"]:>12}' if 'error' in row else f'{number(row["kernel"]):>12}')
+
+
+def growth(row):
+    """
+    The most that the kernel's instructions for an operation grew by, as a ratio to those with the fewest CPUs, of {CPUs: figures}; None
+    when a figure is missing.
+    """
+    figures = [row[cpus] for cpus in sorted(row)]
+    if any(figure is None or 'error' in figure for figure in figures) or figures[0]['kernel'] == 0:
+        return None
+    return max(figure['kernel'] for figure in figures) / figures[0]['kernel']
+
+
+def scaling_rows(runs):
+    """{row: {CPUs: figures or None}} of {CPUs: {row: figures}}."""
+    names = dict.fromkeys(name for rows in runs.values() for name in rows)
+    return {name: {cpus: rows.get(name) for cpus, rows in sorted(runs.items())} for name in names}
+
+
+def scaling_broken(runs):
+    """Sentences about rows that cost more with more CPUs than is promised, or cannot be done."""
+    found = []
+    for name, row in scaling_rows(runs).items():
+        value = growth(row)
+        if value is None:
+            found.append(f'{name}: not counted on all of {", ".join(map(str, row))} CPUs')
+        elif value > SCALING_LIMIT:
+            found.append(f'{name}: {value:.2f} times the instructions of {min(row)} CPU{"s"[:min(row) > 1]}, at most {SCALING_LIMIT:.2f} promised')
+    return found
+
+
+def scaling_table(runs):
+    """The kernel's instructions of each operation by number of CPUs, as lines; the last column: rounds of waiting with the most CPUs."""
+    counts = sorted(runs)
+    yield f'{"row":<18} {"user":>8} ' + ' '.join(f'{f"{n} CPU" + "s"[:n > 1]:>10}' for n in counts) + f' {"growth":>7} {"pauses":>7}'
+    for name, row in scaling_rows(runs).items():
+        first, last = row[counts[0]], row[counts[-1]]
+        cells = ['-' if figure is None else figure['error'] if 'error' in figure else number(figure['kernel']) for figure in row.values()]
+        user = number(first['user']) if first and 'user' in first else '-'
+        value = growth(row)
+        tail = f'{value - 1:>+7.1%} {last["pauses"]:>7.2f}' if value is not None else f'{"-":>7} {"-":>7}'
+        yield f'{name:<18} {user:>8} ' + ' '.join(f'{cell:>10}' for cell in cells) + f' {tail}'
 
 
 def table(linux, linnet):

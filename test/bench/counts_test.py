@@ -18,14 +18,14 @@ PLUGIN = '''entry 100 0
 user 300 5000
 row
 sample
-span 10 100
-span 20 200
+span 10 100 1
+span 20 200 2
 sample
-span 30 500
+span 30 500 0
 row
 row
 sample
-span 7 70
+span 7 70 0
 end 1000 9000
 count ffffffff80000010 5
 count 401000 9
@@ -35,7 +35,7 @@ REPORT = 'row stat op 10\r\nskip epoll_64 38 epoll_create1\r\nrow pipe_bw_64k 64
 
 class Parsing(unittest.TestCase):
     def test_spans_of_a_sample_are_added(self):
-        self.assertEqual(counts.parse_plugin(PLUGIN)['rows'], [[(30, 300), (30, 500)], [], [(7, 70)]])
+        self.assertEqual(counts.parse_plugin(PLUGIN)['rows'], [[(30, 300, 3), (30, 500, 0)], [], [(7, 70, 0)]])
 
     def test_totals_and_addresses_are_kept(self):
         parsed = counts.parse_plugin(PLUGIN)
@@ -44,7 +44,7 @@ class Parsing(unittest.TestCase):
         self.assertEqual(counts.entry_to_user(parsed), {'lower': 200, 'upper': 5000})
 
     def test_nonsense_names_its_line(self):
-        for text in ('row\nspan 1 2\n', 'row\nsample\nspan x 2\n', 'sample\n', 'row\nsample\nspan 1\n', 'row\nhello\n'):
+        for text in ('row\nspan 1 2 3\n', 'row\nsample\nspan x 2 3\n', 'sample\n', 'row\nsample\nspan 1 2\n', 'row\nhello\n'):
             with self.assertRaisesRegex(counts.CountError, 'line'):
                 counts.parse_plugin(text)
 
@@ -106,9 +106,9 @@ class Parsing(unittest.TestCase):
 class Figures(unittest.TestCase):
     def test_join_gives_the_mean_per_unit(self):
         joined = counts.join(counts.parse_report(REPORT), counts.parse_plugin(PLUGIN)['rows'])
-        self.assertEqual(joined['stat'], {'unit': 'op', 'user': 3.0, 'kernel': 40.0})
+        self.assertEqual(joined['stat'], {'unit': 'op', 'user': 3.0, 'kernel': 40.0, 'pauses': 0.15})
         self.assertEqual(joined['epoll_64'], {'error': 'ENOSYS', 'what': 'epoll_create1'})
-        self.assertEqual(joined['pipe_bw_64k'], {'unit': '64KiB', 'user': 1.0, 'kernel': 10.0})
+        self.assertEqual(joined['pipe_bw_64k'], {'unit': '64KiB', 'user': 1.0, 'kernel': 10.0, 'pauses': 0.0})
 
     def test_join_wants_as_many_rows_as_were_counted(self):
         with self.assertRaises(counts.CountError):
@@ -175,6 +175,39 @@ class Hackbench(unittest.TestCase):
         rows, times = [{}, {}], [{}, {}]
         self.assertEqual(len(list(hackbench.table(rows, times))), len(hackbench.ROWS) + 1)
         self.assertIn('-', hackbench.means(rows, times))
+
+
+def figures(kernel, pauses=0.0):
+    return {'unit': 'op', 'user': 40.0, 'kernel': kernel, 'pauses': pauses}
+
+
+class Scaling(unittest.TestCase):
+    RUNS = {8: {'getpid': figures(101.0), 'open': figures(230.0, 9.25), 'fork': figures(5.0)},
+            1: {'getpid': figures(100.0), 'open': figures(200.0), 'fork': {'error': 'ENOMEM', 'what': 'worker'}},
+            2: {'getpid': figures(120.0), 'open': figures(229.9), 'fork': figures(5.0)}}
+
+    def test_growth_is_the_most_that_any_number_of_cpus_costs_to_the_fewest(self):
+        rows = counts.scaling_rows(self.RUNS)
+        self.assertEqual(list(rows['open']), [1, 2, 8])
+        self.assertAlmostEqual(counts.growth(rows['getpid']), 1.2)
+        self.assertAlmostEqual(counts.growth(rows['open']), 1.15)
+        self.assertIsNone(counts.growth(rows['fork']))
+        self.assertIsNone(counts.growth({1: figures(5.0), 2: None}))
+
+    def test_what_grows_too_much_or_was_not_counted_is_told(self):
+        told = counts.scaling_broken(self.RUNS)
+        self.assertEqual([sentence.split(':')[0] for sentence in told], ['getpid', 'fork'])
+        self.assertEqual(counts.scaling_broken({1: {'a': figures(10.0)}, 4: {'a': figures(9.0)}}), [])
+        self.assertEqual(len(counts.scaling_broken({1: {'a': figures(10.0)}, 4: {}})), 1)
+
+    def test_the_table_has_a_column_for_each_number_of_cpus(self):
+        lines = [line.split() for line in counts.scaling_table(self.RUNS)]
+        self.assertEqual(lines[0], ['row', 'user', '1', 'CPU', '2', 'CPUs', '8', 'CPUs', 'growth', 'pauses'])
+        self.assertEqual(lines[2], ['open', '40.0', '200.0', '229.9', '230.0', '+15.0%', '9.25'])
+        self.assertEqual(lines[3], ['fork', '-', 'ENOMEM', '5.0', '5.0', '-', '-'])
+
+    def test_a_report_may_say_that_it_is_ready(self):
+        self.assertEqual(counts.parse_report('ready\r\nrow getpid op 10\r\ndone\r\n'), [('getpid', 'op', 10.0)])
 
 
 class Profile(unittest.TestCase):

@@ -15,7 +15,7 @@ from qemu import Machine, MachineError, Timeout  # noqa: E402
 # No fast string instructions: TCG runs them a byte at a time, each byte an instruction, which only one of the two may use.
 CPU = 'max,erms=off,fsrm=off'
 # One instruction is 8 ns of the guest's time, so that interrupts fall into the same places each time.
-ICOUNT = ['-icount', 'shift=3,sleep=off']
+SHIFT = 3
 BOOT_TIMEOUT_S = 900
 LINUX_ENTRY = 0x100000  # Linux x86 boot protocol 2.0 and later: a bzImage's 32-bit entry, where QEMU loads it
 NOTE_PVH_ENTRY = 18     # XEN_ELFNOTE_PHYS32_ENTRY
@@ -54,12 +54,16 @@ def linux(image):
     return Guest('linux', image, 'console=ttyS0 quiet', LINUX_ENTRY)
 
 
-def machine(guest, plugin, output, initrd, append, memory, options='', logs=(None, None)):
-    """A Machine with two serial ports, console and report, and the plugin in it."""
+def machine(guest, plugin, output, initrd, append, memory, options='', logs=(None, None), cpus=1):
+    """
+    A Machine with two serial ports, console and report, and the plugin in it. Its CPUs take turns in one thread, and the guest's time
+    is what all of them executed together: the more there are, the less of it an instruction takes, so that each keeps its speed, and
+    its timer ticks once in as many instructions as that of a CPU alone.
+    """
     load = f'{plugin},out={output},entry={guest.entry:x}{options}'
-    return Machine(machine='q35', cpu=CPU, accel='tcg,thread=single', smp=1, memory=memory, kernel=guest.kernel, initrd=initrd,
+    return Machine(machine='q35', cpu=CPU, accel='tcg,thread=single', smp=cpus, memory=memory, kernel=guest.kernel, initrd=initrd,
                    append=f'{guest.parameters} {append}'.strip(), serials=['port', 'port'], port_logs=list(logs),
-                   extra=ICOUNT + ['-plugin', load])
+                   extra=['-icount', f'shift={SHIFT - (cpus.bit_length() - 1)},sleep=off', '-plugin', load])
 
 
 def timing_machine(guest, initrd, append, cpus, logs):
@@ -116,6 +120,39 @@ def run_times(guest, initramfs, folder, rows, samples, cpus):
         except (Timeout, counts.CountError) as error:
             vm.kill()
             raise MachineError(f'{guest.name}: {error}. {vm.errors}\n{console_tail(vm.ports[0])}') from error
+
+
+def interleave(vm, cpus):
+    """
+    Have a CPU's turn end in the midst of things, not only where it gives way or halts: channel 0 of the 8254 timer counts down over and
+    over (its interrupt is masked), and when a timer of the machine expires, the CPU's turn does too. About 2,000 instructions.
+    """
+    count = 16 // cpus
+    for port, value in ((0x43, 0x34), (0x40, count), (0x40, 0)):
+        vm.qmp('human-monitor-command', command_line=f'o/b {port:#x} {value:#x}')
+
+
+def run_scaling(guest, plugin, initramfs, folder, cpus, rows=(), samples=2, profile=False):
+    """Boot with so many CPUs and the scaling rows as process 1. Returns ({name: figures}, what the plugin counted)."""
+    output = os.path.join(folder, f'{guest.name}-{cpus}.counts')
+    append = f'rdinit=/bench bench.scaling=1 bench.wait=1 bench.samples={samples}'
+    if rows:
+        append += f' bench.rows={",".join(rows)}'
+    if profile:
+        append += ' nokaslr'
+    logs = [os.path.join(folder, f'{guest.name}-{cpus}.{name}') for name in ('console', 'report')]
+    with machine(guest, plugin, output, initramfs, append, '1024M', ',profile=on' if profile else '', logs, cpus) as vm:
+        try:
+            vm.ports[1].wait_for('ready', BOOT_TIMEOUT_S)
+            interleave(vm, cpus)
+            vm.ports[1].send('\n')
+            vm.wait(BOOT_TIMEOUT_S)
+            report = counts.parse_report(vm.ports[1].text())
+        except (Timeout, counts.CountError) as error:
+            vm.kill()
+            raise MachineError(f'{guest.name}: {error}. {vm.errors}\n{console_tail(vm.ports[0])}') from error
+    counted = read_counts(output)
+    return counts.join(report, counted['rows']), counted
 
 
 def run_kernel(guest, plugin, initramfs, folder, groups='all'):

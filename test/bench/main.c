@@ -2,17 +2,18 @@
  * The benchmark as process 1: mounts what rows need, runs them, says what each was, powers the machine off.
  *
  * Words on the kernel's command line steer it: bench.rows=a,b (default: all), bench.samples=N (default 2), bench.times=1 for the time of
- * each sample. The report goes to the second serial port, one line a row, in the order of the row marks:
+ * each sample, bench.scaling=1 (the rows of scaling.h on all CPUs), bench.wait=1 (say "ready" on the report's line and begin when
+ * a byte comes back). The report goes to the second serial port, one line a row, in the order of the row marks:
  *
  *     row NAME UNIT AMOUNT         AMOUNT operations or pieces of 64 KiB in one sample
  *     time NAME NS                 how long a sample took; before the row's line
  *     skip NAME ERRNO WHAT         the kernel cannot; ERRNO is negative when a signal of that number ended it
  *     done
  *
- * Started with arguments it is an ordinary program: `bench ROW...` runs rows and reports on its output; `bench --exit` is what
- * the exec rows execute.
+ * Started with arguments it is an ordinary program: `bench ROW...` runs rows and reports on its output, `bench --scaling ROW...`
+ * those of scaling.h; `bench --exit` is what the exec rows execute.
  */
-#include "test/bench/bench.h"
+#include "test/bench/scaling.h"
 
 #include <sys/mount.h>
 #include <sys/reboot.h>
@@ -116,13 +117,12 @@ static void run_row(const struct row *row, int samples)
 }
 
 /* Is the row in the comma-separated list? An empty list names all that are not only run on request. */
-static bool list_has(const char *list, const struct row *row)
+static bool list_has(const char *list, const char *name, bool on_request)
 {
-    const char *name = row->name;
     size_t length = strlen(name);
 
     if (*list == '\0') {
-        return !row->on_request;
+        return !on_request;
     }
     while (*list != '\0') {
         size_t word = strcspn(list, ", \n");
@@ -138,26 +138,56 @@ static bool list_has(const char *list, const struct row *row)
     return false;
 }
 
-/* Each row in a child of its own, so that none finds what another left. */
-static void run_rows(const char *list, int samples)
+static void run_scaling_row(const struct scaling_row *row, int samples)
 {
-    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+    unsigned ncpus = scaling_cpus();
+
+    alarm(ROW_SECONDS);
+    int err = scaling_run(row, ncpus, samples);
+    alarm(0);
+    if (err < 0) {
+        fprintf(report, "skip %s %d %s\n", row->name, -err, error_what);
+    } else {
+        fprintf(report, "row %s op %.0f\n", row->name, (double)row->count * ncpus);
+    }
+    fflush(report);
+}
+
+/* A row in a child of its own, so that none finds what another left: one of the two. */
+static void run_in_child(const char *name, const struct row *row, const struct scaling_row *scaling,
+                         int samples)
+{
+    int status = 0;
+
+    fflush(report);
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (row != NULL) {
+            run_row(row, samples);
+        } else {
+            run_scaling_row(scaling, samples);
+        }
+        _exit(0);
+    }
+    if (pid < 0) {
+        fprintf(report, "skip %s %d fork\n", name, errno);
+    } else if (waitpid(pid, &status, 0) == pid && WIFSIGNALED(status)) {
+        fprintf(report, "skip %s %d signal\n", name, -WTERMSIG(status));
+    }
+}
+
+static void run_rows(const char *list, int samples, bool scaling)
+{
+    for (size_t i = 0; !scaling && i < sizeof(tables) / sizeof(tables[0]); i++) {
         for (const struct row *row = tables[i]; row->name != NULL; row++) {
-            int status = 0;
-            if (!list_has(list, row)) {
-                continue;
+            if (list_has(list, row->name, row->on_request)) {
+                run_in_child(row->name, row, NULL, samples);
             }
-            fflush(report);
-            pid_t pid = fork();
-            if (pid == 0) {
-                run_row(row, samples);
-                _exit(0);
-            }
-            if (pid < 0) {
-                fprintf(report, "skip %s %d fork\n", row->name, errno);
-            } else if (waitpid(pid, &status, 0) == pid && WIFSIGNALED(status)) {
-                fprintf(report, "skip %s %d signal\n", row->name, -WTERMSIG(status));
-            }
+        }
+    }
+    for (const struct scaling_row *row = scaling_rows; scaling && row->name != NULL; row++) {
+        if (list_has(list, row->name, false)) {
+            run_in_child(row->name, NULL, row, samples);
         }
     }
     fprintf(report, "done\n");
@@ -197,7 +227,17 @@ static FILE *open_report(void)
         cfmakeraw(&termios);
         tcsetattr(fd, TCSANOW, &termios);
     }
-    return fdopen(fd, "w");
+    return fdopen(fd, "r+");
+}
+
+/* Who started the machine has something to do to it before it is measured. */
+static void wait_for_start(void)
+{
+    char byte;
+
+    fprintf(report, "ready\n");
+    fflush(report);
+    (void)!read(fileno(report), &byte, 1);
 }
 
 /* Process 1. */
@@ -212,7 +252,11 @@ static void run_as_init(void)
     strncpy(rows, parameter("bench.rows="), sizeof(rows) - 1);
     int samples = atoi(parameter("bench.samples="));
     timed = atoi(parameter("bench.times=")) != 0;
-    run_rows(rows, samples > 0 ? samples : 2);
+    bool scaling = atoi(parameter("bench.scaling=")) > 0;
+    if (atoi(parameter("bench.wait=")) > 0) {
+        wait_for_start();
+    }
+    run_rows(rows, samples > 0 ? samples : 2, scaling);
     if (report != stdout) {
         tcdrain(fileno(report));
     }
@@ -235,10 +279,11 @@ int main(int argc, char **argv)
         run_as_init();
     }
     report = stdout;
-    for (int i = 1; i < argc; i++) {
+    bool scaling = argc > 1 && strcmp(argv[1], "--scaling") == 0;
+    for (int i = scaling ? 2 : 1; i < argc; i++) {
         strncat(list, argv[i], sizeof(list) - strlen(list) - 2);
         strcat(list, ",");
     }
-    run_rows(list, 2);
+    run_rows(list, 2, scaling);
     return 0;
 }

@@ -1,6 +1,7 @@
 /*
  * A plugin for QEMU's translator that counts the instructions a guest executes between marks (kernel/abi/mark.h), those of the
- * lower half of the address space (user) apart from those of the upper half (kernel). For one CPU.
+ * lower half of the address space (user) apart from those of the upper half (kernel). Of several CPUs, which must be executed by
+ * one thread, it counts the sum.
  *
  *     -plugin plugin.so,out=FILE[,entry=ADDRESS][,profile=on]
  *
@@ -8,7 +9,8 @@
  *
  *     row                      the mark of a row
  *     sample                   the mark of a sample
- *     span USER KERNEL         instructions between a begin and an end mark behind a sample mark
+ *     span USER KERNEL PAUSES  instructions between a begin and an end mark behind a sample mark; of those of the kernel, how
+ *                              many are PAUSE: rounds of loops that wait for another CPU
  *     entry LOWER UPPER        totals when the instruction at `entry` ran first: the kernel's entry
  *     user LOWER UPPER         totals when the lower half ran first after the upper half: the first user instruction
  *     end LOWER UPPER          totals when the machine stopped
@@ -34,6 +36,9 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const void *info
 
 enum half { LOWER, UPPER, HALVES };
 
+/* What is counted: instructions of the two halves, and PAUSE in the upper one. */
+enum { PAUSES = HALVES, COUNTERS };
+
 #define CELL_BUCKETS (1 << 17)
 
 /* One instruction of the guest, by address. Never freed: translated code points to it. */
@@ -46,8 +51,8 @@ struct cell {
 };
 
 static FILE *out;
-static uint64_t totals[HALVES];
-static uint64_t at_begin[HALVES];
+static uint64_t totals[COUNTERS];
+static uint64_t at_begin[COUNTERS];
 static uint64_t entry_address;
 static bool entry_seen, user_seen, profile;
 static bool in_sample, in_span;
@@ -109,8 +114,8 @@ static void on_begin(void)
 static void on_end(void)
 {
     if (in_span) {
-        fprintf(out, "span %" PRIu64 " %" PRIu64 "\n", totals[LOWER] - at_begin[LOWER],
-                totals[UPPER] - at_begin[UPPER]);
+        fprintf(out, "span %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", totals[LOWER] - at_begin[LOWER],
+                totals[UPPER] - at_begin[UPPER], totals[PAUSES] - at_begin[PAUSES]);
         fflush(out);
         cells_span(true);
         in_span = false;
@@ -179,6 +184,15 @@ static unsigned mark_code(const struct qemu_plugin_insn *insn)
     return displacement & 0xffff;
 }
 
+/* Intel SDM volume 2, PAUSE: F3 90. */
+static bool is_pause(const struct qemu_plugin_insn *insn)
+{
+    static const uint8_t opcode[2] = {0xf3, 0x90};
+
+    return qemu_plugin_insn_size(insn) == sizeof(opcode) &&
+           memcmp(qemu_plugin_insn_data(insn), opcode, sizeof(opcode)) == 0;
+}
+
 static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
     size_t count = qemu_plugin_tb_n_insns(tb);
@@ -202,6 +216,10 @@ static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
         }
         qemu_plugin_register_vcpu_insn_exec_inline(insn, QEMU_PLUGIN_INLINE_ADD_U64, &totals[half],
                                                    1);
+        if (half == UPPER && is_pause(insn)) {
+            qemu_plugin_register_vcpu_insn_exec_inline(insn, QEMU_PLUGIN_INLINE_ADD_U64,
+                                                       &totals[PAUSES], 1);
+        }
         if (profile) {
             qemu_plugin_register_vcpu_insn_exec_inline(insn, QEMU_PLUGIN_INLINE_ADD_U64,
                                                        &cell_of(address)->count, 1);

@@ -1,6 +1,6 @@
 """linnet bench: count what the same program costs on Linux and on Linnet, in instructions.
 
-Both boot on the same virtual machine, with one CPU. Linux is Debian's cloud kernel, fetched as a package into the build folder's
+Both boot on the same virtual machine, with one CPU; `--scaling` boots Linnet alone, with several. Linux is Debian's cloud kernel, fetched as a package into the build folder's
 cache (delete build/bench/linux to fetch a newer one), never installed. Figures go to build/bench.json as well.
 """
 import argparse
@@ -31,6 +31,13 @@ def names(text):
     return [name for name in text.split(',') if name]
 
 
+def cpu_counts(text):
+    found = [int(name) for name in names(text)]
+    if not found or not set(found) <= {1, 2, 4, 8}:
+        raise ValueError(text)
+    return found
+
+
 def parser():
     p = argparse.ArgumentParser(prog='linnet bench', description=__doc__.splitlines()[0])
     p.add_argument('--rows', type=names, default=[], metavar='A,B', help='these rows only')
@@ -41,6 +48,8 @@ def parser():
     p.add_argument('--kernel', action='store_true', help="the kernel's own operations (frames, objects, page tables, regions) instead")
     p.add_argument('--hackbench', action='store_true', help='Debian\'s hackbench instead: instructions on one CPU, time on two')
     p.add_argument('--runs', type=int, default=3, metavar='N', help='with --hackbench: boots that are timed of each, in turns; 0: none (3)')
+    p.add_argument('--scaling', action='store_true', help='the same work on several CPUs at once instead: does an operation cost more?')
+    p.add_argument('--cpus', type=cpu_counts, default=[1, 2, 4, 8], metavar='N,M', help='with --scaling: on so many CPUs (1,2,4,8)')
     p.add_argument('--profile', metavar='ROW', help='which functions of Linnet the instructions of this row are in')
     p.add_argument('--no-build', action='store_true', help='measure what was built last')
     return p
@@ -135,9 +144,32 @@ def compare(options, plugin, initramfs, shipped):
     return 1 if broken and options.check else 0
 
 
+def show_scaling(options, plugin, initramfs):
+    """The rows of test/bench/scaling.h, on machines with more and more CPUs."""
+    guest = guests.linnet(build.artifact('kernel.elf'))
+    runs = {cpus: guests.run_scaling(guest, plugin, initramfs, build.artifact('bench'), cpus, options.rows, options.repeat)[0]
+            for cpus in options.cpus}
+    unknown = [name for name in options.rows if name not in counts.scaling_rows(runs)]
+    if unknown:
+        raise CommandError(f'no such row: {" ".join(unknown)}', 2)
+    print('Instructions of the kernel per operation, when so many CPUs do it at once')
+    for line in counts.scaling_table(runs):
+        print(line)
+    with open(options.json or build.artifact('bench-scaling.json'), 'w', encoding='utf-8') as file:
+        json.dump(runs, file, indent=1)
+    broken = counts.scaling_broken(runs)
+    for sentence in broken:
+        print(f'linnet: {sentence}', file=sys.stderr)
+    return 1 if broken and options.check else 0
+
+
 def show_profile(options, plugin, initramfs):
     guest = guests.linnet(build.artifact('kernel.elf'))
-    rows, counted = guests.run_rows(guest, plugin, initramfs, build.artifact('bench'), [options.profile], options.repeat, profile=True)
+    folder = build.artifact('bench')
+    if options.scaling:
+        rows, counted = guests.run_scaling(guest, plugin, initramfs, folder, options.cpus[-1], [options.profile], options.repeat, profile=True)
+    else:
+        rows, counted = guests.run_rows(guest, plugin, initramfs, folder, [options.profile], options.repeat, profile=True)
     row = rows.get(options.profile)
     if row is None:
         raise CommandError(f'there is no row "{options.profile}"', 2)
@@ -201,6 +233,8 @@ def main(args):
                 return show_kernel(options, plugin, initramfs)
             if options.profile:
                 return show_profile(options, plugin, initramfs)
+            if options.scaling:
+                return show_scaling(options, plugin, initramfs)
             return compare(options, plugin, initramfs, shipped)
         except debian.FetchError as error:
             raise CommandError(str(error), SKIPPED if options.check else 1) from error
