@@ -128,6 +128,27 @@ void machine_reschedule_interrupt(void)
 
 /* ---- switching ---- */
 
+/*
+ * Drop the reference of a thread that has ended, with interrupts on: its stack may be unmapped. Who is preempted in that and comes back over
+ * another ended thread leaves it to the burial under way: they would nest without bound. Interrupts off at entry and return.
+ */
+static void bury(struct thread *me, struct thread *dead)
+{
+    dead->dead = me->dead;
+    me->dead = dead;
+    if (me->burying) {
+        return;
+    }
+    me->burying = true;
+    while ((dead = me->dead) != NULL) {
+        me->dead = dead->dead;
+        irq_enable();
+        thread_put(dead);
+        irq_disable();
+    }
+    me->burying = false;
+}
+
 /* What a switch has left to do, which it could not with the stacks of both in use. */
 static __noinline void after_switch(struct runqueue *rq, struct thread *prev)
 {
@@ -145,9 +166,7 @@ static __noinline void after_switch(struct runqueue *rq, struct thread *prev)
         balance_push(rq);
     }
     if ((left & AFTER_SWITCH_DEAD) != 0) {
-        irq_enable();
-        thread_put(prev);
-        irq_disable();
+        bury(current_thread(), prev);
     }
 }
 

@@ -166,6 +166,8 @@ struct thread {
         uint32_t cpu;       /* that `area` tells */
     } rseq;
     uint32_t fault_disabled; /* [o] user_fault_disable depth */
+    struct thread *dead;     /* [o] ended before this one ran; goes at once (sched.c: bury()) */
+    bool burying;            /* [o] is at it */
     bool reclaiming;         /* [o] frees memory: its own requests must not wait for that */
     void *journal;           /* [o] for file systems: handle of the running transaction */
     struct refcount refs;

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -87,6 +88,43 @@ static inline void abi_sleep_ms(long ms)
     struct timespec ts = {ms / 1000, ms % 1000 * 1000000};
 
     while (nanosleep(&ts, &ts) != 0 && errno == EINTR) {
+    }
+}
+
+/* The letter of a thread's state in /proc: 'S' sleeps, 'Z' has ended ...; 0: there is none. */
+static inline char abi_state(pid_t pid, pid_t tid)
+{
+    char path[64], text[512] = "";
+
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", pid, tid);
+    int fd = open(path, O_RDONLY);
+    if (fd < 0) {
+        return 0;
+    }
+    ssize_t n = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    return n <= 0 ? 0 : strrchr(text, ')')[2];
+}
+
+static inline void abi_wait_state(pid_t pid, pid_t tid, char letter)
+{
+    while (abi_state(pid, tid) != letter) {
+        abi_sleep_ms(1);
+    }
+}
+
+/* Until so many threads of this process sleep. */
+static inline void abi_wait_asleep(unsigned count)
+{
+    for (unsigned asleep = 0; asleep < count; abi_sleep_ms(1)) {
+        DIR *dir = opendir("/proc/self/task");
+        const struct dirent *entry;
+
+        asleep = 0;
+        while ((entry = readdir(dir)) != NULL) {
+            asleep += entry->d_name[0] != '.' && abi_state(getpid(), atoi(entry->d_name)) == 'S';
+        }
+        closedir(dir);
     }
 }
 

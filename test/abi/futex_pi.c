@@ -90,10 +90,7 @@ ABI_TEST(futex_pi, it_goes_to_who_waits)
     for (int i = 0; i < 3; i++) {
         threads[i] = run(lock_and_tell, NULL);
     }
-    while ((load(&lock) & FUTEX_WAITERS) == 0) {
-        sched_yield();
-    }
-    usleep(20000);
+    abi_wait_asleep(3);
     CHECK_EQ(load(&lock), tid() | FUTEX_WAITERS);
     CHECK_EQ(stage, 0);
     CHECK_EQ(futex(&lock, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0), 0);
@@ -194,7 +191,7 @@ ABI_TEST(futex_pi, waiters_of_a_word_are_moved_to_a_lock)
     for (int i = 0; i < 3; i++) {
         threads[i] = run(wait_for_lock, NULL);
     }
-    usleep(30000);
+    abi_wait_asleep(3);
     CHECK_ERR(futex(&word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0), EINVAL);
     CHECK_ERR(futex(&word, FUTEX_CMP_REQUEUE_PI_PRIVATE, 2, (void *)3, &mutex, 0), EINVAL);
     CHECK_ERR(futex(&word, FUTEX_CMP_REQUEUE_PI_PRIVATE, 1, (void *)3, &lock, 0), EINVAL);
@@ -212,7 +209,7 @@ ABI_TEST(futex_pi, waiters_of_a_word_are_moved_to_a_lock)
     /* The lock is free: the first has it at once. */
     store(&mutex, 0);
     threads[0] = run(wait_for_lock, NULL);
-    usleep(20000);
+    abi_wait_asleep(1);
     CHECK_EQ(futex(&word, FUTEX_CMP_REQUEUE_PI_PRIVATE, 1, (void *)0, &mutex, 0), 1);
     CHECK_EQ(join(threads[0]), 0);
     CHECK_EQ(stage, 4);

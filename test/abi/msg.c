@@ -163,10 +163,10 @@ ABI_TEST(msg, waiting_ends_by_removal_and_signals)
         _exit(0);
     }
     CHECK_EQ(read(ready[0], &c, 1), 1);
-    usleep(20000);
+    abi_wait_state(child, child, 'S');
     CHECK_EQ(kill(child, SIGUSR1), 0);
     CHECK_EQ(read(ready[0], &c, 1), 1);
-    usleep(20000);
+    abi_wait_state(child, child, 'S');
     CHECK_EQ(msgctl(id, IPC_RMID, NULL), 0);
     CHECK_EQ(waitpid(child, &status, 0), child);
     CHECK_EQ(status, 0);

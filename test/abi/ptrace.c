@@ -1,4 +1,4 @@
-/* Tracing (ptrace(2)): who may, stops and what they tell, memory, going on, events, groups, ends. */
+/* Tracing (ptrace(2)): who may, stops and what they tell, memory, signals, going on, system calls. */
 #include "trace.h"
 
 #include <pthread.h>
@@ -13,48 +13,6 @@ static void note(int signo)
     caught = signo;
 }
 
-static char state_of(pid_t pid, int *ret_tracer)
-{
-    char path[64], text[4096];
-
-    snprintf(path, sizeof(path), "/proc/%d/status", pid);
-    int fd = open(path, O_RDONLY);
-    CHECK(fd >= 0);
-    ssize_t n = read(fd, text, sizeof(text) - 1);
-    CHECK(n > 0);
-    text[n] = '\0';
-    close(fd);
-    const char *tracer = strstr(text, "TracerPid:"), *state = strstr(text, "State:");
-    CHECK(tracer != NULL && state != NULL);
-    if (ret_tracer != NULL) {
-        *ret_tracer = atoi(tracer + 10);
-    }
-    return state[7];
-}
-
-/* A child that waits in pause() without being traced. */
-static pid_t idle_child(void)
-{
-    pid_t pid = fork();
-
-    CHECK(pid >= 0);
-    if (pid == 0) {
-        for (;;) {
-            pause();
-        }
-    }
-    while (state_of(pid, NULL) != 'S') {
-        abi_sleep_ms(1);
-    }
-    return pid;
-}
-
-static void end(pid_t pid)
-{
-    CHECK_EQ(kill(pid, SIGKILL), 0);
-    CHECK_EQ(trace_wait(pid), SIGKILL);
-}
-
 /* ---- who may, and what is refused ---- */
 
 ABI_TEST(ptrace, a_traced_child_stops_at_signals_and_says_so_in_proc)
@@ -62,14 +20,14 @@ ABI_TEST(ptrace, a_traced_child_stops_at_signals_and_says_so_in_proc)
     int tracer;
     pid_t pid = TRACED_CHILD({});
 
-    CHECK_EQ(state_of(pid, &tracer), 't');
+    CHECK_EQ(trace_state(pid, &tracer), 't');
     CHECK_EQ(tracer, getpid());
     CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), 0);
 }
 
 ABI_TEST(ptrace, requests_on_strangers_fail)
 {
-    pid_t pid = idle_child();
+    pid_t pid = trace_idle_child();
     long value;
 
     CHECK_ERR(TRACE(PTRACE_CONT, pid, 0, 0), ESRCH);
@@ -82,7 +40,7 @@ ABI_TEST(ptrace, requests_on_strangers_fail)
     CHECK_EQ(TRACE(PTRACE_SEIZE, pid, 0, 0), 0);
     CHECK_ERR(TRACE(PTRACE_ATTACH, pid, 0, 0), EPERM);
     CHECK_ERR(TRACE(PTRACE_CONT, pid, 0, 0), ESRCH); /* it runs */
-    end(pid);
+    trace_end(pid);
 }
 
 ABI_TEST(ptrace, a_running_tracee_answers_esrch_and_odd_requests_eio)
@@ -100,12 +58,12 @@ ABI_TEST(ptrace, a_running_tracee_answers_esrch_and_odd_requests_eio)
     CHECK_ERR(TRACE(PTRACE_SETOPTIONS, pid, 0, 0x8000), EINVAL);
     CHECK_EQ(TRACE(PTRACE_CONT, pid, 0, 0), 0);
     CHECK_ERR(TRACE(PTRACE_CONT, pid, 0, 0), ESRCH);
-    end(pid);
+    trace_end(pid);
 }
 
 ABI_TEST(ptrace, an_unprivileged_tracer_meets_other_users_and_undumpable_processes)
 {
-    pid_t other = idle_child();
+    pid_t other = trace_idle_child();
     int status = IN_CHILD({
         CHECK_EQ(setgid(1000), 0);
         CHECK_EQ(setuid(1000), 0);
@@ -119,11 +77,11 @@ ABI_TEST(ptrace, an_unprivileged_tracer_meets_other_users_and_undumpable_process
         }
         abi_sleep_ms(100);
         CHECK_ERR(TRACE(PTRACE_ATTACH, pid, 0, 0), EPERM);
-        end(pid);
+        trace_end(pid);
     });
 
     CHECK_EQ(status, 0);
-    end(other);
+    trace_end(other);
 }
 
 /* ---- memory ---- */
@@ -299,25 +257,25 @@ ABI_TEST(ptrace, the_mask_is_read_and_set_and_pending_signals_are_peeked)
 
 ABI_TEST(ptrace, attach_stops_by_sigstop_and_detach_lets_go)
 {
-    pid_t pid = idle_child();
+    pid_t pid = trace_idle_child();
 
     CHECK_EQ(TRACE(PTRACE_ATTACH, pid, 0, 0), 0);
     CHECK_EQ(trace_wait(pid), STOPPED(SIGSTOP));
-    CHECK_EQ(state_of(pid, NULL), 't');
+    CHECK_EQ(trace_state(pid, NULL), 't');
     CHECK_ERR(TRACE(PTRACE_DETACH, pid, 0, 65), EIO);
     CHECK_EQ(TRACE(PTRACE_DETACH, pid, 0, 0), 0);
     CHECK_ERR(TRACE(PTRACE_DETACH, pid, 0, 0), ESRCH);
     int tracer;
-    while (state_of(pid, &tracer) != 'S') {
+    while (trace_state(pid, &tracer) != 'S') {
         abi_sleep_ms(1);
     }
     CHECK_EQ(tracer, 0);
-    end(pid);
+    trace_end(pid);
 }
 
 ABI_TEST(ptrace, attach_to_a_stopped_process_gives_its_stop_at_once)
 {
-    pid_t pid = idle_child();
+    pid_t pid = trace_idle_child();
     int status;
 
     CHECK_EQ(kill(pid, SIGSTOP), 0);
@@ -326,7 +284,7 @@ ABI_TEST(ptrace, attach_to_a_stopped_process_gives_its_stop_at_once)
     CHECK_EQ(waitpid(pid, &status, WNOHANG), pid);
     CHECK_EQ(status, STOPPED(SIGSTOP));
     CHECK_EQ(TRACE(PTRACE_DETACH, pid, 0, 0), 0);
-    end(pid);
+    trace_end(pid);
 }
 
 ABI_TEST(ptrace, detach_with_a_stopping_signal_leaves_it_stopped)
@@ -337,14 +295,14 @@ ABI_TEST(ptrace, detach_with_a_stopping_signal_leaves_it_stopped)
     CHECK_EQ(TRACE(PTRACE_DETACH, pid, 0, SIGSTOP), 0);
     CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
     CHECK_EQ(status, STOPPED(SIGSTOP));
-    CHECK_EQ(state_of(pid, NULL), 'T');
+    CHECK_EQ(trace_state(pid, NULL), 'T');
     CHECK_EQ(kill(pid, SIGCONT), 0);
     CHECK_EQ(trace_wait(pid), 0);
 }
 
 ABI_TEST(ptrace, a_seized_process_stops_when_interrupted)
 {
-    pid_t pid = idle_child();
+    pid_t pid = trace_idle_child();
     siginfo_t info;
 
     CHECK_EQ(TRACE(PTRACE_SEIZE, pid, 0, 0), 0);
@@ -356,12 +314,12 @@ ABI_TEST(ptrace, a_seized_process_stops_when_interrupted)
     CHECK_EQ(TRACE(PTRACE_INTERRUPT, pid, 0, 0), 0); /* is remembered */
     CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), EVENT_STOPPED(PTRACE_EVENT_STOP));
     CHECK_EQ(TRACE(PTRACE_CONT, pid, 0, 0), 0);
-    end(pid);
+    trace_end(pid);
 }
 
 ABI_TEST(ptrace, a_seized_process_listens_while_its_group_stops)
 {
-    pid_t pid = idle_child();
+    pid_t pid = trace_idle_child();
     siginfo_t info;
     int status;
 
@@ -379,7 +337,7 @@ ABI_TEST(ptrace, a_seized_process_listens_while_its_group_stops)
     CHECK_EQ(trace_wait(pid), EVENT_STOPPED(PTRACE_EVENT_STOP));
     CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), STOPPED(SIGCONT));
     CHECK_EQ(TRACE(PTRACE_CONT, pid, 0, SIGCONT), 0);
-    end(pid);
+    trace_end(pid);
 }
 
 ABI_TEST(ptrace, a_group_stop_of_an_attached_process_has_no_siginfo)
@@ -544,284 +502,4 @@ ABI_TEST(ptrace, sysemu_stops_at_entry_and_makes_no_call)
     CHECK_EQ(regs.rdi, 0);
     CHECK_EQ(TRACE(PTRACE_KILL, pid, 0, 0), 0);
     CHECK_EQ(trace_wait(pid), SIGKILL);
-}
-
-/* ---- events ---- */
-
-ABI_TEST(ptrace, fork_is_an_event_and_its_child_is_traced)
-{
-    pid_t pid = TRACED_CHILD({
-        int status = IN_CHILD(_exit(3));
-        _exit(WEXITSTATUS(status));
-    });
-    unsigned long child = 0;
-    int tracer;
-
-    CHECK_EQ(TRACE(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACEFORK), 0);
-    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), EVENT_STOPPED(PTRACE_EVENT_FORK));
-    CHECK_EQ(TRACE(PTRACE_GETEVENTMSG, pid, 0, &child), 0);
-    CHECK_EQ(trace_wait((pid_t)child), STOPPED(SIGSTOP));
-    state_of((pid_t)child, &tracer);
-    CHECK_EQ(tracer, getpid());
-    CHECK_EQ(TRACE(PTRACE_CONT, pid, 0, 0), 0);
-    CHECK_EQ(trace_go(PTRACE_CONT, (pid_t)child, 0), 3 << 8); /* we hear first, then its parent */
-    CHECK_EQ(trace_wait(pid), STOPPED(SIGCHLD));
-    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), 3 << 8);
-}
-
-ABI_TEST(ptrace, vfork_and_its_end_are_events)
-{
-    pid_t pid = TRACED_CHILD({
-        pid_t child = vfork();
-        if (child == 0) {
-            _exit(4);
-        }
-        int status;
-        waitpid(child, &status, 0);
-        _exit(WEXITSTATUS(status));
-    });
-    unsigned long child = 0, again = 0;
-
-    CHECK_EQ(TRACE(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACEVFORK | PTRACE_O_TRACEVFORKDONE), 0);
-    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), EVENT_STOPPED(PTRACE_EVENT_VFORK));
-    CHECK_EQ(TRACE(PTRACE_GETEVENTMSG, pid, 0, &child), 0);
-    CHECK_EQ(trace_wait((pid_t)child), STOPPED(SIGSTOP));
-    CHECK_EQ(TRACE(PTRACE_CONT, pid, 0, 0), 0);
-    CHECK_EQ(trace_go(PTRACE_CONT, (pid_t)child, 0), 4 << 8);
-    int status = trace_wait(pid);
-    if (status == STOPPED(SIGCHLD)) {
-        status = trace_go(PTRACE_CONT, pid, 0);
-    }
-    CHECK_EQ(status, EVENT_STOPPED(PTRACE_EVENT_VFORK_DONE));
-    CHECK_EQ(TRACE(PTRACE_GETEVENTMSG, pid, 0, &again), 0);
-    CHECK_EQ(again, child);
-    status = trace_go(PTRACE_CONT, pid, 0);
-    if (status == STOPPED(SIGCHLD)) {
-        status = trace_go(PTRACE_CONT, pid, 0);
-    }
-    CHECK_EQ(status, 4 << 8);
-}
-
-static void *thread_end(void *arg)
-{
-    return arg;
-}
-
-ABI_TEST(ptrace, threads_of_a_seized_process_come_with_events_and_are_waited_for)
-{
-    int reaped[2];
-
-    CHECK_EQ(pipe(reaped), 0);
-    pid_t pid = fork();
-    CHECK(pid >= 0);
-    if (pid == 0) {
-        pthread_t thread;
-        char byte;
-        raise(SIGSTOP);
-        pthread_create(&thread, NULL, thread_end, NULL);
-        pthread_join(thread, NULL);
-        (void)read(reaped[0], &byte, 1); /* a thread that ends beside exit_group() has its status */
-        _exit(7);
-    }
-    unsigned long tid = 0;
-    int status;
-    siginfo_t info;
-
-    CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
-    CHECK_EQ(TRACE(PTRACE_SEIZE, pid, 0, PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXIT), 0);
-    CHECK_EQ(trace_wait(pid), PTRACE_EVENT_STOP << 16 | STOPPED(SIGSTOP));
-    CHECK_EQ(kill(pid, SIGCONT), 0);
-    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), EVENT_STOPPED(PTRACE_EVENT_STOP));
-    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), STOPPED(SIGCONT));
-    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), EVENT_STOPPED(PTRACE_EVENT_CLONE));
-    CHECK_EQ(TRACE(PTRACE_GETEVENTMSG, pid, 0, &tid), 0);
-    CHECK_EQ(trace_wait((pid_t)tid), EVENT_STOPPED(PTRACE_EVENT_STOP));
-    CHECK_EQ(TRACE(PTRACE_CONT, pid, 0, 0), 0);
-    CHECK_EQ(trace_go(PTRACE_CONT, (pid_t)tid, 0), EVENT_STOPPED(PTRACE_EVENT_EXIT));
-    CHECK_EQ(trace_go(PTRACE_CONT, (pid_t)tid, 0), 0);
-    CHECK_ERR(waitpid((pid_t)tid, &status, __WALL), ECHILD);
-    CHECK_EQ(write(reaped[1], "", 1), 1);
-    CHECK_EQ(waitid(P_PID, (id_t)pid, &info, WEXITED | WSTOPPED), 0);
-    CHECK_EQ(info.si_code, CLD_TRAPPED);
-    CHECK_EQ(info.si_status, PTRACE_EVENT_EXIT << 8 | SIGTRAP);
-    unsigned long code = 0;
-    CHECK_EQ(TRACE(PTRACE_GETEVENTMSG, pid, 0, &code), 0);
-    CHECK_EQ(code, 7 << 8);
-    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), 7 << 8);
-}
-
-ABI_TEST(ptrace, execve_is_an_event_or_a_sigtrap)
-{
-    for (int event = 0; event < 2; event++) {
-        pid_t pid = TRACED_CHILD({
-            char *argv[] = {"/proc/self/exe", "no_such_test", NULL};
-            execv("/proc/self/exe", argv);
-        });
-        unsigned long old = 0;
-
-        CHECK_EQ(TRACE(PTRACE_SETOPTIONS, pid, 0, event ? PTRACE_O_TRACEEXEC : 0), 0);
-        if (event) {
-            CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), EVENT_STOPPED(PTRACE_EVENT_EXEC));
-            CHECK_EQ(TRACE(PTRACE_GETEVENTMSG, pid, 0, &old), 0);
-            CHECK_EQ(old, pid);
-        } else {
-            CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), STOPPED(SIGTRAP));
-        }
-        end(pid);
-    }
-}
-
-static char *exec_args[] = {"/proc/self/exe", "no_such_test", NULL};
-
-static void *thread_exec(void *arg)
-{
-    execv("/proc/self/exe", exec_args);
-    return arg;
-}
-
-ABI_TEST(ptrace, execve_of_a_thread_takes_the_number_of_the_main_one)
-{
-    pid_t pid = TRACED_CHILD({
-        pthread_t thread;
-        pthread_create(&thread, NULL, thread_exec, NULL);
-        pause();
-    });
-    unsigned long tid = 0, old = 0;
-
-    CHECK_EQ(TRACE(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACEEXEC | PTRACE_O_TRACECLONE), 0);
-    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), EVENT_STOPPED(PTRACE_EVENT_CLONE));
-    CHECK_EQ(TRACE(PTRACE_GETEVENTMSG, pid, 0, &tid), 0);
-    CHECK_EQ(trace_wait((pid_t)tid), STOPPED(SIGSTOP));
-    CHECK_EQ(TRACE(PTRACE_CONT, pid, 0, 0), 0);
-    CHECK_EQ(TRACE(PTRACE_CONT, tid, 0, 0), 0);
-    CHECK_EQ(trace_wait(pid), EVENT_STOPPED(PTRACE_EVENT_EXEC));
-    CHECK_EQ(TRACE(PTRACE_GETEVENTMSG, pid, 0, &old), 0);
-    CHECK_EQ(old, tid);
-    CHECK_ERR(TRACE(PTRACE_CONT, tid, 0, 0), ESRCH);
-    end(pid);
-}
-
-/* ---- ends ---- */
-
-ABI_TEST(ptrace, requests_on_the_dead_fail_and_killing_them_does_nothing)
-{
-    pid_t pid = TRACED_CHILD({});
-    siginfo_t info;
-
-    CHECK_EQ(TRACE(PTRACE_CONT, pid, 0, 0), 0);
-    CHECK_EQ(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
-    CHECK_EQ(TRACE(PTRACE_KILL, pid, 0, 0), 0);
-    CHECK_ERR(TRACE(PTRACE_CONT, pid, 0, 0), ESRCH);
-    CHECK_ERR(TRACE(PTRACE_DETACH, pid, 0, 0), ESRCH);
-    CHECK_ERR(TRACE(PTRACE_ATTACH, pid, 0, 0), EPERM);
-    CHECK_EQ(trace_wait(pid), 0);
-}
-
-ABI_TEST(ptrace, sigkill_comes_before_a_stop_of_the_thread_alone)
-{
-    pid_t pid = idle_child();
-
-    CHECK_EQ(kill(pid, SIGSTOP), 0);
-    while (state_of(pid, NULL) != 'T') {
-        abi_sleep_ms(1);
-    }
-    CHECK_EQ(syscall(SYS_tgkill, pid, pid, SIGSTOP), 0);
-    end(pid);
-}
-
-ABI_TEST(ptrace, sigkill_ends_any_stop)
-{
-    pid_t pid = TRACED_CHILD({});
-
-    end(pid);
-    CHECK_ERR(TRACE(PTRACE_CONT, pid, 0, 0), ESRCH);
-}
-
-ABI_TEST(ptrace, the_end_of_the_tracer_lets_go_or_kills)
-{
-    for (int kills = 0; kills < 2; kills++) {
-        pid_t pid = idle_child();
-        int status = IN_CHILD({
-            CHECK_EQ(TRACE(PTRACE_ATTACH, pid, 0, 0), 0);
-            CHECK_EQ(trace_wait(pid), STOPPED(SIGSTOP));
-            CHECK_EQ(TRACE(PTRACE_SETOPTIONS, pid, 0, kills ? PTRACE_O_EXITKILL : 0), 0);
-        });
-
-        CHECK_EQ(status, 0);
-        if (kills) {
-            CHECK_EQ(trace_wait(pid), SIGKILL);
-        } else {
-            int tracer;
-            while (state_of(pid, &tracer) != 'S') {
-                abi_sleep_ms(1);
-            }
-            CHECK_EQ(tracer, 0);
-            end(pid);
-        }
-    }
-}
-
-ABI_TEST(ptrace, a_tracer_hears_of_the_end_before_the_parent)
-{
-    int go[2], told[2], status;
-    char byte;
-
-    CHECK_EQ(pipe(go), 0);
-    CHECK_EQ(pipe(told), 0);
-    pid_t pid = idle_child();
-    pid_t tracer = fork();
-    CHECK(tracer >= 0);
-    if (tracer == 0) {
-        CHECK_EQ(TRACE(PTRACE_SEIZE, pid, 0, 0), 0);
-        CHECK_EQ(write(told[1], "x", 1), 1);
-        CHECK_EQ(read(go[0], &byte, 1), 1);
-        CHECK_EQ(trace_wait(pid), SIGTERM);
-        _exit(0);
-    }
-    CHECK_EQ(read(told[0], &byte, 1), 1);
-    CHECK_EQ(kill(pid, SIGKILL), 0);
-    abi_sleep_ms(50);
-    CHECK_EQ(waitpid(pid, &status, WNOHANG), 0); /* not ours yet */
-    CHECK_EQ(kill(tracer, SIGKILL), 0);
-    CHECK_EQ(trace_wait(tracer), SIGKILL);
-    CHECK_EQ(trace_wait(pid), SIGKILL);
-}
-
-/* Only the thread that traces may ask, and __WNOTHREAD keeps to one's own. */
-static pid_t tracee;
-
-static void *trace_elsewhere(void *arg)
-{
-    long value;
-    int status;
-
-    (void)arg;
-    CHECK_ERR(TRACE(PTRACE_PEEKDATA, tracee, &word, &value), ESRCH);
-    CHECK_ERR(waitpid(tracee, &status, __WALL | __WNOTHREAD), ECHILD);
-    CHECK_EQ(waitpid(tracee, &status, __WALL | WNOHANG), 0);
-    return NULL;
-}
-
-ABI_TEST(ptrace, a_tracee_belongs_to_one_thread)
-{
-    pthread_t thread;
-
-    tracee = TRACED_CHILD({});
-    CHECK_EQ(pthread_create(&thread, NULL, trace_elsewhere, NULL), 0);
-    CHECK_EQ(pthread_join(thread, NULL), 0);
-    CHECK_EQ(trace_go(PTRACE_CONT, tracee, 0), 0);
-}
-
-ABI_TEST(ptrace, the_parent_gets_sigchld_for_each_stop)
-{
-    struct sigaction sa = {.sa_sigaction = note_info, .sa_flags = SA_SIGINFO};
-
-    CHECK_EQ(sigaction(SIGCHLD, &sa, NULL), 0);
-    pid_t pid = TRACED_CHILD(raise(SIGUSR1));
-    memset(&seen, 0, sizeof(seen));
-    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), STOPPED(SIGUSR1));
-    CHECK_EQ(seen.si_code, CLD_TRAPPED);
-    CHECK_EQ(seen.si_status, SIGUSR1);
-    CHECK_EQ(seen.si_pid, pid);
-    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), 0);
 }

@@ -236,18 +236,6 @@ static void *spin(void *arg)
     }
 }
 
-static char letter_of(pid_t pid, pid_t tid)
-{
-    char path[64], text[512] = "";
-
-    (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", pid, tid);
-    int fd = open(path, O_RDONLY);
-    CHECK(fd >= 0);
-    CHECK(read(fd, text, sizeof(text) - 1) > 0);
-    close(fd);
-    return strrchr(text, ')')[2];
-}
-
 ABI_TEST(thread_signal, stop_and_continue_are_for_all)
 {
     int status;
@@ -272,8 +260,8 @@ ABI_TEST(thread_signal, stop_and_continue_are_for_all)
         CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
         CHECK(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
         unsigned before[3] = {spun[0], spun[1], spun[2]};
-        CHECK_EQ(letter_of(pid, pid), 'T');
-        CHECK_EQ(letter_of(pid, (pid_t)spun[8]), 'T');
+        CHECK_EQ(abi_state(pid, pid), 'T');
+        CHECK_EQ(abi_state(pid, (pid_t)spun[8]), 'T');
         abi_sleep_ms(20);
         CHECK(before[0] == spun[0] && before[1] == spun[1] && before[2] == spun[2]);
         CHECK_EQ(waitpid(pid, &status, WUNTRACED | WNOHANG), 0);
@@ -294,11 +282,11 @@ ABI_TEST(thread_signal, stop_and_continue_are_for_all)
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
-static void *stop_soon(void *arg)
+static void *stop_all(void *arg)
 {
-    (void)arg;
-    abi_sleep_ms(10);
+    abi_wait_state(getpid(), getpid(), 'S');
     raise(SIGTSTP);
+    *(volatile bool *)arg = true;
     return NULL;
 }
 
@@ -310,12 +298,15 @@ ABI_TEST(thread_signal, sleepers_go_on_sleeping_after_a_stop)
     if (pid == 0) {
         pthread_t thread;
         struct timespec t0, t1, ts = {0, 80000000};
+        volatile bool stopped = false;
         CHECK_EQ(setpgid(0, 0), 0);
-        CHECK_EQ(pthread_create(&thread, NULL, stop_soon, NULL), 0);
-        clock_gettime(CLOCK_MONOTONIC, &t0);
-        CHECK_EQ(nanosleep(&ts, NULL), 0);
-        clock_gettime(CLOCK_MONOTONIC, &t1);
-        CHECK((t1.tv_sec - t0.tv_sec) * 1000 + (t1.tv_nsec - t0.tv_nsec) / 1000000 >= 80);
+        CHECK_EQ(pthread_create(&thread, NULL, stop_all, (void *)&stopped), 0);
+        while (!stopped) {
+            clock_gettime(CLOCK_MONOTONIC, &t0);
+            CHECK_EQ(nanosleep(&ts, NULL), 0);
+            clock_gettime(CLOCK_MONOTONIC, &t1);
+            CHECK((t1.tv_sec - t0.tv_sec) * 1000 + (t1.tv_nsec - t0.tv_nsec) / 1000000 >= 80);
+        }
         _exit(0);
     }
     CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);

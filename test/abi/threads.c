@@ -320,8 +320,9 @@ ABI_TEST(thread, any_thread_may_end_the_process)
 
 static void *linger(void *arg)
 {
-    (void)arg;
-    abi_sleep_ms(80);
+    char byte;
+
+    CHECK_EQ(read(((int *)arg)[0], &byte, 1), 1);
     syscall(SYS_exit, 5);
     return NULL;
 }
@@ -329,14 +330,16 @@ static void *linger(void *arg)
 ABI_TEST(thread, the_process_lives_until_its_last_thread_ends)
 {
     siginfo_t info = {0};
-    pid_t pid = fork();
+    int gate_fds[2];
 
+    CHECK_EQ(pipe(gate_fds), 0);
+    pid_t pid = fork();
     if (pid == 0) {
         pthread_t thread;
-        start(&thread, linger, NULL);
+        start(&thread, linger, gate_fds);
         syscall(SYS_exit, 3); /* the main thread */
     }
-    abi_sleep_ms(30);
+    abi_wait_state(pid, pid, 'Z');
     /* Neither a zombie to wait for, nor gone: the main thread alone is. */
     CHECK_EQ(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG), 0);
     CHECK_EQ(info.si_pid, 0);
@@ -346,6 +349,7 @@ ABI_TEST(thread, the_process_lives_until_its_last_thread_ends)
     CHECK(fd >= 0);
     CHECK(read(fd, text, sizeof(text) - 1) > 0);
     CHECK(strstr(text, ") Z ") != NULL);
+    CHECK_EQ(write(gate_fds[1], "", 1), 1);
     CHECK_EQ(waitid(P_PID, (id_t)pid, &info, WEXITED), 0);
     CHECK_EQ(info.si_pid, pid);
     CHECK_EQ(info.si_status, 5); /* the last thread's word counts */

@@ -59,3 +59,47 @@ static inline void trace_set_regs(pid_t pid, const struct user_regs_struct *regs
 {
     CHECK_EQ(TRACE(PTRACE_SETREGS, pid, 0, regs), 0);
 }
+
+/* The letter of its state in /proc, and who traces it. */
+static inline char trace_state(pid_t pid, int *ret_tracer)
+{
+    char path[64], text[4096];
+
+    snprintf(path, sizeof(path), "/proc/%d/status", pid);
+    int fd = open(path, O_RDONLY);
+    CHECK(fd >= 0);
+    ssize_t n = read(fd, text, sizeof(text) - 1);
+    CHECK(n > 0);
+    text[n] = '\0';
+    close(fd);
+    const char *tracer = strstr(text, "TracerPid:"), *state = strstr(text, "State:");
+    CHECK(tracer != NULL && state != NULL);
+    if (ret_tracer != NULL) {
+        *ret_tracer = atoi(tracer + 10);
+    }
+    return state[7];
+}
+
+/* A child that waits in pause() without being traced. */
+static inline pid_t trace_idle_child(void)
+{
+    pid_t pid = fork();
+
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        for (;;) {
+            pause();
+        }
+    }
+    while (trace_state(pid, NULL) != 'S') {
+        abi_sleep_ms(1);
+    }
+    return pid;
+}
+
+/* It dies, and that is the tracer's to know. */
+static inline void trace_end(pid_t pid)
+{
+    CHECK_EQ(kill(pid, SIGKILL), 0);
+    CHECK_EQ(trace_wait(pid), SIGKILL);
+}
