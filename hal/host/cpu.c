@@ -418,6 +418,10 @@ void cpu_idle(void)
     (void)host_clock_poll();
 }
 
+void cpu_sync_core(void)
+{
+}
+
 void cpu_halt_forever(void)
 {
     fflush(NULL);

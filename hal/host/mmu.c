@@ -9,6 +9,7 @@
 #include "hal/host/host.h"
 #include "hal/host/private.h"
 #include "kernel/base/errno.h"
+#include "kernel/machine/cpumask.h"
 #include "kernel/machine/mmu.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/mmu_locks.h"
@@ -112,6 +113,12 @@ void mmu_space_fini(struct mmu_space *space)
 void mmu_switch(struct mmu_space *space)
 {
     (void)space;
+}
+
+void mmu_space_cpus(const struct mmu_space *space, bool kept, struct cpumask *ret_mask)
+{
+    (void)space, (void)kept;
+    *ret_mask = CPUMASK_NONE;
 }
 
 /* ---- single leaves ---- */

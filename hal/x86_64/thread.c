@@ -228,6 +228,11 @@ void cpu_idle(void)
     __asm__ volatile("sti; hlt" ::: "memory");
 }
 
+void cpu_sync_core(void)
+{
+    cpu_serialize();
+}
+
 void cpu_halt_forever(void)
 {
     for (;;) {

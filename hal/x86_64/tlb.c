@@ -94,24 +94,25 @@ static void flush_requested(void *arg)
     }
 }
 
-/* Those that must know of a change: users, without the lazy ones unless tables go. Interrupts off. False: nobody. */
-static bool others_to_tell(const struct mmu_space *space, bool lazy_too, struct cpumask *ret_mask)
+void mmu_space_cpus(const struct mmu_space *space, bool kept, struct cpumask *ret_mask)
 {
     unsigned id;
 
-    *ret_mask = (struct cpumask){{0}};
     for (unsigned i = 0; i < CPUMASK_WORDS; i++) {
         ret_mask->bits[i] = atomic_load_relaxed(&space->cpus[i]);
     }
-    cpumask_clear(ret_mask, cpu_id());
-    if (cpumask_empty(ret_mask)) {
-        return false;
-    }
     for_each_cpu_in (id, ret_mask) {
-        if (!lazy_too && atomic_load_relaxed(&per_cpu_ptr(tlb_cpu, id)->lazy)) {
+        if (!kept && atomic_load_acquire(&per_cpu_ptr(tlb_cpu, id)->lazy)) {
             cpumask_clear(ret_mask, id);
         }
     }
+}
+
+/* Those that must know of a change: users, without the lazy ones unless tables go. Preemption off. False: nobody. */
+static bool others_to_tell(const struct mmu_space *space, bool lazy_too, struct cpumask *ret_mask)
+{
+    mmu_space_cpus(space, lazy_too, ret_mask);
+    cpumask_clear(ret_mask, cpu_id());
     return !cpumask_empty(ret_mask);
 }
 
@@ -209,8 +210,8 @@ void tlb_use(struct mmu_space *space)
 
 void tlb_be_lazy(void)
 {
-    /* Late news does no harm: who is told in vain has lost a little time. */
-    atomic_store_relaxed(&this_cpu_ptr(tlb_cpu)->lazy, true);
+    /* Late news does no harm: who is told in vain has lost a little time. Release: mmu_space_cpus(). */
+    atomic_store_release(&this_cpu_ptr(tlb_cpu)->lazy, true);
 }
 
 void tlb_be_busy(void)

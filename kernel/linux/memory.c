@@ -9,6 +9,7 @@
 #include "kernel/proc/process.h"
 #include "kernel/vfs/fdtable.h"
 #include "kernel/vfs/mount.h"
+#include "kernel/vm/membarrier.h"
 #include "kernel/vm/tunables.h"
 #include "kernel/vm/vmspace.h"
 
@@ -235,6 +236,11 @@ SYSCALL5(remap_file_pages, uint64_t, addr, uint64_t, len, uint64_t, prot, uint64
 SYSCALL1(brk, uint64_t, brk)
 {
     return (int64_t)vmspace_brk(current_thread()->vm, brk);
+}
+
+SYSCALL3(membarrier, int, command, unsigned, flags, int, cpu)
+{
+    return vmspace_membarrier(current_thread()->vm, command, flags, cpu);
 }
 
 SYSCALL3(madvise, uint64_t, addr, uint64_t, len, int, advice)

@@ -79,6 +79,9 @@ void cpu_idle(void);
 /* The user-mode registers of `thread`, at the top of its kernel stack. */
 struct trapframe *thread_trapframe(struct thread *thread);
 
+/* What this CPU has fetched ahead of the instructions that follow is forgotten. Preemption off. */
+void cpu_sync_core(void);
+
 /* Stop this CPU for good. */
 void cpu_halt_forever(void) __noreturn;
 

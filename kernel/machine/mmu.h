@@ -71,6 +71,12 @@ int mmu_space_init(struct mmu_space *space, struct mmu_locks *locks);
 void mmu_space_fini(struct mmu_space *space);
 /* Make `space` the active one on this CPU (NULL: kernel threads; may stay on the former user space lazily). IRQs off. */
 void mmu_switch(struct mmu_space *space);
+/*
+ * The CPUs that may be in user mode in the space; with `kept`, those too that run a kernel thread and keep the space until they need another.
+ * A CPU passes a full barrier between coming in here and user mode, and one between user mode and going from here. Any context.
+ */
+struct cpumask;
+void mmu_space_cpus(const struct mmu_space *space, bool kept, struct cpumask *ret_mask);
 extern struct mmu_space mmu_kernel; /* the kernel half alone */
 
 /* Map one 4 KiB page; -EEXIST when something is there. */

@@ -11,6 +11,7 @@
 #include "kernel/mm/frame.h"
 #include "kernel/mm/slab.h"
 #include "kernel/vm/huge_fault.h"
+#include "kernel/vm/membarrier.h"
 #include "kernel/vm/migrate.h"
 #include "kernel/vm/oom.h"
 #include "kernel/vm/private.h"
@@ -81,6 +82,7 @@ void vmspace_copy_layout(struct vmspace *child, const struct vmspace *parent)
     child->rss_peak = 0;
     child->rss_swap = 0;
     child->oom_victim = child->oom_reaped = false;
+    membarrier_fork(child, parent);
     if (child->exe != NULL) {
         child->exe->ops->get(child->exe);
     }
@@ -174,6 +176,7 @@ static void free_regions(struct vmspace *vm)
 static __noinline void vmspace_destroy(struct vmspace *vm)
 {
     might_sleep();
+    membarrier_forget(vm);
     huge_forget(vm);
     vm_zap_all(vm);
     free_regions(vm);

@@ -142,6 +142,9 @@ struct vmspace {
     uint64_t limit_as, limit_data, limit_stack, limit_memlock; /* [a] bytes; set by prlimit */
     struct vm_source *exe;                                     /* [I] /proc/PID/exe, referenced */
     bool dumpable;                                             /* [a] */
+    bool membarrier_listed;           /* [membarrier.c's lock] for GLOBAL_EXPEDITED */
+    uint32_t membarrier;              /* [a] registrations: MEMBARRIER_CMD_REGISTER_* */
+    struct list_node membarrier_link; /* [membarrier.c's lock] */
     bool oom_victim, oom_reaped; /* [a] oom.h: being killed for its memory; it has been taken */
     bool has_huge;               /* [a] there may be huge leaves */
     bool has_locked;             /* [a] some pages may be marked as locked: mlock.c */
