@@ -19,6 +19,7 @@
 #include "kernel/dev/tty.h"
 #include "kernel/fs/initramfs.h"
 #include "kernel/ipc/pipe.h"
+#include "kernel/irq/irq.h"
 #include "kernel/linux/syscall.h"
 #include "kernel/machine/entry.h"
 #include "kernel/machine/init.h"
@@ -46,6 +47,7 @@ static const struct boot_handoff *boot;
 /* What is done when a CPU comes, from the first to the last, and when it goes, the other way round. */
 static const struct cpu_step cpu_steps[] = {
     {.name = "scheduler", .prepare = sched_cpu_prepare, .online = sched_cpu_online},
+    {.name = "interrupts", .online = irq_cpu_online, .offline = irq_cpu_offline},
     {"read-copy-update", rcu_cpu_prepare, rcu_cpu_online, rcu_cpu_offline, rcu_cpu_dead},
     {.name = NULL},
 };

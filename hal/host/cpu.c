@@ -20,7 +20,6 @@
 #include "kernel/core/timer.h"
 #include "kernel/machine/cpu.h"
 #include "kernel/machine/entry.h"
-#include "kernel/machine/irq.h"
 #include "kernel/machine/smp.h"
 #include "kernel/mm/arena.h"
 #include "kernel/sched/sched.h"
@@ -452,9 +451,6 @@ void host_run_threads(void)
 
 /* ---- interrupts ---- */
 
-static struct list_node lines[32];
-static bool lines_ready;
-
 bool host_run_interrupt(void (*fn)(void *arg), void *arg)
 {
     if (!host_irq_enabled) {
@@ -471,77 +467,4 @@ bool host_run_interrupt(void (*fn)(void *arg), void *arg)
     }
     host_irq_enabled = true;
     return true;
-}
-
-static struct list_node *line_list(unsigned line)
-{
-    if (!lines_ready) {
-        for (unsigned i = 0; i < ARRAY_SIZE(lines); i++) {
-            list_init(&lines[i]);
-        }
-        lines_ready = true;
-    }
-    return line < ARRAY_SIZE(lines) ? &lines[line] : NULL;
-}
-
-int irq_attach(unsigned line, unsigned flags, struct irq_handler *handler)
-{
-    struct list_node *list = line_list(line);
-
-    (void)flags;
-    if (list == NULL) {
-        return -22; /* EINVAL */
-    }
-    handler->count = 0;
-    list_push_back(list, &handler->node);
-    return 0;
-}
-
-void irq_detach(unsigned line, struct irq_handler *handler)
-{
-    (void)line;
-    list_remove(&handler->node);
-}
-
-static void line_raise(void *arg)
-{
-    struct irq_handler *handler, *next;
-
-    list_for_each_safe (handler, next, (struct list_node *)arg, node) {
-        handler->count += handler->fn(handler) == IRQ_HANDLED;
-    }
-}
-
-bool host_irq_raise(unsigned line)
-{
-    struct list_node *list = line_list(line);
-
-    return list != NULL && !list_empty(list) && host_run_interrupt(line_raise, list);
-}
-
-bool irq_describe(unsigned index, struct irq_info *ret_info)
-{
-    struct list_node *list = line_list(index);
-
-    if (list == NULL) {
-        return false;
-    }
-    memset(ret_info, 0, sizeof(*ret_info));
-    (void)snprintf(ret_info->label, sizeof(ret_info->label), "%u", index);
-    (void)snprintf(ret_info->chip, sizeof(ret_info->chip), "host");
-    return true;
-}
-
-uint64_t irq_count(unsigned index, unsigned cpu)
-{
-    struct list_node *list = line_list(index);
-    struct irq_handler *handler;
-    uint64_t count = 0;
-
-    if (list != NULL && cpu == 0) {
-        list_for_each (handler, list, node) {
-            count += handler->count;
-        }
-    }
-    return count;
 }

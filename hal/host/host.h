@@ -79,8 +79,16 @@ bool host_clock_poll(void);
 
 /* ---- interrupts and user memory ---- */
 
-/* Raise a line: its handlers run in interrupt context. False: interrupts are off or nobody is attached. */
+/* Raise a line: its handlers run in interrupt context. False: interrupts are off, or the line is masked. */
 bool host_irq_raise(unsigned line);
+/* What the chip of the lines has been told. */
+struct host_irq {
+    bool masked;
+    unsigned cpu, moves, settles;
+};
+extern struct host_irq host_irqs[32];
+/* A CPU that the chip does not reach; ~0u: none. */
+extern unsigned host_irq_unreachable;
 /* Faults that user-copy functions took, and TLB flushes asked for, since start. */
 uint64_t host_user_faults(void);
 /* PKRU, the rights that everybody has by protection key (cpu_pkey_restrict()). A test gives HOST_PKRU_INITIAL back. */

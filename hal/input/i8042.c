@@ -17,9 +17,9 @@
 #include "kernel/core/log.h"
 #include "kernel/dev/driver.h"
 #include "kernel/dev/input.h"
+#include "kernel/irq/irq.h"
 #include "kernel/machine/clock.h"
 #include "kernel/machine/io.h"
-#include "kernel/machine/irq.h"
 #include "kernel/mm/resource.h"
 #include "kernel/sync/spinlock.h"
 

@@ -16,8 +16,8 @@
 #include "kernel/base/errno.h"
 #include "kernel/core/log.h"
 #include "kernel/core/param.h"
+#include "kernel/irq/irq.h"
 #include "kernel/machine/io.h"
-#include "kernel/machine/irq.h"
 #include "kernel/mm/resource.h"
 
 #define HPET_CAPABILITIES 0x000
@@ -165,7 +165,7 @@ static int hpet_event_start(void)
 
     while (routes != 0) {
         unsigned gsi = (routes & 4u) ? 2 : bit_fls(routes);
-        if (irq_attach(gsi, 0, &hpet_handler) == 0) {
+        if (irq_attach(gsi, IRQ_FLAG_TIMER, &hpet_handler) == 0) {
             hpet_event_enable(HPET_TN_ROUTE(gsi));
             return 0;
         }
@@ -174,7 +174,7 @@ static int hpet_event_start(void)
     if (!(hpet_read(HPET_CAPABILITIES) & HPET_CAP_LEGACY)) {
         return -ENODEV;
     }
-    int err = irq_attach(0, IRQ_FLAG_ISA, &hpet_handler);
+    int err = irq_attach(0, IRQ_FLAG_ISA | IRQ_FLAG_TIMER, &hpet_handler);
     if (err == 0) {
         hpet_write(HPET_CONFIG, hpet_read(HPET_CONFIG) | HPET_CONFIG_LEGACY);
         hpet_event_enable(0);

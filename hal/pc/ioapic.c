@@ -7,6 +7,7 @@
  * Locks: the window and the shadow of the low words under chip->lock (irqsave). The set of chips is fixed at boot.
  */
 #include "hal/pc/pc.h"
+#include "kernel/base/errno.h"
 #include "kernel/base/printf.h"
 #include "kernel/core/log.h"
 #include "kernel/machine/io.h"
@@ -18,6 +19,7 @@
 #define IOAPIC_VERSION 0x01u
 #define IOAPIC_ENTRY   0x10u
 
+#define ENTRY_SENDING    BIT(12) /* delivery status */
 #define ENTRY_ACTIVE_LOW BIT(13)
 #define ENTRY_LEVEL      BIT(15)
 #define ENTRY_MASKED     BIT(16)
@@ -26,6 +28,8 @@
 #define IOAPIC_MAX_PINS 240u
 #define IOAPIC_BYTES    0x400u /* decoded, of which the first 0x20 are in use */
 #define NCHIPS          16u
+#define MAX_APIC_ID     0xfeu /* of a destination without interrupt remapping */
+#define SEND_TRIES      1000u
 
 struct ioapic {
     uint8_t *window;      /* [I] */
@@ -129,6 +133,48 @@ void ioapic_route(unsigned gsi, uint8_t vector, uint32_t apic_id, bool level, bo
     uint64_t flags = spin_lock_irqsave(&chip->lock);
     window_write(chip, reg, low);
     window_write(chip, reg + 1, apic_id << ENTRY_DEST_SHIFT);
+    spin_unlock_irqrestore(&chip->lock, flags);
+}
+
+int ioapic_set_destination(unsigned gsi, uint32_t apic_id)
+{
+    struct ioapic *chip = ioapic_of(gsi);
+    uint32_t reg = IOAPIC_ENTRY + 2 * (gsi - chip->gsi_base) + 1;
+
+    if (apic_id > MAX_APIC_ID) {
+        return -EINVAL;
+    }
+    uint64_t flags = spin_lock_irqsave(&chip->lock);
+    window_write(chip, reg, apic_id << ENTRY_DEST_SHIFT);
+    (void)window_read(chip, reg); /* it has arrived */
+    spin_unlock_irqrestore(&chip->lock, flags);
+    return 0;
+}
+
+void ioapic_wait_sent(unsigned gsi)
+{
+    struct ioapic *chip = ioapic_of(gsi);
+    uint32_t reg = IOAPIC_ENTRY + 2 * (gsi - chip->gsi_base);
+    bool sending = true;
+
+    for (unsigned i = 0; sending && i < SEND_TRIES; i++) {
+        uint64_t flags = spin_lock_irqsave(&chip->lock);
+        sending = (window_read(chip, reg) & ENTRY_SENDING) != 0;
+        spin_unlock_irqrestore(&chip->lock, flags);
+    }
+}
+
+/* The bit that waits for the end of interrupt (remote IRR) is zero in an edge-triggered entry (82093AA, 3.2.4): for a moment it is one. */
+void ioapic_forget_sent(unsigned gsi)
+{
+    struct ioapic *chip = ioapic_of(gsi);
+    uint32_t reg = IOAPIC_ENTRY + 2 * (gsi - chip->gsi_base);
+
+    uint64_t flags = spin_lock_irqsave(&chip->lock);
+    uint32_t low = window_read(chip, reg);
+    window_write(chip, reg, (low | (uint32_t)ENTRY_MASKED) & ~(uint32_t)ENTRY_LEVEL);
+    window_write(chip, reg, low | (uint32_t)ENTRY_MASKED);
+    window_write(chip, reg, low);
     spin_unlock_irqrestore(&chip->lock, flags);
 }
 

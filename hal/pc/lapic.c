@@ -22,6 +22,7 @@ enum lapic_register {
     LAPIC_EOI = 0x0b0,
     LAPIC_SVR = 0x0f0,
     LAPIC_ISR = 0x100, /* 8 registers of 32 vectors */
+    LAPIC_IRR = 0x200,
     LAPIC_ESR = 0x280,
     LAPIC_ICR = 0x300, /* 64 bits in x2APIC mode, else two registers */
     LAPIC_ICR_HIGH = 0x310,
@@ -91,6 +92,12 @@ uint32_t lapic_id(void)
 void lapic_eoi(void)
 {
     lapic_write(LAPIC_EOI, 0);
+}
+
+bool lapic_is_requested(unsigned vector)
+{
+    return (lapic_read((enum lapic_register)(LAPIC_IRR + vector / 32 * 16)) & BIT(vector % 32)) !=
+           0;
 }
 
 /* Nothing is in service, so nothing is acknowledged (SDM 3A, 11.9). */

@@ -35,6 +35,8 @@ bool pic_is_spurious(unsigned irq);
 bool lapic_init(const struct acpi_madt *madt, bool extint);
 uint32_t lapic_id(void);
 void lapic_eoi(void);
+/* Has the running CPU been sent this vector, and not taken it yet? */
+bool lapic_is_requested(unsigned vector);
 /* The same for a CPU that comes up, and the reverse before it leaves. On the CPU, interrupts off. */
 void lapic_start_cpu(void);
 void lapic_stop_cpu(void);
@@ -66,10 +68,19 @@ bool ioapic_has_gsi(unsigned gsi);
 void ioapic_route(unsigned gsi, uint8_t vector, uint32_t apic_id, bool level, bool active_low);
 void ioapic_mask(unsigned gsi);
 void ioapic_unmask(unsigned gsi);
+/* Send it to another CPU from now on, without masking it. -EINVAL: no entry can name that one. */
+int ioapic_set_destination(unsigned gsi, uint32_t apic_id);
+/* What it was sending has arrived at its CPU. Bounded. */
+void ioapic_wait_sent(unsigned gsi);
+/* A level-triggered one: do not wait for the end of what was sent, but send again if the input is active. */
+void ioapic_forget_sent(unsigned gsi);
 /* "IO-APIC 4-edge": number of the pin's chip and of the pin. */
 void ioapic_describe(unsigned gsi, unsigned *ret_chip, unsigned *ret_pin);
 
 /* ---- irq.c ---- */
+struct irq_line;
+/* Give the line its vector, unless it has one. line->lock held. -ENOSPC. */
+int irq_vector_assign(struct irq_line *line);
 void irq_init(const struct acpi_madt *madt);
 /* The local APIC timer's vector, after machine_init_clocks() chose it. */
 void irq_timer_install(void);

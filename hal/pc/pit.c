@@ -5,8 +5,8 @@
  * Locks: pit_lock (irqsave) keeps the two bytes of a count together.
  */
 #include "hal/pc/pc.h"
+#include "kernel/irq/irq.h"
 #include "kernel/machine/io.h"
-#include "kernel/machine/irq.h"
 #include "kernel/mm/resource.h"
 #include "kernel/sync/spinlock.h"
 
@@ -101,7 +101,7 @@ static void pit_event_stop(void)
 static int pit_event_start(void)
 {
     pit_event_stop();
-    return irq_attach(0, IRQ_FLAG_ISA, &pit_handler);
+    return irq_attach(0, IRQ_FLAG_ISA | IRQ_FLAG_TIMER, &pit_handler);
 }
 
 static struct event_device pit_event_device = {

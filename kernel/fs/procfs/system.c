@@ -11,8 +11,8 @@
 #include "kernel/core/time.h"
 #include "kernel/dev/zram.h"
 #include "kernel/fs/procfs/procfs.h"
+#include "kernel/irq/irq.h"
 #include "kernel/machine/cpu.h"
-#include "kernel/machine/irq.h"
 #include "kernel/machine/smp.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/resource.h"
@@ -100,15 +100,24 @@ static void cpu_lines(struct text *text, uint64_t *ret_switches)
     *ret_switches = all.switches;
 }
 
-static uint64_t interrupts_total(void)
+/* All that were taken, then each line's. */
+static void interrupts_line(struct text *text)
 {
     uint64_t total = 0;
     unsigned cpu;
 
     for_each_cpu (cpu) {
-        total += cpu_by_id(cpu)->irq_count;
+        total += READ_ONCE(cpu_by_id(cpu)->irq_count);
     }
-    return total;
+    text_printf(text, "intr %llu", (unsigned long long)total);
+    for (unsigned line = 0; line < irq_limit(); line++) {
+        uint64_t sum = 0;
+        for_each_cpu (cpu) {
+            sum += irq_count(line, cpu);
+        }
+        text_number(text, sum);
+    }
+    text_putc(text, '\n');
 }
 
 static int stat_show(struct text *text)
@@ -117,8 +126,8 @@ static int stat_show(struct text *text)
     uint64_t switches;
 
     cpu_lines(text, &switches);
-    text_printf(text, "intr %llu\nctxt %llu\nbtime %llu\nprocesses %llu\n",
-                (unsigned long long)interrupts_total(), (unsigned long long)switches,
+    interrupts_line(text);
+    text_printf(text, "ctxt %llu\nbtime %llu\nprocesses %llu\n", (unsigned long long)switches,
                 (unsigned long long)(boot / NS_PER_S), (unsigned long long)sched_total_forks());
     text_printf(text, "procs_running %u\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n",
                 sched_nr_running());
@@ -185,39 +194,6 @@ static int devices_show(struct text *text)
 }
 
 /* ---- hardware ---- */
-
-static int interrupts_show(struct text *text)
-{
-    struct irq_info info;
-    unsigned cpu;
-
-    text_puts(text, "           ");
-    for_each_online_cpu (cpu) {
-        text_printf(text, "CPU%-8u", cpu);
-    }
-    text_putc(text, '\n');
-    for (unsigned i = 0; irq_describe(i, &info); i++) {
-        uint64_t sum = 0;
-        text_printf(text, "%3s:", info.label);
-        for_each_cpu (cpu) {
-            uint64_t count = irq_count(i, cpu);
-            sum += count;
-            if (!info.single && cpu_is_online(cpu)) {
-                text_printf(text, " %10llu", (unsigned long long)count);
-            }
-        }
-        if (info.single) {
-            text_printf(text, " %10llu\n", (unsigned long long)sum);
-            continue;
-        }
-        text_printf(text, "  %s", info.chip);
-        if (info.actions[0] != '\0') {
-            text_printf(text, "   %s", info.actions);
-        }
-        text_putc(text, '\n');
-    }
-    return 0;
-}
 
 /* Addresses are for the administrator only. */
 static void resource_lines(struct text *text, struct resource_space *space, unsigned digits)
@@ -326,7 +302,6 @@ PROC_FILE(cmdline) = {.path = "cmdline", .show = cmdline_show};
 PROC_FILE(cpuinfo) = {.path = "cpuinfo", .show = cpuinfo_show};
 PROC_FILE(filesystems) = {.path = "filesystems", .show = filesystems_show};
 PROC_FILE(devices) = {.path = "devices", .show = devices_show};
-PROC_FILE(interrupts) = {.path = "interrupts", .show = interrupts_show};
 PROC_FILE(iomem) = {.path = "iomem", .show = iomem_show};
 PROC_FILE(ioports) = {.path = "ioports", .show = ioports_show};
 PROC_FILE(locks) = {.path = "locks", .show = locks_show};

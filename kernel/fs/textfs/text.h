@@ -81,7 +81,8 @@ struct text_file {
     int (*show)(struct text *text);              /* 0 or -errno */
     int (*write)(char *value, size_t len_bytes); /* NULL: read-only */
     const char *link_target;                     /* a symbolic link instead */
-    const struct file_ops *fops; /* operations of its own instead of show and write */
+    const struct file_ops *fops;     /* operations of its own instead of show and write */
+    const struct inode_ops *dir_ops; /* a directory whose names come and go; with fops */
     /* The same with an argument, for files that many things have. */
     int (*show_for)(struct text *text, unsigned arg);
     int (*write_for)(unsigned arg, char *value, size_t len_bytes);

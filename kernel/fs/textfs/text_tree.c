@@ -137,7 +137,7 @@ static uint32_t node_mode(const struct text_node *node)
 {
     const struct text_file *file = node->file;
 
-    if (file == NULL) {
+    if (file == NULL || file->dir_ops != NULL) {
         return S_IFDIR | 0555;
     }
     if (file->link_target != NULL) {
@@ -248,7 +248,7 @@ struct inode *text_inode_create(struct super *super, const struct text_node *nod
         inode->ops = &dir_ops;
         inode->fops = &dir_fops;
     } else {
-        inode->ops = &file_ops;
+        inode->ops = node->file->dir_ops != NULL ? node->file->dir_ops : &file_ops;
         inode->link_target = node->file->link_target;
         inode->fops = node->file->fops != NULL ? node->file->fops : &show_fops;
     }
