@@ -6,7 +6,7 @@
 
 static char *read_file(const char *path)
 {
-    static char buffer[1 << 18];
+    static char buffer[1 << 16];
     size_t len = 0;
     int fd = open(path, O_RDONLY);
     ssize_t n;
