@@ -212,12 +212,13 @@ ABI_TEST(coredump, memory_signal_and_files_are_in_it)
 }
 
 static pthread_barrier_t barrier;
+static volatile int marked_now;
 
 static void *spin_with_mark(void *arg)
 {
     (void)arg;
     pthread_barrier_wait(&barrier);
-    __asm__ volatile("1: mov $0x7ead, %%r14\n\tjmp 1b" ::: "r14");
+    __asm__ volatile("mov $0x7ead, %%r14\n\tmovl $1, %0\n1:\tjmp 1b" : "=m"(marked_now) : : "r14");
     return NULL;
 }
 
@@ -244,7 +245,9 @@ ABI_TEST(coredump, each_thread_has_its_registers_in_it)
         pthread_create(&thread, NULL, sleep_inside, NULL);
         pthread_create(&thread, NULL, sleep_inside, NULL);
         pthread_barrier_wait(&barrier);
-        abi_sleep_ms(50);
+        while (!marked_now) {
+            sched_yield();
+        }
         __asm__ volatile("mov $0xd1e, %%r15\n\tud2" ::: "r15");
     });
     CHECK_EQ(status, SIGILL | 0x80);
