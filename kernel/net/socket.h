@@ -226,6 +226,21 @@ static inline void socket_poll_wait(struct socket *socket, struct poll_table *ta
         poll_wait(table, &socket->write_wait);
     }
 }
+/* For poll operations: what is told whatever the protocol. `queued`: there is something to receive. */
+static inline uint32_t socket_poll_state(const struct socket *socket, bool queued)
+{
+    uint32_t shutdown = atomic_load_relaxed(&socket->shutdown);
+    uint32_t mask = queued ? POLLIN | POLLRDNORM : 0;
+
+    if (unlikely(shutdown != 0)) {
+        mask |= shutdown == SHUTDOWN_BOTH ? POLLHUP : 0;
+        mask |= (shutdown & SHUTDOWN_RECEIVE) != 0 ? POLLIN | POLLRDNORM | POLLRDHUP : 0;
+    }
+    if (unlikely(atomic_load_relaxed(&socket->error) != 0)) {
+        mask |= POLLERR;
+    }
+    return mask;
+}
 
 /* When a wait that begins now ends; KTIME_MAX: never. */
 static inline ktime_t socket_deadline(const ktime_t *timeout)

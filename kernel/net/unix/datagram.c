@@ -393,20 +393,9 @@ ssize_t unix_seqpacket_receive(struct socket *socket, struct message *message)
 uint32_t unix_datagram_poll(struct socket *socket, struct poll_table *table)
 {
     struct unix_socket *of = unix_of(socket);
-    uint32_t mask = 0;
 
     socket_poll_wait(socket, table);
-    uint32_t shutdown = atomic_load_relaxed(&socket->shutdown);
-    if (unlikely(shutdown != 0)) {
-        mask |= shutdown == SHUTDOWN_BOTH ? POLLHUP : 0;
-        mask |= (shutdown & SHUTDOWN_RECEIVE) != 0 ? POLLIN | POLLRDNORM | POLLRDHUP : 0;
-    }
-    if (unlikely(atomic_load_relaxed(&socket->error) != 0)) {
-        mask |= POLLERR;
-    }
-    if (READ_ONCE(of->queued) != 0) {
-        mask |= POLLIN | POLLRDNORM;
-    }
+    uint32_t mask = socket_poll_state(socket, READ_ONCE(of->queued) != 0);
     if (unix_is_connection(of) && READ_ONCE(of->state) == UNIX_UNCONNECTED) {
         mask |= POLLHUP;
     }
