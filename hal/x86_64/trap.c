@@ -142,13 +142,14 @@ static unsigned fault_flags(uint64_t error_code)
     return flags | (unsigned)(error_code & PF_USER);
 }
 
-static void __cold user_fault_signal(struct trapframe *frame, vaddr_t addr, int err)
+static void __cold user_fault_signal(struct trapframe *frame, vaddr_t addr, uint64_t error_code,
+                                     int err)
 {
     int signo = SIGSEGV, code = SEGV_MAPERR;
 
     switch (err) {
     case -EACCES:
-        code = (frame->orig_rax & PF_KEY) != 0 ? SEGV_PKUERR : SEGV_ACCERR;
+        code = (error_code & PF_KEY) != 0 ? SEGV_PKUERR : SEGV_ACCERR;
         break;
     case -EIO:
         signo = SIGBUS;
@@ -161,7 +162,7 @@ static void __cold user_fault_signal(struct trapframe *frame, vaddr_t addr, int 
     default:
         break;
     }
-    machine_user_exception(frame, signo, code, addr, VECTOR_PAGE_FAULT, frame->orig_rax);
+    machine_user_exception(frame, signo, code, addr, VECTOR_PAGE_FAULT, error_code);
 }
 
 /* True when the instruction meant to touch user memory: it is in the exception table, which an open SMAP says quicker. */
@@ -197,14 +198,16 @@ void x86_page_fault(struct trapframe *frame)
         kernel_mode_fault(frame, addr);
         return;
     }
+    uint64_t error_code = frame->orig_rax;
+    trapframe_forget_syscall(frame); /* for who looks at the thread while it waits for the page */
     irq_enable();
-    if (unlikely((frame->orig_rax & PF_KEY) != 0)) {
+    if (unlikely((error_code & PF_KEY) != 0)) {
         err = -EACCES; /* the page is there, and nothing that the kernel could do would help */
     } else if (likely(addr < USER_TOP)) {
-        err = machine_page_fault(addr, fault_flags(frame->orig_rax));
+        err = machine_page_fault(addr, fault_flags(error_code));
     }
     if (unlikely(err != 0)) {
-        user_fault_signal(frame, addr, err);
+        user_fault_signal(frame, addr, error_code, err);
     }
 }
 

@@ -24,9 +24,11 @@
 #ifdef HOST_BUILD
 /* The tests' program has neither: addresses stay numbers. */
 static const char __image_start[1], __text_start[1], __text_end[1];
+static const char __text_sched_start[1], __text_sched_end[1];
 static const uint8_t __build_id_start[BUILD_ID_OFFSET + BUILD_ID_BYTES];
 #else
 extern const char __image_start[], __text_start[], __text_end[]; /* kernel.lds */
+extern const char __text_sched_start[], __text_sched_end[];
 extern const uint8_t __build_id_start[];
 #endif
 
@@ -38,6 +40,11 @@ static char build_id_text[2 * BUILD_ID_BYTES + 1];
 bool kernel_text_contains(uintptr_t addr)
 {
     return addr >= (uintptr_t)__text_start && addr < (uintptr_t)__text_end;
+}
+
+bool kernel_text_is_sched(uintptr_t addr)
+{
+    return addr >= (uintptr_t)__text_sched_start && addr < (uintptr_t)__text_sched_end;
 }
 
 const char *symbol_find(uintptr_t addr, char *buf, size_t size, size_t *ret_offset,

@@ -15,3 +15,5 @@ const char *build_id(void);
 /* "Linnet 0.1.0 (clang ...) x86_64 ..." for the log and /proc/version. */
 const char *kernel_banner(void);
 bool kernel_text_contains(uintptr_t addr);
+/* Is it code of kernel/sched? So what waits is further out on the stack. */
+bool kernel_text_is_sched(uintptr_t addr);

@@ -26,6 +26,10 @@
 #define IGNORED_SPACING_NS (NS_PER_S / SCHED_TICK_HZ)
 #define RETRY_NS           (50 * NS_PER_US)
 
+/* The caller's own, as clock_getcpuclockid(3) and pthread_getcpuclockid(3) encode them. */
+#define CPU_CLOCK_OF_PROCESS (-6)
+#define CPU_CLOCK_OF_THREAD  (-2)
+
 enum timer_clock { CLOCK_OF_WALL, CLOCK_OF_SYSTEM, CLOCK_OF_PROCESS, CLOCK_OF_THREAD };
 
 enum entry_state { ENTRY_FREE, ENTRY_QUEUED, ENTRY_TAKEN };
@@ -33,6 +37,7 @@ enum entry_state { ENTRY_FREE, ENTRY_QUEUED, ENTRY_TAKEN };
 struct posix_timer {
     struct refcount refs;
     int id;                        /* [I] */
+    int clock_id;                  /* [I] as it was asked for; CPU time: encoded */
     enum timer_clock clock;        /* [I] */
     bool user_only;                /* [I] of CPU time */
     bool tai;                      /* [I] a wall clock that is ahead */
@@ -312,9 +317,11 @@ static int choose_clock(struct posix_timer *timer, int id)
     case CLOCK_BOOTTIME:
         return 0;
     case CLOCK_PROCESS_CPUTIME_ID:
+        timer->clock_id = CPU_CLOCK_OF_PROCESS;
         timer->clock = CLOCK_OF_PROCESS;
         return 0;
     case CLOCK_THREAD_CPUTIME_ID:
+        timer->clock_id = CPU_CLOCK_OF_THREAD;
         timer->clock = CLOCK_OF_THREAD;
         timer->counted = current_thread();
         thread_get(timer->counted);
@@ -383,6 +390,7 @@ int posix_timer_create(const struct posix_timer_request *request, int *ret_id)
     list_init(&timer->cpu_node);
     timer_init(&timer->timer, timer_expired);
     timer->process = process;
+    timer->clock_id = request->clock;
     info.si_signo = request->event.sigev_signo;
     info.si_code = SI_TIMER;
     info.si_value = request->event.sigev_value;
@@ -527,4 +535,27 @@ int posix_timer_overrun(int id)
 
     spin_unlock_irqrestore(&process->siglock, flags);
     return overrun;
+}
+
+bool posix_timer_show(struct process *process, int id, struct posix_timer_shown *ret_shown)
+{
+    const struct posix_timer *found = NULL;
+    uint64_t flags = spin_lock_irqsave(&process->siglock);
+
+    for (struct rb_node *node = process->posix_timers.node; node != NULL;) {
+        const struct posix_timer *timer = rb_entry(node, struct posix_timer, node);
+        found = timer->id >= id ? timer : found;
+        node = timer->id > id ? node->left : timer->id < id ? node->right : NULL;
+    }
+    if (found != NULL) {
+        *ret_shown = (struct posix_timer_shown){
+            .id = found->id,
+            .clock = found->clock_id,
+            .notify = found->notify,
+            .signo = found->entry->info.si_signo,
+            .value = (uintptr_t)found->entry->info.si_value.sival_ptr,
+            .to = pid_nr(found->to != NULL ? found->to->pid : process->pid)};
+    }
+    spin_unlock_irqrestore(&process->siglock, flags);
+    return found != NULL;
 }

@@ -18,3 +18,12 @@ int posix_timer_set(int id, bool absolute, const struct itimer *new, struct itim
 int posix_timer_get(int id, struct itimer *ret_setting);
 int posix_timer_overrun(int id); /* of the signal delivered last */
 int posix_timer_delete(int id);
+
+/* What /proc/PID/timers tells of one: as it was asked for. */
+struct posix_timer_shown {
+    int id, clock, notify, signo;
+    uint64_t value; /* sigev_value */
+    int to;         /* number of the thread or the process that gets the signal */
+};
+/* The process' timer with the lowest number from `id` on; false: there is none. Any process, any context. */
+bool posix_timer_show(struct process *process, int id, struct posix_timer_shown *ret_shown);

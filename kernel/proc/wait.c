@@ -181,7 +181,6 @@ static int64_t look_and_sleep(struct process *me, struct wait_request *request,
 
     waiter_init(&waiter);
     wait_add(&me->child_wait, &waiter);
-    thread->waiting_on = &me->child_wait;
     for (;;) {
         thread_prepare_sleep(THREAD_SLEEPING);
         result = look(me, request, ret_taken);
@@ -195,7 +194,6 @@ static int64_t look_and_sleep(struct process *me, struct wait_request *request,
         schedule();
     }
     thread_finish_sleep();
-    thread->waiting_on = NULL;
     wait_remove(&me->child_wait, &waiter);
     return result;
 }

@@ -1,5 +1,5 @@
 /*
- * Waiting until another thread has left its CPU: for those who look at its registers.
+ * Other threads while they do not run: for those who look at their registers and stacks.
  *
  * The run queue's lock is held from the choice of the next thread until that one runs, so whoever gets the lock and finds another thread
  * current knows that the switch is complete.
@@ -28,4 +28,22 @@ bool thread_wait_switched_out(struct thread *thread, enum thread_state state)
             thread_sleep_ns(RETRY_NS); /* it was preempted there, perhaps by us */
         }
     }
+}
+
+bool thread_look_waiting(struct thread *thread, void (*look)(struct thread *thread, void *arg),
+                         void *arg)
+{
+    uint64_t flags = irq_save();
+    struct runqueue *rq = runqueue_lock_of(thread);
+    uint32_t state = atomic_load_relaxed(&thread->state);
+    bool waits = rq->current != thread && !thread->on_queue && !thread->in_flight &&
+                 state != THREAD_RUNNABLE && state != THREAD_NEW && state != THREAD_DEAD;
+
+    if (waits) {
+        look(thread, arg);
+    }
+    spin_unlock_raw_(&rq->lock);
+    irq_restore(flags);
+    preempt_enable();
+    return waits;
 }

@@ -67,6 +67,12 @@ void thread_bind(struct thread *thread, unsigned cpu);
  * It stays switched out as long as nobody wakes it. May sleep.
  */
 bool thread_wait_switched_out(struct thread *thread, enum thread_state state);
+/*
+ * Call `look` for a thread that waits for something, or is stopped: its registers are in memory and it cannot go on meanwhile. False: it runs,
+ * or could. `look` runs with interrupts off under a run queue's lock: it reads memory of the thread and no more. Any context.
+ */
+bool thread_look_waiting(struct thread *thread, void (*look)(struct thread *thread, void *arg),
+                         void *arg);
 
 /* Runnable threads over all CPUs, and the three load averages in 1/2048. */
 unsigned sched_nr_running(void);

@@ -121,7 +121,6 @@ static void thread_free(struct thread *thread)
     thread->cred = NULL;
     pid_put(thread->pid);
     thread->pid = NULL;
-    thread->waiting_on = NULL;
     thread->set_child_tid = NULL;
     thread->clear_child_tid = NULL;
     thread->robust_list = NULL;

@@ -125,8 +125,7 @@ struct thread {
     struct rcu_reader rcu; /* where it was left behind inside a read section */
 
     /* Waiting. */
-    struct wait_queue *waiting_on; /* [o] for /proc/PID/wchan */
-    struct timer sleep_timer;      /* [o] */
+    struct timer sleep_timer; /* [o] */
 
     struct thread_pi pi;          /* what it inherits from who waits for it */
     struct list_node futex_owned; /* [pi.lock] struct futex_pi: of kernel/proc */

@@ -67,7 +67,6 @@ void wait_remove(struct wait_queue *queue, struct waiter *waiter);
             } else {                                                                               \
                 wait_add((queue), &waiter_);                                                       \
             }                                                                                      \
-            current_thread()->waiting_on = (queue);                                                \
             for (;;) {                                                                             \
                 thread_prepare_sleep(state);                                                       \
                 if (cond) {                                                                        \
@@ -76,7 +75,6 @@ void wait_remove(struct wait_queue *queue, struct waiter *waiter);
                 body;                                                                              \
             }                                                                                      \
             thread_finish_sleep();                                                                 \
-            current_thread()->waiting_on = NULL;                                                   \
             wait_remove((queue), &waiter_);                                                        \
         }                                                                                          \
         result_;                                                                                   \

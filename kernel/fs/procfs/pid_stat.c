@@ -1,5 +1,5 @@
 /*
- * /proc/PID/{stat,statm,status,comm,limits,io,wchan,personality}: proc(5)'s formats, which
+ * /proc/PID/{stat,statm,status,comm,limits,io,personality}: proc(5)'s formats, which
  * ps and top parse field by field.
  */
 #include <linux/capability.h>
@@ -171,9 +171,10 @@ static int stat_show(struct text *text, const struct proc_target *target)
     } else {
         process_usage(target->process, &usage);
     }
-    text_printf(text, "%d (%s) %c %d %d %d %d %d", pid_nr(thread->pid), thread->comm,
-                state_letter(target, NULL), family.ppid, family.group, family.session,
-                family.tty_nr, family.tty_group);
+    char state = state_letter(target, NULL);
+    bool waits = state != 'R' && state != 'Z' && process_may_access(target->process);
+    text_printf(text, "%d (%s) %c %d %d %d %d %d", pid_nr(thread->pid), thread->comm, state,
+                family.ppid, family.group, family.session, family.tty_nr, family.tty_group);
     text_number(text, 0x400000); /* flags: PF_RANDOMIZE, the only one that means the same here */
     text_number(text, usage.minflt);
     text_number(text, family.child_minflt);
@@ -187,7 +188,8 @@ static int stat_show(struct text *text, const struct proc_target *target)
     text_number(text, ns_to_ticks(target->task ? thread->start_time : target->process->start_time));
     stat_memory(text, target, vm);
     stat_signals(text, &signals);
-    text_puts(text, " 0 0 0"); /* wchan, nswap, cnswap */
+    text_number(text, waits); /* wchan: that there is one */
+    text_puts(text, " 0 0");  /* nswap, cnswap */
     text_printf(text, " %d %u %u %u 0 0 0", target->process->exit_signal, thread->cpu,
                 thread->rt_priority, thread->policy);
     stat_layout(text, target, vm);
@@ -451,14 +453,6 @@ static int io_show(struct text *text, const struct proc_target *target)
     return 0;
 }
 
-/* A symbol would need the sleeper's stack walked while it may wake: Linux, too, shows 0 where it cannot tell. */
-static int wchan_show(struct text *text, const struct proc_target *target)
-{
-    (void)target;
-    text_putc(text, '0');
-    return 0;
-}
-
 static int personality_show(struct text *text, const struct proc_target *target)
 {
     text_printf(text, "%08x\n", target->process->personality);
@@ -474,7 +468,6 @@ PID_FILE(statm, 0444, PROC_PID_TASK);
 PID_FILE(status, 0444, PROC_PID_TASK);
 PID_FILE(limits, 0444, PROC_PID_TASK);
 PID_FILE(io, 0400, PROC_PID_TASK | PROC_PID_ACCESS);
-PID_FILE(wchan, 0444, PROC_PID_TASK);
 PID_FILE(personality, 0400, PROC_PID_TASK | PROC_PID_ACCESS);
 PROC_PID_FILE(comm) = {.name = "comm",
                        .mode = S_IFREG | 0644,
