@@ -15,8 +15,8 @@ import root  # noqa: E402
 from boottest import Skipped, tail  # noqa: E402
 
 SUITE = 'bookworm'
-PACKAGES = ('bc cpio dbus file findutils gawk gcc git htop less libc6-dev make mc nano perl procps python3 redis-server redis-tools socat sqlite3 stress-ng '
-            'tcc vim xz-utils zstd').split()
+PACKAGES = ('bc cpio dbus file findutils gawk gcc gdb git htop less libc6-dev make mc nano perl procps python3 redis-server redis-tools socat sqlite3 strace '
+            'stress-ng sysbench tcc tmux vim xz-utils zstd').split()
 UNREACHABLE = r'Failed to fetch|Unable to (fetch|connect|locate)|Could not (resolve|connect|wait)|Temporary failure|[Cc]onnection (failed|timed out|refused)'
 
 
