@@ -46,9 +46,24 @@ static const struct boot_handoff *boot;
 
 /* What is done when a CPU comes, from the first to the last, and when it goes, the other way round. */
 static const struct cpu_step cpu_steps[] = {
-    {.name = "scheduler", .prepare = sched_cpu_prepare, .online = sched_cpu_online},
+    {.name = "timers", .offline = timers_cpu_offline},
     {.name = "interrupts", .online = irq_cpu_online, .offline = irq_cpu_offline},
-    {"read-copy-update", rcu_cpu_prepare, rcu_cpu_online, rcu_cpu_offline, rcu_cpu_dead},
+    {
+        .name = "read-copy-update",
+        .prepare = rcu_cpu_prepare,
+        .online = rcu_cpu_online,
+        .offline = rcu_cpu_offline,
+        .dead = rcu_cpu_dead,
+    },
+    {.name = "memory", .offline = slab_cpu_offline, .dead = kstacks_cpu_dead},
+    {
+        .name = "scheduler",
+        .prepare = sched_cpu_prepare,
+        .online = sched_cpu_online,
+        .ready = sched_cpu_ready,
+        .leave = sched_cpu_leave,
+        .offline = sched_cpu_offline,
+    },
     {.name = NULL},
 };
 

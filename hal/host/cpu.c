@@ -22,6 +22,7 @@
 #include "kernel/machine/entry.h"
 #include "kernel/machine/smp.h"
 #include "kernel/mm/arena.h"
+#include "kernel/sched/hotplug.h"
 #include "kernel/sched/sched.h"
 #include "kernel/sync/lockdep.h"
 #include "kernel/sync/rcu.h"
@@ -144,11 +145,45 @@ void host_cpu_leave(void)
     (void)pthread_mutex_unlock(&place[id]);
 }
 
-/* The CPUs are threads of the test's own. */
+bool host_cpus_start;
+
+/* The CPUs are threads of the test's own; for those that are nobody's, whoever starts them takes their place until they are online. */
 int smp_start_cpus(const struct cpumask *mask)
 {
-    (void)mask;
-    return -19; /* ENODEV */
+    struct cpu *own = host_cpu;
+    unsigned id;
+
+    if (!host_cpus_start) {
+        return -19; /* ENODEV */
+    }
+    irq_disable();
+    for_each_cpu_in (id, mask) {
+        host_cpu = &host_cpus[id];
+        cpu_come_online();
+    }
+    host_cpu = own;
+    irq_enable();
+    return 0;
+}
+
+bool smp_cpus_return(void)
+{
+    return true;
+}
+
+void smp_cpu_leave(void)
+{
+}
+
+/* No scheduler runs there, so nobody comes here. */
+void smp_cpu_park(void)
+{
+    cpu_halt_forever();
+}
+
+bool smp_cpu_is_parked(unsigned id)
+{
+    return !entered[id];
 }
 
 bool smp_forget_cpu(unsigned id)

@@ -47,6 +47,8 @@ void host_cpu_leave(void);
  * entered is run by the caller in its place.
  */
 void host_set_cpu_count(unsigned n);
+/* cpu_up() finds that the CPUs, which are offline until then, come; else they cannot be started. */
+extern bool host_cpus_start;
 /* Run fn(arg, cpu) on `n` CPUs at once, each a host thread, and wait for all. */
 void host_run_on_cpus(unsigned n, void (*fn)(void *arg, unsigned cpu), void *arg);
 

@@ -212,6 +212,14 @@ int platform_wake_cpus(const struct cpumask *mask, paddr_t real_mode_page, paddr
     return 0;
 }
 
+/* A mailbox wakes each processor once, and those that it wakes take no INIT messages. */
+bool platform_cpus_return(void)
+{
+    const struct acpi_madt *madt = acpi_madt();
+
+    return madt == NULL || madt->mailbox_pa == 0;
+}
+
 void platform_start_cpu(void)
 {
     for (unsigned i = 0; i < TSC_ROUNDS; i++) {

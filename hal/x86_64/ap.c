@@ -222,6 +222,7 @@ int smp_start_cpus(const struct cpumask *mask)
         cpu->cpu.fpu_owner = NULL;
         cpu->tss.rsp0 = cpu->cpu.kernel_stack_top;
         cpu->active_space = NULL;
+        cpu->debug_serial = 0; /* INIT clears the debug registers (SDM volume 3, table 9-1) */
         ap_slots[id].stack_top = (uintptr_t)thread_trapframe(idle) & ~15ull;
         atomic_store_release(&ap_slots[id].state, AP_CALLED);
     }
@@ -249,11 +250,21 @@ void x86_start_cpu(struct x86_cpu *cpu)
     kernel_main_cpu();
 }
 
+bool smp_cpus_return(void)
+{
+    return platform_cpus_return();
+}
+
+void smp_cpu_leave(void)
+{
+    tlb_leave();
+    tables_drain_local();
+}
+
 void smp_cpu_park(void)
 {
     unsigned id = cpu_id();
 
-    tlb_leave();
     platform_stop_cpu();
     /* From the store on, the stack is no longer ours. */
     __asm__ volatile("wbinvd\n\t"

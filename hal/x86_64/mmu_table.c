@@ -107,6 +107,23 @@ void root_free(struct page *page)
     }
 }
 
+static void list_drain(struct table_list *list)
+{
+    struct page *page;
+
+    while ((page = list_pop(list)) != NULL) {
+        frame_free(page);
+    }
+}
+
+void tables_drain_local(void)
+{
+    preempt_disable();
+    list_drain(&this_cpu_ptr(table_cache)->tables);
+    list_drain(&this_cpu_ptr(table_cache)->roots);
+    preempt_enable();
+}
+
 static __noinline pte_t table_install(struct mmu_space *space, pte_t *entry)
 {
     struct page *page = table_alloc();

@@ -193,6 +193,8 @@ void table_free(struct page *page);
 /* A top table whose kernel half is filled; NULL. And back, with its user half empty. */
 struct page *root_alloc(void);
 void root_free(struct page *page);
+/* Give the tables that this CPU keeps back to the frame allocator. Interrupts off or on. */
+void tables_drain_local(void);
 /* The level-3 entry of `va`, making the tables above it. NULL: no memory. */
 pte_t *pdpte_create(struct mmu_space *space, vaddr_t va);
 /* The level-2 entry of `va`, making the tables above it; or the 1 GiB leaf over it. NULL: no memory. */

@@ -12,8 +12,15 @@ struct cpu_step {
     int (*prepare)(unsigned id);
     /* On CPU `id`, on its idle thread, interrupts off, before it is online. */
     void (*online)(unsigned id);
-    /* On CPU `id`, interrupts off, when it is not online any more and before it stops. */
+    /* On the CPU that asks, thread context: CPU `id` is online, and stays so. Undoes `leave`, if that was done before. */
+    void (*ready)(unsigned id);
+    /*
+     * On the CPU that asks, thread context: CPU `id`, which works as before, is to go. What belongs to it alone and sleeps comes to an end here. Negative
+     * errno: it cannot go; those that were asked before get `ready`.
+     */
+    int (*leave)(unsigned id);
+    /* On CPU `id`, on its idle thread, interrupts off, when it is not online any more and before it stops. */
     void (*offline)(unsigned id);
-    /* On the CPU that asked, thread context, when CPU `id` does not run any more: what it kept goes to others. */
+    /* On the CPU that asked, thread context, when CPU `id` does not run (any more, or did not come): what it kept goes to others. */
     void (*dead)(unsigned id);
 };

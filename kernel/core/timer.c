@@ -8,13 +8,14 @@
  * costs no access to the hardware.
  *
  * A timer is armed on the CPU that arms it. Its `cpu` changes only under the lock of the queue that it names, while it is not
- * armed; so whoever holds the lock of queue timer->cpu, and finds timer->cpu unchanged, owns the timer's state.
+ * armed, or under the locks of both queues; so whoever holds the lock of queue timer->cpu, and finds timer->cpu unchanged, owns the timer's state.
  *
  * Locking: queue->lock, innermost but for what clock_event_program needs. Callbacks run without it.
  */
 #include "kernel/core/timer.h"
 
 #include "kernel/core/percpu.h"
+#include "kernel/core/smp_call.h"
 #include "kernel/sync/spinlock.h"
 
 struct timer_queue {
@@ -181,6 +182,53 @@ void machine_timer_interrupt(void)
         queue_program(queue, queue->first->deadline);
     }
     spin_unlock(&queue->lock);
+}
+
+/* ---- a CPU that leaves ---- */
+
+static void program_first(void *arg)
+{
+    struct timer_queue *queue = this_cpu_ptr(timer_queue);
+
+    (void)arg;
+    spin_lock(&queue->lock);
+    if (queue->first != NULL) {
+        queue_program(queue, queue->first->deadline);
+    }
+    spin_unlock(&queue->lock);
+}
+
+/* A timer is armed all the while, so it moves with both queues locked. The second lock is unknown to the lock checker: the smaller number is first. */
+static void queues_lock(struct timer_queue *from, struct timer_queue *to, bool from_first)
+{
+    spin_lock(from_first ? &from->lock : &to->lock);
+    spin_lock_raw_(from_first ? &to->lock : &from->lock);
+}
+
+static void queues_unlock(struct timer_queue *from, struct timer_queue *to, bool from_first)
+{
+    spin_unlock_raw_(from_first ? &to->lock : &from->lock);
+    spin_unlock(from_first ? &from->lock : &to->lock);
+}
+
+void timers_cpu_offline(unsigned id)
+{
+    unsigned other = cpumask_next(cpus_online(), id);
+
+    other = other == MAX_CPUS ? cpumask_first(cpus_online()) : other;
+    struct timer_queue *from = per_cpu_ptr(timer_queue, id), *to = per_cpu_ptr(timer_queue, other);
+    queues_lock(from, to, id < other);
+    while (from->first != NULL) {
+        struct timer *timer = from->first;
+        struct rb_node *next = rb_next(&timer->node);
+        rb_remove(&from->root, &timer->node);
+        from->first = next == NULL ? NULL : rb_entry(next, struct timer, node);
+        atomic_store_relaxed(&timer->cpu, other);
+        queue_insert_locked(to, timer);
+    }
+    queues_unlock(from, to, id < other);
+    from->programmed = KTIME_MAX;
+    (void)smp_call_one(other, program_first, NULL, false);
 }
 
 void timers_init(void)

@@ -34,3 +34,5 @@ static inline bool timer_is_armed(const struct timer *timer)
 /* Next deadline on this CPU, KTIME_MAX when none; interrupts off. */
 ktime_t timer_next_deadline(void);
 void timers_init(void);
+/* The running CPU leaves (struct cpu_step): another one serves its timers. Interrupts off; the CPU is not online any more. */
+void timers_cpu_offline(unsigned id);

@@ -53,7 +53,11 @@ static inline unsigned cpu_count_online(void)
 int smp_start_cpus(const struct cpumask *mask);
 /* Wait no longer for a CPU that was started: it may not come any more. False: it is there already. */
 bool smp_forget_cpu(unsigned id);
-/* The running CPU leaves: interrupts off, nothing of the kernel's memory is touched any more, until it is started again. */
+/* A CPU that has left can be started again. */
+bool smp_cpus_return(void);
+/* The running CPU, on its idle thread, is about to leave: it lets go of the address space and the page tables that it keeps. Interrupts off. */
+void smp_cpu_leave(void);
+/* It leaves: interrupts off, nothing of the kernel's memory is touched any more, until it is started again. */
 void smp_cpu_park(void) __noreturn;
 /* The CPU has left, and uses its stack no more. */
 bool smp_cpu_is_parked(unsigned id);

@@ -44,6 +44,8 @@ struct cpumask;
  * where firmware has kept them. Thread context; returns when they have been told. -ENODEV: there is no way to.
  */
 int platform_wake_cpus(const struct cpumask *mask, paddr_t real_mode_page, paddr_t mailbox_entry);
+/* That works a second time, for a CPU that has stopped with interrupts off. */
+bool platform_cpus_return(void);
 /* On a CPU that came up, interrupts off: its interrupt controller and its event timer. The reverse, before it stops. */
 void platform_start_cpu(void);
 void platform_stop_cpu(void);

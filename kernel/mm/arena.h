@@ -63,6 +63,8 @@ void kvfree(void *ptr);
 #endif
 void *kstack_alloc(void) __must_check;
 void kstack_free(void *stack);
+/* A CPU does not run any more (struct cpu_step): the stacks that it kept go to others. Thread context. */
+void kstacks_cpu_dead(unsigned cpu);
 /* True when `addr` lies in a guard page of a kernel stack: a stack overflow. Any context. */
 bool kstack_guard_hit(vaddr_t addr);
 void arena_init(void);

@@ -188,6 +188,15 @@ void kstack_free(void *stack)
     kstack_free_slow(stack);
 }
 
+void kstacks_cpu_dead(unsigned cpu)
+{
+    struct kstack_cache *cache = per_cpu_ptr(kstack_cache, cpu);
+
+    while (cache->count > 0) {
+        kstack_free_slow(cache->stacks[--cache->count]);
+    }
+}
+
 bool kstack_guard_hit(vaddr_t addr)
 {
     uint64_t span = span_number(addr);

@@ -470,6 +470,17 @@ static void magazine_flush(struct slab_cache *cache, struct slab_magazine *magaz
     }
 }
 
+/* The magazine itself as well. Interrupts off; the CPU whose it is does not use it meanwhile. */
+static void magazine_destroy(struct slab_cache *cache, struct slab_magazine **slot)
+{
+    if (*slot != NULL) {
+        magazine_flush(cache, *slot);
+        (void)slab_debug_free(&magazine_caches[cache->magazine_kind], *slot);
+        cache_give(&magazine_caches[cache->magazine_kind], (void **)slot, 1);
+        *slot = NULL;
+    }
+}
+
 static size_t cache_drop_empty(struct slab_cache *cache)
 {
     size_t pages = 0;
@@ -504,13 +515,7 @@ void slab_cache_destroy(struct slab_cache *cache)
     /* Nobody uses the cache any more, so other CPUs' magazines of it stand still. */
     uint64_t irq = irq_save();
     for_each_cpu (cpu) {
-        struct slab_magazine **slot = &(*per_cpu_ptr(slab_magazines, cpu))[cache->id];
-        if (*slot != NULL) {
-            magazine_flush(cache, *slot);
-            (void)slab_debug_free(&magazine_caches[cache->magazine_kind], *slot);
-            cache_give(&magazine_caches[cache->magazine_kind], (void **)slot, 1);
-            *slot = NULL;
-        }
+        magazine_destroy(cache, &(*per_cpu_ptr(slab_magazines, cpu))[cache->id]);
     }
     irq_restore(irq);
     (void)cache_drop_empty(cache);
@@ -552,6 +557,18 @@ static void cpu_drain(void *arg)
         struct slab_cache *cache = READ_ONCE(caches[id]);
         if (cache != NULL) {
             magazine_flush(cache, (*this_cpu_ptr(slab_magazines))[id]);
+        }
+    }
+    frames_drain_local();
+}
+
+void slab_cpu_offline(unsigned cpu)
+{
+    (void)cpu;
+    for (unsigned id = 0; id < SLAB_MAX_CACHES; id++) {
+        struct slab_cache *cache = READ_ONCE(caches[id]);
+        if (cache != NULL) {
+            magazine_destroy(cache, &(*this_cpu_ptr(slab_magazines))[id]);
         }
     }
     frames_drain_local();

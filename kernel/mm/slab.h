@@ -44,6 +44,8 @@ uint64_t slab_reclaimable_pages(void);
 size_t slab_shrink_all(void);
 /* The same with the magazines, and the stacks of free frames, of all CPUs. Threads, with no spin lock held. */
 size_t slab_shrink_cpus(void);
+/* The running CPU leaves (struct cpu_step): its magazines and its stacks of free frames go back. Interrupts off. */
+void slab_cpu_offline(unsigned cpu);
 
 struct slab_info {
     const char *name;

@@ -51,7 +51,7 @@ static bool runs_outside_mask(struct thread *thread)
 
 int sched_set_affinity(struct thread *thread, const struct cpumask *mask)
 {
-    if (!cpumask_intersects(mask, cpus_online())) {
+    if (!cpumask_intersects(mask, &sched_active)) {
         return -EINVAL;
     }
     /* Bandwidth is admitted for all CPUs together (sched_setattr(2), EPERM; sched(7)). */

@@ -282,31 +282,3 @@ void balance_tick(struct runqueue *rq)
         }
     }
 }
-
-/* ---- a CPU that leaves ---- */
-
-static struct thread *any_waiting_locked(struct runqueue *rq)
-{
-    struct thread *thread = best_waiting_locked(rq, rq, PRIO_FAIR);
-
-    if (thread == NULL && rq->fair.n > 0) {
-        thread = rq->fair.leftmost;
-    }
-    return thread;
-}
-
-void balance_evacuate(struct runqueue *rq)
-{
-    struct thread *thread;
-
-    runqueue_lock(rq);
-    rq->online = false;
-    while ((thread = any_waiting_locked(rq)) != NULL) {
-        thread->class->leave(rq, thread, false);
-        runqueue_send_locked(thread, placement_of_moved(thread));
-        runqueue_unlock(rq);
-        runqueue_deliver(thread, JOIN_MOVE);
-        runqueue_lock(rq);
-    }
-    runqueue_unlock(rq);
-}

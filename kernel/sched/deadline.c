@@ -38,8 +38,8 @@ static uint64_t bandwidth(uint64_t runtime, uint64_t period)
     return period == 0 ? 0 : (runtime << BANDWIDTH_SHIFT) / period;
 }
 
-/* What all deadline threads together may have. */
-static uint64_t bandwidth_limit(void)
+/* What all deadline threads together may have of so many CPUs. */
+static uint64_t bandwidth_limit(unsigned ncpus)
 {
     int32_t runtime_us = READ_ONCE(sched_tunables.rt_runtime_us);
     uint32_t period_us = READ_ONCE(sched_tunables.rt_period_us);
@@ -47,7 +47,7 @@ static uint64_t bandwidth_limit(void)
     if (runtime_us < 0) {
         return UINT64_MAX;
     }
-    return bandwidth((uint64_t)runtime_us, period_us) * cpu_count();
+    return bandwidth((uint64_t)runtime_us, period_us) * ncpus;
 }
 
 /* sched_setattr(2): 1024 ns <= runtime <= deadline <= period, and all of them fit in 63 bits. */
@@ -64,7 +64,8 @@ int dl_admit(struct thread *thread, const struct sched_params *params)
     uint64_t wanted = params == NULL ? 0 : bandwidth(params->runtime, params->period);
     uint64_t flags = spin_lock_irqsave(&dl_lock);
     uint64_t others = dl_total - thread->dl.bandwidth;
-    int err = wanted > thread->dl.bandwidth && others + wanted > bandwidth_limit() ? -EBUSY : 0;
+    uint64_t limit = bandwidth_limit(cpumask_weight(&sched_active));
+    int err = wanted > thread->dl.bandwidth && others + wanted > limit ? -EBUSY : 0;
 
     if (err == 0) {
         dl_total = others + wanted;
@@ -77,10 +78,30 @@ int dl_admit(struct thread *thread, const struct sched_params *params)
 bool sched_bandwidth_fits(void)
 {
     uint64_t flags = spin_lock_irqsave(&dl_lock);
-    bool fits = dl_total <= bandwidth_limit();
+    bool fits = dl_total <= bandwidth_limit(cpumask_weight(&sched_active));
 
     spin_unlock_irqrestore(&dl_lock, flags);
     return fits;
+}
+
+void dl_cpu_set_active(unsigned id)
+{
+    uint64_t flags = spin_lock_irqsave(&dl_lock);
+
+    (void)cpumask_set_atomic(&sched_active, id);
+    spin_unlock_irqrestore(&dl_lock, flags);
+}
+
+int dl_cpu_clear_active(unsigned id)
+{
+    uint64_t flags = spin_lock_irqsave(&dl_lock);
+    int err = dl_total <= bandwidth_limit(cpumask_weight(&sched_active) - 1) ? 0 : -EBUSY;
+
+    if (err == 0) {
+        (void)cpumask_clear_atomic(&sched_active, id);
+    }
+    spin_unlock_irqrestore(&dl_lock, flags);
+    return err;
 }
 
 /* ---- the tree ---- */

@@ -1,7 +1,14 @@
 /*
  * CPUs come and go while the system runs: the order of it. What is done in each room is in its struct cpu_step.
  *
- *     up:    prepare ... prepare  -> the machine starts the CPU ->  online ... online, online set
+ *     up:    prepare ... prepare -> the machine starts the CPU -> online ... online, online set -> ready ... ready
+ *     down:  leave ... leave -> a thread takes the CPU over, sends all others away, ends -> the CPU's idle thread:
+ *            online cleared, offline ... offline, the CPU stops -> dead ... dead
+ *
+ * A prepare or leave that fails has those undone that were done before. Once threads are being sent away nothing can fail.
+ *
+ * On its way out a CPU clears its bit of the online set with interrupts off, and then waits until every other one has answered a call:
+ * whoever had seen the bit has made his request by then, which is served; nobody makes another.
  *
  * Locks: cpus_lock is held for writing by who changes the set; the steps run with it held.
  */
@@ -16,8 +23,8 @@
 #include "kernel/sched/mutex.h"
 #include "kernel/sched/sched.h"
 
-#define ARRIVAL_NS      (10 * NS_PER_S) /* an emulated machine with more CPUs than its host is slow */
-#define ARRIVAL_LOOK_NS (NS_PER_MS / 2)
+#define ARRIVAL_NS (10 * NS_PER_S) /* an emulated machine with more CPUs than its host is slow */
+#define LOOK_NS    (NS_PER_MS / 2)
 
 static struct rwsem cpus_lock;
 static const struct cpu_step *steps; /* [I] */
@@ -34,6 +41,15 @@ void cpus_read_unlock(void)
 }
 
 /* ---- up ---- */
+
+static void cpu_ready(unsigned id, unsigned first)
+{
+    for (unsigned i = first; i < nsteps; i++) {
+        if (steps[i].ready != NULL) {
+            steps[i].ready(id);
+        }
+    }
+}
 
 /* Undo the first `n` steps' prepare. */
 static void cpu_dead(unsigned id, unsigned n)
@@ -70,7 +86,10 @@ void cpu_come_online(void)
     cpu_set_online(id, true);
 }
 
-/* Start the CPUs of the set, which are prepared; those that do not come are taken out of it, and what was prepared is undone. */
+/*
+ * Start the CPUs of the set, which are prepared, and say that they are ready; those that do not come are taken out of it, and what was prepared
+ * is undone.
+ */
 static void cpus_bring(struct cpumask *mask)
 {
     struct cpumask missing = *mask;
@@ -82,13 +101,13 @@ static void cpus_bring(struct cpumask *mask)
         log_err("cpu: others cannot be started, error %d", -err);
     }
     while (err == 0 && cpumask_andnot(&missing, mask, cpus_online()) && ktime_now() < end) {
-        thread_sleep_ns(ARRIVAL_LOOK_NS);
+        thread_sleep_ns(LOOK_NS);
     }
     for_each_cpu_in (id, &missing) {
         if (err == 0 && !smp_forget_cpu(id)) {
             /* It has come this far by now; the rest are a few steps. */
             while (!cpu_is_online(id)) {
-                thread_sleep_ns(ARRIVAL_LOOK_NS);
+                thread_sleep_ns(LOOK_NS);
             }
             continue;
         }
@@ -97,6 +116,9 @@ static void cpus_bring(struct cpumask *mask)
         }
         cpumask_clear(mask, id);
         cpu_dead(id, nsteps);
+    }
+    for_each_cpu_in (id, mask) {
+        cpu_ready(id, 0);
     }
 }
 
@@ -120,6 +142,86 @@ int cpu_up(unsigned id)
     rwsem_unlock_write(&cpus_lock);
     return err;
 }
+
+/* ---- down ---- */
+
+static int cpu_leave(unsigned id)
+{
+    for (unsigned i = nsteps; i-- > 0;) {
+        int err = steps[i].leave == NULL ? 0 : steps[i].leave(id);
+        if (err < 0) {
+            cpu_ready(id, i + 1);
+            return err;
+        }
+    }
+    return 0;
+}
+
+static void nothing(void *arg)
+{
+    (void)arg;
+}
+
+void cpu_go_offline(void)
+{
+    unsigned id = cpu_id();
+
+    preempt_disable();
+    smp_cpu_leave();
+    cpu_set_online(id, false);
+    smp_call_others(nothing, NULL, true);
+    smp_call_serve();
+    for (unsigned i = nsteps; i-- > 0;) {
+        if (steps[i].offline != NULL) {
+            steps[i].offline(id);
+        }
+    }
+    smp_cpu_park();
+}
+
+static int cpu_send_away(unsigned id)
+{
+    struct thread *stop = sched_stop_create(id);
+
+    if (stop == NULL) {
+        return -ENOMEM;
+    }
+    int err = cpu_leave(id);
+    if (err < 0) {
+        thread_discard(stop);
+        return err;
+    }
+    sched_stop_start(stop);
+    while (!smp_cpu_is_parked(id)) {
+        thread_sleep_ns(LOOK_NS);
+    }
+    cpu_dead(id, nsteps);
+    log_debug("cpu: %u is offline", id);
+    return 0;
+}
+
+int cpu_down(unsigned id)
+{
+    int err = 0;
+
+    if (id >= cpu_count()) {
+        return -EINVAL;
+    }
+    if (id == 0) {
+        return -EBUSY;
+    }
+    if (!smp_cpus_return()) {
+        return -EOPNOTSUPP;
+    }
+    rwsem_lock_write(&cpus_lock);
+    if (cpu_is_online(id)) {
+        err = cpu_send_away(id);
+    }
+    rwsem_unlock_write(&cpus_lock);
+    return err;
+}
+
+/* ---- boot ---- */
 
 void cpus_start(const struct cpu_step *table)
 {

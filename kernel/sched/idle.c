@@ -3,6 +3,7 @@
  * thread that each CPU has for when nobody else wants it. And what that thread does.
  */
 #include "kernel/machine/cpu.h"
+#include "kernel/sched/hotplug.h"
 #include "kernel/sched/runqueue.h"
 #include "kernel/sync/rcu.h"
 
@@ -110,6 +111,8 @@ void sched_idle_loop(void)
         if (need_resched()) {
             irq_enable();
             schedule();
+        } else if (unlikely(sched_cpu_is_leaving())) {
+            cpu_go_offline();
         } else {
             rcu_idle_enter();
             cpu_idle();

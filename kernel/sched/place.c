@@ -28,7 +28,7 @@ void sched_domains_build(unsigned cpu)
 
 static inline bool is_usable(const struct thread *thread, unsigned cpu)
 {
-    return cpu_is_online(cpu) && (thread == NULL || thread_may_run_on(thread, cpu));
+    return cpumask_test(&sched_active, cpu) && (thread == NULL || thread_may_run_on(thread, cpu));
 }
 
 unsigned find_idle_cpu(const struct thread *thread, unsigned cpu)
@@ -93,18 +93,31 @@ static unsigned least_busy(const struct thread *thread, unsigned cpu)
 
 /* ---- decisions ---- */
 
-/* Any online CPU of the set; if there is none, affinity gives way, as sched_setaffinity(2) has it for CPUs that leave. */
-static unsigned any_allowed(struct thread *thread)
+/* The active CPU of the set that has least to do, MAX_CPUS: there is none. */
+static unsigned least_busy_allowed(const struct thread *thread)
 {
-    unsigned cpu;
+    unsigned best = MAX_CPUS, least = UINT32_MAX, id;
 
-    for_each_online_cpu (cpu) {
-        if (thread_may_run_on(thread, cpu)) {
-            return cpu;
+    for_each_cpu_in (id, &sched_active) {
+        unsigned n = runqueue_nr_running(per_cpu_ptr(runqueue, id));
+        if (n < least && thread_may_run_on(thread, id)) {
+            least = n;
+            best = id;
         }
     }
-    cpumask_set_all(&thread->cpu_mask, MAX_CPUS);
-    return cpumask_first(cpus_online());
+    return best;
+}
+
+/* If no CPU of the set is active, affinity gives way: the thread may run everywhere from now on. */
+static unsigned any_allowed(struct thread *thread)
+{
+    unsigned cpu = least_busy_allowed(thread);
+
+    if (cpu == MAX_CPUS) {
+        cpumask_set_all(&thread->cpu_mask, MAX_CPUS);
+        cpu = least_busy_allowed(thread);
+    }
+    return cpu;
 }
 
 unsigned placement_of_moved(struct thread *thread)

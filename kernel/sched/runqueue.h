@@ -190,9 +190,15 @@ void dl_set_params(struct thread *thread, const struct sched_params *params);
 bool dl_params_valid(const struct sched_params *params);
 /* Take the bandwidth of `params` (NULL: none) for the thread, instead of what it has. -EBUSY: there is not enough. */
 int dl_admit(struct thread *thread, const struct sched_params *params);
+/* A CPU becomes active, and so adds to what there is to have, or is to be no longer. -EBUSY: what was promised would not fit in the others. */
+void dl_cpu_set_active(unsigned id);
+int dl_cpu_clear_active(unsigned id);
 
 /* More than one CPU has ever been online. */
 extern bool sched_several;
+
+/* CPUs where threads are placed: those that are online, but for one that is about to come or to leave. */
+extern struct cpumask sched_active; /* [a] leave.c */
 
 static inline bool thread_may_run_on(const struct thread *thread, unsigned cpu)
 {
@@ -226,8 +232,9 @@ void balance_push(struct runqueue *rq);
 void balance_tick(struct runqueue *rq);
 /* Real-time or deadline threads wait on this CPU, or do not any more. */
 void balance_overloaded(unsigned cpu, bool overloaded);
-/* The CPU leaves: all who wait there go elsewhere. */
-void balance_evacuate(struct runqueue *rq);
+
+/* leave.c: the CPU leaves. All who wait there go elsewhere, and nobody comes any more. Interrupts off. */
+void sched_evacuate(struct runqueue *rq);
 
 /* load.c: the tick, accounting, load averages. */
 void sched_tick_start(struct runqueue *rq, ktime_t now);

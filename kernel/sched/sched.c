@@ -449,8 +449,3 @@ void sched_cpu_online(unsigned id)
     rq->online = true;
     runqueue_unlock(rq);
 }
-
-void sched_cpu_offline(unsigned id)
-{
-    balance_evacuate(per_cpu_ptr(runqueue, id));
-}

@@ -11,11 +11,22 @@
 void sched_init(void);
 /* Turn the boot thread, or another CPU's first thread, into the CPU's idle thread. Never returns. */
 void sched_idle_loop(void) __noreturn;
-/* The steps of a CPU that comes (struct cpu_step): its idle thread and its run queue. -ENOMEM. */
+/*
+ * The scheduler's struct cpu_step: the CPU's idle thread and its run queue (-ENOMEM); whether threads are placed there (-EBUSY: deadline threads
+ * were promised more than the other CPUs have).
+ */
 int sched_cpu_prepare(unsigned id);
 void sched_cpu_online(unsigned id);
-/* When it leaves: who waits there goes elsewhere, and nobody comes any more. On the CPU itself, interrupts off. */
+void sched_cpu_ready(unsigned id);
+int sched_cpu_leave(unsigned id);
 void sched_cpu_offline(unsigned id);
+/*
+ * A thread that, once started, takes the CPU over and sends all others away, so that the CPU's idle thread finds that it is leaving
+ * (sched_cpu_is_leaving(), interrupts off). NULL: no memory. thread_discard() gives back one that is not started. Thread context.
+ */
+struct thread *sched_stop_create(unsigned id) __must_check;
+void sched_stop_start(struct thread *thread);
+bool sched_cpu_is_leaving(void);
 
 /* Choose another thread if there is a better one. Preemption on, may sleep if the caller set its state. */
 void schedule(void);
@@ -53,7 +64,7 @@ void thread_sleep_ns(ktime_t ns);
 int thread_sleep_until_interruptible(ktime_t deadline);
 
 /*
- * Let the thread run only on the CPUs of `mask`; when this returns it does. -EINVAL: none of them is online; -EBUSY: a deadline thread has
+ * Let the thread run only on the CPUs of `mask`; when this returns it does. -EINVAL: none of them takes threads; -EBUSY: a deadline thread has
  * to have them all. Thread context, sleeps.
  */
 int sched_set_affinity(struct thread *thread, const struct cpumask *mask) __must_check;

@@ -1,6 +1,6 @@
 /*
- * /sys/devices/system/cpu: the sets of CPUs, and what each of them is: Documentation/ABI/stable/sysfs-devices-system-cpu and
- * admin-guide/cputopology.rst of Linux say what the files mean.
+ * /sys/devices/system/cpu: the sets of CPUs, what each of them is, and switching them off and on: Documentation/ABI/stable/sysfs-devices-system-cpu,
+ * admin-guide/cputopology.rst and core-api/cpu_hotplug.rst of Linux say what the files mean. What a CPU is is only told while it is online.
  */
 #include "kernel/base/errno.h"
 #include "kernel/base/printf.h"
@@ -8,6 +8,7 @@
 #include "kernel/fs/textfs/text.h"
 #include "kernel/machine/smp.h"
 #include "kernel/machine/topology.h"
+#include "kernel/sched/hotplug.h"
 
 /* ---- the sets ---- */
 
@@ -60,6 +61,48 @@ SYS_FILE(cpu_present) = {.path = "devices/system/cpu/present", .show = possible_
 SYS_FILE(cpu_kernel_max) = {.path = "devices/system/cpu/kernel_max", .show = kernel_max_show};
 
 /* ---- one CPU ---- */
+
+static int one_online_show(struct text *text, unsigned cpu)
+{
+    text_puts(text, cpu_is_online(cpu) ? "1\n" : "0\n");
+    return 0;
+}
+
+/* As Linux reads truth values: the first character decides, of "on" and "off" the second. */
+static int one_online_write(unsigned cpu, char *value, size_t len)
+{
+    char c = len > 1 && (value[0] | 0x20) == 'o' ? value[1] : len > 0 ? value[0] : '\0';
+
+    switch (c) {
+    case '1':
+    case 'y':
+    case 'Y':
+    case 't':
+    case 'T':
+        return cpu_up(cpu);
+    case '0':
+    case 'f':
+    case 'F':
+        return cpu_down(cpu);
+    case 'n':
+    case 'N':
+        return c != value[0] ? cpu_up(cpu) : cpu_down(cpu);
+    default:
+        return -EINVAL;
+    }
+}
+
+/* Not of CPU 0, which stays. */
+static const struct text_file online_file = {
+    .path = "online", .mode = 0644, .show_for = one_online_show, .write_for = one_online_write};
+
+static bool is_online(unsigned cpu)
+{
+    return cpu_is_online(cpu);
+}
+
+static const struct text_file topology_folder = {.path = "topology/", .there = is_online};
+static const struct text_file cache_folder = {.path = "cache/", .there = is_online};
 
 static int number_show(struct text *text, uint32_t value)
 {
@@ -197,6 +240,12 @@ void sysfs_add_cpus(struct text_tree *tree)
     unsigned cpu;
 
     for_each_cpu (cpu) {
+        (void)ksnprintf(folder, sizeof(folder), "devices/system/cpu/cpu%u", cpu);
+        add_file(tree, &topology_folder, folder, cpu);
+        add_file(tree, &cache_folder, folder, cpu);
+        if (cpu != 0) {
+            add_file(tree, &online_file, folder, cpu);
+        }
         (void)ksnprintf(folder, sizeof(folder), "devices/system/cpu/cpu%u/topology", cpu);
         for (size_t i = 0; i < ARRAY_SIZE(topology_files); i++) {
             add_file(tree, &topology_files[i], folder, cpu);

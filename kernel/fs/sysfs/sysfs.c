@@ -49,7 +49,7 @@ static int sysfs_mount(const struct filesystem *fs, const char *source, unsigned
                          ret_super);
 }
 
-FILESYSTEM(sysfs) = {.name = "sysfs", .flags = FS_NODEV, .mount = sysfs_mount};
+FILESYSTEM(sysfs) = {.name = "sysfs", .flags = FS_NODEV | FS_NO_NEGATIVE, .mount = sysfs_mount};
 
 /* ---- files ---- */
 

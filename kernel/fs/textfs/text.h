@@ -87,6 +87,11 @@ struct text_file {
     int (*show_for)(struct text *text, unsigned arg);
     int (*write_for)(unsigned arg, char *value, size_t len_bytes);
     unsigned arg;
+    /*
+     * The file, or the directory and all that is added below it later, is there while this says so; NULL: always. Any context that may sleep. The
+     * file system's type has FS_NO_NEGATIVE.
+     */
+    bool (*there)(unsigned arg);
 };
 
 struct text_node {
@@ -94,6 +99,7 @@ struct text_node {
     unsigned name_len;
     struct text_node *parent, *child, *sibling; /* children sorted by name */
     const struct text_file *file;               /* NULL: a directory */
+    const struct text_file *gate;               /* whose `there` decides; NULL: always there */
     uint64_t ino;
 };
 

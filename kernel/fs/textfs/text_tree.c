@@ -59,6 +59,7 @@ static struct text_node *child_make(struct text_tree *tree, struct text_node *di
         node->name = name;
         node->name_len = len;
         node->parent = dir;
+        node->gate = dir->gate;
         node->ino = ++tree->last_ino;
         node->sibling = *link;
         *link = node;
@@ -83,6 +84,7 @@ int text_tree_add(struct text_tree *tree, const struct text_file *file)
         }
         name = slash + 1;
         if (*name == '\0') {
+            node->gate = file->there != NULL ? file : node->gate;
             return 0; /* a directory, that others may fill or mount on */
         }
     }
@@ -90,7 +92,13 @@ int text_tree_add(struct text_tree *tree, const struct text_file *file)
         return -EEXIST;
     }
     node->file = file;
+    node->gate = file->there != NULL ? file : node->gate;
     return 0;
+}
+
+static bool node_is_there(const struct text_node *node)
+{
+    return node->gate == NULL || node->gate->there(node->gate->arg);
 }
 
 /* ---- inodes ---- */
@@ -99,7 +107,7 @@ static int tree_lookup(struct inode *dir, const char *name, unsigned len, struct
 {
     const struct text_node *node = text_node_find(text_inode_node(dir), name, len);
 
-    if (node == NULL) {
+    if (node == NULL || !node_is_there(node)) {
         return -ENOENT;
     }
     *ret_inode = text_inode_create(dir->super, node);
@@ -113,8 +121,18 @@ static int refuse_setattr(struct inode *inode, const struct inode_attr *attr)
     return (attr->valid & (ATTR_MODE | ATTR_UID | ATTR_GID)) != 0 ? -EPERM : 0;
 }
 
+static bool tree_revalidate(struct inode *inode)
+{
+    return node_is_there(text_inode_node(inode));
+}
+
 static const struct inode_ops dir_ops = {.lookup = tree_lookup, .setattr = refuse_setattr};
 static const struct inode_ops file_ops = {.setattr = refuse_setattr};
+/* Those that come and go. */
+static const struct inode_ops gated_dir_ops = {
+    .lookup = tree_lookup, .revalidate = tree_revalidate, .setattr = refuse_setattr};
+static const struct inode_ops gated_file_ops = {.revalidate = tree_revalidate,
+                                                .setattr = refuse_setattr};
 
 bool text_emit_dots(struct dir_context *ctx, uint64_t ino, uint64_t parent_ino)
 {
@@ -151,8 +169,8 @@ bool text_emit_nodes(struct dir_context *ctx, const struct text_node *dir)
     const struct text_node *node = text_node_at(dir, (unsigned)ctx->pos - 2);
 
     for (; node != NULL; node = node->sibling) {
-        if (!ctx->emit(ctx, node->name, node->name_len, node->ino, node_mode(node) >> 12,
-                       ctx->pos + 1)) {
+        if (node_is_there(node) && !ctx->emit(ctx, node->name, node->name_len, node->ino,
+                                              node_mode(node) >> 12, ctx->pos + 1)) {
             return false;
         }
         ctx->pos++;
@@ -245,10 +263,12 @@ struct inode *text_inode_create(struct super *super, const struct text_node *nod
     }
     inode->private = (void *)(uintptr_t)node;
     if (node->file == NULL) {
-        inode->ops = &dir_ops;
+        inode->ops = node->gate == NULL ? &dir_ops : &gated_dir_ops;
         inode->fops = &dir_fops;
     } else {
-        inode->ops = node->file->dir_ops != NULL ? node->file->dir_ops : &file_ops;
+        inode->ops = node->file->dir_ops != NULL ? node->file->dir_ops
+                     : node->gate == NULL        ? &file_ops
+                                                 : &gated_file_ops;
         inode->link_target = node->file->link_target;
         inode->fops = node->file->fops != NULL ? node->file->fops : &show_fops;
     }

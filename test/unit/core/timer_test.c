@@ -4,6 +4,7 @@
 #include "kernel/machine/preempt.h"
 
 #include "hal/host/host.h"
+#include "kernel/core/smp_call.h"
 #include "kernel/core/time.h"
 #include "test/unit/test.h"
 
@@ -142,4 +143,32 @@ TEST(timer, next_deadline_is_the_earliest_armed)
     EXPECT_EQ(timer_next_deadline(), 5000000);
     irq_enable();
     EXPECT(timer_cancel(&p[0].timer));
+}
+
+TEST(timer, those_of_a_cpu_that_leaves_fire_on_another_one)
+{
+    struct probe probes[4];
+
+    setup(probes, 4);
+    host_set_cpu_count(2);
+    host_cpu_enter(1);
+    for (unsigned i = 0; i < 3; i++) {
+        timer_arm(&probes[i].timer, ktime_now() + (3 - (ktime_t)i) * 1000);
+    }
+    (void)timer_cancel(&probes[1].timer);
+    cpu_set_online(1, false);
+    irq_disable();
+    timers_cpu_offline(1);
+    irq_enable();
+    host_cpu_leave();
+    host_cpu_enter(0);
+    timer_arm(&probes[3].timer, ktime_now() + 2000);
+    EXPECT(timer_is_armed(&probes[0].timer) && timer_is_armed(&probes[2].timer));
+    EXPECT_EQ(probes[0].timer.cpu, 0);
+    host_clock_advance(4000);
+    EXPECT_EQ(probes[2].order, 1);
+    EXPECT_EQ(probes[3].order, 2);
+    EXPECT_EQ(probes[0].order, 3);
+    EXPECT_EQ(probes[1].fired, 0);
+    host_set_cpu_count(1);
 }
