@@ -67,7 +67,8 @@ struct signal_pending {
         queue; /* [p] struct signal_queued; a set bit without an entry has no info (memory was short) */
 };
 
-#define COMM_SIZE 16
+#define COMM_SIZE  16
+#define FAULT_RUNS 4 /* a power of two */
 
 /* Effective priorities: smaller runs first. 0..98 are real-time priorities 99..1, 100..139 nice -20..19. */
 #define PRIO_STOP     (-2)
@@ -164,11 +165,16 @@ struct thread {
         uint32_t signature; /* that stands before the place where an aborted sequence goes on */
         uint32_t cpu;       /* that `area` tells */
     } rseq;
-    uint32_t fault_disabled; /* [o] user_fault_disable depth */
-    struct thread *dead;     /* [o] ended before this one ran; goes at once (sched.c: bury()) */
-    bool burying;            /* [o] is at it */
-    bool reclaiming;         /* [o] frees memory: its own requests must not wait for that */
-    void *journal;           /* [o] for file systems: handle of the running transaction */
+    uint32_t fault_disabled;   /* [o] user_fault_disable depth */
+    struct thread_fault_runs { /* [o] kernel/vm/fault.c: memory touched in ascending order; hints */
+        uint64_t next[FAULT_RUNS];   /* where each run would go on */
+        uint16_t window[FAULT_RUNS]; /* pages that its last fault mapped */
+        uint32_t last;               /* the run of the last fault */
+    } fault_runs;
+    struct thread *dead; /* [o] ended before this one ran; goes at once (sched.c: bury()) */
+    bool burying;        /* [o] is at it */
+    bool reclaiming;     /* [o] frees memory: its own requests must not wait for that */
+    void *journal;       /* [o] for file systems: handle of the running transaction */
     struct refcount refs;
     char comm[COMM_SIZE];         /* [o] torn reads are harmless */
     ktime_t start_time;           /* [I] monotonic */

@@ -3,7 +3,7 @@
  *
  * Memory that is touched page after page in ascending order is given out in growing batches (1, 2, 4 ... 16 pages), so that a program
  * that fills a buffer pays for the exception once in sixteen pages, and one that touches here and there pays no memory for it:
- * at most as many pages are given ahead as the run has touched.
+ * at most as many pages are given ahead as the run has touched. A thread has a few runs at a time, wherever they are.
  *
  * Several threads may fault at once: page table entries change under the lock of their block, and what was found before it was taken is looked
  * at again.
@@ -24,17 +24,34 @@
 
 /* ---- anonymous memory ---- */
 
-static inline unsigned run_window(struct vm_region *region, uint64_t va)
+/* The run that goes on at va, or, with a window of 0, the one that is forgotten for one that begins there. */
+static __noinline unsigned run_other(struct thread_fault_runs *runs, uint64_t va)
 {
-    unsigned window = 1;
-
-    if (va == region->fault_next) {
-        window = MIN(region->fault_window * 2u, (unsigned)FAULT_BATCH);
+    for (unsigned i = 0; i < FAULT_RUNS; i++) {
+        if (runs->next[i] == va) {
+            return i;
+        }
     }
+    unsigned oldest = (runs->last + 1) % FAULT_RUNS;
+    runs->window[oldest] = 0;
+    return oldest;
+}
+
+/* How many pages from va on the running thread, which touches va, is given. */
+static inline unsigned run_window(const struct vm_region *region, uint64_t va)
+{
+    struct thread_fault_runs *runs = &current_thread()->fault_runs;
+    unsigned run = runs->last;
+
+    if (runs->next[run] != va) {
+        run = run_other(runs, va);
+        runs->last = run;
+    }
+    unsigned window = CLAMP(runs->window[run] * 2u, 1u, (unsigned)FAULT_BATCH);
     uint64_t end = MIN(region->end, ALIGN_DOWN(va, HUGE_PAGE_SIZE) + HUGE_PAGE_SIZE);
     window = (unsigned)MIN((uint64_t)window, (end - va) >> PAGE_SHIFT);
-    region->fault_window = (uint16_t)window;
-    region->fault_next = va + window * PAGE_SIZE;
+    runs->window[run] = (uint16_t)window;
+    runs->next[run] = va + window * PAGE_SIZE;
     return window;
 }
 

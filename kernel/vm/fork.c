@@ -70,7 +70,6 @@ static struct vm_region *fork_region(struct vmspace *child, const struct vm_regi
     }
     region_copy(copy, region);
     copy->flags &= ~(VM_LOCKED | VM_LOCKONFAULT); /* mlock(2): not inherited */
-    copy->fault_next = 0;
     region_append(child, copy);
     if (copy->source != NULL) {
         copy->source->ops->get(copy->source);

@@ -143,10 +143,8 @@ int vm_add_region(struct vmspace *vm, uint64_t addr, uint64_t len, uint32_t flag
     region->start = addr;
     region->end = addr + len;
     region->flags = flags;
-    region->fault_window = 0;
     region->has_anon = false;
     region->touched = false;
-    region->fault_next = 0;
     region->vpn_delta = vpn_delta == VPN_DELTA_ANY ? 0 : vpn_delta;
     region->source = source;
     region->pgoff = pgoff;

@@ -207,6 +207,7 @@ void vmspace_use(struct vmspace *vm)
 
     thread->vm = vm;
     thread->mmu = vm == NULL ? NULL : &vm->mmu;
+    thread->fault_runs = (struct thread_fault_runs){0}; /* its addresses mean nothing here */
     mmu_switch(thread->mmu);
     irq_restore(irq);
     vmspace_put(old);

@@ -98,8 +98,6 @@ struct vm_region {
         vpn_delta; /* [vm] page number at which anonymous pages here were made - their number now: not 0 where mremap moved some */
     struct list_node moved_link; /* [family lock] with a vpn_delta: in the family's list */
     struct mempolicy policy;     /* [vm] with VM_POLICY: from which nodes its memory comes */
-    uint64_t fault_next;   /* [a] where a sequential run of first touches would go on: a hint */
-    uint16_t fault_window; /* [a] pages the next fault of the run maps: a hint */
     bool has_anon; /* [a] may hold anonymous pages; false: fork need not copy its page tables */
     bool touched;  /* [a] may hold pages at all; false: there is nothing to unmap */
     /* The rest lives on when the region is freed: region_lock.h. */

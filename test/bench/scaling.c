@@ -104,14 +104,16 @@ static void work(struct job *job)
             err = row->begin(worker);
         }
         count(&control->ready); /* one that failed too: the others are waiting for it */
-        wait_for(&control->go, run);
+        wait_for(&control->go, 2 * run - 1);
         if (err == 0) {
             err = row->run(worker);
         }
         count(&control->done);
+        wait_for(
+            &control->go,
+            2 * run); /* what comes next is not counted, and nobody takes away what another still uses */
     }
     note_error(control, err);
-    wait_for(&control->go, job->runs + 1); /* nobody takes away what another still uses */
     if (row->finish != NULL) {
         row->finish(worker);
     }
@@ -151,9 +153,9 @@ static void join(const struct job *job)
     }
 }
 
-static void let_go(struct control *control, int run)
+static void let_go(struct control *control, int step)
 {
-    __atomic_store_n(&control->go, run, __ATOMIC_RELEASE);
+    __atomic_store_n(&control->go, step, __ATOMIC_RELEASE);
     futex(&control->go, FUTEX_WAKE, SCALING_MAX_CPUS);
 }
 
@@ -167,11 +169,11 @@ static void coordinate(struct control *control, unsigned ncpus, int samples)
             MARK(MARK_SAMPLE);
         }
         mark_begin();
-        let_go(control, run);
+        let_go(control, 2 * run - 1);
         wait_for(&control->done, run * (int)ncpus);
         mark_end();
+        let_go(control, 2 * run);
     }
-    let_go(control, samples + 2);
 }
 
 int scaling_run(const struct scaling_row *row, unsigned ncpus, int samples)

@@ -66,9 +66,9 @@ TEST(reclaim, pages_that_go_while_a_fault_fills_in_are_no_lack_of_memory)
         EXPECT_EQ(poke(BASE + i * PAGE_SIZE, (uint8_t)(i + 1)), 0);
         EXPECT_EQ(reclaim_at(vm, BASE + i * PAGE_SIZE), RECLAIM_FREED);
     }
-    struct vm_region *region = region_lookup(vm, BASE);
-    region->fault_next = BASE; /* a run of four pages is filled */
-    region->fault_window = 2;
+    struct thread_fault_runs *runs = &current_thread()->fault_runs;
+    runs->next[runs->last] = BASE; /* a run of four pages is filled */
+    runs->window[runs->last] = 2;
     vm->rss_swap = 0; /* they went after the fault had looked for them */
     EXPECT_EQ(vmspace_fault(vm, BASE, FAULT_USER | FAULT_WRITE), 0);
     vm->rss_swap = 4;

@@ -23,6 +23,50 @@ TEST(vmspace, anonymous_memory_reads_zero_and_keeps_what_is_written)
     space_leave();
 }
 
+TEST(vmspace, memory_that_is_touched_in_ascending_order_comes_in_growing_batches)
+{
+    struct vmspace *vm = space_enter();
+
+    EXPECT_EQ(map_anon(vm, BASE, 64, TEST_RW), BASE);
+    EXPECT_EQ(poke(BASE, 1), 0);
+    EXPECT_EQ(vm->rss_anon, 1);
+    EXPECT_EQ(poke(BASE + PAGE_SIZE, 1), 0);
+    EXPECT_EQ(vm->rss_anon, 1 + 2);
+    EXPECT_EQ(poke(BASE + 3 * PAGE_SIZE, 1), 0);
+    EXPECT_EQ(vm->rss_anon, 1 + 2 + 4);
+    EXPECT_EQ(poke(BASE + 40 * PAGE_SIZE, 1), 0);
+    EXPECT_EQ(vm->rss_anon, 1 + 2 + 4 + 1);
+    space_leave();
+}
+
+TEST(vmspace, a_few_runs_side_by_side_do_not_hinder_each_other)
+{
+    struct vmspace *vm = space_enter();
+
+    EXPECT_EQ(map_anon(vm, BASE, 256, TEST_RW), BASE);
+    for (unsigned page = 0; page <= 3; page += page == 0 ? 1 : 2) {
+        for (unsigned run = 0; run < FAULT_RUNS; run++) {
+            EXPECT_EQ(poke(BASE + (run * 64 + page) * PAGE_SIZE, 1), 0);
+        }
+    }
+    EXPECT_EQ(vm->rss_anon, FAULT_RUNS * (1 + 2 + 4));
+    space_leave();
+}
+
+TEST(vmspace, a_run_does_not_go_on_in_another_space)
+{
+    struct vmspace *vm = space_enter();
+
+    EXPECT_EQ(map_anon(vm, BASE, 64, TEST_RW), BASE);
+    EXPECT_EQ(poke(BASE, 1), 0);
+    space_leave();
+    vm = space_enter();
+    EXPECT_EQ(map_anon(vm, BASE, 64, TEST_RW), BASE);
+    EXPECT_EQ(poke(BASE + PAGE_SIZE, 1), 0);
+    EXPECT_EQ(vm->rss_anon, 1);
+    space_leave();
+}
+
 TEST(vmspace, nothing_stays_behind)
 {
     vm_test_init();
