@@ -371,7 +371,7 @@ int mmu_kernel_map_pages(vaddr_t va, struct page *const *pages, uint64_t n, unsi
     return 0;
 }
 
-void mmu_kernel_unmap(vaddr_t va, uint64_t len_bytes)
+void mmu_kernel_clear(vaddr_t va, uint64_t len_bytes)
 {
     for (uint64_t done = 0; done < len_bytes; done += PAGE_SIZE) {
         uint64_t *slot = host_slot_find(&mmu_kernel, va + done, 0, false);
@@ -382,6 +382,16 @@ void mmu_kernel_unmap(vaddr_t va, uint64_t len_bytes)
     if (len_bytes > 0) {
         host_memory_hide(va, len_bytes);
     }
+}
+
+void mmu_kernel_flush(vaddr_t start, vaddr_t end)
+{
+    (void)start, (void)end;
+}
+
+void mmu_kernel_unmap(vaddr_t va, uint64_t len_bytes)
+{
+    mmu_kernel_clear(va, len_bytes);
 }
 
 /* The host's own mappings stay as they are: a test asks by mmu_query(). The direct map has no entries here. */

@@ -366,6 +366,12 @@ interrupt_common:
     call preempt_schedule_irq
     jmp kernel_restore
 3:  lock incl %gs:CPU_RCU_IDLE /* rcu_irq_enter(): the CPU is idle no more */
+    pushq %rsi
+    pushq %rdi
+    call tlb_idle_end /* what it missed of the kernel's half, before anything is done there */
+    popq %rdi
+    popq %rsi
+    leaq x86_vector_handlers(%rip), %rax
     jmp 2b
     .size interrupt_common, . - interrupt_common
 

@@ -265,7 +265,7 @@ int mmu_kernel_map_pages(vaddr_t va, struct page *const *pages, uint64_t n, unsi
     return 0;
 }
 
-void mmu_kernel_unmap(vaddr_t va, uint64_t len_bytes)
+void mmu_kernel_clear(vaddr_t va, uint64_t len_bytes)
 {
     vaddr_t end = va + len_bytes;
 
@@ -296,8 +296,18 @@ void mmu_kernel_unmap(vaddr_t va, uint64_t len_bytes)
             at += PAGE_SIZE;
         } while (at < end && pte_index(at, PAGE_SHIFT) != 0);
     }
+}
+
+void mmu_kernel_flush(vaddr_t start, vaddr_t end)
+{
+    tlb_flush_kernel(start, end);
+}
+
+void mmu_kernel_unmap(vaddr_t va, uint64_t len_bytes)
+{
+    mmu_kernel_clear(va, len_bytes);
     if (len_bytes != 0) {
-        tlb_flush_kernel(va, end);
+        tlb_flush_kernel(va, va + len_bytes);
     }
 }
 

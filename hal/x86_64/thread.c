@@ -14,6 +14,7 @@
 #include "hal/x86_64/percpu.h"
 #include "hal/x86_64/pkey.h"
 #include "hal/x86_64/regs.h"
+#include "hal/x86_64/tlb.h"
 #include "hal/x86_64/trap.h"
 #include "kernel/base/string.h"
 #include "kernel/core/panic.h"
@@ -224,8 +225,12 @@ int cpu_arch_prctl(int code, vaddr_t addr)
 
 void cpu_idle(void)
 {
+    tlb_idle_begin();
     /* STI takes effect after the next instruction: no interrupt can slip in before HLT (SDM volume 2, STI). */
     __asm__ volatile("sti; hlt" ::: "memory");
+    irq_disable();
+    tlb_idle_end(); /* an NMI may have been what ended it */
+    irq_enable();
 }
 
 void cpu_sync_core(void)

@@ -33,6 +33,8 @@
 struct tlb_cpu {
     struct asid_cpu asids;  /* without PCIDs, only the slot in use says something */
     bool lazy;              /* [a] no thread of the active space runs */
+    bool idle;              /* [a] waits for an interrupt, and is not told of the kernel's half */
+    uint64_t idle_since;    /* kernel_flushed as it was when that began */
     struct mmu_stats stats; /* the counts of flushes alone */
 };
 static DEFINE_PER_CPU(struct tlb_cpu,
@@ -271,7 +273,15 @@ void tlb_space_leave(struct mmu_space *space)
     preempt_enable();
 }
 
-/* ---- the kernel's half ---- */
+/*
+ * ---- the kernel's half ----
+ *
+ * A CPU that waits for an interrupt is not woken for it. It notes how many flushes had ended when it began to wait, and compares with how many have
+ * begun when it is woken, before it does anything else: if the numbers differ it flushes all it knows. A flush counts itself before it looks at
+ * who is idle; so either it sees that the CPU is not, or the CPU sees that it has begun.
+ */
+static uint64_t kernel_flushes; /* [a] begun */
+static uint64_t kernel_flushed; /* [a] ended */
 
 struct kernel_request {
     vaddr_t start, end;
@@ -291,6 +301,35 @@ static void kernel_flush_local(const struct kernel_request *request)
     }
 }
 
+static void kernel_flush_everything(void)
+{
+    const struct kernel_request all = {0, UINT64_MAX};
+
+    kernel_flush_local(&all);
+}
+
+void tlb_idle_begin(void)
+{
+    struct tlb_cpu *tlb = this_cpu_ptr(tlb_cpu);
+
+    tlb->idle_since = atomic_load_acquire(&kernel_flushed);
+    atomic_store_release(&tlb->idle, true);
+}
+
+void tlb_idle_end(void)
+{
+    struct tlb_cpu *tlb = this_cpu_ptr(tlb_cpu);
+
+    if (!atomic_load_relaxed(&tlb->idle)) {
+        return;
+    }
+    /* A full barrier: pairs with tlb_flush_kernel(). */
+    (void)__atomic_exchange_n(&tlb->idle, false, __ATOMIC_SEQ_CST);
+    if (atomic_load_relaxed(&kernel_flushes) != tlb->idle_since) {
+        kernel_flush_everything();
+    }
+}
+
 static void kernel_flush_requested(void *arg)
 {
     smp_message_add(SMP_TLB);
@@ -300,12 +339,21 @@ static void kernel_flush_requested(void *arg)
 void tlb_flush_kernel(vaddr_t start, vaddr_t end)
 {
     struct kernel_request request = {start, end};
+    struct cpumask mask = CPUMASK_NONE;
+    unsigned id;
 
     preempt_disable();
     uint64_t flags = irq_save();
     kernel_flush_local(&request);
     irq_restore(flags);
-    smp_call_others(kernel_flush_requested, &request, true);
+    (void)__atomic_add_fetch(&kernel_flushes, 1, __ATOMIC_SEQ_CST);
+    for_each_online_cpu (id) {
+        if (id != cpu_id() && !atomic_load_relaxed(&per_cpu_ptr(tlb_cpu, id)->idle)) {
+            cpumask_set(&mask, id);
+        }
+    }
+    smp_call_many(&mask, kernel_flush_requested, &request, true);
+    (void)__atomic_add_fetch(&kernel_flushed, 1, __ATOMIC_SEQ_CST);
     preempt_enable();
 }
 

@@ -20,5 +20,8 @@ void tlb_catch_up(struct mmu_space *space);
 void tlb_leave(void);
 /* No CPU uses `space` any more, not even lazily. */
 void tlb_space_leave(struct mmu_space *space);
+/* Around a wait for an interrupt, interrupts off; the entry of the interrupt that ends it calls tlb_idle_end() first of all (entry.S). */
+void tlb_idle_begin(void);
+void tlb_idle_end(void);
 /* Kernel translations of [start, end), on all CPUs. The caller holds no lock that others take with interrupts off. */
 void tlb_flush_kernel(vaddr_t start, vaddr_t end);

@@ -192,6 +192,12 @@ int mmu_kernel_map(vaddr_t va, paddr_t pa, uint64_t len_bytes, unsigned flags);
 int mmu_kernel_map_pages(vaddr_t va, struct page *const *pages, uint64_t n, unsigned flags);
 void mmu_kernel_unmap(vaddr_t va, uint64_t len_bytes); /* flushes everywhere; tables stay */
 /*
+ * The same in two steps, for many ranges at once: after the first any CPU may still know what was there, after the second none does, but for CPUs
+ * that are idle: those find out before they do anything. The caller of the second holds no lock that others take with interrupts off.
+ */
+void mmu_kernel_clear(vaddr_t va, uint64_t len_bytes);
+void mmu_kernel_flush(vaddr_t start, vaddr_t end);
+/*
  * Give pages of the kernel half that are mapped (arenas, modules, the direct map) other rights, never to write and to execute at once;
  * flushes everywhere. -ENOMEM: a large leaf could not be cut, nothing has changed; not for pages whose rights were changed before.
  */

@@ -61,4 +61,5 @@ void arena_init(void)
     BUG_ON(vmem_add_span(&module_arena, MODULES_BASE + PAGE_SIZE, MODULES_SIZE - PAGE_SIZE) < 0);
     vmalloc_init();
     kstacks_init();
+    vunmap_init();
 }

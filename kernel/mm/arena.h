@@ -26,6 +26,16 @@ void arena_free(vaddr_t va, uint64_t len_bytes);
 /* In how many pieces the free address space is: 1 when nothing is in use. For tests and figures. */
 uint64_t arena_free_ranges(void);
 
+/*
+ * Kernel memory that is freed is unmapped at once, but its frames and addresses are kept until CPUs are told of it together (vunmap.c). Tell them now:
+ * how many pages that released. Thread context.
+ */
+uint64_t vunmap_flush(void);
+uint64_t vunmap_waiting(void); /* pages kept so; any context */
+uint64_t vunmap_flushes(void); /* how often CPUs were told */
+/* Tell them when so many pages have come together; for tests. */
+void vunmap_set_limit(uint64_t npages);
+
 /* Virtually contiguous memory from single frames; zeroed. Thread context. */
 void *vmalloc(size_t size_bytes) __must_check;
 void vfree(void *ptr);

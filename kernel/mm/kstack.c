@@ -11,6 +11,7 @@
  * Locks: the per-CPU stacks with interrupts off; the shared stack under kstacks.lock; slots have their arena's.
  */
 #include "kernel/base/bitmap.h"
+#include "kernel/base/string.h"
 #include "kernel/core/panic.h"
 #include "kernel/core/percpu.h"
 #include "kernel/machine/mmu.h"
@@ -108,6 +109,23 @@ static __noinline void *stack_create(void)
     return NULL;
 }
 
+/* A stack that was unmapped; it lies in the stack's own first frame, reached by the direct map. */
+struct dead_stack {
+    struct vunmap unmap;
+    struct page *pages[STACK_PAGES];
+};
+
+static void stack_release(struct vunmap *unmap)
+{
+    struct dead_stack *dead = container_of(unmap, struct dead_stack, unmap);
+    struct page *pages[STACK_PAGES];
+    vaddr_t va = unmap->start;
+
+    memcpy(pages, dead->pages, sizeof(pages));
+    pages_put(pages, STACK_PAGES);
+    slot_free(va - KSTACK_SIZE);
+}
+
 static __noinline void stack_destroy(void *stack)
 {
     struct page *pages[STACK_PAGES];
@@ -120,9 +138,10 @@ static __noinline void stack_destroy(void *stack)
         BUG_ON(!present);
         pages[i] = phys_to_page(pa);
     }
-    mmu_kernel_unmap(va, KSTACK_SIZE);
-    pages_put(pages, STACK_PAGES);
-    slot_free(va - KSTACK_SIZE);
+    struct dead_stack *dead = page_to_virt(pages[0]);
+    dead->unmap = (struct vunmap){.start = va, .npages = STACK_PAGES, .release = stack_release};
+    memcpy(dead->pages, pages, sizeof(pages));
+    vunmap_later(&dead->unmap);
 }
 
 /* From the stacks that no CPU holds, or a new one. */

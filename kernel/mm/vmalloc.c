@@ -19,6 +19,7 @@
 #define KVMALLOC_SMALL (2 * PAGE_SIZE)
 
 struct vmalloc_area {
+    struct vunmap unmap;
     struct rb_node node;
     vaddr_t start;
     uint64_t npages;
@@ -105,6 +106,9 @@ static void *vmalloc_for(enum arena_id arena, size_t size_bytes, const void *cal
         goto free_pages;
     }
     area->start = guarded_alloc(arena, npages * PAGE_SIZE);
+    if (area->start == 0 && vunmap_flush() > 0) {
+        area->start = guarded_alloc(arena, npages * PAGE_SIZE);
+    }
     if (area->start == 0) {
         goto free_pages;
     }
@@ -235,6 +239,17 @@ int module_seal(void *ptr, size_t code_bytes, size_t constant_bytes)
 
 /* ---- release ---- */
 
+static void area_release(struct vunmap *unmap)
+{
+    struct vmalloc_area *area = container_of(unmap, struct vmalloc_area, unmap);
+
+    guarded_free(area->arena, area->start, area->npages * PAGE_SIZE);
+    BUG_ON(alias_protect(area, area->nsealed, MMU_READ | MMU_WRITE) <
+           0); /* what is cut stays cut */
+    pages_put(area->pages, (unsigned)area->npages);
+    kfree(area);
+}
+
 void vfree(void *ptr)
 {
     if (ptr == NULL) {
@@ -248,12 +263,9 @@ void vfree(void *ptr)
         }
         return;
     }
-    mmu_kernel_unmap(area->start, area->npages * PAGE_SIZE);
-    guarded_free(area->arena, area->start, area->npages * PAGE_SIZE);
-    BUG_ON(alias_protect(area, area->nsealed, MMU_READ | MMU_WRITE) <
-           0); /* what is cut stays cut */
-    pages_put(area->pages, (unsigned)area->npages);
-    kfree(area);
+    area->unmap =
+        (struct vunmap){.start = area->start, .npages = area->npages, .release = area_release};
+    vunmap_later(&area->unmap);
 }
 
 void *kvmalloc(size_t size_bytes)

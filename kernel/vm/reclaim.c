@@ -14,6 +14,7 @@
 #include "kernel/vm/reclaim_impl.h"
 
 #include "kernel/core/percpu.h"
+#include "kernel/mm/arena.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/lru.h"
 #include "kernel/mm/node.h"
@@ -349,6 +350,7 @@ static void scan_run(struct scan *scan)
     struct thread *thread = current_thread();
 
     thread->reclaiming = true;
+    scan->freed += vunmap_flush(); /* the kernel's own: nothing is cheaper to have */
     for (unsigned priority = PRIORITY_FIRST + 1; priority-- > 0 && scan->freed < scan->wanted;) {
         scan->priority = priority;
         shrink_node(scan);

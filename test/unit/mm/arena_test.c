@@ -141,6 +141,54 @@ TEST(arena, kvrealloc_keeps_the_content)
     kvfree(block);
 }
 
+TEST(vunmap, frames_and_addresses_come_back_when_cpus_were_told)
+{
+    struct frame_stats before, after;
+
+    void *first = vmalloc(4 * PAGE_SIZE);
+    EXPECT(first != NULL);
+    uint64_t flushes = vunmap_flushes();
+    vunmap_set_limit(8);
+    frame_stats(&before);
+    vfree(first);
+    EXPECT_EQ(vunmap_waiting(), 4);
+    frame_stats(&after);
+    EXPECT_EQ(after.free, before.free);
+    void *second = vmalloc(4 * PAGE_SIZE);
+    EXPECT(second != first && second != NULL);
+    EXPECT_EQ(vunmap_flushes(), flushes);
+    vfree(second); /* that makes eight */
+    EXPECT_EQ(vunmap_flushes(), flushes + 1);
+    EXPECT_EQ(vunmap_waiting(), 0);
+    frame_stats(&after);
+    EXPECT_GE(after.free, before.free + 4);
+    void *third = vmalloc(4 * PAGE_SIZE);
+    vfree(third);
+    EXPECT_EQ(vunmap_flush(), 4);
+    EXPECT_EQ(vunmap_flush(), 0);
+    EXPECT_EQ(vunmap_flushes(), flushes + 2);
+    vunmap_set_limit(0);
+}
+
+TEST(vunmap, stacks_wait_too)
+{
+    void *stacks[64];
+
+    vunmap_set_limit(UINT64_MAX);
+    for (unsigned i = 0; i < ARRAY_SIZE(stacks); i++) {
+        stacks[i] = kstack_alloc();
+        EXPECT(stacks[i] != NULL);
+    }
+    for (unsigned i = 0; i < ARRAY_SIZE(stacks); i++) {
+        kstack_free(stacks[i]);
+    }
+    EXPECT_GT(vunmap_waiting(), 0);
+    EXPECT_EQ(vunmap_waiting() % (KSTACK_SIZE / PAGE_SIZE), 0);
+    uint64_t waiting = vunmap_waiting();
+    EXPECT_EQ(vunmap_flush(), waiting);
+    vunmap_set_limit(0);
+}
+
 TEST(kstack, stacks_have_guards_and_are_reused)
 {
     void *stacks[40];
