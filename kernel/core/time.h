@@ -18,6 +18,11 @@ static inline ktime_t ktime_now(void)
 {
     return clock_monotonic_ns();
 }
+/* now + ns without overflow. */
+static inline ktime_t ktime_after(ktime_t now, ktime_t ns)
+{
+    return ns > KTIME_MAX - now ? KTIME_MAX : now + ns;
+}
 /* CLOCK_REALTIME in ns since 1970 UTC. Any context. */
 ktime_t ktime_realtime(void);
 /* CLOCK_TAI: real time without leap seconds. Any context. */

@@ -190,7 +190,7 @@ static void enqueue_locked(struct list_node *waiters, struct mq_waiter *waiter)
 
 /* Until somebody did what the waiter wants. Enters and leaves with queue->lock. 0, -EAGAIN, -ERESTARTSYS, -ETIMEDOUT. */
 static int wait_locked(struct mq_queue *queue, const struct file *file, struct list_node *waiters,
-                       struct mq_waiter *waiter, ktime_t deadline)
+                       struct mq_waiter *waiter, struct time_limit limit)
 {
     if ((atomic_load_relaxed(&file->flags) & O_NONBLOCK) != 0) {
         return -EAGAIN;
@@ -199,7 +199,7 @@ static int wait_locked(struct mq_queue *queue, const struct file *file, struct l
     waiter->status = WAITING;
     enqueue_locked(waiters, waiter);
     spin_unlock(&queue->lock);
-    int err = thread_sleep_for(atomic_load_relaxed(&waiter->status) != WAITING, deadline);
+    int err = thread_sleep_within(atomic_load_relaxed(&waiter->status) != WAITING, limit);
     spin_lock(&queue->lock);
     if (waiter->status == WAITING) {
         list_remove(&waiter->node);
@@ -281,7 +281,7 @@ int mq_size_limit(struct file *file, size_t *ret_bytes)
     return err;
 }
 
-int mq_send(struct file *file, struct mq_message *message, ktime_t deadline)
+int mq_send(struct file *file, struct mq_message *message, struct time_limit limit)
 {
     struct mq_waiter call = {.message = message};
     struct pid *told = NULL;
@@ -297,7 +297,7 @@ int mq_send(struct file *file, struct mq_message *message, ktime_t deadline)
     }
     spin_lock(&queue->lock);
     if (queue->number == queue->max_messages) {
-        err = wait_locked(queue, file, &queue->senders, &call, deadline);
+        err = wait_locked(queue, file, &queue->senders, &call, limit);
     } else if (!list_empty(&queue->receivers)) {
         struct mq_waiter *receiver = list_entry(queue->receivers.next, struct mq_waiter, node);
         receiver->message = message;
@@ -319,7 +319,7 @@ int mq_send(struct file *file, struct mq_message *message, ktime_t deadline)
     return err;
 }
 
-int mq_receive(struct file *file, size_t size_bytes, ktime_t deadline,
+int mq_receive(struct file *file, size_t size_bytes, struct time_limit limit,
                struct mq_message **ret_message)
 {
     struct mq_waiter call = {0};
@@ -334,7 +334,7 @@ int mq_receive(struct file *file, size_t size_bytes, ktime_t deadline,
     }
     spin_lock(&queue->lock);
     if (queue->number == 0) {
-        err = wait_locked(queue, file, &queue->receivers, &call, deadline);
+        err = wait_locked(queue, file, &queue->receivers, &call, limit);
     } else {
         call.message = take_locked(queue);
         if (!list_empty(&queue->senders)) {

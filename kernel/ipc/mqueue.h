@@ -9,6 +9,7 @@
 #include <linux/mqueue.h>
 
 #include "kernel/base/rbtree.h"
+#include "kernel/sched/sched.h"
 #include "kernel/vfs/file.h"
 
 /* A message on its way; its text follows. The sender makes it, the receiver destroys it. */
@@ -31,12 +32,12 @@ int mq_open(const char *name, int flags, uint32_t mode, const struct mq_attr *at
             struct file **ret_file);
 int mq_unlink(const char *name);
 /*
- * Wait until the absolute monotonic deadline, KTIME_MAX: no limit. Success takes the message over. -EAGAIN -EBADF -EMSGSIZE
+ * Wait within the limit. Success takes the message over. -EAGAIN -EBADF -EMSGSIZE
  * -ERESTARTSYS -ETIMEDOUT -ENOMEM.
  */
-int mq_send(struct file *file, struct mq_message *message, ktime_t deadline);
+int mq_send(struct file *file, struct mq_message *message, struct time_limit limit);
 /* `size_bytes`: what the caller has room for: at least the queue's mq_msgsize. */
-int mq_receive(struct file *file, size_t size_bytes, ktime_t deadline,
+int mq_receive(struct file *file, size_t size_bytes, struct time_limit limit,
                struct mq_message **ret_message);
 /* mq_notify(3): SIGEV_NONE, SIGEV_SIGNAL; NULL: no more. -EBADF -EBUSY -EINVAL. */
 int mq_notify(struct file *file, const sigevent_t *event);

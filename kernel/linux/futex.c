@@ -12,15 +12,20 @@
 #include "kernel/proc/process.h"
 #include "kernel/sched/thread.h"
 
-/* An interrupted wait with a time limit goes on with the same deadline. */
+/* arg[3] of an interrupted wait. */
+#define AGAIN_PRIVATE 0x1u
+#define AGAIN_REAL    0x2u
+
+/* An interrupted wait with a time limit goes on with the same limit. */
 static int64_t wait_again(struct thread_restart *restart)
 {
     uint32_t __user *uaddr = (uint32_t __user *)restart->arg[0];
     uint32_t value = (uint32_t)restart->arg[1], bitset = (uint32_t)(restart->arg[1] >> 32);
+    struct time_limit limit = {(ktime_t)restart->arg[2], (restart->arg[3] & AGAIN_REAL) != 0};
     int64_t result =
-        futex_wait(uaddr, restart->arg[3] != 0, value, bitset, (ktime_t)restart->arg[2]);
+        futex_wait(uaddr, (restart->arg[3] & AGAIN_PRIVATE) != 0, value, bitset, limit);
 
-    if (result == -ERESTARTSYS && (ktime_t)restart->arg[2] != KTIME_MAX) {
+    if (result == -ERESTARTSYS && limit.at != KTIME_MAX) {
         restart->fn = wait_again;
         return -ERESTART_RESTARTBLOCK;
     }
@@ -28,11 +33,12 @@ static int64_t wait_again(struct thread_restart *restart)
 }
 
 /* FUTEX_WAIT has a relative time limit, FUTEX_LOCK_PI one of the wall clock, the others an absolute one of either clock. */
-static int wait_deadline(int op, const struct __kernel_timespec __user *uts, ktime_t *ret_deadline)
+static int wait_limit(int op, const struct __kernel_timespec __user *uts,
+                      struct time_limit *ret_limit)
 {
     ktime_t t;
 
-    *ret_deadline = KTIME_MAX;
+    *ret_limit = TIME_LIMIT_NONE;
     if (uts == NULL) {
         return 0;
     }
@@ -40,14 +46,11 @@ static int wait_deadline(int op, const struct __kernel_timespec __user *uts, kti
     if (err < 0) {
         return err;
     }
-    ktime_t now = ktime_now();
     if ((op & FUTEX_CMD_MASK) == FUTEX_WAIT) {
-        *ret_deadline = ktime_after(now, t);
-    } else if ((op & FUTEX_CLOCK_REALTIME) != 0 || (op & FUTEX_CMD_MASK) == FUTEX_LOCK_PI) {
-        *ret_deadline = ktime_after(now, t - ktime_realtime());
-    } else {
-        *ret_deadline = t;
+        t = ktime_after(ktime_now(), t);
     }
+    ret_limit->at = t;
+    ret_limit->real = (op & FUTEX_CLOCK_REALTIME) != 0 || (op & FUTEX_CMD_MASK) == FUTEX_LOCK_PI;
     return 0;
 }
 
@@ -55,16 +58,17 @@ static int64_t wait(uint32_t __user *uaddr, int op, uint32_t value,
                     const struct __kernel_timespec __user *uts, uint32_t bitset)
 {
     struct thread_restart *restart = &current_thread()->restart;
-    ktime_t deadline;
-    int err = wait_deadline(op, uts, &deadline);
+    struct time_limit limit;
+    int err = wait_limit(op, uts, &limit);
 
     if (err < 0) {
         return err;
     }
     restart->arg[0] = (uintptr_t)uaddr;
     restart->arg[1] = value | (uint64_t)bitset << 32;
-    restart->arg[2] = (uint64_t)deadline;
-    restart->arg[3] = (op & FUTEX_PRIVATE_FLAG) != 0;
+    restart->arg[2] = (uint64_t)limit.at;
+    restart->arg[3] =
+        ((op & FUTEX_PRIVATE_FLAG) != 0 ? AGAIN_PRIVATE : 0) | (limit.real ? AGAIN_REAL : 0);
     return wait_again(restart);
 }
 
@@ -76,22 +80,22 @@ static int count_of(const struct __kernel_timespec __user *uts)
 
 static int64_t lock_pi(uint32_t __user *uaddr, int op, const struct __kernel_timespec __user *uts)
 {
-    ktime_t deadline;
-    int err = wait_deadline(op, uts, &deadline);
+    struct time_limit limit;
+    int err = wait_limit(op, uts, &limit);
 
-    return err < 0 ? err : futex_lock_pi(uaddr, (op & FUTEX_PRIVATE_FLAG) != 0, false, deadline);
+    return err < 0 ? err : futex_lock_pi(uaddr, (op & FUTEX_PRIVATE_FLAG) != 0, false, limit);
 }
 
 static int64_t wait_requeue_pi(uint32_t __user *uaddr, int op, uint32_t value,
                                const struct __kernel_timespec __user *uts, uint32_t __user *uaddr2,
                                uint32_t bitset)
 {
-    ktime_t deadline;
-    int err = wait_deadline(op, uts, &deadline);
+    struct time_limit limit;
+    int err = wait_limit(op, uts, &limit);
 
     return err < 0 ? err
                    : futex_wait_requeue_pi(uaddr, (op & FUTEX_PRIVATE_FLAG) != 0, value, bitset,
-                                           deadline, uaddr2);
+                                           limit, uaddr2);
 }
 
 SYSCALL6(futex, uint32_t __user *, uaddr, int, op, uint32_t, value,
@@ -123,7 +127,7 @@ SYSCALL6(futex, uint32_t __user *, uaddr, int, op, uint32_t, value,
     case FUTEX_LOCK_PI2:
         return lock_pi(uaddr, op, uts);
     case FUTEX_TRYLOCK_PI:
-        return futex_lock_pi(uaddr, private, true, KTIME_MAX);
+        return futex_lock_pi(uaddr, private, true, TIME_LIMIT_NONE);
     case FUTEX_UNLOCK_PI:
         return futex_unlock_pi(uaddr, private);
     case FUTEX_WAIT_REQUEUE_PI:
@@ -161,7 +165,7 @@ static int words_from_user(struct futex_word *words, const struct futex_waitv __
 SYSCALL5(futex_waitv, const struct futex_waitv __user *, uwords, unsigned, count, unsigned, flags,
          const struct __kernel_timespec __user *, uts, int, clock)
 {
-    ktime_t deadline = KTIME_MAX;
+    struct time_limit limit = TIME_LIMIT_NONE;
 
     if (flags != 0 || count == 0 || count > FUTEX_WAITV_MAX || uwords == NULL) {
         return -EINVAL;
@@ -171,7 +175,7 @@ SYSCALL5(futex_waitv, const struct futex_waitv __user *, uwords, unsigned, count
             return -EINVAL;
         }
         int op = FUTEX_WAIT_BITSET | (clock == CLOCK_REALTIME ? FUTEX_CLOCK_REALTIME : 0);
-        int err = wait_deadline(op, uts, &deadline);
+        int err = wait_limit(op, uts, &limit);
         if (err < 0) {
             return err;
         }
@@ -182,7 +186,7 @@ SYSCALL5(futex_waitv, const struct futex_waitv __user *, uwords, unsigned, count
     }
     int result = words_from_user(words, uwords, count);
     if (result == 0) {
-        result = futex_wait_any(words, count, deadline);
+        result = futex_wait_any(words, count, limit);
     }
     kfree(words);
     return result;

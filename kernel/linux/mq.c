@@ -52,34 +52,29 @@ SYSCALL1(mq_unlink, const char __user *, uname)
     return err < 0 ? err : mq_unlink(name);
 }
 
-/* An absolute time of the wall clock as a deadline of the kernel's. */
-static int deadline_from_user(ktime_t *ret_deadline, const struct __kernel_timespec __user *utime)
+/* An absolute time of the wall clock. */
+static int limit_from_user(struct time_limit *ret_limit,
+                           const struct __kernel_timespec __user *utime)
 {
-    ktime_t time;
-
-    *ret_deadline = KTIME_MAX;
+    *ret_limit = TIME_LIMIT_NONE;
     if (utime == NULL) {
         return 0;
     }
-    int err = timespec_from_user(&time, utime);
-    if (err == 0) {
-        ktime_t left = time - ktime_realtime();
-        *ret_deadline = left <= 0 ? ktime_now() : ktime_after(ktime_now(), left);
-    }
-    return err;
+    ret_limit->real = true;
+    return timespec_from_user(&ret_limit->at, utime);
 }
 
 SYSCALL5(mq_timedsend, int, fd, const char __user *, text, size_t, size, unsigned, priority,
          const struct __kernel_timespec __user *, utime)
 {
     struct mq_message *message = NULL;
-    ktime_t deadline;
+    struct time_limit until;
     size_t limit;
 
     if (priority >= MQ_PRIO_MAX) {
         return -EINVAL;
     }
-    int err = deadline_from_user(&deadline, utime);
+    int err = limit_from_user(&until, utime);
     if (err < 0) {
         return err;
     }
@@ -96,7 +91,7 @@ SYSCALL5(mq_timedsend, int, fd, const char __user *, text, size_t, size, unsigne
         err = message == NULL ? -ENOMEM : copy_from_user(message->text, text, size);
     }
     if (err == 0) {
-        err = mq_send(file, message, deadline);
+        err = mq_send(file, message, until);
     }
     if (err < 0 && message != NULL) {
         mq_message_destroy(message);
@@ -109,8 +104,8 @@ SYSCALL5(mq_timedreceive, int, fd, char __user *, text, size_t, size, unsigned _
          const struct __kernel_timespec __user *, utime)
 {
     struct mq_message *message;
-    ktime_t deadline;
-    int err = deadline_from_user(&deadline, utime);
+    struct time_limit until;
+    int err = limit_from_user(&until, utime);
 
     if (err < 0) {
         return err;
@@ -119,7 +114,7 @@ SYSCALL5(mq_timedreceive, int, fd, char __user *, text, size_t, size, unsigned _
     if (file == NULL) {
         return -EBADF;
     }
-    err = mq_receive(file, size, deadline, &message);
+    err = mq_receive(file, size, until, &message);
     file_put(file);
     if (err < 0) {
         return err;

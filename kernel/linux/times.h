@@ -38,12 +38,6 @@ static inline ktime_t ktime_of_timespec(const struct __kernel_timespec *ts)
     return ts->tv_sec * NS_PER_S + ts->tv_nsec;
 }
 
-/* now + ns without overflow. */
-static inline ktime_t ktime_after(ktime_t now, ktime_t ns)
-{
-    return ns > KTIME_MAX - now ? KTIME_MAX : now + ns;
-}
-
 /* Copy in and check: -EFAULT, -EINVAL. */
 static inline int timespec_from_user(ktime_t *ret_time, const struct __kernel_timespec __user *uts)
 {

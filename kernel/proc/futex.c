@@ -151,15 +151,16 @@ static bool any_woken(const struct futex_waiter *waiters, unsigned count)
     return false;
 }
 
-static int sleep_until_woken(const struct futex_waiter *waiters, unsigned count, ktime_t deadline)
+static int sleep_until_woken(const struct futex_waiter *waiters, unsigned count,
+                             struct time_limit limit)
 {
-    int err = thread_sleep_for(any_woken(waiters, count), deadline);
+    int err = thread_sleep_within(any_woken(waiters, count), limit);
 
     return err == -EINTR ? -ERESTARTSYS : err;
 }
 
 int futex_wait(uint32_t __user *uaddr, bool private, uint32_t value, uint32_t bitset,
-               ktime_t deadline)
+               struct time_limit limit)
 {
     struct futex_waiter waiter = {.bitset = bitset, .thread = current_thread()};
     int err = bitset == 0 ? -EINVAL : futex_key(uaddr, private, &waiter.key);
@@ -170,7 +171,7 @@ int futex_wait(uint32_t __user *uaddr, bool private, uint32_t value, uint32_t bi
     if (err < 0) {
         return err;
     }
-    err = sleep_until_woken(&waiter, 1, deadline);
+    err = sleep_until_woken(&waiter, 1, limit);
     /* A wake that came together with a signal or the deadline has been counted: take it. */
     return waiter_leave(&waiter) ? 0 : err;
 }
@@ -188,7 +189,7 @@ static int waiters_leave(struct futex_waiter *waiters, unsigned count)
     return woken;
 }
 
-int futex_wait_any(const struct futex_word *words, unsigned count, ktime_t deadline)
+int futex_wait_any(const struct futex_word *words, unsigned count, struct time_limit limit)
 {
     struct futex_waiter *waiters = kcalloc(count, sizeof(*waiters));
     unsigned joined = 0;
@@ -207,7 +208,7 @@ int futex_wait_any(const struct futex_word *words, unsigned count, ktime_t deadl
         joined += err == 0;
     }
     if (err == 0) {
-        err = sleep_until_woken(waiters, count, deadline);
+        err = sleep_until_woken(waiters, count, limit);
     }
     int woken = waiters_leave(waiters, joined);
     kfree(waiters);

@@ -7,19 +7,17 @@
 #pragma once
 
 #include "kernel/base/errno.h"
-#include "kernel/core/time.h"
-
-struct thread;
+#include "kernel/sched/sched.h"
 
 #define FUTEX_ANY 0xffffffffu /* the bitset that meets every other */
 
 /*
  * Sleep while *uaddr == value, until a wake whose bitset meets ours. `private` says that only this address space waits on it.
- * deadline: monotonic, KTIME_MAX for none. 0; -EAGAIN: another value was there; -ETIMEDOUT; -ERESTARTSYS: a signal; -EFAULT;
+ * 0; -EAGAIN: another value was there; -ETIMEDOUT; -ERESTARTSYS: a signal; -EFAULT;
  * -EINVAL: not aligned, or an empty bitset. May sleep.
  */
 int futex_wait(uint32_t __user *uaddr, bool private, uint32_t value, uint32_t bitset,
-               ktime_t deadline);
+               struct time_limit limit);
 
 struct futex_word {
     uint32_t __user *uaddr;
@@ -28,7 +26,7 @@ struct futex_word {
 };
 
 /* The same for any of `count` words: which one was woken. -EAGAIN: one of them has another value. -ENOMEM. */
-int futex_wait_any(const struct futex_word *words, unsigned count, ktime_t deadline);
+int futex_wait_any(const struct futex_word *words, unsigned count, struct time_limit limit);
 /*
  * Wake up to `count` waiters in the order they came, and one even where `count` is less; how many there were. May sleep.
  * -EFAULT, -EINVAL.
@@ -51,12 +49,12 @@ int futex_wake_op(uint32_t __user *uaddr, uint32_t __user *uaddr2, bool private,
  * FUTEX_LOCK_PI: take the lock, or wait for it and let its owner inherit our priority. `try`: -EWOULDBLOCK instead of waiting.
  * -EDEADLK, -EFAULT, -EINVAL, -ENOMEM, -ERESTARTNOINTR, -ESRCH: the word names nobody; -ETIMEDOUT. May sleep.
  */
-int futex_lock_pi(uint32_t __user *uaddr, bool private, bool try, ktime_t deadline);
+int futex_lock_pi(uint32_t __user *uaddr, bool private, bool try, struct time_limit limit);
 /* FUTEX_UNLOCK_PI: the lock goes to the best that waits. -EPERM: it is not ours. -EFAULT, -EINVAL. May sleep. */
 int futex_unlock_pi(uint32_t __user *uaddr, bool private);
 /* FUTEX_WAIT_REQUEUE_PI: wait as futex_wait() does, until somebody moves us to the lock *uaddr2, and for that. */
 int futex_wait_requeue_pi(uint32_t __user *uaddr, bool private, uint32_t value, uint32_t bitset,
-                          ktime_t deadline, uint32_t __user *uaddr2);
+                          struct time_limit limit, uint32_t __user *uaddr2);
 /* FUTEX_CMP_REQUEUE_PI: the first waiter of *uaddr gets the lock *uaddr2 or waits for it, and up to `move` others wait for it. */
 int futex_requeue_pi(uint32_t __user *uaddr, uint32_t __user *uaddr2, bool private, int move,
                      uint32_t expected);

@@ -259,9 +259,9 @@ int futex_pi_finish(struct futex_pi_call *call, uint32_t __user *uaddr, int resu
     return result;
 }
 
-static int sleep_until_given(const struct futex_pi_call *call, ktime_t deadline)
+static int sleep_until_given(const struct futex_pi_call *call, struct time_limit limit)
 {
-    int err = thread_sleep_for(READ_ONCE(call->given), deadline);
+    int err = thread_sleep_within(READ_ONCE(call->given), limit);
 
     return err == -EINTR ? -ERESTARTNOINTR : err;
 }
@@ -282,7 +282,7 @@ int futex_pi_owner_wanted(struct futex_pi_owner *owner, uint32_t __user *uaddr, 
     return err < 0 ? names_still(uaddr, tid) : 0;
 }
 
-int futex_lock_pi(uint32_t __user *uaddr, bool private, bool try, ktime_t deadline)
+int futex_lock_pi(uint32_t __user *uaddr, bool private, bool try, struct time_limit limit)
 {
     struct futex_pi_call call = {0};
     struct futex_pi_owner owner = {0};
@@ -303,7 +303,7 @@ int futex_lock_pi(uint32_t __user *uaddr, bool private, bool try, ktime_t deadli
         }
     }
     futex_pi_owner_put(&owner);
-    return err == FUTEX_PI_WAITS ? futex_pi_finish(&call, uaddr, sleep_until_given(&call, deadline))
+    return err == FUTEX_PI_WAITS ? futex_pi_finish(&call, uaddr, sleep_until_given(&call, limit))
                                  : err;
 }
 

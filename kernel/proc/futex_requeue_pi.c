@@ -24,7 +24,7 @@ static bool leave_word(struct futex_waiter *waiter, struct futex_bucket *bucket,
 }
 
 int futex_wait_requeue_pi(uint32_t __user *uaddr, bool private, uint32_t value, uint32_t bitset,
-                          ktime_t deadline, uint32_t __user *uaddr2)
+                          struct time_limit limit, uint32_t __user *uaddr2)
 {
     struct futex_pi_call call = {0};
     struct futex_waiter waiter = {.bitset = bitset, .thread = current_thread(), .call = &call};
@@ -44,7 +44,7 @@ int futex_wait_requeue_pi(uint32_t __user *uaddr, bool private, uint32_t value, 
         return err;
     }
     struct futex_bucket *bucket = futex_bucket_of(&waiter.key);
-    err = thread_sleep_for(READ_ONCE(call.given) || READ_ONCE(waiter.woken), deadline);
+    err = thread_sleep_within(READ_ONCE(call.given) || READ_ONCE(waiter.woken), limit);
     if (leave_word(&waiter, bucket, &woken)) {
         /* It waits for the lock by now: a signal is told as a wake without reason (futex(2)). */
         return futex_pi_finish(&call, uaddr2, err == -EINTR ? -EWOULDBLOCK : err);

@@ -141,6 +141,8 @@ void process_add_child_usage_locked(struct process *parent, struct process *chil
 void itimer_real_expired(struct timer *timer);
 void cpu_timers_tick(struct thread *thread, bool user_mode);
 void cpu_timers_recalc_locked(struct process *process);
+/* clock_step.c */
+void clock_step_init(void);
 
 /* ---- posix_timer.c ---- */
 /* The timer's signal leaves the queue for a taker: what it missed is counted. siglock held. */

@@ -227,4 +227,5 @@ void process_init(void)
     vm_admin_hook = may_have_reserve;
     vm_lock_hook = may_lock_memory;
     oom_init();
+    clock_step_init();
 }

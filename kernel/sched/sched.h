@@ -58,6 +58,21 @@ void thread_finish_sleep(void);
 /* schedule() that returns at the latest at the absolute `deadline`; true when it passed. State was prepared. */
 bool schedule_until(ktime_t deadline);
 
+/*
+ * Until when somebody waits at most: an absolute monotonic time, or a real one, which is waited for anew when that clock is stepped meanwhile.
+ */
+struct time_limit {
+    ktime_t at; /* KTIME_MAX: for ever */
+    bool real;
+};
+#define TIME_LIMIT_NONE                                                                            \
+    (struct time_limit)                                                                            \
+    {                                                                                              \
+        KTIME_MAX, false                                                                           \
+    }
+/* schedule_until() with such a limit. It returns early when real time was stepped: sleeps_by_real. */
+bool schedule_within(struct time_limit limit);
+
 /* Sleep at least ns. Not interrupted by signals. */
 void thread_sleep_ns(ktime_t ns);
 /* Sleep until the absolute monotonic deadline; -ERESTARTNOHAND when a signal came first. */

@@ -20,6 +20,21 @@ bool schedule_until(ktime_t deadline)
     return !timer_cancel_sync(timer);
 }
 
+bool schedule_within(struct time_limit limit)
+{
+    struct thread *thread = current_thread();
+
+    if (!limit.real || limit.at == KTIME_MAX) {
+        return schedule_until(limit.at);
+    }
+    /* A full barrier: pairs with wake_sleepers() in kernel/proc: either we see the new time, or it sees us. */
+    (void)__atomic_exchange_n(&thread->sleeps_by_real, true, __ATOMIC_SEQ_CST);
+    ktime_t now = ktime_now(), left = limit.at - ktime_realtime();
+    bool passed = schedule_until(ktime_after(now, left));
+    atomic_store_relaxed(&thread->sleeps_by_real, false);
+    return passed && ktime_realtime() >= limit.at;
+}
+
 void thread_sleep_ns(ktime_t ns)
 {
     ktime_t deadline = ktime_now() + ns;

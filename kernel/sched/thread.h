@@ -127,6 +127,7 @@ struct thread {
 
     /* Waiting. */
     struct timer sleep_timer; /* [o] */
+    bool sleeps_by_real;      /* [a] is to be woken when real time is stepped: clock_step.c */
 
     struct thread_pi pi;          /* what it inherits from who waits for it */
     struct list_node futex_owned; /* [pi.lock] struct futex_pi: of kernel/proc */

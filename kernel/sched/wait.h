@@ -119,7 +119,10 @@ void wait_remove(struct wait_queue *queue, struct waiter *waiter);
  * signal is pending; -ETIMEDOUT: the absolute monotonic `deadline` has passed, KTIME_MAX: none. With an error it may have come true
  * meanwhile: the caller looks under the lock that guards it. Thread context, nothing held.
  */
-#define thread_sleep_for(cond, deadline)                                                           \
+#define thread_sleep_for(cond, deadline) thread_sleep_or_(cond, schedule_until(deadline))
+/* The same with a struct time_limit. */
+#define thread_sleep_within(cond, limit) thread_sleep_or_(cond, schedule_within(limit))
+#define thread_sleep_or_(cond, sleep_until_late)                                                   \
     ({                                                                                             \
         int result_ = 0;                                                                           \
         for (;;) {                                                                                 \
@@ -131,7 +134,7 @@ void wait_remove(struct wait_queue *queue, struct waiter *waiter);
                 result_ = -EINTR;                                                                  \
                 break;                                                                             \
             }                                                                                      \
-            if (schedule_until(deadline)) {                                                        \
+            if (sleep_until_late) {                                                                \
                 result_ = -ETIMEDOUT;                                                              \
                 break;                                                                             \
             }                                                                                      \
