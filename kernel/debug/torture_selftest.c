@@ -3,6 +3,7 @@
  * host does the same with the thread sanitizer beside it (test/unit/torture). What a lock protects is counted with plain additions: two
  * inside at once lose counts. Who reads a freed object has found a grace period that ended too early.
  */
+#include "kernel/core/percpu_ref.h"
 #include "kernel/core/time.h"
 #include "kernel/core/timer.h"
 #include "kernel/debug/selftest.h"
@@ -302,3 +303,81 @@ static bool readers_see_no_freed_object(void)
 
 SELFTEST(torture_rcu) = {
     .group = "torture", .name = "read-copy-update", .run = readers_see_no_freed_object};
+
+/* ---- references counted on each CPU ---- */
+
+static struct percpu_ref counted;
+static uint32_t handed; /* [a] references that are nobody's, for who wants one */
+
+static void put_counted(void)
+{
+    if (percpu_ref_put(&counted)) {
+        bad(); /* the maker has its own */
+    }
+}
+
+static bool take_handed(void)
+{
+    uint32_t n = atomic_load_relaxed(&handed);
+
+    while (n > 0) {
+        if (atomic_cas(&handed, &n, n - 1)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void ref_worker(unsigned index)
+{
+    for (unsigned i = index; !time_is_up(); i++) {
+        if (index == 0) {
+            percpu_ref_gather(&counted);
+            percpu_ref_spread_again(&counted);
+        } else {
+            percpu_ref_get(&counted);
+            if (i % 4 == 0) {
+                sched_yield_cpu();
+            }
+            if (i % 3 == 0) {
+                (void)atomic_fetch_add(&handed, 1); /* for a thread on another CPU, perhaps */
+            } else {
+                put_counted();
+            }
+            if (i % 3 == 1 && take_handed()) {
+                put_counted();
+            }
+        }
+        workers[index].n++;
+    }
+}
+
+static bool references_keep_count(void)
+{
+    struct percpu_ref_slot *memory = kmalloc(percpu_ref_slots_bytes());
+    unsigned n = nworkers();
+    uint64_t used = 0;
+
+    if (memory == NULL) {
+        return false;
+    }
+    percpu_ref_init(&counted);
+    percpu_ref_spread(&counted, memory);
+    bool good = run_workers(n, ref_worker);
+    for (unsigned i = 1; i < n; i++) {
+        used += workers[i].n;
+    }
+    log_info("torture: %llu references on %u CPUs, gathered %llu times", (unsigned long long)used,
+             cpu_count_online(), (unsigned long long)workers[0].n);
+    percpu_ref_gather(&counted);
+    good = good && percpu_ref_read(&counted) == 1 + (uint64_t)handed;
+    while (take_handed()) {
+        good = !percpu_ref_put(&counted) && good;
+    }
+    good = percpu_ref_put(&counted) && good;
+    kfree(percpu_ref_fini(&counted));
+    return good && used > 0 && workers[0].n > 0;
+}
+
+SELFTEST(torture_percpu_ref) = {
+    .group = "torture", .name = "references counted on each CPU", .run = references_keep_count};

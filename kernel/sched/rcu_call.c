@@ -245,6 +245,19 @@ static void barrier_reached(struct rcu_head *head)
     }
 }
 
+/* Before rcu_start() there is nobody to wait for, and no thread that would call them. */
+static void list_call_now(struct rcu_list *list)
+{
+    struct rcu_chain chain = {.first = NULL};
+    uint64_t flags = spin_lock_irqsave(&list->lock);
+
+    chain_move(&chain, &list->waiting);
+    chain_move(&chain, &list->fresh);
+    list->called += chain.count;
+    spin_unlock_irqrestore(&list->lock, flags);
+    chain_call(&chain);
+}
+
 /* Lists are called in order, so a callback at the end of each tells that all before it have been called. */
 void rcu_barrier(void)
 {
@@ -255,8 +268,12 @@ void rcu_barrier(void)
     atomic_store_relaxed(&barrier_left, 1); /* ours, until all are queued */
     for_each_cpu (id) {
         struct rcu_list *list = per_cpu_ptr(rcu_list, id);
+        if (list->thread == NULL) {
+            list_call_now(list);
+            continue;
+        }
         uint64_t flags = spin_lock_irqsave(&list->lock);
-        bool busy = list->queued != list->called && list->thread != NULL;
+        bool busy = list->queued != list->called;
         if (busy) {
             (void)atomic_fetch_add(&barrier_left, 1);
             list->barrier.fn = barrier_reached;

@@ -7,6 +7,7 @@
 
 #include "kernel/core/panic.h"
 #include "kernel/mm/slab.h"
+#include "kernel/vfs/mount_table.h"
 #include "kernel/vfs/private.h"
 
 static struct slab_cache *anon_slab __ro_after_init;
@@ -95,7 +96,11 @@ static struct mount *anon_mount_create(const struct filesystem *fs, uint64_t mag
     super->private = (void *)(uintptr_t)magic;
     struct inode *root = inode_create(super, S_IFDIR | 0500);
     super->root = root == NULL ? NULL : dentry_create_root(super, root);
-    return super->root == NULL ? NULL : mount_create_internal(super);
+    struct mount *mount = super->root == NULL ? NULL : mount_create_internal(super);
+    if (mount != NULL) {
+        mount_spread(mount);
+    }
+    return mount;
 }
 
 void anon_init(void)

@@ -4,7 +4,8 @@
  * Locking: table_lock (rwsem) is held by whoever changes the tree or walks all mounts; mount_lock (spin) guards the hash and the
  * two fields that the path walk reads, parent and mountpoint. Order: table_lock -> dentry and inode locks -> mount_lock.
  * References: one for being in the table, one from each child, one from each path and file. A mount that left the table lives on
- * until its last user has gone (umount2(2), MNT_DETACH).
+ * until its last user has gone (umount2(2), MNT_DETACH). While a mount is in the table its references are counted on each CPU, since
+ * every path and file has one; whoever takes it out for good, or wants to know how many there are, gathers them.
  */
 #include "kernel/vfs/mount.h"
 
@@ -46,7 +47,7 @@ struct mount *mount_create(struct super *super, struct dentry *root, uint64_t fl
     mount->root = dentry_get(root);
     mount->flags = flags;
     mount->id = atomic_fetch_add_relaxed(&last_mount_id, 1) + 1;
-    refcount_init(&mount->refs, 1);
+    percpu_ref_init(&mount->refs);
     list_init(&mount->node);
     return mount;
 }
@@ -61,15 +62,35 @@ struct mount *mount_create_internal(struct super *super)
     return mount;
 }
 
-void mount_put(struct mount *mount)
+void mount_spread(struct mount *mount)
 {
-    while (mount != NULL && refcount_put(&mount->refs)) {
+    if (mount->refs.memory != NULL) {
+        percpu_ref_spread_again(&mount->refs);
+        return;
+    }
+    struct percpu_ref_slot *slots = kmalloc(percpu_ref_slots_bytes());
+    if (slots != NULL) { /* else it is slower, no more */
+        percpu_ref_spread(&mount->refs, slots);
+    }
+}
+
+static __noinline void mount_release(struct mount *mount)
+{
+    do {
         struct mount *parent = mount->parent;
         dentry_put(mount->mountpoint);
         dentry_put(mount->root);
         super_put(mount->super);
+        kfree(percpu_ref_fini(&mount->refs));
         kfree(mount);
         mount = parent;
+    } while (mount != NULL && percpu_ref_put(&mount->refs));
+}
+
+void mount_put(struct mount *mount)
+{
+    if (mount != NULL && unlikely(percpu_ref_put(&mount->refs))) {
+        mount_release(mount);
     }
 }
 
@@ -116,6 +137,7 @@ int mount_attach(struct mount *mount, const struct path *place)
     spin_unlock(&mount_lock);
     list_push_back(&mount_table, &mount->node);
     mount_total++;
+    mount_spread(mount);
     return 0;
 }
 
@@ -203,6 +225,7 @@ int vfs_mount_root(const char *fstype, const char *options)
     rwsem_lock_write(&mount_table_lock);
     list_push_back(&mount_table, &mount->node);
     mount_total++;
+    mount_spread(mount);
     rwsem_unlock_write(&mount_table_lock);
     struct path root = {mount, mount->root};
     if (thread->fs == NULL) {

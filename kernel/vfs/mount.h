@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "kernel/core/percpu_ref.h"
 #include "kernel/vfs/path.h"
 
 struct mount {
@@ -14,7 +15,7 @@ struct mount {
     struct dentry *root;       /* [I] referenced: super's root, or the subtree of a bind mount */
     struct mount *hash_next;   /* [hash lock] */
     struct list_node node;     /* [table] all mounts, in order */
-    struct refcount refs;      /* the table's own, children's, and users: paths, files */
+    struct percpu_ref refs;    /* the table's own, children's, and users: paths, files */
     uint32_t writers;          /* [a] files open for writing: no remount to read-only then */
     uint64_t flags;            /* [table] MS_RDONLY NOSUID NODEV NOEXEC NOATIME RELATIME ... */
     int id;                    /* [I] */
@@ -24,7 +25,7 @@ struct mount {
 
 static inline struct mount *mount_get(struct mount *mount)
 {
-    refcount_get(&mount->refs);
+    percpu_ref_get(&mount->refs);
     return mount;
 }
 void mount_put(struct mount *mount);

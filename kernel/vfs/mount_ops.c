@@ -284,6 +284,20 @@ static void umount_tree(struct mount *top, struct list_node *ret_gone)
     path_put(&place);
 }
 
+/* Does anything but the table and the caller hold the mount? Its references are gathered then, or spread again. */
+static bool mount_is_busy(struct mount *mount)
+{
+    if (mount_has_children(mount)) {
+        return true;
+    }
+    percpu_ref_gather(&mount->refs);
+    if (percpu_ref_read(&mount->refs) > 2) {
+        percpu_ref_spread_again(&mount->refs);
+        return true;
+    }
+    return false;
+}
+
 int vfs_umount(const struct path *target, int flags)
 {
     struct mount *mount = target->mount;
@@ -303,9 +317,8 @@ int vfs_umount(const struct path *target, int flags)
         err = super_remount(mount->super, mount->super->flags | MS_RDONLY, NULL);
     } else if (mount->parent == NULL) {
         err = -EINVAL;
-    } else if ((flags & UMOUNT_DETACH) == 0 &&
-               (mount_has_children(mount) || refcount_read(&mount->refs) > 2)) {
-        err = -EBUSY; /* more than the table's reference and `target` */
+    } else if ((flags & UMOUNT_DETACH) == 0 && mount_is_busy(mount)) {
+        err = -EBUSY;
     } else {
         umount_tree(mount, &gone);
     }
@@ -313,7 +326,9 @@ int vfs_umount(const struct path *target, int flags)
     path_put(&root);
     struct list_node *node;
     while ((node = list_pop_front(&gone)) != NULL) {
-        mount_put(list_entry(node, struct mount, node));
+        mount = list_entry(node, struct mount, node);
+        percpu_ref_gather(&mount->refs);
+        mount_put(mount); /* the table's reference */
     }
     return err;
 }

@@ -18,6 +18,8 @@ extern struct list_node
 
 /* Takes references of its own to super and root; refs 1, in no table. NULL: no memory. */
 struct mount *mount_create(struct super *super, struct dentry *root, uint64_t flags);
+/* Count its references on each CPU, if there is memory for it: for mounts that stay. Whoever lets one go gathers them first. */
+void mount_spread(struct mount *mount);
 /* Hang it onto a place. The creator's reference becomes the table's. -ENOSPC. */
 int mount_attach(struct mount *mount, const struct path *place);
 /* Take it out of the table and the tree; the table's reference and those of the place (may be NULLs) become the caller's. */

@@ -52,9 +52,10 @@ struct vm_region *region_find_unlocked(struct vmspace *vm, uint64_t addr)
 
 void region_lock_wait(struct vm_region *region)
 {
-    __atomic_store_n(&region->waited, true, __ATOMIC_SEQ_CST);
-    wait_event(queue_of(region), __atomic_load_n(&region->users, __ATOMIC_SEQ_CST) == 0);
-    __atomic_store_n(&region->waited, false, __ATOMIC_SEQ_CST);
+    (void)__atomic_fetch_or(&region->users, REGION_WAITED, __ATOMIC_SEQ_CST);
+    wait_event(queue_of(region),
+               __atomic_load_n(&region->users, __ATOMIC_SEQ_CST) == REGION_WAITED);
+    (void)__atomic_fetch_and(&region->users, ~REGION_WAITED, __ATOMIC_SEQ_CST);
 }
 
 void region_wake(struct vm_region *region)

@@ -217,8 +217,8 @@ void vm_init(void)
 {
     vmspace_cache =
         slab_cache_create("vmspace", sizeof(struct vmspace), 0, SLAB_ALIGN_CACHELINE, NULL);
-    vm_region_cache =
-        slab_cache_create("vm_region", sizeof(struct vm_region), 0, SLAB_TYPE_STABLE, region_ctor);
+    vm_region_cache = slab_cache_create("vm_region", sizeof(struct vm_region), 0,
+                                        SLAB_TYPE_STABLE_RCU, region_ctor);
     vm_zero_page = frame_alloc(0, FRAME_ZERO, PAGE_KERNEL);
     BUG_ON(vmspace_cache == NULL || vm_region_cache == NULL || vm_zero_page == NULL);
     if (param_bool("norandmaps", false)) {

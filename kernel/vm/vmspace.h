@@ -103,8 +103,7 @@ struct vm_region {
     /* The rest lives on when the region is freed: region_lock.h. */
     struct vmspace *tree; /* [vm] in whose tree it is, or NULL */
     uint64_t lock_seq;    /* [vm] == tree->lock_seq: being changed */
-    uint32_t users;       /* [a] faults that hold it, or try to */
-    bool waited;          /* [a] a change waits for the last of them */
+    uint32_t users;       /* [a] faults that hold it, or try to; REGION_WAITED */
 };
 
 struct vmspace {

@@ -124,3 +124,20 @@ TEST(many_regions, looking_up_and_finding_holes_stay_logarithmic)
     vm_max_map_count = limit;
     space_leave();
 }
+
+TEST(many_regions, what_they_were_in_is_given_back)
+{
+    space_enter();
+    space_leave();
+    uint64_t before = frames_in_use();
+    struct vmspace *vm = space_enter();
+
+    for (unsigned i = 0; i < 2000; i++) {
+        EXPECT(vmspace_map(vm, GIB(1) + i * 2 * PAGE_SIZE, PAGE_SIZE, TEST_RW, VMMAP_FIXED, NULL, 0,
+                           NULL) > 0);
+    }
+    EXPECT_GT(frames_in_use(), before + 50);
+    EXPECT_EQ(vmspace_unmap(vm, GIB(1), 2 * 2000 * PAGE_SIZE), 0);
+    space_leave();
+    EXPECT_EQ(frames_in_use(), before);
+}
