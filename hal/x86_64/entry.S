@@ -49,6 +49,13 @@
     pushq %r15
     .endm
 
+    /* With the latency tracer (kernel/machine/latency.h): all that a call may change is in the frame. */
+    .macro LATENCY hook
+#ifdef CONFIG_LATENCY
+    call \hook
+#endif
+    .endm
+
     .macro POP_CALLEE_SAVED
     popq %r15
     popq %r14
@@ -134,9 +141,11 @@ entry_syscall:
     sysretq
 
 syscall_work:
+    LATENCY latency_irqs_off
     movq %rsp, %rdi
     movl $1, %esi
     call x86_user_work
+    LATENCY latency_irqs_on
 syscall_iret:
     POP_CALLEE_SAVED
     jmp user_iret
@@ -161,6 +170,7 @@ user_return:
     movq %gs:CPU_CURRENT, %rdx
     testl $WORK_BEFORE_USER, THREAD_WORK(%rdx)
     jnz user_work
+    LATENCY latency_irqs_on
     addq $FRAME_R11, %rsp
 user_iret:
     POP_CALLER_SAVED
@@ -171,9 +181,11 @@ entry_user_iret:
     iretq
 
 user_work:
+    LATENCY latency_irqs_off
     movq %rsp, %rdi
     xorl %esi, %esi
     call x86_user_work
+    LATENCY latency_irqs_on
     POP_CALLEE_SAVED
     jmp user_iret
 
@@ -348,22 +360,30 @@ interrupt_common:
     jz 1f
     swapgs
 1:  PUSH_INTERRUPTED
+    addl $0x10000, %gs:CPU_PREEMPT_COUNT /* PREEMPT_HARDIRQ_ONE */
+#ifdef CONFIG_LATENCY
+    pushq %rdi
+    call latency_interrupt_enter
+    popq %rdi
+#endif
     movl %edi, %esi
     movq %rsp, %rdi
     leaq x86_vector_handlers(%rip), %rax
-    addl $0x10000, %gs:CPU_PREEMPT_COUNT /* PREEMPT_HARDIRQ_ONE */
     testb $1, %gs:CPU_RCU_IDLE
     jnz 3f
 2:  call *(%rax,%rsi,8)
     subl $0x10000, %gs:CPU_PREEMPT_COUNT
+    LATENCY latency_interrupt_exit
     testb $3, FRAME_CS(%rsp)
     jnz user_return
     /* Back to the kernel: 0 says preemptible and a reschedule wanted; not where it had interrupts off. */
     cmpl $0, %gs:CPU_PREEMPT_COUNT
-    jne kernel_restore
+    jne interrupt_return
     testl $0x200, FRAME_RFLAGS(%rsp)
     jz kernel_restore
     call preempt_schedule_irq
+interrupt_return:
+    LATENCY latency_irqs_on
     jmp kernel_restore
 3:  lock incl %gs:CPU_RCU_IDLE /* rcu_irq_enter(): the CPU is idle no more */
     pushq %rsi

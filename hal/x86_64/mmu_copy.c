@@ -20,10 +20,7 @@ static int move_prepare_slot(struct range_op *op, pte_t *pde, vaddr_t start, vad
                 return 0; /* goes over whole */
             }
         }
-        int err = large_cut(op, pde);
-        if (err != 0) {
-            return err;
-        }
+        return large_cut(op, pde);
     }
     if (pte_table_page(pte_table(*pde))->private == 0) {
         return 0;
@@ -169,10 +166,7 @@ static __noinline int copy_slot(struct range_op *op, pte_t *pde, vaddr_t start, 
         if (covers(*pde, start, end)) {
             return copy_large(op, pde, start, end);
         }
-        int err = large_cut(op, pde);
-        if (err != 0) {
-            return err;
-        }
+        return large_cut(op, pde);
     }
     pte_t *const first = pte_table(*pde) + pte_index(start, PAGE_SHIFT);
     const pte_t *last = first + ((end - start) >> PAGE_SHIFT);

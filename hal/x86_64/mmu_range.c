@@ -59,10 +59,7 @@ static __noinline int unmap_slot(struct range_op *op, pte_t *pde, vaddr_t start,
         if (covers(*pde, start, end)) {
             return unmap_large(op, pde, start, end);
         }
-        int err = large_cut(op, pde);
-        if (err != 0) {
-            return err;
-        }
+        return large_cut(op, pde);
     }
     pte_t *first = pte_table(*pde) + pte_index(start, PAGE_SHIFT);
     pte_t *pte = first;
@@ -173,10 +170,7 @@ static __noinline int protect_slot(struct range_op *op, pte_t *pde, vaddr_t star
         if (covers(*pde, start, end)) {
             return protect_large(op, pde, start, end);
         }
-        int err = large_cut(op, pde);
-        if (err != 0) {
-            return err;
-        }
+        return large_cut(op, pde);
     }
     pte_t *const first = pte_table(*pde) + pte_index(start, PAGE_SHIFT);
     const pte_t *last = first + ((end - start) >> PAGE_SHIFT);

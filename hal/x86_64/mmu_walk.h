@@ -40,10 +40,11 @@ struct range_op {
 };
 
 /*
- * The part [start, end) of the range under one level-2 entry, or under the 1 GiB leaf in its place. SLOT_AGAIN: the entry that was given is
- * none of level 2 any more, the walk looks again; else not 0 stops it.
+ * The part [start, end) of the range under one level-2 entry, or under the 1 GiB leaf in its place. SLOT_AGAIN: there was a leaf, which is cut
+ * now, the walk looks again; else not 0 stops it.
  */
 #define SLOT_AGAIN 1
+#define SLOT_BATCH 64u /* entries in use that are looked at in one turn */
 typedef int slot_fn(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end);
 
 /* The table that covers the block of va is empty: take it out, and those above it that become so. */
@@ -59,6 +60,16 @@ static inline void block_prune(struct range_op *op, vaddr_t va)
     }
 }
 
+/* Where a turn with the block's lock held ends: others wait for it, and this CPU cannot be preempted. */
+static inline vaddr_t batch_end(pte_t pde, vaddr_t start, vaddr_t end)
+{
+    if (end - start > SLOT_BATCH * PAGE_SIZE && pde != 0 && !(pde & PTE_LARGE) &&
+        pte_table_page(pte_table(pde))->private > SLOT_BATCH) {
+        return start + SLOT_BATCH * PAGE_SIZE;
+    }
+    return end;
+}
+
 static __always_inline int slots_do(struct range_op *op, vaddr_t start, vaddr_t end, slot_fn *fn,
                                     bool locked)
 {
@@ -68,10 +79,12 @@ static __always_inline int slots_do(struct range_op *op, vaddr_t start, vaddr_t 
 
         if (pde != NULL) {
             struct spinlock *lock = mmu_block_lock(op->space->locks, start);
+            next = MIN(next, end);
             if (locked) {
                 spin_lock(lock);
+                next = batch_end(*pde, start, next);
             }
-            int err = likely(*pde != 0) ? fn(op, pde, start, MIN(next, end)) : 0;
+            int err = likely(*pde != 0) ? fn(op, pde, start, next) : 0;
             if (locked) {
                 spin_unlock(lock);
             }
@@ -91,7 +104,7 @@ static __always_inline int slots_do(struct range_op *op, vaddr_t start, vaddr_t 
     return 0;
 }
 
-/* Each block with its lock held. */
+/* Each block with its lock held, a full one in several turns. */
 static __always_inline int slots_walk(struct range_op *op, vaddr_t start, vaddr_t end, slot_fn *fn)
 {
     return slots_do(op, start, end, fn, true);
@@ -105,10 +118,9 @@ static inline bool covers(pte_t large, vaddr_t start, vaddr_t end)
 /* The range covers a large leaf in part: cut it. SLOT_AGAIN, -ENOMEM. */
 static inline int large_cut(struct range_op *op, pte_t *pde)
 {
-    bool giant = (*pde & PTE_GIANT) != 0;
     int err = large_split(op->space, pde);
 
-    return err == 0 && giant ? SLOT_AGAIN : err;
+    return err == 0 ? SLOT_AGAIN : err;
 }
 
 /* Where a leaf of that size goes at va. NULL: no memory. */

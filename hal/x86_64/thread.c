@@ -226,6 +226,7 @@ int cpu_arch_prctl(int code, vaddr_t addr)
 void cpu_idle(void)
 {
     tlb_idle_begin();
+    latency_irqs_on();
     /* STI takes effect after the next instruction: no interrupt can slip in before HLT (SDM volume 2, STI). */
     __asm__ volatile("sti; hlt" ::: "memory");
     irq_disable();

@@ -11,5 +11,7 @@
 #define MARK_SAMPLE 2 /* a sample begins: the sum of its spans is one result */
 #define MARK_BEGIN  3 /* a span: from here */
 #define MARK_END    4 /* to here */
+#define MARK_COUNT                                                                                 \
+    5 /* the next instruction stores a word: it becomes the CPU's number of instructions */
 
 #define MARK_DISPLACEMENT(code) (MARK_MAGIC << 16 | (code))

@@ -11,6 +11,7 @@
 #include "kernel/core/panic.h"
 #include "kernel/machine/entry.h"
 #include "kernel/machine/mmu.h"
+#include "kernel/sched/latency.h"
 #include "kernel/sched/pid.h"
 #include "kernel/sync/rcu.h"
 
@@ -196,6 +197,7 @@ static void runqueue_switch_locked(struct runqueue *rq, struct thread *prev, str
     rq->switched_from = prev;
     rq->switches++;
     atomic_store_relaxed(&rq->current_prio, next->prio);
+    latency_switched_locked(next);
     next->exec_start = now;
     if (prev == rq->idle) {
         rq->idle_average = (rq->idle_average * 3 + (now - rq->idle_since)) / 4;

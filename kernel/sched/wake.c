@@ -12,6 +12,7 @@
 #include "kernel/sched/runqueue.h"
 
 #include "kernel/core/panic.h"
+#include "kernel/sched/latency.h"
 
 void thread_prepare_sleep(enum thread_state state)
 {
@@ -48,6 +49,9 @@ void runqueue_join_locked(struct runqueue *rq, struct thread *thread, enum join_
     thread->class->join(rq, thread, kind, now);
     if (unlikely(!thread->on_queue)) {
         return; /* a deadline thread that waits for its budget */
+    }
+    if (kind == JOIN_WAKE) {
+        latency_woken_locked(thread, rq->cpu, rq->current->prio);
     }
     if (kind == JOIN_NEW && thread->class == rq->current->class) {
         runqueue_start_turn_locked(rq, now); /* its creator goes on: it has more to do for it */

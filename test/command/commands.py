@@ -98,9 +98,14 @@ def bench(args):
     return module.main(args)
 
 
+def latency(args):
+    import latency as module
+    return module.main(args)
+
+
 def install(args):
     del args
     return deps.install()
 
 
-COMMANDS = {'run': run, 'test': test, 'image': image, 'usb': usb, 'debug': debug, 'bench': bench, 'deps': install}
+COMMANDS = {'run': run, 'test': test, 'image': image, 'usb': usb, 'debug': debug, 'bench': bench, 'latency': latency, 'deps': install}

@@ -7,6 +7,7 @@
     usb      write that image to a stick:        usb /dev/sdX
     debug    boot stopped, with gdb attached
     bench    count instructions on Linux and on Linnet (bench --help has the options)
+    latency  the longest times without interrupts and preemption (latency --help has the options)
     deps     install the packages that all of this needs
 """
 import os

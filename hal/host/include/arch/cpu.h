@@ -111,6 +111,17 @@ static inline void irq_restore(uint64_t flags)
     }
 }
 
+/* Nobody watches here (kernel/machine/latency.h). */
+static inline uint64_t irq_save_raw(void)
+{
+    return irq_save();
+}
+
+static inline void irq_restore_raw(uint64_t flags)
+{
+    irq_restore(flags);
+}
+
 /*
  * The CPU that is waited for may be a thread that the host does not run just now: let it. (A waiter of a ticket lock that spins on is
  * in the way of the one whose turn it is.)

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "kernel/machine/latency.h"
 #include "kernel/machine/percpu.h"
 
 #define this_cpu ((struct cpu __attribute__((address_space(256))) *)0)
@@ -38,10 +39,12 @@ static inline uint32_t preempt_count(void)
 static inline void preempt_count_add(uint32_t n)
 {
     __asm__ volatile("addl %0, %%gs:24" : : "er"(n) : "memory", "cc");
+    latency_preempt_off(n);
 }
 
 static inline void preempt_count_sub(uint32_t n)
 {
+    latency_preempt_on(n);
     __asm__ volatile("subl %0, %%gs:24" : : "er"(n) : "memory", "cc");
 }
 
@@ -49,6 +52,7 @@ static inline void preempt_count_sub(uint32_t n)
 static inline bool preempt_count_dec_and_test(void)
 {
     bool zero;
+    latency_preempt_on(PREEMPT_ONE);
     __asm__ volatile("decl %%gs:24" : "=@ccz"(zero) : : "memory");
     return zero;
 }
@@ -92,21 +96,48 @@ static inline bool irq_enabled(void)
     return (flags & CPU_FLAGS_IF) != 0;
 }
 
-static inline void irq_disable(void)
+/* These four as they are, for who watches over them: kernel/machine/latency.h. */
+static inline void irq_disable_raw(void)
 {
     __asm__ volatile("cli" ::: "memory");
 }
 
-static inline void irq_enable(void)
+static inline void irq_enable_raw(void)
 {
     __asm__ volatile("sti" ::: "memory");
+}
+
+static inline uint64_t irq_save_raw(void)
+{
+    uint64_t flags;
+    __asm__ volatile("pushfq; popq %0; cli" : "=r"(flags) : : "memory");
+    return flags;
+}
+
+static inline void irq_restore_raw(uint64_t flags)
+{
+    if (flags & CPU_FLAGS_IF) {
+        irq_enable_raw();
+    }
+}
+
+static inline void irq_disable(void)
+{
+    irq_disable_raw();
+    latency_irqs_off();
+}
+
+static inline void irq_enable(void)
+{
+    latency_irqs_on();
+    irq_enable_raw();
 }
 
 /* Disable and return the former state for irq_restore(). */
 static inline uint64_t irq_save(void)
 {
-    uint64_t flags;
-    __asm__ volatile("pushfq; popq %0; cli" : "=r"(flags) : : "memory");
+    uint64_t flags = irq_save_raw();
+    latency_irqs_off();
     return flags;
 }
 

@@ -1,0 +1,70 @@
+/*
+ * How long a CPU could not be interrupted, could not be preempted, and how long its most urgent thread waited: the worst case of each, with
+ * where it began and ended. Shown in /sys/kernel/debug/latency, in builds with -Dlatency=true.
+ *
+ * Own time: what the watching itself takes is measured at each call, and left out of every section it falls into.
+ */
+#pragma once
+
+#include "kernel/base/types.h"
+
+enum latency_kind {
+    LATENCY_IRQSOFF,
+    LATENCY_PREEMPTOFF,
+    LATENCY_WAKEUP,
+    LATENCY_KINDS,
+};
+
+#define LATENCY_DEPTH 8
+#define LATENCY_COMM  16
+
+struct latency_chain {
+    size_t n;
+    uintptr_t addrs[LATENCY_DEPTH]; /* innermost first */
+};
+
+struct latency_worst {
+    uint64_t length; /* in the counter's unit; 0: there was none */
+    struct latency_chain begin, end;
+    char comm[LATENCY_COMM]; /* who ran at its end, or who had waited */
+};
+
+/* ---- of one CPU, without the CPU: also on the host ---- */
+
+struct latency_section {
+    bool open;
+    uint64_t since, own; /* the counter, and own time, at its begin */
+    struct latency_chain begin;
+};
+
+/* Locks: its CPU alone, interrupts off. */
+struct latency_meter {
+    bool busy;        /* inside a call: what it calls is not watched */
+    uint64_t entered; /* the counter when it began */
+    uint64_t own;     /* spent in calls so far */
+    struct latency_section sections[LATENCY_KINDS];
+    struct latency_worst worst[LATENCY_KINDS];
+};
+
+/* Around each use of the functions below. False: a call is under way already, and nothing is to be done. */
+bool latency_meter_enter(struct latency_meter *meter, uint64_t now);
+void latency_meter_leave(struct latency_meter *meter, uint64_t now);
+/* A section begins; the caller has seen that it is not open, and fills in its `begin`. */
+struct latency_chain *latency_meter_begin(struct latency_meter *meter, enum latency_kind kind);
+/* It ends. Not NULL: it was the longest, and the caller fills in `end` and `comm`. */
+struct latency_worst *latency_meter_end(struct latency_meter *meter, enum latency_kind kind);
+/* Such a section as of its own. */
+struct latency_worst *latency_worst_of(struct latency_worst *worst, uint64_t length,
+                                       const struct latency_chain *begin);
+
+/* ---- of all CPUs ---- */
+
+void latency_enable(bool on);
+bool latency_is_enabled(void);
+/* Forget the worst cases of this kind. Thread context. */
+void latency_reset(enum latency_kind kind);
+/* Of CPU `id`, as it stands. Thread context. */
+void latency_read(unsigned id, enum latency_kind kind, struct latency_worst *ret_worst);
+/* The unit of irqsoff and preemptoff: instructions where the machine counts them for us, else ns. Wakeup is always in ns. */
+bool latency_in_instructions(enum latency_kind kind);
+uint64_t latency_scale(enum latency_kind kind, uint64_t length);

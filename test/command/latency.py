@@ -1,0 +1,136 @@
+"""linnet latency: the longest times without interrupts and without preemption, counted in instructions.
+
+A kernel with the latency tracer (kernel/debug/latency.h) boots Debian; cyclictest runs at priority 80 on each CPU with stress-ng beside it. One
+instruction is one nanosecond of the guest's time, so that the load of the machine it runs on changes nothing, and a plugin counts each CPU's own
+instructions: waiting for another CPU counts as far as this one executes something. Wakeups, which begin on one CPU and end on another, are in
+the guest's time, which stands still for no CPU: with several they include what the others execute meanwhile.
+"""
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+import build
+import deps
+from build import TOP, CommandError
+
+LIMIT = 20000  # instructions, of an irqsoff or preemptoff section
+PACKAGES = 'rt-tests,stress-ng'
+MEMORY = '1G'
+TRACER = '/sys/kernel/debug/latency'
+LOAD = ('--cpu 1 --vm 1 --vm-bytes 192M --fork 1 --mmap 1 --mmap-bytes 64M --pipe 1 --hdd 1 --hdd-bytes 64M --switch 1 --timer 1 '
+        '--procfs 1 --dentry 1 --mremap 1 --mremap-bytes 32M --futex 1 --pthread 1 --exec 1')
+KINDS = ('irqsoff', 'preemptoff', 'wakeup')
+
+
+def parser():
+    p = argparse.ArgumentParser(prog='linnet latency', description=__doc__.splitlines()[0])
+    p.add_argument('--cpus', default='1,4', metavar='N,M', help='machines with so many CPUs, one after another (1,4)')
+    p.add_argument('--seconds', type=int, default=20, metavar='S', help="of the guest's time under load (20)")
+    p.add_argument('--load', default=LOAD, metavar='ARGUMENTS', help='of stress-ng')
+    p.add_argument('--chains', action='store_true', help='the call chains too')
+    p.add_argument('--check', action='store_true', help=f'fail when a section is longer than {LIMIT:,} instructions')
+    p.add_argument('--timeout', type=float, default=3600, metavar='S', help='of one machine')
+    p.add_argument('--no-build', action='store_true', help='measure what was built last')
+    return p
+
+
+def variant():
+    return build.artifact('latency')
+
+
+def build_variant():
+    """The kernel with the tracer, in a folder of its own, and the plugin that counts."""
+    folder = variant()
+    if not os.path.exists(os.path.join(folder, 'build.ninja')):
+        build.quiet(['meson', 'setup', folder, TOP, '-Dlatency=true'])
+    build.quiet(['ninja', '-C', folder, 'kernel.elf', 'userspace/image/initramfs.cpio', 'test/latency/plugin.so'])
+
+
+def script(options, cpus):
+    """What runs in the guest."""
+    load = f'stress-ng {options.load} --temp-path /dev/shm --timeout {options.seconds}s --quiet'
+    measure = f'cyclictest -p 80 -t {cpus} -a -q -D {max(options.seconds - 1, 1)}'
+    show = '; '.join(f'echo == {kind}; cat {TRACER}/{kind}' for kind in KINDS)
+    return f'cd /tmp; echo 1 >{TRACER}/enabled; {load} & {measure} 2>/dev/null; {show}; echo ==; wait'
+
+
+def run_machine(options, cpus):
+    """What the guest printed."""
+    with tempfile.TemporaryDirectory(prefix='linnet-latency-', dir='/dev/shm') as folder:
+        ram = os.path.join(folder, 'ram')
+        with open(ram, 'wb') as file:
+            file.truncate(1 << 30)
+        plugin = os.path.join(variant(), 'test', 'latency', 'plugin.so')
+        argv = [os.path.join(TOP, 'linnet'), 'run', '--no-build', '--accel', 'tcg,thread=single', '--smp', str(cpus), '--mem', MEMORY,
+                '--timeout', str(options.timeout), '--root', 'bookworm', '--packages', PACKAGES, '--exec', script(options, cpus), '--',
+                '-icount', 'shift=0,sleep=off', '-object', f'memory-backend-file,id=ram,size={MEMORY},mem-path={ram},share=on',
+                '-machine', 'memory-backend=ram', '-plugin', f'{plugin},ram={ram}']
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors='replace',
+                              env=os.environ | {'LINNET_BUILD': variant()}, check=False)
+    if done.returncode != 0 or '\n==\n' not in done.stdout:
+        raise CommandError(f'{cpus} CPUs: the measurement failed (status {done.returncode})\n{done.stdout}{done.stderr}')
+    return done.stdout
+
+
+def parse_tracer(text):
+    """Entries of one file of the tracer: [(cpu, length, unit, comm, begin, end)], the chains as lists of "function+offset"."""
+    entries = []
+    chain = None
+    for line in text.splitlines():
+        head = re.match(r'(\d+) (\d+) (\S+) (.*)$', line)
+        if head:
+            entries.append((int(head[1]), int(head[2]), head[3], head[4], [], []))
+        elif entries and line.startswith('  '):
+            word, _, place = line.strip().rpartition(' ')
+            if word.strip() in ('begin', 'end'):
+                chain = entries[-1][4 if word.strip() == 'begin' else 5]
+            chain.append(re.sub(r'/0x[0-9a-f]+$', '', place))
+    return entries
+
+
+def parse_output(text):
+    """({kind: entries}, lines of cyclictest)."""
+    parts = re.split(r'^== ?(\w*)\n', text, flags=re.M)
+    kinds = {name: parse_tracer(body) for name, body in zip(parts[1::2], parts[2::2]) if name}
+    return kinds, [line for line in parts[0].splitlines() if line.startswith('T:')]
+
+
+def show(cpus, kinds, cyclic, chains):
+    """The table of one machine; the longest irqsoff or preemptoff section."""
+    print(f'{cpus} CPU{"s" if cpus > 1 else ""}')
+    longest = 0
+    for kind in KINDS:
+        for cpu, length, unit, comm, begin, end in kinds.get(kind, []):
+            places = f'{begin[0] if begin else "?"} .. {end[0] if end else "?"}'
+            print(f'  {kind:<10} cpu {cpu:<3} {length:>9,} {unit:<12} {comm:<16} {places}')
+            for i, place in enumerate(begin + end if chains else []):
+                print(f'      {"begin" if i == 0 else "end  " if i == len(begin) else "     "} {place}')
+            if kind != 'wakeup':
+                longest = max(longest, length)
+                if unit != 'instructions':
+                    raise CommandError('the machine did not count: is the plugin in it?')
+    for line in cyclic:
+        print(f'  cyclictest {line}')
+    return longest
+
+
+def main(args):
+    options = parser().parse_args(args)
+    try:
+        machines = [int(n) for n in options.cpus.split(',')]
+    except ValueError as error:
+        raise CommandError('--cpus: numbers with commas between them', 2) from error
+    if not options.no_build:
+        deps.ensure()
+        build_variant()
+    print(f'Longest sections under load, {options.seconds} s; limit {LIMIT:,} instructions')
+    longest = 0
+    for cpus in machines:
+        kinds, cyclic = parse_output(run_machine(options, cpus))
+        longest = max(longest, show(cpus, kinds, cyclic, options.chains))
+        sys.stdout.flush()
+    print(f'longest: {longest:,} instructions')
+    return 1 if options.check and longest > LIMIT else 0

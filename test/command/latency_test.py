@@ -1,0 +1,43 @@
+"""Unit tests of latency.py: what the tracer's files say."""
+import os
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import latency  # noqa: E402
+
+OUTPUT = """T: 0 (    5) P:80 I:1000 C:  19000 Min:      2 Act:    4 Avg:    4 Max:      13
+== irqsoff
+0 5768 instructions stress-ng a b
+  begin pid_next+0x13/0x130
+        process_next+0x16/0x50
+  end   pid_next+0xec/0x130
+1 12 instructions sh
+  begin schedule+0x9/0x30
+  end   schedule+0x15/0x30
+== preemptoff
+== wakeup
+0 9348 ns cyclictest
+  begin runqueue_join_locked+0x7c/0xf0
+  end   reschedule+0x2aa/0x4a0
+==
+"""
+
+
+class Parse(unittest.TestCase):
+    def test_entries_have_their_chains(self):
+        kinds, cyclic = latency.parse_output(OUTPUT)
+        self.assertEqual(kinds['irqsoff'], [
+            (0, 5768, 'instructions', 'stress-ng a b', ['pid_next+0x13', 'process_next+0x16'], ['pid_next+0xec']),
+            (1, 12, 'instructions', 'sh', ['schedule+0x9'], ['schedule+0x15'])])
+        self.assertEqual(kinds['preemptoff'], [])
+        self.assertEqual(kinds['wakeup'][0][:4], (0, 9348, 'ns', 'cyclictest'))
+        self.assertEqual(len(cyclic), 1)
+
+    def test_wakeups_do_not_count_for_the_limit(self):
+        kinds, cyclic = latency.parse_output(OUTPUT)
+        self.assertEqual(latency.show(2, kinds, cyclic, True), 5768)
+
+
+if __name__ == '__main__':
+    unittest.main(buffer=True)
