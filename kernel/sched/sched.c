@@ -143,6 +143,7 @@ static void bury(struct thread *me, struct thread *dead)
     me->burying = true;
     while ((dead = me->dead) != NULL) {
         me->dead = dead->dead;
+        dead->dead = NULL; /* its memory becomes a thread that has buried nobody */
         irq_enable();
         thread_put(dead);
         irq_disable();

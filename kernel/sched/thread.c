@@ -8,6 +8,7 @@
 #include "kernel/sched/thread.h"
 
 #include "kernel/base/string.h"
+#include "kernel/core/panic.h"
 #include "kernel/core/time.h"
 #include "kernel/machine/entry.h"
 #include "kernel/machine/preempt.h"
@@ -111,6 +112,7 @@ static struct thread *thread_alloc(const char *comm)
 
 static void thread_free(struct thread *thread)
 {
+    ASSERT(thread->dead == NULL && !thread->burying);
     kstack_free(thread->stack);
     thread->stack = NULL;
     thread->process = NULL;
