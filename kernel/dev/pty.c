@@ -14,10 +14,10 @@
  */
 #include "kernel/dev/pty.h"
 
-#include <asm/fcntl.h>
 #include <asm/ioctls.h>
 #include <asm/poll.h>
 #include <asm/signal.h>
+#include <linux/fcntl.h>
 #include <linux/major.h>
 
 #include "kernel/base/bitmap.h"
@@ -42,6 +42,7 @@ struct pty {
     struct mutex read_lock;      /* one master reader at a time */
     struct wait_queue read_wait; /* the master's */
     struct wait_queue write_wait;
+    struct async_list async; /* O_ASYNC of the master */
     uint8_t buf[RING_BYTES];
 };
 
@@ -84,6 +85,9 @@ static void wake_master_reader(struct pty *pty, uint32_t key)
 {
     if (wait_queue_active(&pty->read_wait)) {
         wait_wake_all(&pty->read_wait, key);
+    }
+    if ((key & POLLIN) != 0) {
+        async_tell(&pty->async, POLL_IN);
     }
 }
 
@@ -473,8 +477,19 @@ static void master_release(struct file *file)
     tty_remove(slave); /* may free pty */
 }
 
+static int master_fasync(int fd, struct file *file, bool on)
+{
+    struct pty *pty = file->private;
+
+    if (on) {
+        file_set_first_owner(file, jobctl->current_process(), F_OWNER_PID);
+    }
+    return async_set(&pty->async, fd, file, on);
+}
+
 static const struct file_ops master_fops = {
     .release = master_release,
+    .fasync = master_fasync,
     .read = master_read,
     .write = master_write,
     .poll = master_poll,
@@ -502,6 +517,7 @@ static int pty_create(void *instance, struct pty **ret_pty)
     mutex_init(&pty->read_lock, "pty read");
     wait_queue_init(&pty->read_wait);
     wait_queue_init(&pty->write_wait);
+    async_list_init(&pty->async);
     ring_init(&pty->ring, pty->buf, RING_BYTES);
     (void)ksnprintf(name, sizeof(name), "pts/%u", pty->index);
     err = tty_create(name, DEV_MAKE(UNIX98_PTY_SLAVE_MAJOR, pty->index), &slave_ops, pty,

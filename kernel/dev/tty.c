@@ -104,6 +104,7 @@ static void tty_setup(struct tty *tty)
     spin_init(&tty->lock, "tty");
     wait_queue_init(&tty->read_wait);
     wait_queue_init(&tty->write_wait);
+    async_list_init(&tty->async);
     mutex_init(&tty->read_lock, "tty read");
     mutex_init(&tty->write_lock, "tty write");
     mutex_init(&tty->output_lock, "tty output");

@@ -19,6 +19,7 @@
 
 #include "kernel/sched/pid.h"
 #include "kernel/sched/work.h"
+#include "kernel/vfs/async.h"
 #include "kernel/vfs/file.h"
 
 struct tty;
@@ -84,6 +85,9 @@ struct tty {
     uint32_t dropped;    /* [lock] input bytes lost to a full buffer */
 
     struct wait_queue read_wait, write_wait;
+    struct async_list async; /* O_ASYNC */
+    bool
+        wrote_less; /* [a] for it: a write did not take everything, so that there is room is news */
     struct mutex read_lock, write_lock, output_lock, open_lock;
     struct work echo_work; /* flushes echoes that arrived in interrupt context */
     struct work hangup_work;

@@ -35,3 +35,5 @@ void tty_echo_kick(struct tty *tty);
 void tty_unthrottle(struct tty *tty);
 /* Of tty->echo_work. */
 void tty_echo_work(struct work *work);
+/* tty_jobs.c. The owner whom signals tell of input: the foreground group, else the current process; unless there is one (F_SETOWN). */
+void tty_give_owner(struct tty *tty, struct file *file);

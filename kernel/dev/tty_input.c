@@ -62,8 +62,11 @@ static void apply_events(struct tty *tty, const struct ldisc_events *events)
     for (uint64_t left = events->signals; left != 0; left &= left - 1) {
         tty_signal_foreground(tty, __builtin_ctzll(left));
     }
-    if (events->readable && wait_queue_active(&tty->read_wait)) {
-        wait_wake_all(&tty->read_wait, POLLIN | POLLRDNORM);
+    if (events->readable) {
+        if (wait_queue_active(&tty->read_wait)) {
+            wait_wake_all(&tty->read_wait, POLLIN | POLLRDNORM);
+        }
+        async_tell(&tty->async, POLL_IN);
     }
     tty_echo_kick(tty);
 }
@@ -203,6 +206,9 @@ void tty_wake_writers(struct tty *tty)
 {
     if (wait_queue_active(&tty->write_wait)) {
         wait_wake_all(&tty->write_wait, POLLOUT | POLLWRNORM);
+    }
+    if (async_is_wanted(&tty->async) && atomic_exchange(&tty->wrote_less, false)) {
+        async_tell_all(&tty->async, POLL_OUT);
     }
     tty_echo_kick(tty);
 }

@@ -285,11 +285,24 @@ ssize_t tty_file_write(struct file *file, struct iov_iter *from, loff_t *pos)
         }
     }
     n = write_locked(tty, opened, from, nonblock);
+    if (from->count > 0) {
+        atomic_store_relaxed(&tty->wrote_less, true);
+    }
     mutex_unlock(&tty->write_lock);
     return n;
 }
 
-/* ---- poll ---- */
+/* ---- signals, poll ---- */
+
+static int tty_file_fasync(int fd, struct file *file, bool on)
+{
+    struct tty_file *opened = file->private;
+
+    if (on) {
+        tty_give_owner(opened->tty, file);
+    }
+    return async_set(&opened->tty->async, fd, file, on);
+}
 
 /* Writable for poll: not merely one byte, so that a program that polls does not write in crumbs. */
 #define POLL_OUT_ROOM 256u
@@ -326,4 +339,5 @@ const struct file_ops tty_fops = {
     .write = tty_file_write,
     .poll = tty_file_poll,
     .ioctl = tty_file_ioctl,
+    .fasync = tty_file_fasync,
 };

@@ -8,6 +8,7 @@
 #include <asm/ioctls.h>
 #include <asm/signal.h>
 #include <linux/capability.h>
+#include <linux/fcntl.h>
 
 #include "kernel/dev/tty_impl.h"
 
@@ -297,5 +298,19 @@ int64_t tty_jobs_ioctl(struct tty *tty, struct file *file, unsigned cmd, uint64_
         return get_session(tty, from_master, (int __user *)arg);
     default:
         return -ENOIOCTLCMD;
+    }
+}
+
+void tty_give_owner(struct tty *tty, struct file *file)
+{
+    uint64_t flags = spin_lock_irqsave(&ctrl_lock);
+    struct pid *group = pid_get(tty->foreground);
+
+    spin_unlock_irqrestore(&ctrl_lock, flags);
+    if (group != NULL) {
+        file_set_first_owner(file, group, F_OWNER_PGRP);
+        pid_put(group);
+    } else {
+        file_set_first_owner(file, jobctl->current_process(), F_OWNER_PID);
     }
 }

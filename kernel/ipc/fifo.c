@@ -107,4 +107,5 @@ const struct file_ops fifo_fops = {.open = fifo_open,
                                    .write = pipe_write,
                                    .poll = pipe_poll,
                                    .ioctl = pipe_ioctl,
+                                   .fasync = pipe_fasync,
                                    .fcntl = pipe_fcntl};

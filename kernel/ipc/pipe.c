@@ -39,6 +39,8 @@ static void pipe_construct(void *object)
     wait_queue_init(&pipe->read_wait);
     wait_queue_init(&pipe->write_wait);
     wait_queue_init(&pipe->open_wait);
+    async_list_init(&pipe->read_async);
+    async_list_init(&pipe->write_async);
 }
 
 int pipe_alloc(struct pipe **ret_pipe)
@@ -62,6 +64,7 @@ int pipe_alloc(struct pipe **ret_pipe)
     pipe->files = 1;
     pipe->nspares = 0;
     pipe->watched = false;
+    pipe->tells_writers = false;
     pipe->user = user_get(user);
     pipe->naccounted = slots;
     *ret_pipe = pipe;
@@ -151,7 +154,7 @@ ssize_t pipe_read_as(struct file *file, struct iov_iter *to, bool nonblock)
 {
     struct pipe *pipe = file->private;
     ssize_t done = 0;
-    bool was_full = false, slept = false;
+    bool was_full = atomic_load_relaxed(&pipe->tells_writers), slept = false;
 
     if (unlikely(to->count == 0)) {
         return 0;
@@ -191,6 +194,7 @@ ssize_t pipe_read_as(struct file *file, struct iov_iter *to, bool nonblock)
     mutex_unlock(&pipe->lock);
     if (wake_writer) {
         pipe_wake_writers(pipe);
+        async_tell(&pipe->write_async, POLL_OUT);
     }
     if (wake_next) {
         pipe_wake_readers(pipe);
@@ -313,6 +317,7 @@ ssize_t pipe_write_as(struct file *file, struct iov_iter *from, bool nonblock)
     mutex_unlock(&pipe->lock);
     if (wakes.reader || unlikely(atomic_load_relaxed(&pipe->watched))) {
         pipe_wake_readers(pipe);
+        async_tell(&pipe->read_async, POLL_IN);
     }
     if (wake_next) {
         pipe_wake_writers(pipe);
@@ -378,6 +383,26 @@ uint32_t pipe_poll(struct file *file, struct poll_table *table)
     return pipe_ready(file, file->private);
 }
 
+int pipe_fasync(int fd, struct file *file, bool on)
+{
+    struct pipe *pipe = file->private;
+    int err = 0;
+
+    if ((file->mode & FMODE_READ) != 0) {
+        err = async_set(&pipe->read_async, fd, file, on);
+        atomic_store_relaxed(&pipe->watched, true);
+    }
+    if (err == 0 && (file->mode & FMODE_WRITE) != 0) {
+        err = async_set(&pipe->write_async, fd, file, on);
+        if (err < 0) {
+            (void)async_set(&pipe->read_async, fd, file, false);
+        } else if (on) {
+            atomic_store_relaxed(&pipe->tells_writers, true);
+        }
+    }
+    return err;
+}
+
 int64_t pipe_ioctl(struct file *file, unsigned cmd, uint64_t arg)
 {
     struct pipe *pipe = file->private;
@@ -399,6 +424,8 @@ static void pipe_wake_all(struct pipe *pipe)
 {
     wait_wake_all(&pipe->read_wait, POLLIN | POLLRDNORM | POLLHUP | POLLERR);
     wait_wake_all(&pipe->write_wait, POLLOUT | POLLWRNORM | POLLHUP | POLLERR);
+    async_tell(&pipe->read_async, POLL_IN);
+    async_tell(&pipe->write_async, POLL_OUT);
 }
 
 void pipe_close_end(struct inode *inode, struct pipe *pipe, unsigned mode)
@@ -433,6 +460,7 @@ static const struct file_ops pipe_fops = {.open = pipe_reopen,
                                           .write = pipe_write,
                                           .poll = pipe_poll,
                                           .ioctl = pipe_ioctl,
+                                          .fasync = pipe_fasync,
                                           .fcntl = pipe_fcntl};
 
 static const struct file_ops no_pipe_fops;

@@ -6,6 +6,7 @@
 #include <asm/poll.h>
 
 #include "kernel/ipc/pipe.h"
+#include "kernel/vfs/async.h"
 
 #define PIPE_SLOTS  (PIPE_DEFAULT_BYTES / PAGE_SIZE)
 #define PIPE_SPARES 2
@@ -27,7 +28,9 @@ struct pipe {
     uint32_t head, tail;          /* [lock] free-running: next slot to fill, oldest filled one */
     uint32_t readers, writers;    /* [lock] open ends */
     uint32_t reads_opened, writes_opened; /* [lock] openings ever, for the rendezvous of FIFOs */
-    bool watched;        /* [a] poll or epoll waited for it once: each write is an event */
+    struct async_list read_async, write_async; /* files that O_ASYNC is set on */
+    bool watched;        /* [a] poll, epoll or O_ASYNC waited for it once: each write is an event */
+    bool tells_writers;  /* [a] O_ASYNC: each read is one, too */
     uint32_t files;      /* [inode->attr_lock] open files; the last one frees the pipe */
     struct user *user;   /* [I] whom its size is counted for, referenced */
     uint32_t naccounted; /* [lock] slots that are */
@@ -99,4 +102,5 @@ ssize_t pipe_read(struct file *file, struct iov_iter *to, loff_t *pos);
 ssize_t pipe_write(struct file *file, struct iov_iter *from, loff_t *pos);
 uint32_t pipe_poll(struct file *file, struct poll_table *table);
 int64_t pipe_ioctl(struct file *file, unsigned cmd, uint64_t arg);
+int pipe_fasync(int fd, struct file *file, bool on);
 int64_t pipe_fcntl(struct file *file, unsigned cmd, uint64_t arg);

@@ -23,7 +23,7 @@ static int64_t set_file_flag(struct file *file, uint32_t flag, uint64_t arg)
     return 0;
 }
 
-static int64_t set_async(struct file *file, uint64_t arg)
+static int64_t set_async(int fd, struct file *file, uint64_t arg)
 {
     int on;
 
@@ -33,7 +33,7 @@ static int64_t set_async(struct file *file, uint64_t arg)
     if (file->fops->fasync == NULL) {
         return on != 0 ? -ENOTTY : 0;
     }
-    int64_t err = file->fops->fasync(file, on != 0);
+    int64_t err = file->fops->fasync(fd, file, on != 0);
     return err < 0 ? err : set_file_flag(file, FASYNC, arg);
 }
 
@@ -72,7 +72,7 @@ SYSCALL3(ioctl, int, fd, unsigned, cmd, uint64_t, arg)
         result = set_file_flag(file, O_NONBLOCK, arg);
         break;
     case FIOASYNC:
-        result = set_async(file, arg);
+        result = set_async(fd, file, arg);
         break;
     case FIOQSIZE:
         result = size_of_file(file, arg);

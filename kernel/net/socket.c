@@ -27,6 +27,7 @@ void socket_construct(struct socket *socket)
     lockdep_set_class(&socket->lock, &socket_lock_class);
     wait_queue_init(&socket->read_wait);
     wait_queue_init(&socket->write_wait);
+    async_list_init(&socket->async);
 }
 
 void socket_init(struct socket *socket, const struct socket_family *family,
@@ -48,6 +49,7 @@ void socket_init(struct socket *socket, const struct socket_family *family,
     socket->shutdown = 0;
     socket->cookie = 0;
     socket->stamp = 0;
+    socket->lacked_room = false;
     socket->file = NULL;
     socket->ino = 0;
 }
@@ -72,6 +74,10 @@ void socket_uncharge(struct socket *sender, uint32_t bytes)
     (void)__atomic_fetch_sub(&sender->charged, bytes - 1, __ATOMIC_RELEASE);
     if (unlikely(wait_queue_active(&sender->write_wait)) && socket_has_room(sender)) {
         wait_wake_n(&sender->write_wait, 1, SOCKET_POLLOUT);
+    }
+    if (async_is_wanted(&sender->async) && socket_has_room(sender) &&
+        atomic_exchange(&sender->lacked_room, false)) {
+        async_tell_all(&sender->async, POLL_OUT);
     }
     socket_drop_charge(sender, 1);
 }
@@ -136,6 +142,7 @@ int socket_wait_room(struct socket *socket, bool nonblock)
         if (likely(socket_charge(socket) < atomic_load_relaxed(&socket->send_limit))) {
             return 0;
         }
+        atomic_store_relaxed(&socket->lacked_room, true);
         err = nonblock ? -EAGAIN : socket_sleep_room(socket);
         if (err < 0) {
             return err;
@@ -250,6 +257,13 @@ static size_t socket_show_fdinfo(struct file *file, char *buf, size_t size)
     return socket->ops->show_fdinfo == NULL ? 0 : socket->ops->show_fdinfo(socket, buf, size);
 }
 
+static int socket_fasync(int fd, struct file *file, bool on)
+{
+    struct socket *socket = file->private;
+
+    return async_set(&socket->async, fd, file, on);
+}
+
 static void socket_release(struct file *file)
 {
     struct socket *socket = file->private;
@@ -265,6 +279,7 @@ static const struct file_ops socket_fops = {.release = socket_release,
                                             .write = socket_write,
                                             .poll = socket_poll,
                                             .ioctl = socket_ioctl,
+                                            .fasync = socket_fasync,
                                             .show_fdinfo = socket_show_fdinfo};
 
 struct socket *file_socket(const struct file *file)

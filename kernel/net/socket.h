@@ -17,6 +17,7 @@
 #include "kernel/core/linkset.h"
 #include "kernel/net/abi.h"
 #include "kernel/net/packet.h"
+#include "kernel/vfs/async.h"
 #include "kernel/vfs/file.h"
 
 struct socket;
@@ -106,6 +107,8 @@ struct socket {
     struct refcount refs;
     struct spinlock lock;
     struct wait_queue read_wait, write_wait;
+    struct async_list async; /* O_ASYNC */
+    bool lacked_room; /* [a] for it: a sender was told to wait, so that there is room is news */
     /* [a] bytes charged to the socket as a sender, and one more while anybody holds a reference: at 0 it is destroyed */
     uint32_t charged;
     uint32_t send_limit, receive_limit;    /* [a] SO_SNDBUF, SO_RCVBUF: bytes */
@@ -209,6 +212,12 @@ static inline void socket_wake_one(struct wait_queue *queue, uint32_t events)
 static inline void socket_wake_reader(struct socket *socket)
 {
     socket_wake_one(&socket->read_wait, POLLIN | POLLRDNORM | POLLRDBAND);
+}
+/* The same where something did come: who asked for signals gets one. */
+static inline void socket_tell_reader(struct socket *socket)
+{
+    socket_wake_reader(socket);
+    async_tell(&socket->async, POLL_IN);
 }
 /* The connection changed: everybody looks again. */
 void socket_wake_all(struct socket *socket);

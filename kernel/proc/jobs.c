@@ -3,6 +3,8 @@
  *
  * A group or session is a struct pid with members; it keeps the number in use as long as one member or one terminal refers to it.
  */
+#include <linux/fcntl.h>
+
 #include "kernel/ipc/mqueue.h"
 #include "kernel/proc/internal.h"
 
@@ -159,6 +161,61 @@ static int jobctl_signal_info(struct pid *pid, const siginfo_t *info)
     return err;
 }
 
+/* Tree lock held. */
+static bool owner_may_be_told_locked(const struct jobctl_owner *owner, struct thread *thread)
+{
+    struct cred *theirs = thread_cred_get_locked(thread);
+    bool may = theirs != NULL &&
+               (owner->euid == 0 || owner->euid == theirs->suid || owner->euid == theirs->uid ||
+                owner->uid == theirs->suid || owner->uid == theirs->uid);
+
+    cred_put(theirs);
+    return may;
+}
+
+/* `to` NULL: the process. Tree lock held. */
+static void tell_owner_locked(const struct jobctl_owner *owner, struct process *process,
+                              struct thread *to, const siginfo_t *info)
+{
+    siginfo_t plain;
+
+    if (!owner_may_be_told_locked(owner, to != NULL ? to : process->leader)) {
+        return;
+    }
+    spin_lock(&process->siglock);
+    if (signal_send_locked(process, to, info, info->si_code == SI_KERNEL) == -EAGAIN) {
+        siginfo_kernel(&plain, SIGIO);
+        (void)signal_send_locked(process, to, &plain, true);
+    }
+    spin_unlock(&process->siglock);
+}
+
+static void jobctl_signal_owner(const struct jobctl_owner *owner, const siginfo_t *info)
+{
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+    struct thread *thread = owner->pid->thread;
+    struct process *process;
+
+    switch (owner->type) {
+    case F_OWNER_TID:
+        if (thread != NULL) {
+            tell_owner_locked(owner, thread->process, thread, info);
+        }
+        break;
+    case F_OWNER_PID:
+        if (owner->pid->process != NULL) {
+            tell_owner_locked(owner, owner->pid->process, NULL, info);
+        }
+        break;
+    default:
+        list_for_each (process, &owner->pid->group_members, group_node) {
+            tell_owner_locked(owner, process, NULL, info);
+        }
+        break;
+    }
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+}
+
 static int jobctl_signal_process(struct pid *pid, int signo)
 {
     siginfo_t info;
@@ -257,6 +314,7 @@ static const struct jobctl_ops jobctl_implementation = {
     .signal_group = jobctl_signal_group,
     .signal_process = jobctl_signal_process,
     .signal_info = jobctl_signal_info,
+    .signal_owner = jobctl_signal_owner,
     .signal_current = jobctl_signal_current,
     .current_process = jobctl_current_process,
     .current_group = jobctl_current_group,

@@ -174,8 +174,7 @@ int process_parent_nr(struct process *process)
     return atomic_load_relaxed(&process->parent_nr);
 }
 
-/* Tree lock held. NULL: the thread has ended. */
-static struct cred *cred_of_locked(struct thread *thread)
+struct cred *thread_cred_get_locked(struct thread *thread)
 {
     struct cred *cred;
 
@@ -188,7 +187,7 @@ static struct cred *cred_of_locked(struct thread *thread)
 struct cred *thread_cred_get(struct thread *thread)
 {
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);
-    struct cred *cred = cred_of_locked(thread);
+    struct cred *cred = thread_cred_get_locked(thread);
 
     spin_unlock_irqrestore(&process_tree_lock, flags);
     return cred != NULL ? cred : cred_get(&cred_init_user);
@@ -197,7 +196,7 @@ struct cred *thread_cred_get(struct thread *thread)
 struct cred *process_cred_get(struct process *process)
 {
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);
-    struct cred *cred = cred_of_locked(process->leader);
+    struct cred *cred = thread_cred_get_locked(process->leader);
 
     spin_unlock_irqrestore(&process_tree_lock, flags);
     return cred != NULL ? cred : cred_get(&cred_init_user);

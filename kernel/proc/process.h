@@ -226,6 +226,7 @@ int process_parent_nr(struct process *process);
 /* The main thread's credentials, referenced. */
 struct cred *process_cred_get(struct process *process);
 struct cred *thread_cred_get(struct thread *thread);
+struct cred *thread_cred_get_locked(struct thread *thread); /* tree lock held; NULL: it has ended */
 /* What a thread uses, referenced, for /proc; NULL: it is gone (a zombie) or never was. Thread context. */
 struct vmspace *thread_vm_get(struct thread *thread);
 struct fdtable *thread_files_get(struct thread *thread);

@@ -52,11 +52,19 @@ void pid_table_init(void); /* by sched_init() */
 /*
  * The upward contract of job control: implemented by kernel/proc, used by terminals and by files' F_SETOWN. Registered once at boot.
  */
+struct jobctl_owner {
+    struct pid *pid;
+    int type;           /* F_OWNER_* of <linux/fcntl.h>: a thread, a process or a group */
+    uint32_t uid, euid; /* of who made it the owner: he must be allowed to signal it (fcntl(2)) */
+};
+
 struct jobctl_ops {
     /* Send to every member of the group; sender checks are the caller's. -ESRCH: empty group. Any context. */
     int (*signal_group)(struct pid *group, int signo);
     int (*signal_process)(struct pid *process, int signo);
     int (*signal_info)(struct pid *process, const siginfo_t *info);
+    /* A file's owner. A signal that cannot be queued becomes a plain SIGIO. Any context. */
+    void (*signal_owner)(const struct jobctl_owner *owner, const siginfo_t *info);
     void (*signal_current)(int signo); /* the current thread, as from itself: SIGPIPE, SIGXFSZ */
     /* Of the current process. Borrowed pointers, valid while the process lives. */
     struct pid *(*current_process)(void);

@@ -1,11 +1,14 @@
 /*
- * fcntl(2).
+ * fcntl(2), and the owners of files, whom signals tell.
  */
 #include <asm/fcntl.h>
+#include <asm/poll.h>
 #include <asm/signal.h>
 #include <linux/fcntl.h>
 
 #include "kernel/sched/pid.h"
+#include "kernel/security/cred.h"
+#include "kernel/vfs/async.h"
 #include "kernel/vfs/fdtable.h"
 #include "kernel/vfs/private.h"
 
@@ -14,9 +17,9 @@
 
 #define SIGNAL_MAX 64 /* signal(7): the last real-time signal */
 
-static struct spinlock owner_lock = SPINLOCK_INIT("file owner");
+static struct spinlock owner_lock = SPINLOCK_INIT("file owner"); /* irqsave */
 
-static int64_t fcntl_setfl(struct file *file, uint32_t arg)
+static int64_t fcntl_setfl(int fd, struct file *file, uint32_t arg)
 {
     uint32_t old = atomic_load_relaxed(&file->flags);
     uint32_t changed = (old ^ arg) & SETFL_FLAGS;
@@ -29,7 +32,7 @@ static int64_t fcntl_setfl(struct file *file, uint32_t arg)
         return -EINVAL;
     }
     if ((changed & FASYNC) != 0 && file->fops->fasync != NULL) {
-        int err = file->fops->fasync(file, (arg & FASYNC) != 0);
+        int err = file->fops->fasync(fd, file, (arg & FASYNC) != 0);
         if (err < 0) {
             return err;
         }
@@ -40,20 +43,97 @@ static int64_t fcntl_setfl(struct file *file, uint32_t arg)
 
 static void owner_set(struct file *file, struct pid *pid, int type)
 {
-    spin_lock(&owner_lock);
+    const struct cred *mine = cred_current();
+    uint64_t flags = spin_lock_irqsave(&owner_lock);
     struct pid *old = file->owner;
+
     file->owner = pid;
     file->owner_type = type;
-    spin_unlock(&owner_lock);
+    file->owner_uid = mine->uid;
+    file->owner_euid = mine->euid;
+    spin_unlock_irqrestore(&owner_lock, flags);
     pid_put(old);
+}
+
+void file_set_first_owner(struct file *file, struct pid *pid, int type)
+{
+    int old_type;
+    struct pid *old = file_get_owner(file, &old_type);
+
+    if (old == NULL) {
+        owner_set(file, pid_get(pid), type);
+    }
+    pid_put(old);
+}
+
+/* poll(2) events of POLL_IN ... POLL_HUP. */
+static const uint16_t bands[] = {[POLL_IN] = POLLIN | POLLRDNORM,
+                                 [POLL_OUT] = POLLOUT | POLLWRNORM | POLLWRBAND,
+                                 [POLL_MSG] = POLLIN | POLLRDNORM | POLLMSG,
+                                 [POLL_ERR] = POLLERR,
+                                 [POLL_PRI] = POLLPRI | POLLRDBAND,
+                                 [POLL_HUP] = POLLHUP | POLLERR};
+
+/* si_code: these signals have codes of their own, which mean something else. */
+static int io_code(int signo, int code)
+{
+    switch (signo) {
+    case SIGILL:
+    case SIGFPE:
+    case SIGSEGV:
+    case SIGBUS:
+    case SIGTRAP:
+    case SIGCHLD:
+    case SIGSYS:
+        return SI_SIGIO;
+    default:
+        return code;
+    }
+}
+
+static void tell_owner(struct file *file, const siginfo_t *info)
+{
+    uint64_t flags = spin_lock_irqsave(&owner_lock);
+
+    if (file->owner != NULL) {
+        const struct jobctl_owner owner = {.pid = file->owner,
+                                           .type = file->owner_type,
+                                           .uid = file->owner_uid,
+                                           .euid = file->owner_euid};
+        jobctl->signal_owner(&owner, info);
+    }
+    spin_unlock_irqrestore(&owner_lock, flags);
+}
+
+void file_tell_owner(struct file *file, int fd, int code)
+{
+    siginfo_t info = {.si_signo = atomic_load_relaxed(&file->owner_signal)};
+
+    if (info.si_signo == 0) {
+        info.si_signo = SIGIO;
+        info.si_code = SI_KERNEL;
+    } else {
+        info.si_code = io_code(info.si_signo, code);
+        info.si_fd = fd;
+        info.si_band = bands[code];
+    }
+    tell_owner(file, &info);
+}
+
+void file_tell_urgent(struct file *file)
+{
+    const siginfo_t info = {.si_signo = SIGURG, .si_code = SI_KERNEL};
+
+    tell_owner(file, &info);
 }
 
 struct pid *file_get_owner(struct file *file, int *ret_type)
 {
-    spin_lock(&owner_lock);
+    uint64_t flags = spin_lock_irqsave(&owner_lock);
     struct pid *pid = pid_get(file->owner);
+
     *ret_type = file->owner_type;
-    spin_unlock(&owner_lock);
+    spin_unlock_irqrestore(&owner_lock, flags);
     return pid;
 }
 
@@ -140,11 +220,11 @@ static int64_t fcntl_setsig(struct file *file, int signo)
 }
 
 /* Commands that act on the open file. O_PATH files are none. */
-static int64_t fcntl_file(struct file *file, unsigned cmd, uint64_t arg)
+static int64_t fcntl_file(int fd, struct file *file, unsigned cmd, uint64_t arg)
 {
     switch (cmd) {
     case F_SETFL:
-        return fcntl_setfl(file, (uint32_t)arg);
+        return fcntl_setfl(fd, file, (uint32_t)arg);
     case F_GETLK:
     case F_SETLK:
     case F_SETLKW:
@@ -196,7 +276,7 @@ int64_t file_fcntl(int fd, unsigned cmd, uint64_t arg)
         result = atomic_load_relaxed(&file->flags);
         break;
     default:
-        result = (file->mode & FMODE_PATH) != 0 ? -EBADF : fcntl_file(file, cmd, arg);
+        result = (file->mode & FMODE_PATH) != 0 ? -EBADF : fcntl_file(fd, file, cmd, arg);
         break;
     }
     fd_return(ref);

@@ -134,6 +134,7 @@ int file_create(const struct path *path, int flags, unsigned mode, struct file *
     file->owner_signal = 0;
     file->watchers = NULL;
     file->flock_held = false;
+    file->async = false;
     /* Last: who still looks at the file that this memory was (fd_borrow_shared) may take a reference from now on. */
     atomic_store_release(&file->refs.value, 1);
     *ret_file = file;
@@ -158,8 +159,8 @@ static void file_destroy(struct file *file)
     if (unlikely(file->flock_held)) {
         vfs_locks_release(file);
     }
-    if (unlikely((file->flags & FASYNC) != 0) && file->fops->fasync != NULL) {
-        (void)file->fops->fasync(file, false);
+    if (unlikely(file->async)) {
+        (void)file->fops->fasync(-1, file, false);
     }
     if (file->fops->release != NULL && (file->mode & FMODE_PATH) == 0) {
         file->fops->release(file);

@@ -42,7 +42,8 @@ struct file_ops {
     /* Fill file->source for a mapping; -ENODEV when NULL. */
     int (*mmap)(struct file *file, uint32_t vm_flags, struct vm_source **ret_source);
     int (*fsync)(struct file *file, bool data_only);
-    int (*fasync)(struct file *file, bool on);
+    /* O_ASYNC, asked for with the number fd: async_set() on what the file waits for. At the end of the file: off, with -1. */
+    int (*fasync)(int fd, struct file *file, bool on);
     /* fcntl(2) commands that only some kinds know: F_SETPIPE_SZ, F_ADD_SEALS ... -EINVAL or NULL: unknown. */
     int64_t (*fcntl)(struct file *file, unsigned cmd, uint64_t arg);
     /* More lines of /proc/PID/fdinfo/N, as ksnprintf() has it: the length of all, of which `size` bytes may not hold everything. */
@@ -72,17 +73,19 @@ struct file {
     uint32_t mode;  /* [I] FMODE_* */
     loff_t pos;     /* [pos_lock] */
     struct mutex pos_lock;
-    struct path path;            /* [I] referenced */
-    struct cred *cred;           /* [I] the opener's */
-    void *private;               /* the driver's */
-    struct vm_source source;     /* what regions refer to; its get and put count this file */
-    struct readahead ahead;      /* of files with a medium: what is read next */
-    uint32_t write_error;        /* [a] the same: file_check_error()'s mark */
-    struct pid *owner;           /* [owner_lock] F_SETOWN */
-    int owner_type;              /* [owner_lock] F_OWNER_* of F_SETOWN_EX */
-    int owner_signal;            /* [a] F_SETSIG */
-    struct epoll_item *watchers; /* [epoll's] of the sets that watch it: release looks */
-    bool flock_held;             /* [a] flock or OFD locks may be there: release looks */
+    struct path path;               /* [I] referenced */
+    struct cred *cred;              /* [I] the opener's */
+    void *private;                  /* the driver's */
+    struct vm_source source;        /* what regions refer to; its get and put count this file */
+    struct readahead ahead;         /* of files with a medium: what is read next */
+    uint32_t write_error;           /* [a] the same: file_check_error()'s mark */
+    struct pid *owner;              /* [owner_lock] F_SETOWN */
+    int owner_type;                 /* [owner_lock] F_OWNER_* of F_SETOWN_EX */
+    uint32_t owner_uid, owner_euid; /* [owner_lock] who made him the owner */
+    int owner_signal;               /* [a] F_SETSIG */
+    struct epoll_item *watchers;    /* [epoll's] of the sets that watch it: release looks */
+    bool flock_held;                /* [a] flock or OFD locks may be there: release looks */
+    bool async;                     /* [a] an async_list may have it: release looks */
 };
 
 static inline struct file *file_get(struct file *file)
@@ -239,6 +242,8 @@ ssize_t file_limit_write(loff_t pos, size_t count);
 void file_signal_current(int signo);
 /* Who gets SIGIO (F_SETOWN), referenced or NULL; *ret_type is F_OWNER_*. Any context. */
 struct pid *file_get_owner(struct file *file, int *ret_type);
+/* For terminals' fasync: an owner, F_OWNER_*, for a file that has none. */
+void file_set_first_owner(struct file *file, struct pid *pid, int type);
 /* F_GETOWN and F_SETOWN: a process' number, or a group's as a negative one; 0: nobody. -EINVAL, -ESRCH. */
 int64_t file_get_owner_number(struct file *file);
 int64_t file_set_owner_number(struct file *file, int number);

@@ -11,6 +11,7 @@
  * Order: inode lock -> watches_lock -> marks->lock -> queue_lock.
  */
 #include "kernel/vfs/inotify.h"
+#include "kernel/vfs/async.h"
 
 #include <asm/ioctls.h>
 
@@ -42,6 +43,7 @@ struct inotify {
     int last_wd;            /* [w] */
     struct spinlock queue_lock;
     struct wait_queue wait;
+    struct async_list async;      /* O_ASYNC */
     struct list_node events;      /* [q] oldest first */
     uint32_t nevents;             /* [q] */
     uint32_t bytes;               /* [q] that a read would give */
@@ -121,6 +123,7 @@ static void queue_add(struct inotify *instance, struct queued_event *event)
     kfree(event);
     if (added) {
         wait_wake_all(&instance->wait, POLLIN | POLLRDNORM);
+        async_tell(&instance->async, POLL_IN);
     }
 }
 
@@ -481,7 +484,15 @@ static loff_t inotify_llseek(struct file *file, loff_t offset, int whence)
     return file->pos; /* nothing moves */
 }
 
+static int inotify_fasync(int fd, struct file *file, bool on)
+{
+    struct inotify *instance = file->private;
+
+    return async_set(&instance->async, fd, file, on);
+}
+
 static const struct file_ops inotify_fops = {.release = inotify_release,
+                                             .fasync = inotify_fasync,
                                              .read = inotify_read,
                                              .llseek = inotify_llseek,
                                              .poll = inotify_poll,
@@ -505,6 +516,7 @@ static struct inotify *instance_create(struct user *user)
     mutex_init(&instance->watches_lock, "inotify watches");
     spin_init(&instance->queue_lock, "inotify queue");
     wait_queue_init(&instance->wait);
+    async_list_init(&instance->async);
     list_init(&instance->events);
     list_init(&instance->overflow.node);
     instance->overflow.wd = -1;

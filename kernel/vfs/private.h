@@ -47,6 +47,8 @@ void inode_locks_free(struct inode *inode);
 int file_create(const struct path *path, int flags, unsigned mode, struct file **ret_file);
 /* A file whose open failed: path and credentials go, release is not called. */
 void file_discard(struct file *file);
+/* fcntl.c. O_ASYNC: tell the owner, with F_SETSIG's signal. Any context. */
+void file_tell_owner(struct file *file, int fd, int code);
 void files_init(void);
 void fdtables_init(void);
 extern const struct vm_source_ops file_source_ops;

@@ -196,7 +196,7 @@ int unix_connect_stream(struct socket *socket, const struct sockaddr *address, u
     if (err == 0) {
         err = connect_to(from, listener, embryo, (flags & O_NONBLOCK) != 0);
         if (err == 0) {
-            socket_wake_reader(&listener->socket);
+            socket_tell_reader(&listener->socket);
         }
         unix_put(listener);
     }
@@ -337,6 +337,9 @@ int unix_shutdown(struct socket *socket, int how)
         atomic_store_relaxed(&peer->socket.shutdown, peer->socket.shutdown | theirs);
         unix_unlock(peer);
         socket_wake_all(&peer->socket);
+        if ((theirs & SHUTDOWN_RECEIVE) != 0) {
+            async_tell(&peer->socket.async, theirs == SHUTDOWN_BOTH ? POLL_HUP : POLL_IN);
+        }
     }
     socket_wake_all(socket);
     if ((bits & SHUTDOWN_RECEIVE) != 0) {

@@ -88,7 +88,7 @@ static int deliver(struct unix_socket *from, struct unix_socket *to, struct pack
     }
     unix_unlock(to);
     if (likely(err == 0)) {
-        socket_wake_reader(&to->socket);
+        socket_tell_reader(&to->socket);
     }
     return err;
 }

@@ -29,10 +29,13 @@ static int stream_push(struct unix_socket *to, struct packet *packet, bool urgen
     if (unlikely(urgent)) {
         old = to->urgent;
         to->urgent = packet_get(packet);
+        if (to->socket.file != NULL) {
+            file_tell_urgent(to->socket.file); /* it cannot go while we hold the lock */
+        }
     }
     unix_unlock(to);
     packet_put(old);
-    socket_wake_reader(&to->socket);
+    socket_tell_reader(&to->socket);
     if (unlikely(urgent)) {
         wait_wake_all(&to->socket.read_wait, POLLPRI);
     }

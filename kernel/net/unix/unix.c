@@ -148,6 +148,7 @@ static void tell_peer(struct unix_socket *peer, bool lost)
     }
     unix_unlock(peer);
     socket_wake_all(&peer->socket);
+    async_tell(&peer->socket.async, POLL_HUP);
 }
 
 void unix_close(struct unix_socket *socket, bool embryo)
