@@ -83,10 +83,12 @@ bool machine_nmi_request(const struct trapframe *frame)
     return true;
 }
 
-static bool is_busy(const struct cpu *cpu)
+static void cpu_want(unsigned id, bool send)
 {
-    return atomic_load_relaxed(&cpu->current) != cpu->idle ||
-           (atomic_load_relaxed(&cpu->preempt_count) & PREEMPT_HARDIRQ_MASK) != 0;
+    atomic_store_release(&per_cpu_ptr(nmi_trace, id)->state, NMI_WANTED);
+    if (send) {
+        smp_send_nmi(id);
+    }
 }
 
 /* Ask the CPUs that are not idle; by messages of their own, or by those that stop them. */
@@ -95,12 +97,26 @@ static void others_want(bool send)
     unsigned id;
 
     for_each_online_cpu (id) {
-        if (id != cpu_id() && is_busy(cpu_by_id(id))) {
-            atomic_store_release(&per_cpu_ptr(nmi_trace, id)->state, NMI_WANTED);
-            if (send) {
-                smp_send_nmi(id);
-            }
+        if (id != cpu_id() && !cpu_looks_idle(cpu_by_id(id))) {
+            cpu_want(id, send);
         }
+    }
+}
+
+static void cpu_tell(enum log_level level, unsigned id)
+{
+    struct nmi_trace *trace = per_cpu_ptr(nmi_trace, id);
+
+    for (unsigned us = 0; atomic_load_acquire(&trace->state) == NMI_WANTED && us < NMI_WAIT_US;
+         us += 10) {
+        clock_delay_us(10);
+    }
+    uint32_t state = atomic_exchange(&trace->state, NMI_NONE);
+    if (state == NMI_WANTED) {
+        log_write(level, "cpu %u does not answer", id);
+    } else if (state == NMI_DONE) {
+        log_write(level, "cpu %u:", id);
+        log_addresses(level, trace->addrs, trace->n, 1);
     }
 }
 
@@ -109,28 +125,60 @@ static void others_tell(enum log_level level)
     unsigned id;
 
     for_each_online_cpu (id) {
-        struct nmi_trace *trace = per_cpu_ptr(nmi_trace, id);
-        for (unsigned us = 0; atomic_load_acquire(&trace->state) == NMI_WANTED && us < NMI_WAIT_US;
-             us += 10) {
-            clock_delay_us(10);
-        }
-        uint32_t state = atomic_exchange(&trace->state, NMI_NONE);
-        if (state == NMI_WANTED) {
-            log_write(level, "cpu %u does not answer", id);
-        } else if (state == NMI_DONE) {
-            log_write(level, "cpu %u:", id);
-            log_addresses(level, trace->addrs, trace->n, 1);
-        }
+        cpu_tell(level, id);
     }
+}
+
+/* One asks at a time; who comes second has it told by the first. */
+static bool asking_begin(void)
+{
+    return !__atomic_exchange_n(&others_busy, true, __ATOMIC_ACQUIRE);
+}
+
+static void asking_end(void)
+{
+    atomic_store_release(&others_busy, false);
 }
 
 void backtrace_log_others(enum log_level level)
 {
-    if (!__atomic_exchange_n(&others_busy, true, __ATOMIC_ACQUIRE)) {
+    if (asking_begin()) {
         others_want(true);
         others_tell(level);
-        atomic_store_release(&others_busy, false);
+        asking_end();
     }
+}
+
+void backtrace_log_all(enum log_level level)
+{
+    unsigned id;
+
+    preempt_disable();
+    log_write(level, "cpu %u:", cpu_id());
+    backtrace_log(level, NULL);
+    for_each_online_cpu (id) {
+        if (id != cpu_id() && cpu_looks_idle(cpu_by_id(id))) {
+            log_write(level, "cpu %u is idle", id);
+        }
+    }
+    backtrace_log_others(level);
+    preempt_enable();
+}
+
+void backtrace_log_cpu(enum log_level level, unsigned id)
+{
+    preempt_disable();
+    if (id == cpu_id()) {
+        log_write(level, "cpu %u:", id);
+        backtrace_log(level, NULL);
+    } else if (cpu_looks_idle(cpu_by_id(id))) {
+        log_write(level, "cpu %u is idle", id);
+    } else if (asking_begin()) {
+        cpu_want(id, true);
+        cpu_tell(level, id);
+        asking_end();
+    }
+    preempt_enable();
 }
 
 static void __noreturn panic_end(void)

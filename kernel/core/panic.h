@@ -19,8 +19,13 @@ void panic_frame(const struct trapframe *frame, const char *fmt, ...)
 void backtrace_log(enum log_level level, const struct trapframe *frame);
 /* The same for return addresses kept earlier. */
 void backtrace_log_addresses(enum log_level level, const uintptr_t *addrs, size_t n);
-/* What the other CPUs do, but for those that are idle: interrupts them by NMI. Any context. */
+/*
+ * What the other CPUs do, all CPUs (the caller's first), or one of them: interrupts them by NMI, so it does not matter what they do. Of idle ones only
+ * that is told. Any context.
+ */
 void backtrace_log_others(enum log_level level);
+void backtrace_log_all(enum log_level level);
+void backtrace_log_cpu(enum log_level level, unsigned id);
 /* Boot: from now on kernel/sync reports what it finds through the log. */
 void panic_init(void);
 /* True once a panic has begun: locks and consoles behave accordingly. */

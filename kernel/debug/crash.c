@@ -14,6 +14,7 @@
 #include "kernel/mm/arena.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/sched/thread.h"
+#include "kernel/sched/watchdog.h"
 #include "kernel/vm/vmspace.h"
 
 #define USER_PAGE 0x10000000ull
@@ -72,6 +73,19 @@ static void panic_beside_others(void)
         cpu_relax();
     }
     panic("asked for by the parameter linnet.crash");
+}
+
+/* Another CPU takes no interrupts any more, and this one has somebody who looks after it. */
+static void lock_up_another(void)
+{
+    static uint32_t spinning; /* [a] */
+
+    watchdog_thresh = 1;
+    watchdog_hard_panics = 1;
+    (void)smp_call_one(1, spin_for_ever, &spinning, false);
+    for (;;) {
+        cpu_relax();
+    }
 }
 
 static void write_constant(void)
@@ -204,6 +218,7 @@ static const struct crime {
 } crimes[] = {
     {"panic", panic_plainly},
     {"panic-beside-others", panic_beside_others},
+    {"hard-lockup", lock_up_another},
     {"write-constant", write_constant},
     {"write-sealed", write_sealed},
     {"write-code", write_code},

@@ -56,5 +56,12 @@ struct cpu {
     uint64_t rcu_seen; /* 104: the grace period that this CPU has reported to */
 };
 
+/* Does another CPU run its idle thread, and no interrupt on it? It may be over when the caller reads the answer. */
+static inline bool cpu_looks_idle(const struct cpu *cpu)
+{
+    return __atomic_load_n(&cpu->current, __ATOMIC_RELAXED) == cpu->idle &&
+           (__atomic_load_n(&cpu->preempt_count, __ATOMIC_RELAXED) & PREEMPT_HARDIRQ_MASK) == 0;
+}
+
 _Static_assert(offsetof(struct cpu, stack_canary) == 40, "the compiler looks at %gs:40");
 _Static_assert(offsetof(struct cpu, preempt_count) == 24, "entry.S");

@@ -174,8 +174,20 @@ static void report_reader(struct thread *thread)
     backtrace_log_addresses(LOG_ERR, addrs, cpu_backtrace_thread(thread, addrs, BACKTRACE_MAX));
 }
 
+/* A CPU in the way, by an interrupt that nothing keeps from it. */
+static void report_cpus(const struct cpumask *stuck)
+{
+    unsigned id;
+
+    for_each_cpu_in (id, stuck) {
+        backtrace_log_cpu(LOG_ERR, id);
+    }
+}
+
 static void report_stall(uint64_t gp, ktime_t since)
 {
+    struct cpumask stuck = CPUMASK_NONE;
+
     nstalls++;
     log_err("rcu: grace period %llu has waited for %lld ms:", (unsigned long long)gp,
             (long long)((ktime_now() - since) / NS_PER_MS));
@@ -184,14 +196,16 @@ static void report_stall(uint64_t gp, ktime_t since)
         uint64_t flags = spin_lock_irqsave(&leaf->lock);
         struct thread *thread;
         for (uint32_t left = leaf->waiting; left != 0; left &= left - 1) {
-            log_err("rcu:   cpu %u has not passed the scheduler",
-                    i * RCU_LEAF_CPUS + (unsigned)__builtin_ctz(left));
+            unsigned id = i * RCU_LEAF_CPUS + (unsigned)__builtin_ctz(left);
+            log_err("rcu:   cpu %u has not passed the scheduler", id);
+            cpumask_set(&stuck, id);
         }
         list_for_each (thread, &leaf->readers, rcu.node) {
             report_reader(thread);
         }
         spin_unlock_irqrestore(&leaf->lock, flags);
     }
+    report_cpus(&stuck);
 }
 
 static bool hurried(uint64_t gp)

@@ -70,6 +70,12 @@ def others_tell():
                  r' #0 .* spin_for_ever\+0x', r'panic: end')
 
 
+def neighbours_are_watched():
+    """A CPU that takes no interrupts is told of by another one, with what an NMI finds it at."""
+    expect_lines(crash('hard-lockup', smp=2), r'watchdog: cpu 1 has taken no interrupt for', r'cpu 1:', r' #0 .* spin_for_ever\+0x',
+                 r'panic: watchdog: hard lockup of cpu 1')
+
+
 def crash(name, cpu='max', smp=1):
     """What the console says about a crime on purpose."""
     with direct(cpu=cpu, smp=smp, append=f'{PARAMETERS} linnet.crash={name}') as vm:
@@ -102,6 +108,7 @@ if __name__ == '__main__':
         Case('a missing initramfs is told', without_initramfs),
         Case('a panic on purpose is told and powers off', panics),
         Case('a panic tells what the other CPUs do', others_tell),
+        Case('a CPU that takes no interrupts is told of by its neighbour', neighbours_are_watched),
         Case('constants cannot be written', stopped, 'write-constant', 'page fault in the kernel: write of 0xffff.* not allowed'),
         Case('what boot has settled cannot be written', stopped, 'write-sealed', 'page fault in the kernel: write of 0xffff.* not allowed'),
         Case('code cannot be written', stopped, 'write-code', 'page fault in the kernel: write of 0xffff.* not allowed'),

@@ -110,6 +110,17 @@ def panic_told():
     expect(status == NO_SYSTEM and out == b'' and b'panic: asked for' in err, f'status {status}, {out}:\n{tail(err.decode())}')
 
 
+def call_chains():
+    """The key l of sysrq: what each CPU does, those that run a program among them, and who asks."""
+    status, out, _ = execute('taskset -c 0 sh -c "while :; do :; done" & taskset -c 1 sh -c "echo l >/proc/sysrq-trigger"; kill $!; dmesg',
+                             '--smp', '2')
+    text = out.decode()
+    expect(status == 0 and 'sysrq: Show backtrace of all active CPUs' in text, f'{status} {text[-500:]}')
+    chains = text[text.index('sysrq: Show'):]
+    expect('sysrq_write' in chains and 'cpu 1:' in chains, chains)
+    expect('cpu 0:' in chains or 'cpu 0 is idle' in chains, chains)
+
+
 def powered_off():
     """A command that ends the system: orderly, its last words are heard; at once, it is told."""
     expect_end('exec 2>/dev/null; trap "echo bye; exit 9" TERM; echo hello; poweroff; sleep 100', 9, b'hello\nbye\n')
@@ -199,6 +210,7 @@ if __name__ == '__main__':
         Case('a reader that leaves', reader_gone),
         Case('a timeout', too_slow),
         Case('a panic', panic_told),
+        Case('what all CPUs do', call_chains),
         Case('a command that powers off', powered_off),
         Case('interrupted from outside', interrupted),
         Case('files and folders added', added),

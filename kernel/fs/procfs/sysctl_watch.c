@@ -1,12 +1,15 @@
 /*
  * /proc/sys/kernel: the watches over CPUs and threads that hang (kernel.watchdog_thresh(5), kernel.hung_task_timeout_secs).
+ * /proc/sysrq-trigger.
  */
+#include "kernel/core/sysrq.h"
 #include "kernel/fs/procfs/setting.h"
 #include "kernel/proc/hung_task.h"
 #include "kernel/sched/watchdog.h"
 
 PROC_SETTING(watchdog_thresh, "sys/kernel/watchdog_thresh", watchdog_thresh, 0, 60);
 PROC_SETTING(softlockup_panic, "sys/kernel/softlockup_panic", watchdog_panics, 0, 1);
+PROC_SETTING(hardlockup_panic, "sys/kernel/hardlockup_panic", watchdog_hard_panics, 0, 1);
 PROC_SETTING(hung_task_warnings, "sys/kernel/hung_task_warnings", hung_task_warnings, -1,
              INT32_MAX);
 PROC_SETTING(hung_task_panic, "sys/kernel/hung_task_panic", hung_task_panic, 0, 1);
@@ -40,3 +43,13 @@ static int seconds_set(char *value, uint64_t *setting)
 SECONDS_FILE(hung_task_timeout, "sys/kernel/hung_task_timeout_secs", hung_task_timeout);
 SECONDS_FILE(hung_task_interval, "sys/kernel/hung_task_check_interval_secs",
              hung_task_check_interval);
+
+static int sysrq_write(char *value, size_t len)
+{
+    if (len > 0) {
+        sysrq_request(value[0]);
+    }
+    return 0;
+}
+
+PROC_FILE(sysrq_trigger) = {.path = "sysrq-trigger", .mode = 0200, .write = sysrq_write};
