@@ -40,6 +40,7 @@
 #include "kernel/vfs/mount.h"
 #include "kernel/vm/huge.h"
 #include "kernel/vm/reclaim.h"
+#include "kernel/vm/swap.h"
 #include "kernel/vm/vmspace.h"
 
 static const struct boot_handoff *boot;
@@ -56,6 +57,7 @@ static const struct cpu_step cpu_steps[] = {
         .dead = rcu_cpu_dead,
     },
     {.name = "memory", .offline = slab_cpu_offline, .dead = kstacks_cpu_dead},
+    {.name = "swap", .dead = swap_cpu_dead},
     {
         .name = "scheduler",
         .prepare = sched_cpu_prepare,

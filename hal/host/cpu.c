@@ -166,6 +166,10 @@ int smp_start_cpus(const struct cpumask *mask)
     return 0;
 }
 
+void smp_cpu_entered(void)
+{
+}
+
 bool smp_cpus_return(void)
 {
     return true;

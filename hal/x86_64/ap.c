@@ -242,12 +242,18 @@ void x86_start_cpu(struct x86_cpu *cpu)
     features_enable();
     cr3_write(mmu_kernel.root);
     tlb_enable_pcid();
+    tlb_idle_begin(); /* nobody tells it of the kernel's half until it is online */
     desc_init_cpu(cpu);
     desc_tell_node(cpu, cpu_node(cpu->cpu.id));
     fpu_init_cpu();
     topology_init_cpu();
     platform_start_cpu();
     kernel_main_cpu();
+}
+
+void smp_cpu_entered(void)
+{
+    tlb_idle_end();
 }
 
 bool smp_cpus_return(void)

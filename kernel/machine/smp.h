@@ -53,6 +53,8 @@ static inline unsigned cpu_count_online(void)
 int smp_start_cpus(const struct cpumask *mask);
 /* Wait no longer for a CPU that was started: it may not come any more. False: it is there already. */
 bool smp_forget_cpu(unsigned id);
+/* The running CPU, which came, is in the set now: it catches up with what it was not told of the kernel's half before. Interrupts off. */
+void smp_cpu_entered(void);
 /* A CPU that has left can be started again. */
 bool smp_cpus_return(void);
 /* The running CPU, on its idle thread, is about to leave: it lets go of the address space and the page tables that it keeps. Interrupts off. */

@@ -22,13 +22,17 @@
 #include "kernel/core/time.h"
 #include "kernel/sched/mutex.h"
 #include "kernel/sched/sched.h"
+#include "kernel/sched/wait.h"
 
-#define ARRIVAL_NS (10 * NS_PER_S) /* an emulated machine with more CPUs than its host is slow */
-#define LOOK_NS    (NS_PER_MS / 2)
+#define ARRIVAL_NS (10 * NS_PER_S)   /* an emulated machine with more CPUs than its host is slow */
+#define LOOK_NS    (100 * NS_PER_US) /* at what is a few steps away */
 
 static struct rwsem cpus_lock;
 static const struct cpu_step *steps; /* [I] */
 static unsigned nsteps;              /* [I] */
+static struct wait_queue cpus_wait =
+    WAIT_QUEUE_INIT(cpus_wait); /* somebody came, or is about to stop */
+static unsigned leaver;         /* [a] who is about to stop; 0: nobody */
 
 void cpus_read_lock(void)
 {
@@ -84,6 +88,8 @@ void cpu_come_online(void)
         }
     }
     cpu_set_online(id, true);
+    smp_cpu_entered();
+    wait_wake_all(&cpus_wait, 0);
 }
 
 /*
@@ -100,8 +106,8 @@ static void cpus_bring(struct cpumask *mask)
     if (err < 0) {
         log_err("cpu: others cannot be started, error %d", -err);
     }
-    while (err == 0 && cpumask_andnot(&missing, mask, cpus_online()) && ktime_now() < end) {
-        thread_sleep_ns(LOOK_NS);
+    if (err == 0) {
+        (void)wait_event_until(&cpus_wait, !cpumask_andnot(&missing, mask, cpus_online()), end);
     }
     for_each_cpu_in (id, &missing) {
         if (err == 0 && !smp_forget_cpu(id)) {
@@ -167,6 +173,8 @@ void cpu_go_offline(void)
     unsigned id = cpu_id();
 
     preempt_disable();
+    atomic_store_release(&leaver, id);
+    wait_wake_all(&cpus_wait, 0);
     smp_cpu_leave();
     cpu_set_online(id, false);
     smp_call_others(nothing, NULL, true);
@@ -192,6 +200,8 @@ static int cpu_send_away(unsigned id)
         return err;
     }
     sched_stop_start(stop);
+    wait_event(&cpus_wait, atomic_load_acquire(&leaver) == id);
+    atomic_store_relaxed(&leaver, 0);
     while (!smp_cpu_is_parked(id)) {
         thread_sleep_ns(LOOK_NS);
     }

@@ -74,6 +74,8 @@ struct swap_ops {
 
 /* A free slot of the area with the highest priority; areas of the same one take turns. Count 1. Never sleeps. -ENOSPC, -ENOMEM. */
 int swap_slot_alloc(swap_entry_t *ret_entry);
+/* A CPU does not run any more (struct cpu_step): others may take the slots that it had for itself. Thread context. */
+void swap_cpu_dead(unsigned id);
 /* One reference more; the caller has one, or holds the lock of where one stands. A count that is full stays full for ever. */
 void swap_slot_get(swap_entry_t entry);
 /* The same for an entry that may be stale. False: there is no such area or its slot is free. */

@@ -138,6 +138,39 @@ static uint32_t cluster_claim(struct swap_area *area)
     return (uint32_t)(cluster - area->clusters);
 }
 
+/* The cluster that a CPU had, as it is, for whoever wants one. */
+static void cluster_release(struct swap_area *area, uint32_t number)
+{
+    struct swap_cluster *cluster = &area->clusters[number];
+
+    spin_lock(&cluster->lock);
+    spin_lock(&area->lock);
+    if (cluster->state == CLUSTER_OWNED && cluster->nfree == cluster->nusable) {
+        cluster->state = CLUSTER_EMPTY;
+        list_push_front(&area->empty, &cluster->node);
+        words_free(cluster);
+    } else if (cluster->state == CLUSTER_OWNED) {
+        cluster->state = CLUSTER_PARTIAL;
+        list_push_back(&area->partial, &cluster->node);
+    }
+    spin_unlock(&area->lock);
+    spin_unlock(&cluster->lock);
+}
+
+void swap_cpu_dead(unsigned id)
+{
+    struct swap_cpu *self = swap_enter();
+
+    for (unsigned i = 0; i < SWAP_AREAS_MAX; i++) {
+        uint32_t *own = &per_cpu_ptr(swap_cpus, id)->cluster[i], number = *own;
+        if (atomic_load_acquire(&swap_areas[i].live) && number != CLUSTER_NONE) {
+            atomic_store_relaxed(own, CLUSTER_NONE);
+            cluster_release(&swap_areas[i], number);
+        }
+    }
+    swap_leave(self);
+}
+
 /* A slot of a cluster, with count 1. -ENOSPC, -ENOMEM. */
 static int cluster_take(struct swap_area *area, uint32_t number, swap_entry_t *ret_entry)
 {

@@ -37,7 +37,7 @@ def disk(text):
 def parser():
     p = argparse.ArgumentParser(prog='linnet run', description=__doc__.splitlines()[0],
                                 epilog='What follows "--" goes to QEMU as it is.')
-    p.add_argument('--smp', default='1', metavar='N', help='CPUs')
+    p.add_argument('--smp', default=None, metavar='N', help='CPUs (a session: 2; --exec: 1)')
     p.add_argument('--mem', default=None, metavar='SIZE', help='memory (512M, and what a --root needs)')
     p.add_argument('--cpu', default='max', metavar='MODEL')
     p.add_argument('--firmware', choices=['uefi', 'direct'], help='uefi: the real road (default with a window); direct: no firmware (default with --exec)')
@@ -124,7 +124,8 @@ def machine_fields(options, folder, parameters):
         parameters = parameters + ['initramfs_options=size=95%']  # it is the root for good, and more than half of a small memory
     append = ' '.join(filter(None, parameters + [options.append]))
     initramfs = make_initramfs(options, folder)
-    fields = {'machine': options.machine, 'accel': accelerator(options), 'cpu': options.cpu, 'smp': options.smp, 'memory': options.mem or root.default_memory(initramfs),
+    fields = {'machine': options.machine, 'accel': accelerator(options), 'cpu': options.cpu,
+              'smp': options.smp or ('1' if options.command is not None else '2'), 'memory': options.mem or root.default_memory(initramfs),
               'firmware': firmware, 'disks': list(options.disk), 'extra': options.qemu}
     if firmware == 'direct':
         fields |= {'kernel': build.artifact('kernel.elf'), 'initrd': initramfs, 'append': append}

@@ -407,3 +407,36 @@ TEST(swap, cpus_take_and_give_slots_side_by_side)
     EXPECT_EQ(swap_area_remove(&fakes[0]), 0);
     EXPECT_EQ(frames_in_use(), before);
 }
+
+/* A CPU's cluster of 512 slots is its own, so another one takes from the next; when it is gone that is where there is most room. */
+static void take_one(void *arg, unsigned cpu)
+{
+    if (cpu == 1) {
+        EXPECT_EQ(swap_slot_alloc(arg), 0);
+    }
+}
+
+TEST(swap, the_slots_of_a_cpu_that_has_gone_are_taken_by_others)
+{
+    swap_entry_t theirs, ours[3];
+
+    host_set_cpu_count(2);
+    (void)area_add(&fakes[0], 1024, 0); /* two clusters */
+    EXPECT_EQ(swap_slot_alloc(&ours[0]), 0);
+    host_run_on_cpus(2, take_one, &theirs);
+    uint64_t cluster = swap_entry_slot(theirs) / 512;
+    EXPECT_NE(swap_entry_slot(ours[0]) / 512, cluster);
+    swap_cpu_dead(0);
+    swap_cpu_dead(1); /* both are on the list, the longest waiting first */
+    EXPECT_EQ(swap_slot_alloc(&ours[1]), 0);
+    EXPECT_EQ(swap_entry_slot(ours[1]) / 512, swap_entry_slot(ours[0]) / 512);
+    swap_cpu_dead(0);
+    EXPECT_EQ(swap_slot_alloc(&ours[2]), 0);
+    EXPECT_EQ(swap_entry_slot(ours[2]) / 512, cluster);
+    swap_slot_put(theirs);
+    for (unsigned i = 0; i < 3; i++) {
+        swap_slot_put(ours[i]);
+    }
+    EXPECT_EQ(swap_area_remove(&fakes[0]), 0);
+    host_set_cpu_count(1);
+}
