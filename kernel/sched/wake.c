@@ -85,6 +85,27 @@ void runqueue_deliver(struct thread *thread, enum join_kind kind)
 
 /* ---- waking ---- */
 
+/* The thread may run on `cpu` alone: no other one needs to be looked for, however many there are. */
+static inline bool is_bound_to(const struct thread *thread, unsigned cpu)
+{
+    uint64_t others = 0;
+
+    for (unsigned i = 0; i < CPUMASK_WORDS; i++) {
+        uint64_t word = atomic_load_relaxed(&thread->cpu_mask.bits[i]);
+        others |= i == cpu / 64 ? word ^ BIT(cpu % 64) : word;
+    }
+    return others == 0;
+}
+
+/* On which CPU a thread that wakes goes on. Its queue, `rq`, is locked. */
+static inline unsigned place_woken(const struct runqueue *rq, struct thread *thread, unsigned how)
+{
+    if (likely(!sched_several) || (rq->online && is_bound_to(thread, rq->cpu))) {
+        return rq->cpu;
+    }
+    return placement_of_woken(thread, how);
+}
+
 bool thread_wake_how(struct thread *thread, uint32_t mask, unsigned how)
 {
     /* The condition was made true before this; pairs with thread_prepare_sleep. */
@@ -99,7 +120,7 @@ bool thread_wake_how(struct thread *thread, uint32_t mask, unsigned how)
     if (woken) {
         atomic_store_relaxed(&thread->state, THREAD_RUNNABLE);
         if (rq->current != thread && !thread->on_queue && !thread->in_flight) {
-            unsigned cpu = unlikely(sched_several) ? placement_of_woken(thread, how) : rq->cpu;
+            unsigned cpu = place_woken(rq, thread, how);
             goes = cpu != rq->cpu;
             if (unlikely(goes)) {
                 runqueue_send_locked(thread, cpu);
@@ -123,7 +144,8 @@ void thread_start(struct thread *thread)
     uint64_t flags = irq_save();
 
     if (sched_several) {
-        thread->cpu = placement_of_new(thread);
+        unsigned here = cpu_id();
+        thread->cpu = is_bound_to(thread, here) ? here : placement_of_new(thread);
     }
     thread->state = THREAD_RUNNABLE;
     runqueue_deliver(thread, JOIN_NEW);

@@ -199,6 +199,7 @@ class Scaling(unittest.TestCase):
         self.assertEqual([sentence.split(':')[0] for sentence in told], ['getpid', 'fork'])
         self.assertEqual(counts.scaling_broken({1: {'a': figures(10.0)}, 4: {'a': figures(9.0)}}), [])
         self.assertEqual(len(counts.scaling_broken({1: {'a': figures(10.0)}, 4: {}})), 1)
+        self.assertEqual(counts.scaling_broken({1: {'fork_exit_wait': figures(10.0)}, 4: {'fork_exit_wait': figures(20.0)}}), [])
 
     def test_the_table_has_a_column_for_each_number_of_cpus(self):
         lines = [line.split() for line in counts.scaling_table(self.RUNS)]
