@@ -262,15 +262,18 @@ static bool keyboard_service(void)
     return true;
 }
 
+/* What a key does may be long: a switch of screens, a line's echo. So the byte waits in the controller for the thread. */
 static enum irq_result keyboard_interrupt(struct irq_handler *handler)
 {
-    unsigned nbytes = 0;
-
     (void)handler;
-    while (nbytes < MAX_BYTES && keyboard_service()) {
-        nbytes++;
+    return port_read8(PORT_STATUS) & STATUS_OUTPUT_FULL ? IRQ_WAKE_THREAD : IRQ_NONE;
+}
+
+static void keyboard_thread(struct irq_handler *handler)
+{
+    (void)handler;
+    for (unsigned nbytes = 0; nbytes < MAX_BYTES && keyboard_service(); nbytes++) {
     }
-    return nbytes > 0 ? IRQ_HANDLED : IRQ_NONE;
 }
 
 /* ---- finding it ---- */
@@ -344,7 +347,8 @@ static int i8042_probe(const struct boot_handoff *handoff)
         drain_output();
     }
     scancode_init(&kbd.decoder, translates);
-    kbd.irq_handler = (struct irq_handler){.fn = keyboard_interrupt, .name = "i8042"};
+    kbd.irq_handler = (struct irq_handler){
+        .fn = keyboard_interrupt, .thread_fn = keyboard_thread, .name = "i8042"};
     err = irq_attach(KBD_IRQ, IRQ_FLAG_ISA, &kbd.irq_handler);
     if (err < 0) {
         return err;

@@ -10,6 +10,9 @@
  * A timer is armed on the CPU that arms it. Its `cpu` changes only under the lock of the queue that it names, while it is not
  * armed, or under the locks of both queues; so whoever holds the lock of queue timer->cpu, and finds timer->cpu unchanged, owns the timer's state.
  *
+ * However many are due, an interrupt serves TIMERS_AT_ONCE of them and asks for the next one: so the time with interrupts off is bounded, other
+ * interrupts come in between, and so does who was woken if he is more urgent.
+ *
  * Locking: queue->lock, innermost but for what clock_event_program needs. Callbacks run without it.
  */
 #include "kernel/core/timer.h"
@@ -17,6 +20,8 @@
 #include "kernel/core/percpu.h"
 #include "kernel/core/smp_call.h"
 #include "kernel/sync/spinlock.h"
+
+#define TIMERS_AT_ONCE 16u
 
 struct timer_queue {
     struct spinlock lock;
@@ -164,6 +169,7 @@ ktime_t timer_next_deadline(void)
 void machine_timer_interrupt(void)
 {
     struct timer_queue *queue = this_cpu_ptr(timer_queue);
+    unsigned left = TIMERS_AT_ONCE;
     ktime_t now = clock_monotonic_ns();
 
     spin_lock(&queue->lock);
@@ -177,6 +183,9 @@ void machine_timer_interrupt(void)
         fn(timer);
         spin_lock(&queue->lock);
         atomic_store_release(&queue->running, NULL);
+        if (--left == 0) {
+            break; /* the rest with the next interrupt, at once */
+        }
     }
     if (queue->first != NULL) {
         queue_program(queue, queue->first->deadline);

@@ -121,6 +121,13 @@ def call_chains():
     expect('cpu 0:' in chains or 'cpu 0 is idle' in chains, chains)
 
 
+def interrupts_leave():
+    """A CPU that goes off gives its interrupt lines away, and has them back when it returns; a line goes where it is told to."""
+    cpu = '/sys/devices/system/cpu/cpu1/online'
+    expect_end(f'cd /proc/irq/3; echo 1 >smp_affinity_list; cat effective_affinity_list; echo 0 >{cpu}; cat effective_affinity; echo 1 >{cpu}; '
+               'cat effective_affinity_list; echo 2 2>/dev/null >smp_affinity_list || echo refused', 0, b'1\n1\n1\nrefused\n', b'', '--smp', '2')
+
+
 def powered_off():
     """A command that ends the system: orderly, its last words are heard; at once, it is told."""
     expect_end('exec 2>/dev/null; trap "echo bye; exit 9" TERM; echo hello; poweroff; sleep 100', 9, b'hello\nbye\n')
@@ -211,6 +218,7 @@ if __name__ == '__main__':
         Case('a timeout', too_slow),
         Case('a panic', panic_told),
         Case('what all CPUs do', call_chains),
+        Case('interrupt lines and a CPU that comes and goes', interrupts_leave),
         Case('a command that powers off', powered_off),
         Case('interrupted from outside', interrupted),
         Case('files and folders added', added),

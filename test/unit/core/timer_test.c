@@ -42,6 +42,29 @@ static void setup(struct probe *probes, unsigned n)
     }
 }
 
+TEST(timer, many_at_once_are_served_by_more_than_one_interrupt)
+{
+    struct probe p[50];
+
+    setup(p, ARRAY_SIZE(p));
+    for (unsigned i = 0; i < ARRAY_SIZE(p); i++) {
+        timer_arm(&p[i].timer, ktime_now() + 500);
+    }
+    host_clock_set_manual(ktime_now() + 500);
+    irq_disable();
+    machine_timer_interrupt();
+    irq_enable();
+    EXPECT_GT(fire_order, 0);
+    EXPECT_LT(fire_order, ARRAY_SIZE(p) / 2);
+    while (host_clock_run_event()) {
+    }
+    for (unsigned i = 0; i < ARRAY_SIZE(p); i++) {
+        EXPECT_EQ(p[i].fired, 1);
+        EXPECT_EQ(p[i].order, i + 1);
+        EXPECT_EQ(p[i].at, p[0].at); /* no time has passed */
+    }
+}
+
 TEST(timer, fires_once_at_its_deadline)
 {
     struct probe p;
