@@ -34,6 +34,7 @@
 #include "kernel/proc/hung_task.h"
 #include "kernel/proc/process.h"
 #include "kernel/sched/hotplug.h"
+#include "kernel/sched/psi.h"
 #include "kernel/sched/sched.h"
 #include "kernel/sched/work.h"
 #include "kernel/sync/rcu.h"
@@ -82,6 +83,7 @@ static void boot_thread_main(void *arg)
     (void)arg;
     rcu_start();                      /* grace periods and their callbacks */
     work_threads_start();             /* deferred work */
+    psi_init();                       /* pressure: averages of time lost */
     machine_init_late();              /* the watch over the clock */
     cpus_start(cpu_steps);            /* the other CPUs */
     resources_init(boot);             /* what lies where in physical memory */

@@ -29,6 +29,7 @@ static bool set_mask(struct thread *thread, const struct cpumask *mask)
             runqueue_update_current_locked(rq, ktime_now());
         }
         thread->class->leave(rq, thread, false);
+        psi_switched_locked(rq, ktime_now());
         runqueue_send_locked(thread, placement_of_moved(thread));
         runqueue_unlock(rq);
         runqueue_deliver(thread, JOIN_MOVE);

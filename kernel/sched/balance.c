@@ -56,6 +56,7 @@ static void move_locked(struct runqueue *from, struct runqueue *to, struct threa
         runqueue_update_current_locked(from, now);
     }
     thread->class->leave(from, thread, false);
+    psi_switched_locked(from, now);
     atomic_store_relaxed(&thread->cpu, to->cpu);
     runqueue_join_locked(to, thread, JOIN_MOVE);
     thread->queued_since = since;

@@ -49,6 +49,7 @@ void sched_evacuate(struct runqueue *rq)
     rq->online = false;
     while ((thread = any_waiting_locked(rq)) != NULL) {
         thread->class->leave(rq, thread, false);
+        psi_switched_locked(rq, ktime_now());
         runqueue_send_locked(thread, placement_of_moved(thread));
         runqueue_unlock(rq);
         runqueue_deliver(thread, JOIN_MOVE);

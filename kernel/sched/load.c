@@ -101,6 +101,7 @@ static void tick_expired(struct timer *timer)
     if (now >= atomic_load_relaxed(&load_next)) {
         load_update(now, sched_nr_running());
     }
+    psi_tick(now);
     if (sched_several) {
         balance_tick(rq);
     }

@@ -18,6 +18,7 @@
 
 #include "kernel/core/percpu.h"
 #include "kernel/core/time.h"
+#include "kernel/sched/psi.h"
 #include "kernel/sched/sched.h"
 
 #define SCHED_TICK_NS (NS_PER_S / SCHED_TICK_HZ)
@@ -59,6 +60,31 @@ struct dl_queue {
     uint32_t n;
 };
 
+/* Pressure (psi.h): sums by resource and kind, and states that last. */
+enum psi_sum {
+    PSI_SUM_IO_SOME,
+    PSI_SUM_IO_FULL,
+    PSI_SUM_MEMORY_SOME,
+    PSI_SUM_MEMORY_FULL,
+    PSI_SUM_CPU_SOME,
+    PSI_SUM_CPU_FULL, /* never */
+    PSI_SUMS
+};
+#define PSI_NOW_IDLE BIT(PSI_SUMS) /* the CPU itself is idle */
+
+struct psi_cpu {
+    ktime_t cpu_since;        /* somebody waits for the CPU; 0: nobody */
+    uint32_t nstalls;         /* of any kind: the rest is looked at only then */
+    uint32_t nstalled[2];     /* by IO and memory, that began here */
+    uint32_t nstalled_queued; /* waiting threads that are stalled by memory */
+    uint32_t now;             /* BIT(PSI_SUM_*) of IO and memory, PSI_NOW_IDLE */
+    ktime_t since;            /* up to here these are in the sums */
+    struct psi_sums {
+        uint64_t lost[PSI_SUMS]; /* ns */
+        uint64_t stalled_idle;   /* ns with stalled threads alone */
+    } sums;
+};
+
 struct runqueue {
     struct spinlock lock;
     uint32_t cpu;     /* [I] */
@@ -72,6 +98,7 @@ struct runqueue {
     struct fair_queue fair;       /* [lock] */
     struct rt_queue rt;           /* [lock] */
     struct dl_queue deadline;     /* [lock] */
+    struct psi_cpu psi;           /* [lock] */
     struct list_node stop;        /* [lock] */
     uint32_t nstop;               /* [lock] */
     struct timer slice_timer;     /* armed for the end of the running thread's turn */
@@ -136,10 +163,16 @@ static inline void runqueue_unlock(struct runqueue *rq)
     preempt_enable_no_resched();
 }
 
+static inline bool psi_is_stalled(const struct thread *thread)
+{
+    return (thread->stalled & BIT(PSI_MEMORY)) != 0;
+}
+
 /* Counts of who waits; for the classes' join, leave, pick and put_prev. `n` is the class' own count. */
 static inline void runqueue_add(struct runqueue *rq, struct thread *thread, uint32_t *n)
 {
     thread->on_queue = true;
+    rq->psi.nstalled_queued += unlikely(thread->stalled != 0) && psi_is_stalled(thread);
     ++*n;
     atomic_store_relaxed(&rq->nqueued, rq->nqueued + 1);
     rq->waiting |= BIT(thread->class->rank);
@@ -148,9 +181,37 @@ static inline void runqueue_add(struct runqueue *rq, struct thread *thread, uint
 static inline void runqueue_sub(struct runqueue *rq, struct thread *thread, uint32_t *n)
 {
     thread->on_queue = false;
+    rq->psi.nstalled_queued -= unlikely(thread->stalled != 0) && psi_is_stalled(thread);
     atomic_store_relaxed(&rq->nqueued, rq->nqueued - 1);
     if (--*n == 0) {
         rq->waiting &= ~(uint32_t)BIT(thread->class->rank);
+    }
+}
+
+/* Bring what is stalled on this CPU up to date. */
+void psi_stalls_update_locked(struct runqueue *rq, ktime_t now);
+
+/* A thread has begun to wait for the CPU. */
+static inline void psi_queued_locked(struct runqueue *rq, ktime_t now)
+{
+    if (rq->psi.cpu_since == 0) {
+        rq->psi.cpu_since = now;
+    }
+    if (unlikely(rq->psi.nstalls > 0)) {
+        psi_stalls_update_locked(rq, now);
+    }
+}
+
+/* Another thread runs, or one that waited does so no more. */
+static inline void psi_switched_locked(struct runqueue *rq, ktime_t now)
+{
+    if (rq->psi.cpu_since != 0) {
+        /* Another CPU, which read the clock later, may have had the lock earlier. */
+        rq->psi.sums.lost[PSI_SUM_CPU_SOME] += (uint64_t)MAX(now - rq->psi.cpu_since, (ktime_t)0);
+        rq->psi.cpu_since = rq->nqueued > 0 ? now : 0;
+    }
+    if (unlikely(rq->psi.nstalls > 0)) {
+        psi_stalls_update_locked(rq, now);
     }
 }
 

@@ -212,6 +212,7 @@ static void runqueue_switch_locked(struct runqueue *rq, struct thread *prev, str
         rq->run_delay += now - next->queued_since;
         rq->nrun++;
     }
+    psi_switched_locked(rq, now);
     if (turn_ends(rq)) {
         runqueue_start_turn_locked(rq, now);
     }

@@ -94,6 +94,7 @@ static struct thread *thread_alloc(const char *comm)
     thread->nrun = 0;
     thread->utime_ticks = thread->stime_ticks = 0;
     thread->nvcsw = thread->nivcsw = 0;
+    thread->stalled = 0;
     thread->minflt = thread->majflt = 0;
     thread->io = (struct thread_io){0};
     thread->exiting = thread->stop_wanted = thread->futex_ended = false;

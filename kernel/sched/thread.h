@@ -113,9 +113,11 @@ struct thread {
     bool reset_on_fork;  /* [r] */
     bool in_flight;      /* [r] on its way to the queue of `cpu` */
     bool on_queue;       /* [r] waits in the run queue; the running thread does not */
+    uint8_t stalled;     /* [o] BIT(PSI_IO), BIT(PSI_MEMORY): psi.h */
     uint16_t ioprio;     /* [a] class and level as ioprio_set(2) has them; inherited */
     uint64_t utime_ticks,
         stime_ticks;         /* [o] samples of the 100 Hz tick, scaled to runtime_ns on reading */
+    uint16_t stalled_on[2];  /* [o] CPUs on which that began */
     uint64_t nvcsw, nivcsw;  /* [r] voluntary and involuntary switches */
     uint64_t minflt, majflt; /* [o] */
     struct cpumask cpu_mask; /* [r] affinity */

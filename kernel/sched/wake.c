@@ -50,6 +50,7 @@ void runqueue_join_locked(struct runqueue *rq, struct thread *thread, enum join_
     if (unlikely(!thread->on_queue)) {
         return; /* a deadline thread that waits for its budget */
     }
+    psi_queued_locked(rq, now);
     if (kind == JOIN_WAKE) {
         latency_woken_locked(thread, rq->cpu, rq->current->prio);
     }

@@ -1,9 +1,11 @@
 /*
- * The page lock. Waiters queue in one of a few queues, picked by the page's address.
+ * The page lock. Waiters queue in one of a few queues, picked by the page's address. A page that is locked for long is being read or written:
+ * waiting for it counts as waiting for a device (psi.h).
  */
 #include "kernel/vm/page_lock.h"
 
 #include "kernel/base/hash.h"
+#include "kernel/sched/psi.h"
 #include "kernel/sched/wait.h"
 
 #define NQUEUES 16
@@ -17,7 +19,13 @@ static struct wait_queue *page_queue(const struct page *page)
 
 void page_wait_unlocked(struct page *page)
 {
-    wait_event(page_queue(page), !page_is_locked(page));
+    if (page_is_locked(page)) {
+        bool begun = psi_begin(PSI_IO);
+        wait_event(page_queue(page), !page_is_locked(page));
+        if (begun) {
+            psi_end(PSI_IO);
+        }
+    }
 }
 
 void page_lock(struct page *page)

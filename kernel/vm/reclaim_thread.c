@@ -9,6 +9,7 @@
 #include "kernel/core/time.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/node.h"
+#include "kernel/sched/psi.h"
 #include "kernel/sched/thread.h"
 #include "kernel/sched/wait.h"
 #include "kernel/vm/reclaim_impl.h"
@@ -74,7 +75,11 @@ static void reclaimer_main(void *arg)
 
     for (;;) {
         wait_event(&reclaimer->wanted, atomic_load_acquire(&reclaimer->awake) != 0);
+        bool stalled = psi_begin(PSI_MEMORY);
         reclaim_node(reclaimer->node);
+        if (stalled) {
+            psi_end(PSI_MEMORY);
+        }
         atomic_store_release(&reclaimer->awake, 0);
         (void)atomic_fetch_add_relaxed(&reclaimer->nrounds, 1);
         wait_wake_all(&reclaimer->rounds, 0);
@@ -127,6 +132,7 @@ static size_t reclaim_direct(unsigned node, unsigned order, nodemask_t allowed)
     if (current_thread()->reclaiming) {
         return 0;
     }
+    bool stalled = psi_begin(PSI_MEMORY);
     reclaim_count(allocstall, 1);
     for (unsigned i = 0; freed == 0 && (near = node_near(node, i)) >= 0; i++) {
         if (((allowed >> near) & 1) != 0) {
@@ -141,13 +147,20 @@ static size_t reclaim_direct(unsigned node, unsigned order, nodemask_t allowed)
                                ktime_now() + PATIENCE_NS);
         freed = order == 0 && some_has_some(allowed);
     }
+    if (stalled) {
+        psi_end(PSI_MEMORY);
+    }
     return freed;
 }
 
 void reclaim_owed(void)
 {
     if (!node_has_some(this_node())) {
+        bool stalled = psi_begin(PSI_MEMORY);
         (void)reclaim_frames(this_node(), DIRECT_FRAMES);
+        if (stalled) {
+            psi_end(PSI_MEMORY);
+        }
     }
 }
 

@@ -11,6 +11,7 @@
 #include "kernel/machine/mmu.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/lru.h"
+#include "kernel/sched/psi.h"
 #include "kernel/vm/fault.h"
 #include "kernel/vm/page_lock.h"
 #include "kernel/vm/rmap.h"
@@ -40,7 +41,12 @@ static int swap_read_new(swap_entry_t entry, enum page_kind kind, struct page **
         page_put(page);
         return err;
     }
+    /* What comes back so soon that it should have stayed: memory is short. */
+    bool stalled = shadow != WORKINGSET_NONE && psi_begin(PSI_MEMORY);
     err = swap_load(entry, page);
+    if (stalled) {
+        psi_end(PSI_MEMORY);
+    }
     if (err < 0) {
         (void)swap_cache_remove(entry, page);
         page_unlock(page, PAGE_FLAG_ERROR);

@@ -12,7 +12,7 @@ def under_pressure(way, memory='256M', prepare=''):
     """(what the program said, the log) after it ran in a machine of its own, whose shell lived and which has its memory back."""
     program = artifact('test', 'boot', 'pressure')
     free = "awk '/MemFree/ { print \"free\", $2 }' /proc/meminfo"
-    command = f'{prepare}{free}; setsid /pressure {way} 2>&1; echo status $?; sleep 1; {free}; echo log; dmesg; grep -E "^(oom_kill|pswp|pgscan|pgsteal)" /proc/vmstat'
+    command = f'{prepare}{free}; setsid /pressure {way} 2>&1; echo status $?; sleep 1; {free}; echo log; dmesg; grep -E "^(oom_kill|pswp|pgscan|pgsteal)" /proc/vmstat; cat /proc/pressure/memory'
     status, out, err = execute(command, '--mem', memory, '--add', f'{program}:/pressure')
     text = out.decode('utf-8', 'replace')
     parts = re.fullmatch(r'free (\d+)\n(.*)status \d+\nfree (\d+)\nlog\n(.*)', text, re.S)
@@ -46,6 +46,7 @@ def squeeze():
     said, log = under_pressure('squeeze', prepare=SWAP)
     now = figures(log)
     expect(said == '400 MiB as written' and now['oom_kill'] == 0, f'{said}, {now}')
+    expect(re.search('^some avg10=.* total=[1-9][0-9]*$', log, re.M), f'no pressure:\n{tail(log)}')
     expect(now['pgscan_anon'] >= now['pswpout'] > 150 << 8 and now['pswpin'] > 150 << 8 and now['pgsteal_anon'] > 150 << 8, f'{now}')
 
 

@@ -12,6 +12,7 @@ THREADS = ('cpu switch futex mutex sem sem-sysv msg mq shm pthread clone fork ex
            'signal sigq sigrt sigsuspend sigpending sigchld sigfd signest epoll poll eventfd pipe fifo sockpair sockfd membarrier rseq').split()
 CPUS = 4
 SECONDS = 3
+SECONDS_OF_THREADS = 1         # there are many, and four of each
 BIGHEAP_KB = 768 << 10           # of address space: it grows until it is told no; with all of memory it would be the OOM killer that tells
 # What a stressor asks for that is not there yet answers with an error, and says so once.
 ABSENT = 'is not here; asked for by|which is not there yet'
@@ -61,8 +62,8 @@ class Stress:
 
 
 def main():
-    seconds = int(sys.argv.pop(1)) if len(sys.argv) > 1 and sys.argv[1].isdigit() else SECONDS
-    memory, threads = Stress(seconds, MEMORY, 1), Stress(seconds, THREADS, CPUS)
+    seconds = int(sys.argv.pop(1)) if len(sys.argv) > 1 and sys.argv[1].isdigit() else 0
+    memory, threads = Stress(seconds or SECONDS, MEMORY, 1), Stress(seconds or SECONDS_OF_THREADS, THREADS, CPUS)
     run([Case(name, memory.check, name) for name in MEMORY + ['kernel']] +
         [Case(f'{name}_on_{CPUS}_cpus', threads.check, name) for name in THREADS + ['kernel']])
 
