@@ -1,7 +1,7 @@
 /*
  * Timers: a tree per CPU, ordered by deadline, behind the CPU's one-shot event timer.
  *
- * Interface: timer_init, timer_arm, timer_cancel, timer_cancel_sync; the machine calls machine_timer_interrupt.
+ * Interface: timer_init, timer_arm, timer_arm_range, timer_cancel, timer_cancel_sync; the machine calls machine_timer_interrupt.
  *
  * The hardware is asked for an earlier interrupt when a timer becomes the first, but never for a later one: a cancelled first
  * timer leaves at worst one interrupt that finds nothing to do. So the usual poll with a timeout that does not come true
@@ -97,7 +97,7 @@ static void queue_program(struct timer_queue *queue, ktime_t deadline)
     }
 }
 
-void timer_arm(struct timer *timer, ktime_t deadline)
+void timer_arm_range(struct timer *timer, ktime_t earliest, ktime_t deadline)
 {
     uint64_t flags = irq_save();
     uint32_t cpu = cpu_id();
@@ -115,6 +115,7 @@ void timer_arm(struct timer *timer, ktime_t deadline)
         queue = timer_lock_queue(timer);
     }
     timer->deadline = deadline;
+    timer->earliest = earliest;
     queue_insert_locked(queue, timer);
     if (queue->first == timer) {
         queue_program(queue, deadline);
@@ -163,6 +164,9 @@ ktime_t timer_next_deadline(void)
 }
 
 /*
+ * Those with slack go with an interrupt that comes for another one's sake, as far as they stand at the front of the tree: whoever may
+ * not fire yet hides those behind it, whose deadlines are later still.
+ *
  * The time is read once: a callback that arms its timer for a time that has come meanwhile is served by the next
  * interrupt, so no callback can keep this loop from ending.
  */
@@ -174,7 +178,7 @@ void machine_timer_interrupt(void)
 
     spin_lock(&queue->lock);
     queue->programmed = KTIME_MAX;
-    while (queue->first != NULL && queue->first->deadline <= now) {
+    while (queue->first != NULL && queue->first->earliest <= now) {
         struct timer *timer = queue->first;
         timer_fn *fn = timer->fn;
         atomic_store_relaxed(&queue->running, timer);

@@ -175,8 +175,9 @@ SYSCALL5(prctl, int, option, uint64_t, a2, uint64_t, a3, uint64_t, a4, uint64_t,
     case PR_GET_THP_DISABLE:
         return (a2 | a3 | a4 | a5) != 0 ? -EINVAL : vmspace_huge_is_disabled(current_thread()->vm);
     case PR_GET_TIMERSLACK:
-        return 50000; /* Linux' default; timers here have none of their own */
+        return (int64_t)MIN(current_thread()->timer_slack_ns, (uint64_t)INT64_MAX);
     case PR_SET_TIMERSLACK:
+        thread_set_timer_slack(current_thread(), a2);
         return 0;
     default:
         return capability_prctl(option, a2, a3, a4, a5);

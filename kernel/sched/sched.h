@@ -55,8 +55,13 @@ static inline bool thread_wake(struct thread *thread)
  */
 void thread_prepare_sleep(enum thread_state state);
 void thread_finish_sleep(void);
-/* schedule() that returns at the latest at the absolute `deadline`; true when it passed. State was prepared. */
+/*
+ * schedule() that returns at the absolute `deadline` if not before, late by the thread's timer slack at most; true when it passed. State was
+ * prepared.
+ */
 bool schedule_until(ktime_t deadline);
+/* How late the thread's sleeps may end, so that several end with one interrupt; 0: what it had at its birth. Any context. */
+void thread_set_timer_slack(struct thread *thread, uint64_t slack_ns);
 
 /*
  * Until when somebody waits at most: an absolute monotonic time, or a real one, which is waited for anew when that clock is stepped meanwhile.

@@ -7,15 +7,33 @@
 #include "kernel/core/time.h"
 #include "kernel/sync/lockdep.h"
 
+void thread_set_timer_slack(struct thread *thread, uint64_t slack_ns)
+{
+    atomic_store_relaxed(&thread->timer_slack_ns,
+                         slack_ns == 0 ? thread->timer_slack_default_ns : slack_ns);
+}
+
+/* Who is real-time, also by inheritance, wants to know exactly. */
+static ktime_t timer_slack(const struct thread *thread, ktime_t deadline)
+{
+    uint64_t slack = atomic_load_relaxed(&thread->timer_slack_ns);
+
+    if (unlikely(atomic_load_relaxed(&thread->prio) < PRIO_FAIR)) {
+        return 0;
+    }
+    return (ktime_t)MIN(slack, (uint64_t)(KTIME_MAX - MAX(deadline, 0)));
+}
+
 bool schedule_until(ktime_t deadline)
 {
-    struct timer *timer = &current_thread()->sleep_timer;
+    struct thread *thread = current_thread();
+    struct timer *timer = &thread->sleep_timer;
 
     if (deadline == KTIME_MAX) {
         schedule();
         return false;
     }
-    timer_arm(timer, deadline);
+    timer_arm_range(timer, deadline, deadline + timer_slack(thread, deadline));
     schedule();
     return !timer_cancel_sync(timer);
 }

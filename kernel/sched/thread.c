@@ -26,6 +26,8 @@ struct thread boot_thread = {
     .refs = {.value = 1},
     .comm = "idle",
     .cpu_mask = {{~0ull, ~0ull, ~0ull, ~0ull}},
+    .timer_slack_ns = TIMER_SLACK_NS,
+    .timer_slack_default_ns = TIMER_SLACK_NS,
 };
 
 static struct slab_cache *thread_cache;
@@ -98,6 +100,8 @@ static struct thread *thread_alloc(const char *comm)
     thread->minflt = thread->majflt = 0;
     thread->io = (struct thread_io){0};
     thread->exiting = thread->stop_wanted = thread->futex_ended = false;
+    thread->timer_slack_ns = atomic_load_relaxed(&parent->timer_slack_ns);
+    thread->timer_slack_default_ns = thread->timer_slack_ns;
     thread->altstack_size = 0;
     thread->altstack_flags = 0;
     thread->start_time = ktime_now();

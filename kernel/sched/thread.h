@@ -70,6 +70,8 @@ struct signal_pending {
 #define COMM_SIZE  16
 #define FAULT_RUNS 4 /* a power of two */
 
+#define TIMER_SLACK_NS 50000u /* of process 1, and so of those who never asked for another */
+
 /* Effective priorities: smaller runs first. 0..98 are real-time priorities 99..1, 100..139 nice -20..19. */
 #define PRIO_STOP     (-2)
 #define PRIO_DEADLINE (-1)
@@ -128,8 +130,10 @@ struct thread {
     struct rcu_reader rcu; /* where it was left behind inside a read section */
 
     /* Waiting. */
-    struct timer sleep_timer; /* [o] */
-    bool sleeps_by_real;      /* [a] is to be woken when real time is stepped: clock_step.c */
+    struct timer sleep_timer;        /* [o] */
+    uint64_t timer_slack_ns;         /* [a] its sleeps may end so much late; not while real-time */
+    uint64_t timer_slack_default_ns; /* [I] what it began with */
+    bool sleeps_by_real; /* [a] is to be woken when real time is stepped: clock_step.c */
 
     struct thread_pi pi;          /* what it inherits from who waits for it */
     struct list_node futex_owned; /* [pi.lock] struct futex_pi: of kernel/proc */

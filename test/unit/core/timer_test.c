@@ -195,3 +195,57 @@ TEST(timer, those_of_a_cpu_that_leaves_fire_on_another_one)
     EXPECT_EQ(probes[1].fired, 0);
     host_set_cpu_count(1);
 }
+
+/* How often the clock's interrupt came for these: at how many different times they fired. */
+static unsigned wakeups(const struct probe *probes, unsigned n)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        bool seen = false;
+        EXPECT_EQ(probes[i].fired, 1);
+        for (unsigned j = 0; j < i; j++) {
+            seen |= probes[j].at == probes[i].at;
+        }
+        count += !seen;
+    }
+    return count;
+}
+
+TEST(timer, slack_lets_many_fire_with_one_interrupt)
+{
+    struct probe probes[10];
+    const ktime_t slack = 50000;
+
+    for (unsigned round = 0; round < 2; round++) {
+        setup(probes, 10);
+        ktime_t start = ktime_now();
+        for (unsigned i = 0; i < 10; i++) {
+            ktime_t at = start + 100000 + i * 10000;
+            timer_arm_range(&probes[i].timer, at, at + (round == 0 ? 0 : slack));
+        }
+        for (unsigned step = 0; step < 300; step++) {
+            host_clock_advance(1000);
+        }
+        EXPECT_EQ(wakeups(probes, 10), round == 0 ? 10 : 2);
+        for (unsigned i = 0; i < 10; i++) {
+            ktime_t late = probes[i].at - (start + 100000 + i * 10000);
+            EXPECT(late >= 0 && late <= (round == 0 ? 0 : slack));
+        }
+    }
+}
+
+TEST(timer, one_without_slack_is_never_late_for_the_others)
+{
+    struct probe probes[2];
+
+    setup(probes, 2);
+    ktime_t start = ktime_now();
+    timer_arm_range(&probes[0].timer, start + 1000, start + 90000);
+    timer_arm(&probes[1].timer, start + 5000);
+    for (unsigned step = 0; step < 100; step++) {
+        host_clock_advance(1000);
+    }
+    EXPECT_EQ(probes[1].at, start + 5000);
+    EXPECT_EQ(probes[0].at, start + 5000); /* went with it */
+}
