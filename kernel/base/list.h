@@ -94,12 +94,16 @@ static inline void list_splice_back(struct list_node *to, struct list_node *from
 #define list_entry(node, type, member)       container_of(node, type, member)
 #define list_first_entry(head, type, member) list_entry((head)->next, type, member)
 
+/* The end of a walk: what a head lies in is no entry, and is not touched as one. */
+#define list_at_end(pos, head, member)                                                             \
+    ((uintptr_t)(pos) + offsetof(__typeof__(*(pos)), member) == (uintptr_t)(head))
+
 /* Walk entries; the _safe form allows the current entry to be removed. */
 #define list_for_each(pos, head, member)                                                           \
-    for (pos = list_entry((head)->next, __typeof__(*pos), member); &pos->member != (head);         \
+    for (pos = list_first_entry(head, __typeof__(*pos), member); !list_at_end(pos, head, member);  \
          pos = list_entry(pos->member.next, __typeof__(*pos), member))
 #define list_for_each_safe(pos, tmp, head, member)                                                 \
-    for (pos = list_entry((head)->next, __typeof__(*pos), member),                                 \
-        tmp = list_entry(pos->member.next, __typeof__(*pos), member);                              \
-         &pos->member != (head);                                                                   \
-         pos = tmp, tmp = list_entry(tmp->member.next, __typeof__(*tmp), member))
+    for (pos = list_first_entry(head, __typeof__(*pos), member);                                   \
+         !list_at_end(pos, head, member) &&                                                        \
+         (tmp = list_entry(pos->member.next, __typeof__(*tmp), member), true);                     \
+         pos = tmp)

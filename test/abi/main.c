@@ -12,7 +12,7 @@
 extern const struct abi_test __start_abi_tests[], __stop_abi_tests[];
 
 #define SKIPPED      77 /* exit status */
-#define TEST_SECONDS 60
+#define TEST_SECONDS 100
 #define FAIL_SECONDS 2 /* for a test that waits for what failed */
 #define MORE_SECONDS 2 /* for a test that has a use of its own for SIGALRM */
 

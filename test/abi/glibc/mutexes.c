@@ -45,7 +45,7 @@ static void sleep_ms(long ms)
 /* ---- many threads, one counter ---- */
 
 #define NTHREADS 8
-#define NROUNDS  300
+#define NROUNDS  80
 
 struct counter {
     pthread_mutex_t mutex;
@@ -191,9 +191,12 @@ ABI_TEST(mutex, waiting_ends_in_time)
 
 /* ---- robust ---- */
 
+static volatile bool locked_and_ending;
+
 static void *lock_and_end(void *arg)
 {
     CHECK_EQ(pthread_mutex_lock(arg), 0);
+    locked_and_ending = true;
     sleep_ms(20);
     return NULL;
 }
@@ -206,8 +209,11 @@ static void check_robust(struct kind kind)
     pthread_t thread;
 
     mutex_make(mutex, kind);
+    locked_and_ending = false;
     CHECK_EQ(pthread_create(&thread, NULL, lock_and_end, mutex), 0);
-    sleep_ms(5);
+    while (!locked_and_ending) {
+        sched_yield();
+    }
     CHECK_EQ(pthread_mutex_lock(mutex), EOWNERDEAD); /* it may wait until the owner is dead */
     CHECK_EQ(pthread_join(thread, NULL), 0);
     CHECK_EQ(pthread_mutex_consistent(mutex), 0);
