@@ -5,11 +5,12 @@
 
 #include "hal/host/host.h"
 #include "hal/host/private.h"
+#include "kernel/core/percpu.h"
 #include "kernel/machine/clock.h"
 
 static bool manual;
 static int64_t manual_ns;
-static ktime_t event = KTIME_MAX;
+static ktime_t events[HOST_MAX_CPUS] = {[0 ... HOST_MAX_CPUS - 1] = KTIME_MAX};
 static uint64_t rtc_offset;
 
 /* Nanoseconds of the counter as monotonic time: what clock_adjust() made of them. mult is a fixed-point number with `shift` bits. */
@@ -91,7 +92,7 @@ int clock_rtc_write(uint64_t unix_time_s)
 
 void clock_event_program(ktime_t deadline)
 {
-    event = deadline;
+    events[host_cpu->id] = deadline;
 }
 
 const char *clock_event_name(void)
@@ -117,13 +118,14 @@ static void fire(void *arg)
 
 bool host_clock_poll(void)
 {
-    if (event == KTIME_MAX || clock_monotonic_ns() < event) {
+    ktime_t *event = &events[host_cpu->id], due = *event;
+
+    if (due == KTIME_MAX || clock_monotonic_ns() < due) {
         return false;
     }
-    ktime_t due = event;
-    event = KTIME_MAX;
+    *event = KTIME_MAX;
     if (!host_run_interrupt(fire, NULL)) {
-        event = due;
+        *event = due;
         return false;
     }
     return true;
@@ -136,11 +138,18 @@ void host_clock_set_manual(int64_t now_ns)
     conversion.base = 0;
     conversion.base_ns = conversion.raw_base_ns = 0;
     conversion.mult = 1u << 31;
-    event = KTIME_MAX;
+    events[host_cpu->id] = KTIME_MAX;
+}
+
+void host_clock_move(int64_t ns)
+{
+    manual_ns += ns;
 }
 
 bool host_clock_run_event(void)
 {
+    ktime_t event = events[host_cpu->id];
+
     if (!manual || event == KTIME_MAX) {
         return false;
     }
@@ -153,8 +162,9 @@ bool host_clock_run_event(void)
 void host_clock_advance(int64_t ns)
 {
     int64_t target = manual_ns + ns;
+    ktime_t *event = &events[host_cpu->id];
 
-    while (event != KTIME_MAX && counter_at(event) <= target && host_clock_run_event()) {
+    while (*event != KTIME_MAX && counter_at(*event) <= target && host_clock_run_event()) {
     }
     /* The event may have switched threads, and others may have moved the clock further before this one came back. */
     if (manual_ns < target) {

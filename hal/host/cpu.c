@@ -20,6 +20,7 @@
 #include "kernel/core/timer.h"
 #include "kernel/machine/cpu.h"
 #include "kernel/machine/entry.h"
+#include "kernel/machine/idle.h"
 #include "kernel/machine/smp.h"
 #include "kernel/mm/arena.h"
 #include "kernel/sched/hotplug.h"
@@ -249,6 +250,9 @@ void host_cpu_relax(void)
     const struct timespec moment = {.tv_nsec = 1000};
 
     host_irq_check();
+    if (host_is_simulated()) {
+        return; /* whoever is waited for runs when this CPU passes */
+    }
     if (++turns % 4 == 0) {
         (void)nanosleep(&moment, NULL);
     } else {
@@ -299,9 +303,10 @@ void host_run_on_cpus(unsigned n, void (*fn)(void *arg, unsigned cpu), void *arg
     }
 }
 
+/* Other CPUs than 0 run a scheduler only when they are simulated. */
 void smp_send_reschedule(unsigned id)
 {
-    (void)id; /* host CPUs other than 0 run no scheduler */
+    host_sim_message(id);
 }
 
 void smp_send_nmi(unsigned id)
@@ -440,6 +445,28 @@ struct thread *cpu_switch(struct thread *prev, struct thread *next)
     return switched_from;
 }
 
+static void context_swap(struct host_context *from, struct host_context *to)
+{
+    ASAN_ONLY(__sanitizer_start_switch_fiber(&from->fake_stack, to->stack, to->stack_size);)
+    TSAN_ONLY(__tsan_switch_to_fiber(to->fiber, 0);)
+    (void)swapcontext(&from->context, &to->context);
+    ASAN_ONLY(__sanitizer_finish_switch_fiber(from->fake_stack, NULL, NULL);)
+}
+
+void host_context_resume(unsigned id)
+{
+    host_cpu = &host_cpus[id];
+    host_irq_pending = &host_pending[id];
+    context_swap(context_of(&boot_thread), context_of(host_cpu->current));
+    host_cpu = &host_cpus[0];
+    host_irq_pending = &host_pending[0];
+}
+
+void host_context_leave(void)
+{
+    context_swap(context_of(current_thread()), context_of(&boot_thread));
+}
+
 void cpu_thread_reset_user(void)
 {
 }
@@ -453,11 +480,26 @@ void cpu_enter_user(void)
 void cpu_idle(void)
 {
     irq_enable();
-    (void)host_clock_poll();
+    if (host_is_simulated()) {
+        host_sim_pass();
+    } else {
+        (void)host_clock_poll();
+    }
 }
 
 void cpu_sync_core(void)
 {
+}
+
+bool cpu_idle_can_watch(void)
+{
+    return false;
+}
+
+void cpu_idle_watch(const uint32_t *word, uint32_t bits)
+{
+    (void)word, (void)bits;
+    cpu_idle();
 }
 
 void cpu_halt_forever(void)

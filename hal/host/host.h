@@ -43,12 +43,17 @@ bool host_context_is_clean(void);
 void host_cpu_enter(unsigned id);
 void host_cpu_leave(void);
 /*
- * Let cpu_count() answer n (1 .. 8), all of them online. The new CPUs' per-CPU data are zero. What is called on a CPU that no host thread has
+ * Let cpu_count() answer n (1 .. 16), all of them online. The new CPUs' per-CPU data are zero. What is called on a CPU that no host thread has
  * entered is run by the caller in its place.
  */
 void host_set_cpu_count(unsigned n);
 /* cpu_up() finds that the CPUs, which are offline until then, come; else they cannot be started. */
 extern bool host_cpus_start;
+/* Where the CPUs from `first` on stand, by their numbers: threads of a core, cores behind one cache, such clusters in a package. */
+struct host_topology {
+    unsigned threads, cores, clusters, first;
+};
+void host_set_topology(const struct host_topology *topology);
 /* Run fn(arg, cpu) on `n` CPUs at once, each a host thread, and wait for all. */
 void host_run_on_cpus(unsigned n, void (*fn)(void *arg, unsigned cpu), void *arg);
 
@@ -68,6 +73,20 @@ extern bool host_mmu_no_giants;
  */
 void host_sched_init(void);
 void host_run_threads(void);
+
+/* ---- simulated CPUs ---- */
+
+/*
+ * CPUs 1 to `n` as the scheduler's own: each with its idle thread, its interrupts and its event timer, on a clock that the test moves. They run by turns on the
+ * calling host thread, which stays CPU 0 and is not online meanwhile: so all that happens is the same each time. For a process that does nothing else.
+ */
+void host_sim_begin(unsigned n, const struct host_topology *topology);
+/* Each of them runs until it has used the step up, or has nothing to do; then the clock moves on. */
+void host_sim_step(int64_t ns);
+/* A simulated thread has used the CPU up to the end of this step. */
+void host_sim_pass(void);
+/* Messages that CPUs have sent each other to choose anew. */
+uint64_t host_sim_messages(void);
 
 /* ---- time ---- */
 

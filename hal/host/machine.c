@@ -18,7 +18,6 @@
 #include "kernel/machine/init.h"
 #include "kernel/machine/io.h"
 #include "kernel/machine/power.h"
-#include "kernel/machine/topology.h"
 #include "kernel/machine/user.h"
 
 void __sanitizer_print_stack_trace(void);
@@ -107,34 +106,6 @@ int cpu_describe(unsigned id, char *buf, size_t size)
     int n = snprintf(buf, size, "processor\t: %u\nmodel name\t: host thread\n\n", id);
 
     return n < (int)size ? n : (int)size - 1;
-}
-
-/* Each CPU is a package of its own, without caches to tell of. */
-const struct cpu_topology *cpu_topology(unsigned id)
-{
-    static struct cpu_topology places[HOST_MAX_CPUS];
-
-    places[id] = (struct cpu_topology){.known = true, .package = id};
-    return &places[id];
-}
-
-bool cpu_cache(unsigned id, unsigned index, struct cpu_cache *ret_cache)
-{
-    (void)id, (void)index, (void)ret_cache;
-    return false;
-}
-
-void cpu_group_mask(unsigned id, enum cpu_group group, struct cpumask *ret_mask)
-{
-    (void)group;
-    *ret_mask = CPUMASK_NONE;
-    cpumask_set(ret_mask, id);
-}
-
-void cpu_cache_mask(unsigned id, unsigned index, struct cpumask *ret_mask)
-{
-    (void)id, (void)index;
-    *ret_mask = CPUMASK_NONE;
 }
 
 uint64_t cpu_hwcap(void)

@@ -18,6 +18,7 @@
 #include "hal/x86_64/trap.h"
 #include "kernel/base/string.h"
 #include "kernel/core/panic.h"
+#include "kernel/machine/idle.h"
 #include "kernel/machine/user.h"
 #include "kernel/mm/arena.h"
 
@@ -237,6 +238,34 @@ void cpu_idle(void)
 void cpu_sync_core(void)
 {
     cpu_serialize();
+}
+
+/*
+ * Not below a hypervisor, which would have to notice each MONITOR (SDM volume 3, 26.1.3), and where the CPU does not say what lines it watches
+ * (SDM volume 2, CPUID leaf 05H).
+ */
+bool cpu_idle_can_watch(void)
+{
+    static int8_t can = -1; /* [a] found out once; all CPUs alike */
+    int8_t known = READ_ONCE(can);
+
+    if (unlikely(known < 0)) {
+        struct cpuid_regs features = cpuid_read(1, 0);
+        bool has = (features.ecx & BIT(3)) != 0 && (features.ecx & BIT(31)) == 0;
+        known = has && cpuid_read(0, 0).eax >= 5 && (cpuid_read(5, 0).ebx & 0xffff) != 0;
+        WRITE_ONCE(can, known);
+    }
+    return known != 0;
+}
+
+void cpu_idle_watch(const uint32_t *word, uint32_t bits)
+{
+    __asm__ volatile("monitor" : : "a"(word), "c"(0), "d"(0) : "memory");
+    if ((READ_ONCE(*word) & bits) != 0) {
+        __asm__ volatile("sti" ::: "memory");
+        return;
+    }
+    __asm__ volatile("sti; mwait" : : "a"(0), "c"(0) : "memory");
 }
 
 void cpu_halt_forever(void)

@@ -49,7 +49,8 @@ static bool add(struct eventfd *event, uint64_t value)
 static void tell(struct eventfd *event, uint32_t key)
 {
     if (wait_queue_active(&event->wait)) {
-        wait_wake_n(&event->wait, 1, key); /* threads do not wait exclusively here: all are woken */
+        wait_wake_n(&event->wait, 1,
+                    key | WAIT_SYNC); /* threads do not wait exclusively here: all are woken */
     }
 }
 

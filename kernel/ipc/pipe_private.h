@@ -57,14 +57,14 @@ static inline bool pipe_full(const struct pipe *pipe)
 static inline void pipe_wake_readers(struct pipe *pipe)
 {
     if (wait_queue_active(&pipe->read_wait)) {
-        wait_wake_n(&pipe->read_wait, 1, POLLIN | POLLRDNORM);
+        wait_wake_n(&pipe->read_wait, 1, POLLIN | POLLRDNORM | WAIT_SYNC);
     }
 }
 
 static inline void pipe_wake_writers(struct pipe *pipe)
 {
     if (wait_queue_active(&pipe->write_wait)) {
-        wait_wake_n(&pipe->write_wait, 1, POLLOUT | POLLWRNORM);
+        wait_wake_n(&pipe->write_wait, 1, POLLOUT | POLLWRNORM | WAIT_SYNC);
     }
 }
 

@@ -211,7 +211,7 @@ static inline void socket_wake_one(struct wait_queue *queue, uint32_t events)
 /* Something came: one reader and all who poll. */
 static inline void socket_wake_reader(struct socket *socket)
 {
-    socket_wake_one(&socket->read_wait, POLLIN | POLLRDNORM | POLLRDBAND);
+    socket_wake_one(&socket->read_wait, POLLIN | POLLRDNORM | POLLRDBAND | WAIT_SYNC);
 }
 /* The same where something did come: who asked for signals gets one. */
 static inline void socket_tell_reader(struct socket *socket)

@@ -1,22 +1,38 @@
 /*
  * Moving threads that wait for one CPU to another.
  *
- * A CPU about to go idle looks at its neighbours first and pulls a thread that waits there. A busy CPU compares its load with the
- * others of each domain from time to time and pulls its share of the difference; one that has more than it can run and sees an idle
- * CPU kicks that one, so that it comes and pulls. Real-time and deadline threads are not shared out by load: the best ones of
- * all run. Whoever stops running one looks for another that waits elsewhere; whoever has one that waits pushes it to a
- * CPU that does something less important.
+ * A CPU about to go idle looks at its neighbours first, the nearest before the others, and pulls a thread that waits there. A busy CPU
+ * compares its load with the others' in each of its domains from time to time, more and more seldom while nothing is out of balance, and pulls
+ * its share of the difference; one that has more than it can run and sees idle CPUs kicks them, so that they come and pull. Where the threads do
+ * not come out even, one more here than there, the odd one goes round now and then, so that all of them get as much. A core that runs
+ * two threads while another is idle gives one of them away.
  *
- * Threads that have just begun to wait stay: they were woken for this CPU, or have their data in its caches.
+ * A thread that ran a moment ago has its data in its CPU's caches, which the CPUs of a far domain would have to fetch: it stays, for as long as
+ * that is worth. One that has just begun to wait stays too: it may have been woken for this CPU. Real-time and deadline threads are not
+ * shared out by load: the best ones of all run. Whoever stops running one looks for another that waits elsewhere; whoever has one that waits
+ * pushes it to a CPU that does something less important.
  *
  * Locking: two run queues, in the order of their CPUs' numbers. Interrupts off. Looks without a lock choose, looks with both decide.
  */
 #include "kernel/sched/runqueue.h"
 
-#define HOT_NS        (200 * NS_PER_US) /* one that waits for less stays */
+#define WAITED_NS     (50 * NS_PER_US)  /* one that waits for less stays */
 #define IDLE_WORTH_NS (20 * NS_PER_US)  /* who is idle for less at a time does not look around */
+#define ROTATE_NS     (100 * NS_PER_MS) /* between two threads that go round */
 #define LOOK_MAX      16                /* CPUs a newly idle one looks at */
-#define PULL_MAX      8 /* threads at a time, so that locks are held for a bounded time */
+#define PULL_MAX      8  /* threads at a time, so that locks are held for a bounded time */
+#define KICK_MAX      4  /* idle CPUs at a time */
+#define INTERVAL_GROW 16 /* times the shortest interval: the longest */
+#define SPREAD_TICKS  8  /* between two looks for an idle core */
+
+/* What it costs to fetch what a thread has in its caches, by what the two CPUs share. */
+static const ktime_t hot_ns[DOMAIN_LEVELS] = {
+    [DOMAIN_CORE] = 0,
+    [DOMAIN_CACHE] = 100 * NS_PER_US,
+    [DOMAIN_PACKAGE] = 300 * NS_PER_US,
+    [DOMAIN_NODE] = 500 * NS_PER_US,
+    [DOMAIN_ALL] = 2 * NS_PER_MS,
+};
 
 /* CPUs with waiting real-time or deadline threads. */
 static struct cpumask overloaded; /* [a] */
@@ -60,24 +76,28 @@ static void move_locked(struct runqueue *from, struct runqueue *to, struct threa
     atomic_store_relaxed(&thread->cpu, to->cpu);
     runqueue_join_locked(to, thread, JOIN_MOVE);
     thread->queued_since = since;
+    thread->exec_start = now; /* it is on its way to a new home, and not sent on at once */
     to->pulls++;
 }
 
-static bool may_move(const struct thread *thread, const struct runqueue *to, ktime_t now)
+static inline bool is_hot(const struct thread *thread, unsigned level, ktime_t now)
 {
-    return thread_may_run_on(thread, to->cpu) && now - thread->queued_since >= HOT_NS;
+    return now - thread->exec_start < hot_ns[level] || now - thread->queued_since < WAITED_NS;
 }
 
 /* ---- fair threads ---- */
 
+/* An idle CPU takes no ticks, and knows only what it had to do before. */
 static inline uint64_t load_of(const struct runqueue *rq)
 {
-    return atomic_load_relaxed(&rq->load_average);
+    return runqueue_is_idle(rq) ? 0 : atomic_load_relaxed(&rq->load_average);
 }
 
-/* Move waiting fair threads of up to `weight` in all, those with the latest deadlines first. Both locked. How many went. */
-static unsigned pull_fair_locked(struct runqueue *to, struct runqueue *from, uint64_t weight,
-                                 unsigned max)
+/*
+ * Move waiting fair threads of up to `weight` in all, those with the latest deadlines first, `max` at most. Both locked. How many went.
+ */
+static unsigned pull_fair_locked(struct runqueue *to, struct runqueue *from, unsigned level,
+                                 uint64_t weight, unsigned max)
 {
     ktime_t now = ktime_now();
     struct rb_node *node = from->fair.n == 0 ? NULL : rb_last(&from->fair.tree);
@@ -86,7 +106,8 @@ static unsigned pull_fair_locked(struct runqueue *to, struct runqueue *from, uin
     for (unsigned looked = 0; node != NULL && moved < max && looked < 4 * PULL_MAX; looked++) {
         struct thread *thread = rb_entry(node, struct thread, fair.node);
         node = rb_prev(node);
-        if (thread->fair.weight <= weight && may_move(thread, to, now)) {
+        if (thread->fair.weight <= weight && thread_may_run_on(thread, to->cpu) &&
+            !is_hot(thread, level, now)) {
             weight -= thread->fair.weight;
             move_locked(from, to, thread, now);
             moved++;
@@ -95,28 +116,66 @@ static unsigned pull_fair_locked(struct runqueue *to, struct runqueue *from, uin
     return moved;
 }
 
-/* Fetch one thread that waits near by. True: there is something to run now. */
-static bool pull_for_idle(struct runqueue *rq)
+/* The same with two queues that are not locked, counted for the domain. */
+static unsigned pull_fair(struct runqueue *to, struct runqueue *from, unsigned level,
+                          enum balance_kind kind, uint64_t weight, unsigned max)
 {
-    unsigned looked = 0, id;
+    struct balance_stats *stats = &to->domain[level].stats.balance[kind];
+    unsigned moved = 0;
 
-    for (unsigned level = 0; level < rq->ndomains; level++) {
-        const struct cpumask *domain = &rq->domain[level];
-        for (id = cpumask_next(domain, rq->cpu + 1); looked < LOOK_MAX; looked++) {
-            id = id == MAX_CPUS ? cpumask_first(domain) : id;
-            struct runqueue *from = per_cpu_ptr(runqueue, id);
-            if (from == rq) {
-                break;
+    lock_two(to, from);
+    if (to->online) {
+        moved = pull_fair_locked(to, from, level, weight, max);
+    }
+    unlock_two(to, from);
+    stats->gained += moved;
+    stats->failed += moved == 0;
+    return moved;
+}
+
+/* Fetch one thread that waits in the ring of CPUs that this level adds to those below. */
+static bool pull_from_level(struct runqueue *rq, unsigned level, enum balance_kind kind,
+                            unsigned *looked)
+{
+    const struct sched_domain *domain = &rq->domain[level];
+    struct balance_stats *stats = &rq->domain[level].stats.balance[kind];
+    struct cpumask ring = domain->span;
+    bool waits = false;
+
+    if (level > 0) {
+        (void)cpumask_andnot(&ring, &ring, &domain[-1].span);
+    }
+    stats->looks++;
+    unsigned id = cpumask_next(&ring, rq->cpu + 1);
+    id = id == MAX_CPUS ? cpumask_first(&ring) : id;
+    for (unsigned first = id; id != MAX_CPUS && *looked < LOOK_MAX; ++*looked) {
+        struct runqueue *from = per_cpu_ptr(runqueue, id);
+        if (from != rq && atomic_load_relaxed(&from->fair.n) > 0) {
+            waits = true;
+            if (pull_fair(rq, from, level, kind, UINT64_MAX, 1) > 0) {
+                return true;
             }
-            if (atomic_load_relaxed(&from->fair.n) > 0) {
-                lock_two(rq, from);
-                bool pulled = rq->online && pull_fair_locked(rq, from, UINT64_MAX, 1) > 0;
-                unlock_two(rq, from);
-                if (pulled) {
-                    return true;
-                }
-            }
-            id = cpumask_next(domain, id + 1);
+        }
+        id = cpumask_next(&ring, id + 1);
+        id = id == MAX_CPUS ? cpumask_first(&ring) : id;
+        if (id == first) {
+            break;
+        }
+    }
+    stats->balanced += !waits;
+    stats->no_busy_queue += !waits;
+    return false;
+}
+
+/* Fetch one thread that waits near by. True: there is something to run now. */
+static bool pull_for_idle(struct runqueue *rq, enum balance_kind kind)
+{
+    unsigned looked = 0, level;
+
+    for_each_domain(level, rq->domain)
+    {
+        if (pull_from_level(rq, level, kind, &looked)) {
+            return true;
         }
     }
     return atomic_load_relaxed(&rq->nqueued) > 0;
@@ -126,7 +185,7 @@ void balance_kicked(struct runqueue *rq)
 {
     if (atomic_load_relaxed(&rq->kicked)) {
         atomic_store_relaxed(&rq->kicked, false);
-        (void)pull_for_idle(rq);
+        (void)pull_for_idle(rq, BALANCE_IDLE);
     }
 }
 
@@ -223,47 +282,137 @@ void balance_before_sleep(struct runqueue *rq)
     if (unlikely(current->prio < PRIO_FAIR) && !cpumask_empty(&overloaded)) {
         pull_real_time(rq);
     }
+    placement_note_sleep(current);
     if (atomic_load_relaxed(&rq->nqueued) == 0 && rq->idle_average >= IDLE_WORTH_NS) {
-        (void)pull_for_idle(rq);
+        (void)pull_for_idle(rq, BALANCE_NEWLY_IDLE);
     }
 }
 
-/* Pull half of the difference from the CPU of the domain that has most to do. */
-static void balance_domain(struct runqueue *rq, const struct cpumask *domain)
+static struct runqueue *busiest_of(const struct runqueue *rq, const struct cpumask *span,
+                                   uint64_t own, uint64_t *ret_most)
 {
     struct runqueue *busiest = NULL;
-    uint64_t own = load_of(rq), most = own + own / 4;
+    uint64_t most = own + own / 4;
     unsigned id;
 
-    for_each_cpu_in (id, domain) {
+    for_each_cpu_in (id, span) {
         struct runqueue *other = per_cpu_ptr(runqueue, id);
         if (other != rq && atomic_load_relaxed(&other->fair.n) > 0 && load_of(other) > most) {
             busiest = other;
             most = load_of(other);
         }
     }
-    if (busiest == NULL) {
-        return;
-    }
-    lock_two(rq, busiest);
-    if (rq->online) {
-        (void)pull_fair_locked(rq, busiest, (most - own) / 2, PULL_MAX);
-    }
-    unlock_two(rq, busiest);
+    *ret_most = most;
+    return busiest;
 }
 
-/* More wait here than one: is there an idle CPU that would take some? */
-static void kick_idle_cpu(struct runqueue *rq)
+/*
+ * Pull half of the difference from the CPU of the domain that has most to do; if all that wait there are more than that, the odd one takes its
+ * turn here once in a while. True: nothing was out of balance.
+ */
+static bool balance_domain(struct runqueue *rq, unsigned level, ktime_t now)
 {
-    unsigned id = find_idle_cpu(NULL, rq->cpu);
+    struct sched_domain *domain = &rq->domain[level];
+    struct balance_stats *stats = &domain->stats.balance[BALANCE_BUSY];
+    uint64_t own = load_of(rq), most;
+    struct runqueue *busiest = busiest_of(rq, &domain->span, own, &most);
 
-    if (id != MAX_CPUS) {
-        atomic_store_relaxed(&per_cpu_ptr(runqueue, id)->kicked, true);
+    stats->looks++;
+    if (busiest == NULL) {
+        stats->balanced++;
+        stats->no_busy_queue++;
+        return true;
+    }
+    stats->imbalance += most - own;
+    if (pull_fair(rq, busiest, level, BALANCE_BUSY, (most - own) / 2, PULL_MAX) == 0 &&
+        now - domain->rotated >= ROTATE_NS * (ktime_t)(level + 1)) {
+        domain->rotated = now;
+        (void)pull_fair(rq, busiest, level, BALANCE_BUSY, (most - own) * 9 / 8, 1);
+    }
+    return false;
+}
+
+static void balance_domains(struct runqueue *rq)
+{
+    ktime_t now = ktime_now();
+    unsigned level;
+
+    for_each_domain(level, rq->domain)
+    {
+        struct sched_domain *domain = &rq->domain[level];
+        if (rq->nticks < domain->next) {
+            continue;
+        }
+        uint32_t shortest = domain_interval_min(domain);
+        domain->interval = balance_domain(rq, level, now)
+                               ? MIN(MAX(domain->interval, shortest) * 2, INTERVAL_GROW * shortest)
+                               : shortest;
+        /* The CPU's number keeps them from looking all at once. */
+        domain->next = rq->nticks + domain->interval + rq->cpu % shortest;
+    }
+}
+
+/* A fair thread that waits here and might run elsewhere; a few are looked at. Locked. */
+static struct thread *movable_locked(struct runqueue *rq)
+{
+    struct rb_node *node = rq->fair.n == 0 ? NULL : rb_last(&rq->fair.tree);
+
+    for (unsigned looked = 0; node != NULL && looked < PULL_MAX; looked++, node = rb_prev(node)) {
+        struct thread *thread = rb_entry(node, struct thread, fair.node);
+        if (cpumask_weight(&thread->cpu_mask) > 1) {
+            return thread;
+        }
+    }
+    return NULL;
+}
+
+/* More wait here than one can run: idle CPUs that would take some are told. */
+static void kick_idle_cpus(struct runqueue *rq)
+{
+    struct cpumask kicked = CPUMASK_NONE;
+    unsigned near = rq->cpu, id;
+
+    runqueue_lock(rq);
+    struct thread *thread = movable_locked(rq);
+    for (unsigned n = thread == NULL ? 0 : MIN(rq->fair.n, KICK_MAX); n > 0; n--, near = id) {
+        id = find_idle_cpu(thread, near);
+        if (id == MAX_CPUS ||
+            __atomic_exchange_n(&per_cpu_ptr(runqueue, id)->kicked, true, __ATOMIC_SEQ_CST)) {
+            break;
+        }
+        cpumask_set(&kicked, id);
+    }
+    runqueue_unlock(rq);
+    for_each_cpu_in (id, &kicked) {
         smp_send_reschedule(id);
     }
 }
 
-/* Larger domains are looked through more seldom, so that the cost of a tick stays the same. */
+/* A sibling of this core is busy too, and a core in the same package has nothing to do: the running thread goes there. */
+static void spread_to_idle_core(struct runqueue *rq)
+{
+    struct sched_domain *core = &rq->domain[DOMAIN_CORE];
+    struct thread *current = rq->current;
+    unsigned id = cpumask_first(&core->span);
+
+    for (; id < rq->cpu && runqueue_is_idle(per_cpu_ptr(runqueue, id));
+         id = cpumask_next(&core->span, id + 1)) {
+    }
+    if (id >= rq->cpu || current->class != &fair_class) {
+        return; /* of several busy siblings all but the first go */
+    }
+    unsigned target = find_idle_cpu(current, rq->cpu);
+    if (target == MAX_CPUS || !cpumask_test(&rq->domain[DOMAIN_PACKAGE].span, target) ||
+        !cpumask_covers(&sched_idle, &per_cpu_ptr(runqueue, target)->domain[DOMAIN_CORE].span)) {
+        return;
+    }
+    core->stats.push_tries++;
+    runqueue_lock(rq);
+    rq->give_to = target;
+    runqueue_resched_locked(rq);
+    runqueue_unlock(rq);
+}
+
 void balance_tick(struct runqueue *rq)
 {
     uint64_t load = atomic_load_relaxed(&rq->fair.sum_weight);
@@ -272,14 +421,11 @@ void balance_tick(struct runqueue *rq)
         load += rq->current->fair.weight;
     }
     atomic_store_relaxed(&rq->load_average, (rq->load_average * 3 + load) / 4);
+    rq->nticks++;
     if (rq->nqueued > 0) {
-        kick_idle_cpu(rq);
+        kick_idle_cpus(rq);
+    } else if (rq->domain[DOMAIN_CORE].size > 1 && rq->nticks % SPREAD_TICKS == 0) {
+        spread_to_idle_core(rq);
     }
-    uint64_t turn = rq->nticks++ + rq->cpu;
-    for (unsigned level = 0; level < rq->ndomains; level++) {
-        uint64_t interval = 4 + cpumask_weight(&rq->domain[level]) / 4;
-        if (turn % interval == 0) {
-            balance_domain(rq, &rq->domain[level]);
-        }
-    }
+    balance_domains(rq);
 }

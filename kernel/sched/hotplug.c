@@ -126,6 +126,7 @@ static void cpus_bring(struct cpumask *mask)
     for_each_cpu_in (id, mask) {
         cpu_ready(id, 0);
     }
+    sched_domains_rebuild();
 }
 
 int cpu_up(unsigned id)
@@ -206,6 +207,7 @@ static int cpu_send_away(unsigned id)
         thread_sleep_ns(LOOK_NS);
     }
     cpu_dead(id, nsteps);
+    sched_domains_rebuild();
     log_debug("cpu: %u is offline", id);
     return 0;
 }

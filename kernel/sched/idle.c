@@ -2,6 +2,7 @@
  * The classes at both ends: stop, threads of the kernel's own that nothing may delay (one at a time, in order), and idle, the
  * thread that each CPU has for when nobody else wants it. And what that thread does.
  */
+#include "kernel/machine/idle.h"
 #include "kernel/machine/cpu.h"
 #include "kernel/sched/hotplug.h"
 #include "kernel/sched/runqueue.h"
@@ -104,6 +105,59 @@ const struct sched_class idle_class = {
     .turn_left = no_end,
 };
 
+/* ---- waiting for something to do ---- */
+
+#define POLL_TURNS 100 /* looks at the request before it sleeps, */
+#define POLL_IDLE_NS                                                                               \
+    (20 * NS_PER_US) /* where CPUs are idle for so short a time that sleeping does not pay */
+
+static inline bool is_asked(const struct thread *idle)
+{
+    return (atomic_load_relaxed(&idle->work) & THREAD_WORK_RESCHED) != 0;
+}
+
+/* Look for a request for a moment, with interrupts on. Interrupts off at entry and return. */
+static void poll_a_moment(const struct runqueue *rq)
+{
+    irq_enable();
+    for (unsigned i = 0; i < POLL_TURNS && !is_asked(rq->idle) && !need_resched(); i++) {
+        cpu_relax();
+    }
+    irq_disable();
+}
+
+/*
+ * Sleep until an interrupt or a request comes. While the thread says that it polls, requests are made without a message (runqueue_resched_locked);
+ * so it looks once more after it has ceased to say so. Interrupts off at entry, on at return.
+ */
+static void idle_wait(struct runqueue *rq)
+{
+    struct thread *idle = rq->idle;
+    bool watches = cpu_idle_can_watch();
+
+    if (!sched_several) {
+        cpu_idle();
+        return;
+    }
+    (void)__atomic_fetch_or(&idle->work, THREAD_WORK_POLLING, __ATOMIC_SEQ_CST);
+    if (rq->idle_average < POLL_IDLE_NS) {
+        poll_a_moment(rq);
+    }
+    if (watches && !is_asked(idle) && !need_resched()) {
+        cpu_idle_watch(&idle->work, THREAD_WORK_RESCHED);
+        irq_disable();
+    }
+    (void)__atomic_fetch_and(&idle->work, ~THREAD_WORK_POLLING, __ATOMIC_SEQ_CST);
+    if (is_asked(idle)) {
+        preempt_set_need_resched();
+    }
+    if (watches || need_resched()) {
+        irq_enable();
+    } else {
+        cpu_idle();
+    }
+}
+
 void sched_idle_loop(void)
 {
     for (;;) {
@@ -115,7 +169,7 @@ void sched_idle_loop(void)
             cpu_go_offline();
         } else {
             rcu_idle_enter();
-            cpu_idle();
+            idle_wait(this_cpu_ptr(runqueue));
             rcu_idle_exit();
         }
     }

@@ -108,5 +108,6 @@ void sched_cpu_offline(unsigned id)
 
     (void)timer_cancel(&rq->slice_timer);
     (void)timer_cancel(&rq->tick_timer);
+    (void)cpumask_clear_atomic(&sched_idle, id);
     atomic_store_relaxed(&rq->load_average, 0);
 }

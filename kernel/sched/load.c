@@ -151,6 +151,8 @@ void sched_cpu_stats(unsigned cpu, struct sched_cpu_stats *ret_stats)
         .nrun = rq->nrun,
         .run_delay_ns = rq->run_delay,
         .pulls = rq->pulls,
+        .wakes = rq->wakes,
+        .wakes_local = rq->wakes - rq->wakes_remote,
     };
     runqueue_unlock(rq);
     irq_restore(flags);

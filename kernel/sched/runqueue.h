@@ -18,17 +18,20 @@
 
 #include "kernel/core/percpu.h"
 #include "kernel/core/time.h"
+#include "kernel/sched/domain.h"
 #include "kernel/sched/psi.h"
 #include "kernel/sched/sched.h"
 
 #define SCHED_TICK_NS (NS_PER_S / SCHED_TICK_HZ)
 #define RT_PRIOS      99
-#define SCHED_LEVELS  4
 
 /* runqueue->after_switch */
 #define AFTER_SWITCH_DEAD 0x1u /* the thread that was switched from has ended */
 #define AFTER_SWITCH_MOVE 0x2u /* it goes on on another CPU */
 #define AFTER_SWITCH_PUSH 0x4u /* a real-time thread waits: another CPU may have time for it */
+
+/* In the `work` of an idle thread: it looks at THREAD_WORK_RESCHED there before it sleeps, and needs no message. */
+#define THREAD_WORK_POLLING 0x80000000u
 
 /* Why a thread joins: it slept, it is new, it comes from another queue or was taken out for a moment. */
 enum join_kind { JOIN_WAKE, JOIN_NEW, JOIN_MOVE };
@@ -111,13 +114,14 @@ struct runqueue {
     uint64_t
         load_average;   /* own CPU's tick; read by all at any time: weights of who wants the CPU */
     ktime_t idle_since; /* own CPU: when the idle thread was chosen last */
-    ktime_t idle_average;                /* own CPU: how long it is idle at a time */
-    uint32_t ndomains;                   /* [I] */
-    struct cpumask domain[SCHED_LEVELS]; /* [I] with whom work is shared, the nearest first */
-    uint64_t switches;                   /* [lock] */
-    uint64_t nrun;                       /* [lock] switches to other threads than the idle one */
-    ktime_t run_delay;                   /* [lock] these have waited so long in all */
-    uint64_t pulls;                      /* [lock] threads fetched from other CPUs */
+    ktime_t idle_average;                      /* own CPU: how long it is idle at a time */
+    struct sched_domain domain[DOMAIN_LEVELS]; /* domain.h */
+    uint32_t give_to; /* [lock] the running thread is to go on there; MAX_CPUS: it stays */
+    uint64_t wakes, wakes_remote; /* [lock] threads woken here; those that another CPU woke */
+    uint64_t switches;            /* [lock] */
+    uint64_t nrun;                /* [lock] switches to other threads than the idle one */
+    ktime_t run_delay;            /* [lock] these have waited so long in all */
+    uint64_t pulls;               /* [lock] threads fetched from other CPUs */
     uint64_t ticks_user, ticks_nice, ticks_system; /* own CPU's tick */
 };
 
@@ -278,9 +282,10 @@ static inline unsigned runqueue_nr_running(const struct runqueue *rq)
 }
 
 /* place.c: on which CPU a thread is to run. The queue of thread->cpu is locked, or the thread is new. */
-void sched_domains_build(unsigned cpu);
 unsigned placement_of_woken(struct thread *thread, unsigned flags);
 unsigned placement_of_new(struct thread *thread);
+/* The running thread is about to sleep: did it so soon after it had said so (WAKE_SYNC)? */
+void placement_note_sleep(struct thread *thread);
 /* It may not stay where it is. */
 unsigned placement_of_moved(struct thread *thread);
 /* The idle CPU nearest to `cpu` where the thread (NULL: any) may run, of a bounded number that are looked at; MAX_CPUS: none. */

@@ -53,10 +53,11 @@ void runqueue_resched_locked(struct runqueue *rq)
 {
     struct thread *current = rq->current;
 
-    (void)__atomic_fetch_or(&current->work, THREAD_WORK_RESCHED, __ATOMIC_RELAXED);
+    /* A full barrier: pairs with the one in the idle loop. Who has been asked already has been sent a message, or asked by its own CPU. */
+    uint32_t had = __atomic_fetch_or(&current->work, THREAD_WORK_RESCHED, __ATOMIC_SEQ_CST);
     if (likely(rq == this_cpu_ptr(runqueue))) {
         preempt_set_need_resched();
-    } else {
+    } else if ((had & (THREAD_WORK_RESCHED | THREAD_WORK_POLLING)) == 0) {
         smp_send_reschedule(rq->cpu);
     }
 }
@@ -158,7 +159,12 @@ static __noinline void after_switch(struct runqueue *rq, struct thread *prev)
 
     rq->after_switch = 0;
     if ((left & AFTER_SWITCH_MOVE) != 0) {
-        runqueue_send_locked(prev, placement_of_moved(prev));
+        unsigned target = rq->give_to;
+        rq->give_to = MAX_CPUS;
+        if (target == MAX_CPUS || !thread_may_run_on(prev, target)) {
+            target = placement_of_moved(prev);
+        }
+        runqueue_send_locked(prev, target);
     }
     runqueue_unlock(rq);
     if ((left & AFTER_SWITCH_MOVE) != 0) {
@@ -203,9 +209,15 @@ static void runqueue_switch_locked(struct runqueue *rq, struct thread *prev, str
     if (prev == rq->idle) {
         rq->idle_average = (rq->idle_average * 3 + (now - rq->idle_since)) / 4;
         sched_tick_start(rq, now);
+        if (sched_several) {
+            (void)cpumask_clear_atomic(&sched_idle, rq->cpu);
+        }
     }
     if (next == rq->idle) {
         rq->idle_since = now;
+        if (sched_several) {
+            (void)cpumask_set_atomic(&sched_idle, rq->cpu);
+        }
     } else {
         next->run_delay += now - next->queued_since;
         next->nrun++;
@@ -280,6 +292,22 @@ static void runqueue_preempted_locked(struct runqueue *rq, struct thread *prev, 
     }
 }
 
+/* It may not run here any more, or another CPU has nothing to do and would have this one share no core with others. */
+static inline bool must_move(struct runqueue *rq, struct thread *thread)
+{
+    if (likely(rq->give_to == MAX_CPUS)) {
+        return !thread_may_run_on(thread, rq->cpu);
+    }
+    if (rq->nqueued == 0 && thread->class == &fair_class &&
+        thread_may_run_on(thread, rq->give_to)) {
+        rq->domain[DOMAIN_CORE].stats.pushed++;
+        return true;
+    }
+    rq->give_to = MAX_CPUS;
+    rq->domain[DOMAIN_CORE].stats.push_failed++;
+    return !thread_may_run_on(thread, rq->cpu);
+}
+
 /*
  * Choose who runs now. Interrupts off at entry and return.
  * SLEEP: the current thread leaves the queue if its state says so. PREEMPT: it wants to go on whatever its state says.
@@ -300,7 +328,7 @@ static void reschedule(enum reschedule_kind kind)
     bool stays = !idle && (prev->state == THREAD_RUNNABLE || kind == RESCHEDULE_PREEMPT);
     resched_done(prev);
     runqueue_update_current_locked(rq, now);
-    bool moves = stays && unlikely(!thread_may_run_on(prev, rq->cpu));
+    bool moves = stays && unlikely(must_move(rq, prev));
     if ((!stays || moves) && !idle) {
         prev->class->leave(rq, prev, true);
     }
@@ -401,6 +429,8 @@ static void runqueue_init(struct runqueue *rq, unsigned cpu, struct thread *idle
     rq->cpu = cpu;
     rq->idle = rq->current = idle;
     rq->current_prio = PRIO_IDLE;
+    rq->give_to = MAX_CPUS;
+    domains_init(cpu);
     fair_queue_init(&rq->fair);
     rt_queue_init(&rq->rt);
     list_init(&rq->stop);
@@ -419,7 +449,6 @@ void sched_init(void)
     this_cpu->current = &boot_thread;
     runqueue_init(this_cpu_ptr(runqueue), cpu_id(), &boot_thread);
     this_cpu_ptr(runqueue)->online = true;
-    sched_domains_build(cpu_id());
 #ifdef CONFIG_LOCKDEP
     lockdep_thread_stack = current_lockdep_stack;
 #endif
@@ -439,7 +468,6 @@ int sched_cpu_prepare(unsigned id)
     rq->current = rq->idle;
     rq->current_prio = PRIO_IDLE;
     cpu_by_id(id)->idle = rq->idle;
-    sched_domains_build(id);
     return 0;
 }
 
@@ -451,5 +479,6 @@ void sched_cpu_online(unsigned id)
     runqueue_lock(rq);
     rq->idle->exec_start = ktime_now();
     rq->online = true;
+    (void)cpumask_set_atomic(&sched_idle, id);
     runqueue_unlock(rq);
 }

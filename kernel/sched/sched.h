@@ -108,6 +108,33 @@ bool thread_look_waiting(struct thread *thread, void (*look)(struct thread *thre
 /* Runnable threads over all CPUs, and the three load averages in 1/2048. */
 unsigned sched_nr_running(void);
 void sched_load(uint64_t ret_load[3]);
+/* CPUs have come or gone: who shares what with whom is found out anew. Thread context, cpus_lock held for writing (hotplug.h). */
+void sched_domains_rebuild(void);
+
+/*
+ * What CPUs share, the nearest first: a core, a last level cache, a package, a node's memory, all that is left. And what has been counted in each of a CPU's
+ * domains, in the words of /proc/schedstat (Linux, Documentation/scheduler/sched-stats, version 15): each kind of balancing, threads that were
+ * running and were sent away, and wakes that came from another CPU or brought the thread to one.
+ */
+enum domain_level {
+    DOMAIN_CORE,
+    DOMAIN_CACHE,
+    DOMAIN_PACKAGE,
+    DOMAIN_NODE,
+    DOMAIN_ALL,
+    DOMAIN_LEVELS
+};
+enum balance_kind { BALANCE_IDLE, BALANCE_BUSY, BALANCE_NEWLY_IDLE, BALANCE_KINDS };
+struct domain_stats {
+    struct balance_stats {
+        uint64_t looks, balanced, failed, imbalance, gained, no_busy_queue;
+    } balance[BALANCE_KINDS];
+    uint64_t push_tries, push_failed, pushed;
+    uint64_t wake_remote, wake_moved;
+};
+/* Of the index-th domain of the CPU, counted from 0. False: there are not so many. A moment's figures. */
+bool sched_domain_stats(unsigned cpu, unsigned index, struct cpumask *ret_span,
+                        struct domain_stats *ret_stats);
 struct sched_cpu_stats {
     ktime_t user_ns, nice_ns, system_ns, idle_ns, irq_ns;
     uint64_t switches;
@@ -115,6 +142,7 @@ struct sched_cpu_stats {
     uint64_t nrun;
     ktime_t run_delay_ns;
     uint64_t pulls;
+    uint64_t wakes, wakes_local; /* threads woken there, and those that the CPU woke itself */
 };
 void sched_cpu_stats(unsigned cpu, struct sched_cpu_stats *ret_stats);
 uint64_t sched_total_forks(void);

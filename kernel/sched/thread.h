@@ -106,7 +106,9 @@ struct thread {
     ktime_t queued_since;            /* [r] when it began to wait for the CPU */
     ktime_t run_delay;               /* [r] waited so long for it in all */
     uint64_t nrun;                   /* [r] how often it got it */
-    uint32_t cpu;                    /* [r] */
+    ktime_t sync_since;  /* [o] woke somebody for whom it would make room; 0: it has slept since */
+    uint8_t sync_belief; /* [o] how far that is to be believed: see place.c */
+    uint32_t cpu;        /* [r] */
     int16_t prio;        /* [r] effective: the better one of its own and the inherited one */
     int16_t boost_prio;  /* [r] inherited by a lock that others wait for; PRIO_IDLE: none */
     int8_t nice;         /* [r] */

@@ -17,8 +17,8 @@ void wait_queue_init(struct wait_queue *queue)
 
 static bool waiter_wake_thread(struct waiter *waiter, uint32_t key)
 {
-    (void)key;
-    return thread_wake(waiter->thread);
+    return thread_wake_how(waiter->thread, BIT(THREAD_SLEEPING) | BIT(THREAD_UNINTERRUPTIBLE),
+                           (key & WAIT_SYNC) != 0 ? WAKE_SYNC : 0);
 }
 
 void waiter_init(struct waiter *waiter)

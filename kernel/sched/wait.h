@@ -16,8 +16,12 @@ struct wait_queue {
     struct list_node waiters; /* [lock] */
 };
 
+/* In a key: the waker is about to sleep (WAKE_SYNC). No event of poll(2) or epoll(7) has this bit. */
+#define WAIT_SYNC 0x08000000u
+
 struct waiter;
-/* Called under queue->lock at each wake; returns true when it counts as one exclusive wake-up. `key` is the poll mask or 0. */
+/* Called under queue->lock at each wake; returns true when it counts as one exclusive wake-up. `key` is the poll mask, or 0,
+   and WAIT_SYNC beside a mask. */
 typedef bool waiter_fn(struct waiter *waiter, uint32_t key);
 
 struct waiter {

@@ -46,6 +46,10 @@ void runqueue_join_locked(struct runqueue *rq, struct thread *thread, enum join_
         runqueue_update_current_locked(rq, now);
     }
     thread->queued_since = now;
+    if (kind == JOIN_WAKE) {
+        rq->wakes++;
+        rq->wakes_remote += rq != this_cpu_ptr(runqueue);
+    }
     thread->class->join(rq, thread, kind, now);
     if (unlikely(!thread->on_queue)) {
         return; /* a deadline thread that waits for its budget */

@@ -58,7 +58,8 @@ static bool poll_wake(struct waiter *waiter, uint32_t key)
         return false;
     }
     atomic_store_release(&entry->wait->triggered, true);
-    (void)thread_wake(entry->wait->thread);
+    (void)thread_wake_how(entry->wait->thread, BIT(THREAD_SLEEPING) | BIT(THREAD_UNINTERRUPTIBLE),
+                          (key & WAIT_SYNC) != 0 ? WAKE_SYNC : 0);
     return true;
 }
 

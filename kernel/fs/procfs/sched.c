@@ -61,7 +61,25 @@ PROC_PID_FILE(sched) = {
 
 /* ---- all CPUs ---- */
 
-/* Version 15 of the format; what is not counted here is 0: yields, and how wakes went. */
+static void show_domain(struct text *text, unsigned index, const struct cpumask *span,
+                        const struct domain_stats *stats)
+{
+    text_printf(text, "domain%u ", index);
+    text_bit_mask(text, span->bits, cpu_count());
+    for (unsigned i = 0; i < BALANCE_KINDS; i++) {
+        const struct balance_stats *kind = &stats->balance[i];
+        text_printf(text, " %llu %llu %llu %llu %llu 0 %llu 0", (unsigned long long)kind->looks,
+                    (unsigned long long)kind->balanced, (unsigned long long)kind->failed,
+                    (unsigned long long)kind->imbalance, (unsigned long long)kind->gained,
+                    (unsigned long long)kind->no_busy_queue);
+    }
+    text_printf(text, " %llu %llu %llu 0 0 0 0 0 0 %llu %llu 0\n",
+                (unsigned long long)stats->push_tries, (unsigned long long)stats->push_failed,
+                (unsigned long long)stats->pushed, (unsigned long long)stats->wake_remote,
+                (unsigned long long)stats->wake_moved);
+}
+
+/* Version 15 of the format; what is not counted here is 0: yields, fetching what is hot, groups, and placing at fork and exec. */
 static int schedstats_show(struct text *text)
 {
     unsigned cpu;
@@ -70,12 +88,18 @@ static int schedstats_show(struct text *text)
                 (unsigned long long)(ktime_now() / (NS_PER_S / SCHED_TICK_HZ)));
     for_each_online_cpu (cpu) {
         struct sched_cpu_stats stats;
+        struct domain_stats domain;
+        struct cpumask span;
         sched_cpu_stats(cpu, &stats);
-        text_printf(text, "cpu%u 0 0 %llu %llu 0 0 %llu %llu %llu\n", cpu,
+        text_printf(text, "cpu%u 0 0 %llu %llu %llu %llu %llu %llu %llu\n", cpu,
                     (unsigned long long)stats.switches,
                     (unsigned long long)(stats.switches - stats.nrun),
+                    (unsigned long long)stats.wakes, (unsigned long long)stats.wakes_local,
                     (unsigned long long)(stats.user_ns + stats.nice_ns + stats.system_ns),
                     (unsigned long long)stats.run_delay_ns, (unsigned long long)stats.nrun);
+        for (unsigned i = 0; sched_domain_stats(cpu, i, &span, &domain); i++) {
+            show_domain(text, i, &span, &domain);
+        }
     }
     return 0;
 }
