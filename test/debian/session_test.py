@@ -10,6 +10,7 @@ from boottest import DIRECT_TIMEOUT_S, Case, Machine, artifact, expect, run  # n
 from terminal_test import Talk  # noqa: E402
 
 PROMPT = r'root@\S+:\S*# $'
+PANE = r'root@\S+:\S*#\s'
 UP, F10 = '\x1b[A', '\x1b[21~'
 
 
@@ -22,7 +23,7 @@ class Session:
     def start(self, folder):
         archive()
         options = argparse.Namespace(root=SUITE, packages=','.join(PACKAGES), add=[])
-        self.machine = Machine(kernel=artifact('kernel.elf'), initrd=linnet_run.make_initramfs(options, folder), memory='1800M', serials=['port'],
+        self.machine = Machine(kernel=artifact('kernel.elf'), initrd=linnet_run.make_initramfs(options, folder), memory='1800M', smp=4, serials=['port'],
                                append='console=ttyS0 quiet panic=off linnet.defects=panic initramfs_options=size=95%')
         self.machine.__enter__()
         self.talk = Talk(self.machine.ports[0])
@@ -104,15 +105,25 @@ def viewers():
     say('q')
 
 
-def commander():
-    say('mc -a\r', r'Quit')
-    time.sleep(1)  # until it reads keys
-    say(F10)
+def multiplexer():
+    say('tmux -f /dev/null new -s one\r', r'\[one\] 0:')
+    say('echo $((6 * 7)) inside; tty\r', r'42 inside[^/]*/dev/pts/0')
+    say('\x02"', PANE)
+    say('tty; sleep 1000\r', r'/dev/pts/1')
+    say('\x1a', r'Stopped')
+    say('jobs; stty size\r', r'Stopped +sleep 1000\n(.*\n)*.*11 80')
+    say('\x02d', r'detached \(from session one\)\]\n(.*\n)*.*' + PROMPT)
+    say('tmux ls; tmux list-panes -F "#{pane_index} #{pane_tty} #{pane_height}"\r', r'^one: 1 windows .*\n0 /dev/pts/0 11\n1 /dev/pts/1 11\n(.*\n)*' + PROMPT)
+    say('tmux send-keys -t one.0 "seq 5 | tac | paste -sd,; tmux wait-for -S told" Enter; tmux wait-for told; tmux capture-pane -p -t one.0 | grep -v seq\r',
+        r'^5,4,3,2,1\n(.*\n)*' + PROMPT)
+    say('tmux attach\r', r'Stopped')
+    say('\x02:', r':\s{20}')  # apart: what comes all at once is taken for pasted
+    say('kill-server\r', r'(exited|lost server)\]\n(.*\n)*.*' + PROMPT)
 
 
 def main():
     try:
-        run([Case(case.__name__, case) for case in (line_editing, jobs, editors, viewers, commander)])
+        run([Case(case.__name__, case) for case in (line_editing, jobs, editors, viewers, commander, multiplexer)])
     finally:
         SESSION.stop()
 

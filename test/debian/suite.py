@@ -20,10 +20,10 @@ PACKAGES = ('bc cpio dbus file findutils gawk gcc gdb git htop less libc6-dev ma
 UNREACHABLE = r'Failed to fetch|Unable to (fetch|connect|locate)|Could not (resolve|connect|wait)|Temporary failure|[Cc]onnection (failed|timed out|refused)'
 
 
-def archive():
-    """The root's cpio archive. Skipped where it cannot be made."""
+def archive(packages=PACKAGES):
+    """The cpio archive of a root with these packages. Skipped where it cannot be made."""
     try:
-        return root.archive(SUITE, ','.join(PACKAGES), tempfile.gettempdir())
+        return root.archive(SUITE, ','.join(packages), tempfile.gettempdir())
     except build.CommandError as error:
         if 'mmdebstrap is not installed' in str(error):
             raise Skipped('mmdebstrap is not installed; ./linnet deps installs it') from error
@@ -32,9 +32,9 @@ def archive():
         raise
 
 
-def on_linnet(command, timeout_s, *options):
+def on_linnet(command, timeout_s, *options, packages=PACKAGES):
     """(status, stdout, stderr) of a command in the root on Linnet."""
-    argv = [os.path.join(TOP, 'linnet'), 'run', '--no-build', '--root', SUITE, '--packages', ','.join(PACKAGES), '--timeout', str(timeout_s)]
+    argv = [os.path.join(TOP, 'linnet'), 'run', '--no-build', '--root', SUITE, '--packages', ','.join(packages), '--timeout', str(timeout_s)]
     done = subprocess.run(argv + list(options) + ['--exec', command], stdin=subprocess.DEVNULL, capture_output=True, check=False,
                           env=dict(os.environ, LINNET_BUILD=build.BUILD))
     return done.returncode, done.stdout, done.stderr
