@@ -114,17 +114,23 @@ int msg_remove(int id)
 
 /* ---- the whole ---- */
 
-/* Bytes and messages in all queues. */
-static void count_locked(uint64_t *ret_bytes, uint64_t *ret_number)
+/* Bytes and messages in all queues. The table is locked for one at a time: there may be many. */
+static void count_all(uint64_t *ret_bytes, uint64_t *ret_number)
 {
     struct sysv_object *object;
-    uint64_t index = 0;
 
     *ret_bytes = *ret_number = 0;
-    while ((object = sysv_next_locked(&msg_table, &index)) != NULL) {
-        *ret_bytes += READ_ONCE(msg_queue_of(object)->bytes);
-        *ret_number += READ_ONCE(msg_queue_of(object)->number);
-        index++;
+    for (uint64_t index = 0;; index++) {
+        spin_lock(&msg_table.lock);
+        object = sysv_next_locked(&msg_table, &index);
+        if (object != NULL) {
+            *ret_bytes += READ_ONCE(msg_queue_of(object)->bytes);
+            *ret_number += READ_ONCE(msg_queue_of(object)->number);
+        }
+        spin_unlock(&msg_table.lock);
+        if (object == NULL) {
+            return;
+        }
     }
 }
 
@@ -145,13 +151,13 @@ int msg_info(bool usage, struct msginfo *ret_info)
         .msgpool = (int)((uint64_t)queues * queue_bytes / 1024),
         .msgtql = (int)queue_bytes,
     };
-    spin_lock(&msg_table.lock);
     if (usage) {
-        count_locked(&bytes, &number);
-        ret_info->msgpool = (int)msg_table.number;
+        count_all(&bytes, &number);
+        ret_info->msgpool = (int)READ_ONCE(msg_table.number);
         ret_info->msgmap = (int)number;
         ret_info->msgtql = (int)bytes;
     }
+    spin_lock(&msg_table.lock);
     int highest = sysv_highest_index_locked(&msg_table);
     spin_unlock(&msg_table.lock);
     return highest;

@@ -41,6 +41,7 @@ int sysv_insert_locked(struct sysv_table *table, struct sysv_object *object, uns
     if (err == 0) {
         object->id = (int)(table->sequence << SYSV_INDEX_BITS | index);
         table->number++;
+        table->end = MAX(table->end, (unsigned)index + 1);
     }
     return err;
 }
@@ -59,6 +60,9 @@ void sysv_erase_locked(struct sysv_table *table, struct sysv_object *object)
     sysv_forget_key_locked(table, object);
     (void)xarray_erase(&table->objects, index_of(object->id));
     table->number--;
+    while (table->end > 0 && xarray_load(&table->objects, table->end - 1) == NULL) {
+        table->end--; /* each index once for each time it was filled */
+    }
     table->sequence = (table->sequence + 1) % (INT32_MAX >> SYSV_INDEX_BITS);
 }
 
@@ -96,17 +100,6 @@ int sysv_find_key_locked(struct sysv_table *table, int key, int flags,
 struct sysv_object *sysv_next_locked(struct sysv_table *table, uint64_t *index)
 {
     return xarray_find(&table->objects, index, SYSV_INDEX_MASK);
-}
-
-int sysv_highest_index_locked(struct sysv_table *table)
-{
-    uint64_t index = 0;
-    int highest = 0;
-
-    while (sysv_next_locked(table, &index) != NULL) {
-        highest = (int)index++;
-    }
-    return highest;
 }
 
 int sysv_permitted_locked(const struct sysv_object *object, uint32_t flags)

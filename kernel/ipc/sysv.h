@@ -33,6 +33,7 @@ struct sysv_table {
     struct xarray objects; /* [t] index -> struct sysv_object */
     struct xarray keys;    /* [t] key, as an unsigned number -> the same */
     unsigned number;       /* [t] of objects */
+    unsigned end;          /* [t] above the highest index in use */
     unsigned sequence;     /* [t] upper part of the next identifier */
 };
 
@@ -61,7 +62,11 @@ int sysv_find_key_locked(struct sysv_table *table, int key, int flags,
                          struct sysv_object **ret_object);
 /* The object with the smallest index from *index on, which becomes its; NULL: none. */
 struct sysv_object *sysv_next_locked(struct sysv_table *table, uint64_t *index);
-int sysv_highest_index_locked(struct sysv_table *table); /* 0 when there is none */
+/* 0 when there is none. */
+static inline int sysv_highest_index_locked(const struct sysv_table *table)
+{
+    return table->end > 0 ? (int)table->end - 1 : 0;
+}
 
 /* Permission bits of `flags`, any of its three classes, against the object's. -EACCES. */
 int sysv_permitted_locked(const struct sysv_object *object, uint32_t flags);
