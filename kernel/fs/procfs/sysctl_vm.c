@@ -3,6 +3,7 @@
  * (max_map_count), watermarks (kernel/mm), and reclaim. What this kernel has no use for is not here. The OOM killer's are in oom.c.
  */
 #include "kernel/fs/procfs/setting.h"
+#include "kernel/mm/arena.h"
 #include "kernel/mm/compact.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/slab.h"
@@ -114,6 +115,7 @@ static int drop_caches_write(char *value, size_t len)
         }
     }
     (void)slab_shrink_cpus();
+    (void)vunmap_flush();
     return 0;
 }
 PROC_FILE(sys_drop_caches) = {
