@@ -47,31 +47,44 @@ static void move_large(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t e
     flush_note(op->flush, start, end);
 }
 
+/* The entries from pte on, which show [va, end), go to one table. How many there were, at most max. */
+static unsigned move_run(struct range_op *op, pte_t *pte, vaddr_t va, vaddr_t end, unsigned max)
+{
+    vaddr_t skip;
+    pte_t *to = pte_table(*pde_find(op->space, va + op->delta, &skip)) +
+                pte_index(va + op->delta, PAGE_SHIFT);
+    const pte_t *last = pte + ((end - va) >> PAGE_SHIFT);
+    unsigned moved = 0;
+
+    for (; pte < last && moved < max; pte++, to++) {
+        if (*pte != 0) {
+            *to = *pte;
+            *pte = 0;
+            moved++;
+        }
+    }
+    (void)atomic_fetch_add_relaxed(&pte_table_page(to - 1)->private, moved);
+    return moved;
+}
+
 static int move_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
 {
     if (unlikely(*pde & PTE_LARGE)) {
         move_large(op, pde, start, end);
         return 0;
     }
-    pte_t *pte = pte_table(*pde) + pte_index(start, PAGE_SHIFT);
-    unsigned used = pte_table_page(pte)->private;
+    pte_t *first = pte_table(*pde) + pte_index(start, PAGE_SHIFT);
+    const unsigned used = pte_table_page(first)->private;
     unsigned left = used;
 
-    for (vaddr_t va = start; va < end && left > 0; va += PAGE_SIZE, pte++) {
-        vaddr_t skip;
-
-        if (*pte == 0) {
-            continue;
-        }
-        left--;
-        pte_t *to = pte_table(*pde_find(op->space, va + op->delta, &skip)) +
-                    pte_index(va + op->delta, PAGE_SHIFT);
-        *to = *pte;
-        *pte = 0;
-        (void)atomic_fetch_add_relaxed(&pte_table_page(to)->private, 1);
-        flush_note(op->flush, va, va + PAGE_SIZE);
+    for (vaddr_t va = start, next; va < end && left > 0; va = next) {
+        next = MIN(end, va + HUGE_PAGE_SIZE - (va + op->delta) % HUGE_PAGE_SIZE);
+        left -= move_run(op, first + ((va - start) >> PAGE_SHIFT), va, next, left);
     }
-    (void)atomic_fetch_sub_relaxed(&pte_table_page(pte_table(*pde))->private, used - left);
+    if (left < used) {
+        flush_note(op->flush, start, end);
+        (void)atomic_fetch_sub_relaxed(&pte_table_page(first)->private, used - left);
+    }
     return 0;
 }
 

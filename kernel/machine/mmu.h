@@ -183,7 +183,7 @@ static inline void mmu_flush_init(struct mmu_flush *flush, struct mmu_space *spa
     flush->tables = NULL;
 }
 
-/* Flush what was noted, on all CPUs that may hold it, and free the tables. Preemptible context. */
+/* Flush what was noted, on all CPUs that may hold it, and free the tables. Thread context; no lock that is taken with interrupts off. */
 void mmu_flush_finish(struct mmu_flush *flush);
 
 /* Kernel mappings (arenas, device memory). [va, va+len) belongs to the caller. Global, never MMU_USER. */

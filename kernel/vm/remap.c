@@ -43,6 +43,41 @@ static int remap_check(struct vmspace *vm, const struct remap *remap, struct vm_
     return 0;
 }
 
+/* How much goes over in one turn from `va` on: a table's worth, since others wait for it; a larger leaf goes whole. shape held. */
+static uint64_t move_turn(struct vmspace *vm, uint64_t va)
+{
+    paddr_t pa;
+    unsigned flags;
+    bool giant = mmu_query(&vm->mmu, va, &pa, &flags) && (flags & MMU_GIANT) != 0;
+    uint64_t size = giant ? GIANT_PAGE_SIZE : HUGE_PAGE_SIZE;
+
+    return size - va % size;
+}
+
+/*
+ * Move entries, *ret_moved bytes of them. No CPU knows the old places any more when others may look again: who takes a page away at its new
+ * one would not think of them.
+ */
+static int move_turns(struct vmspace *vm, uint64_t from, uint64_t to, uint64_t len,
+                      uint64_t *ret_moved)
+{
+    uint64_t moved = 0;
+    int err = 0;
+
+    while (moved < len && err == 0) {
+        struct mmu_flush flush;
+        mmu_flush_init(&flush, &vm->mmu);
+        spin_lock(&vm->locks.shape);
+        uint64_t turn = MIN(move_turn(vm, from + moved), len - moved);
+        err = mmu_move(&vm->mmu, from + moved, to + moved, turn, &flush);
+        mmu_flush_finish(&flush);
+        spin_unlock(&vm->locks.shape);
+        moved += err == 0 ? turn : 0;
+    }
+    *ret_moved = moved;
+    return err;
+}
+
 /*
  * Page table entries go over as they are. On failure they are where they were. Who looks for what shows a file's pages, to take it away or to
  * make it read-only, has to find each in one of the two regions: it waits.
@@ -50,19 +85,15 @@ static int remap_check(struct vmspace *vm, const struct remap *remap, struct vm_
 static int move_entries(struct vmspace *vm, struct pagecache *cache, uint64_t from, uint64_t to,
                         uint64_t len)
 {
-    struct mmu_flush flush;
+    uint64_t moved;
 
     if (cache != NULL) {
         mutex_lock(&cache->rmap_lock);
     }
-    mmu_flush_init(&flush, &vm->mmu);
-    spin_lock(&vm->locks.shape);
-    int err = mmu_move(&vm->mmu, from, to, len, &flush);
+    int err = move_turns(vm, from, to, len, &moved);
     if (err < 0) {
-        (void)mmu_move(&vm->mmu, to, from, len, &flush);
+        (void)move_turns(vm, to, from, moved, &moved);
     }
-    spin_unlock(&vm->locks.shape);
-    mmu_flush_finish(&flush);
     if (cache != NULL) {
         mutex_unlock(&cache->rmap_lock);
     }
