@@ -60,13 +60,13 @@ static __noinline void rwsem_wake(struct rwsem *sem, bool readers_first)
 
     list_for_each (waiter, &sem->queue.waiters, node) {
         if (waiter->exclusive) {
-            woken = !readers && thread_wake(waiter->thread);
+            woken = !readers && waiter->fn(waiter, 0);
             if (woken || readers) {
                 break;
             }
         } else if (readers_first) {
-            (void)thread_wake(waiter->thread);
-            readers = true;
+            readers |=
+                waiter->fn(waiter, 0); /* false: awake already, or a bookmark of wait_wake_n() */
         }
     }
     spin_unlock_irqrestore(&sem->queue.lock, flags);

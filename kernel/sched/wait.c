@@ -5,6 +5,9 @@
  * A waiter stays on the list until it takes itself off. One that has been woken already does not count as a wake-up again: its
  * thread is no longer sleeping, and the next in line is asked.
  *
+ * A wake of many lets go of the lock now and then, with a bookmark in the list: who comes meanwhile has seen the condition. So a queue with
+ * more than WAKE_TURN waiters must not be freed by one of those who are woken while others sleep there.
+ *
  * Locking: queue->lock (spin, irqsave) -> run queue lock.
  */
 #include "kernel/sched/wait.h"
@@ -59,17 +62,46 @@ void wait_remove(struct wait_queue *queue, struct waiter *waiter)
     spin_unlock_irqrestore(&queue->lock, flags);
 }
 
+/* So many waiters are met at a time, since interrupts are off and others want the queue. */
+#define WAKE_TURN 32
+
+static bool bookmark_passed(struct waiter *waiter, uint32_t key)
+{
+    (void)waiter, (void)key;
+    return false;
+}
+
+/* Let others at the queue. The walk goes on at `node`, or behind it if it has gone meanwhile. */
+static struct list_node *wake_pause(struct wait_queue *queue, struct list_node *node,
+                                    uint64_t *flags)
+{
+    struct waiter bookmark = {.fn = bookmark_passed};
+
+    list_insert_before(node, &bookmark.node);
+    spin_unlock_irqrestore(&queue->lock, *flags);
+    *flags = spin_lock_irqsave(&queue->lock);
+    node = bookmark.node.next;
+    list_remove(&bookmark.node);
+    return node;
+}
+
 void wait_wake_n(struct wait_queue *queue, unsigned n, uint32_t key)
 {
-    struct waiter *waiter, *next;
+    unsigned turn = 0;
 
     if (!wait_queue_active(queue)) {
         return;
     }
     uint64_t flags = spin_lock_irqsave(&queue->lock);
-    list_for_each_safe (waiter, next, &queue->waiters, node) {
+    for (struct list_node *node = queue->waiters.next, *next; node != &queue->waiters;
+         node = next) {
+        struct waiter *waiter = list_entry(node, struct waiter, node);
+        next = node->next;
         if (waiter->fn(waiter, key) && waiter->exclusive && --n == 0) {
             break;
+        }
+        if (++turn % WAKE_TURN == 0 && next != &queue->waiters) {
+            next = wake_pause(queue, next, &flags);
         }
     }
     spin_unlock_irqrestore(&queue->lock, flags);

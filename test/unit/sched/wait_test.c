@@ -143,6 +143,42 @@ TEST(wait, a_callback_decides_by_the_key_whether_it_counts)
     EXPECT(!wait_queue_active(&queue));
 }
 
+static unsigned calls[200];
+static struct waiter many[200];
+
+static bool note_call(struct waiter *waiter, uint32_t key)
+{
+    (void)key;
+    calls[waiter - many]++;
+    return true;
+}
+
+TEST(wait, a_wake_of_many_meets_each_once)
+{
+    struct wait_queue queue;
+
+    host_sched_init();
+    wait_queue_init(&queue);
+    for (unsigned i = 0; i < 200; i++) {
+        waiter_init_fn(&many[i], note_call);
+        if (i < 100) {
+            wait_add_exclusive(&queue, &many[i]);
+        } else {
+            wait_add(&queue, &many[i]);
+        }
+    }
+    wait_wake_n(&queue, 40, 1); /* those that are not exclusive, and the first 40 of the others */
+    for (unsigned i = 0; i < 200; i++) {
+        EXPECT_EQ(calls[i], i < 40 || i >= 100);
+    }
+    wait_wake_all(&queue, 1);
+    for (unsigned i = 0; i < 200; i++) {
+        EXPECT_EQ(calls[i], 1 + (i < 40 || i >= 100));
+        wait_remove(&queue, &many[i]);
+    }
+    EXPECT(!wait_queue_active(&queue));
+}
+
 /* ---- mutex ---- */
 
 struct shared {
