@@ -105,6 +105,12 @@ def viewers():
     say('q')
 
 
+def commander():
+    say('mc -a\r', r'Quit')
+    time.sleep(1)  # until it reads keys
+    say(F10)
+
+
 def multiplexer():
     say('tmux -f /dev/null new -s one\r', r'\[one\] 0:')
     say('echo $((6 * 7)) inside; tty\r', r'42 inside[^/]*/dev/pts/0')
