@@ -128,6 +128,27 @@ static inline void abi_wait_asleep(unsigned count)
     }
 }
 
+/* MemFree, without what the kernel keeps at hand as long as nobody wants it; -1: this may not be known. */
+static inline long abi_free_kib(void)
+{
+    char line[128];
+    long kib = -1;
+    int drop = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
+
+    if (drop < 0 || write(drop, "3", 1) != 1) {
+        return -1;
+    }
+    (void)close(drop);
+    FILE *file = fopen("/proc/meminfo", "re");
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL &&
+           sscanf(line, "MemFree: %ld kB", &kib) != 1) {
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    return kib;
+}
+
 /* A file with this content. */
 static inline void abi_write_file(const char *path, const char *text)
 {

@@ -5,21 +5,6 @@
 
 #define SLACK_KIB 512
 
-static long free_kib(void)
-{
-    char line[128];
-    long kib = -1;
-    FILE *file = fopen("/proc/meminfo", "re");
-
-    while (file != NULL && fgets(line, sizeof(line), file) != NULL &&
-           sscanf(line, "MemFree: %ld kB", &kib) != 1) {
-    }
-    if (file != NULL) {
-        (void)fclose(file);
-    }
-    return kib;
-}
-
 static bool cycle(char *self)
 {
     int status;
@@ -42,11 +27,11 @@ int main(int argc, char **argv)
     for (long i = 0; i < 100; i++) {
         (void)cycle(argv[0]);
     }
-    long before = free_kib();
+    long before = abi_free_kib();
     for (long i = 0; i < count; i++) {
         good += cycle(argv[0]);
     }
-    long after = free_kib();
+    long after = abi_free_kib();
     printf("1..2\n%sok 1 - cycles: %ld of %ld rounds of fork, exec, exit\n",
            good == count ? "" : "not ", good, count);
     bool kept = before - after <= SLACK_KIB;

@@ -139,30 +139,6 @@ static void supervise(pid_t pid)
     }
 }
 
-/* Without what the kernel keeps at hand as long as nobody wants it. */
-static long free_kib(void)
-{
-    char line[128];
-    long kib = -1;
-    int drop = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
-
-    if (drop < 0 || write(drop, "3", 1) != 1) {
-        return -1;
-    }
-    (void)close(drop);
-    FILE *file = fopen("/proc/meminfo", "re");
-
-    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
-        if (sscanf(line, "MemFree: %ld kB", &kib) == 1) {
-            break;
-        }
-    }
-    if (file != NULL) {
-        (void)fclose(file);
-    }
-    return kib;
-}
-
 static uint64_t run(uint64_t target, uint64_t seed)
 {
     char dir[64], command[128];
@@ -203,12 +179,12 @@ int main(int argc, char **argv)
     }
     printf("1..%d\n", leak ? 2 : 1);
     (void)run(target / 20 + 1, seed ^ 0x5555); /* warm caches, so that they do not count as leaks */
-    long before = free_kib();
+    long before = abi_free_kib();
     uint64_t total = run(target, seed);
     printf("ok 1 - hostile: %llu calls with seed %llu\n", (unsigned long long)total,
            (unsigned long long)seed);
     if (leak) {
-        long after = free_kib();
+        long after = abi_free_kib();
         bool good = before - after <= SLACK_KIB;
         printf("%sok 2 - hostile: free memory %ld KiB before, %ld KiB after\n", good ? "" : "not ",
                before, after);
