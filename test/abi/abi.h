@@ -149,6 +149,9 @@ static inline long abi_free_kib(void)
     return kib;
 }
 
+/* What is in a file, up to a megabyte, in a buffer that the next call uses again. */
+char *abi_read_file(const char *path);
+
 /* A file with this content. */
 static inline void abi_write_file(const char *path, const char *text)
 {

@@ -4,22 +4,6 @@
 #include <dirent.h>
 #include <unistd.h>
 
-static char *read_file(const char *path)
-{
-    static char buffer[1 << 16];
-    size_t len = 0;
-    int fd = open(path, O_RDONLY);
-    ssize_t n;
-
-    CHECK(fd >= 0);
-    while (len < sizeof(buffer) - 1 && (n = read(fd, buffer + len, sizeof(buffer) - 1 - len)) > 0) {
-        len += (size_t)n;
-    }
-    buffer[len] = '\0';
-    close(fd);
-    return buffer;
-}
-
 /* 0 or the errno of writing `text` there. */
 static int write_file(const char *path, const char *text)
 {
@@ -66,7 +50,7 @@ ABI_TEST(interrupts, each_row_has_a_number_for_each_cpu_that_is_online)
     } rows[] = {{"NMI", "Non-maskable interrupts\n"},  {"LOC", "Local timer interrupts\n"},
                 {"SPU", "Spurious interrupts\n"},      {"RES", "Rescheduling interrupts\n"},
                 {"CAL", "Function call interrupts\n"}, {"TLB", "TLB shootdowns\n"}};
-    const char *text = read_file("/proc/interrupts"), *rest;
+    const char *text = abi_read_file("/proc/interrupts"), *rest;
     int columns = 0;
 
     for (const char *at = text; at < strchr(text, '\n') && (at = strstr(at, "CPU")) != NULL; at++) {
@@ -99,7 +83,7 @@ static void find_line(char path[64], const char *file)
         if (access(path, W_OK) < 0) {
             continue;
         }
-        (void)snprintf(mask, sizeof(mask), "%s", read_file(path));
+        (void)snprintf(mask, sizeof(mask), "%s", abi_read_file(path));
         if (write_file(path, mask) == 0) {
             (void)snprintf(path, 64, "/proc/irq/%s/%s", entry->d_name, file);
             closedir(dir);
@@ -136,11 +120,11 @@ ABI_TEST(interrupts, a_line_has_its_files)
     check_mode("node", S_IFREG | 0444);
     check_mode("spurious", S_IFREG | 0444);
     find_line(path, "spurious");
-    CHECK_EQ(sscanf(read_file(path), "count %u\nunhandled %u\nlast_unhandled %u ms\n", &count,
+    CHECK_EQ(sscanf(abi_read_file(path), "count %u\nunhandled %u\nlast_unhandled %u ms\n", &count,
                     &count, &count),
              3);
     find_line(path, "node");
-    CHECK_EQ(sscanf(read_file(path), "%d\n", &node), 1);
+    CHECK_EQ(sscanf(abi_read_file(path), "%d\n", &node), 1);
 }
 
 ABI_TEST(interrupts, each_handler_has_a_directory)
@@ -165,13 +149,13 @@ ABI_TEST(interrupts, the_target_is_one_cpu_of_the_affinity)
     char path[64];
 
     find_line(path, "effective_affinity");
-    unsigned long target = strtoul(read_file(path), NULL, 16);
+    unsigned long target = strtoul(abi_read_file(path), NULL, 16);
     find_line(path, "smp_affinity");
-    unsigned long mask = strtoul(read_file(path), NULL, 16);
+    unsigned long mask = strtoul(abi_read_file(path), NULL, 16);
     CHECK(target != 0 && (target & (target - 1)) == 0);
     CHECK((target & mask) != 0);
     find_line(path, "effective_affinity_list");
-    CHECK_EQ(1ul << strtoul(read_file(path), NULL, 10), target);
+    CHECK_EQ(1ul << strtoul(abi_read_file(path), NULL, 10), target);
 }
 
 ABI_TEST(interrupts, affinity_is_written_as_mask_and_as_list)
@@ -180,15 +164,15 @@ ABI_TEST(interrupts, affinity_is_written_as_mask_and_as_list)
 
     find_line(mask_path, "smp_affinity");
     find_line(list_path, "smp_affinity_list");
-    (void)snprintf(before, sizeof(before), "%s", read_file(mask_path));
+    (void)snprintf(before, sizeof(before), "%s", abi_read_file(mask_path));
     CHECK_EQ(write_file(mask_path, "1\n"), 0);
-    CHECK_EQ(strtoul(read_file(mask_path), NULL, 16), 1);
-    CHECK(strcmp(read_file(list_path), "0\n") == 0);
+    CHECK_EQ(strtoul(abi_read_file(mask_path), NULL, 16), 1);
+    CHECK(strcmp(abi_read_file(list_path), "0\n") == 0);
     CHECK_EQ(write_file(mask_path, before), 0);
     CHECK_EQ(write_file(list_path, "0"), 0);
-    CHECK_EQ(strtoul(read_file(mask_path), NULL, 16), 1);
+    CHECK_EQ(strtoul(abi_read_file(mask_path), NULL, 16), 1);
     CHECK_EQ(write_file(mask_path, before), 0);
-    CHECK(strcmp(read_file(mask_path), before) == 0);
+    CHECK(strcmp(abi_read_file(mask_path), before) == 0);
 }
 
 ABI_TEST(interrupts, affinity_refuses_what_is_no_set_of_online_cpus)
@@ -197,7 +181,7 @@ ABI_TEST(interrupts, affinity_refuses_what_is_no_set_of_online_cpus)
 
     find_line(mask_path, "smp_affinity");
     find_line(list_path, "smp_affinity_list");
-    (void)snprintf(before, sizeof(before), "%s", read_file(mask_path));
+    (void)snprintf(before, sizeof(before), "%s", abi_read_file(mask_path));
     CHECK_EQ(write_file(mask_path, "0"), EINVAL);
     CHECK_EQ(write_file(mask_path, "\n"), EINVAL);
     CHECK_EQ(write_file(mask_path, "x"), EINVAL);
@@ -208,7 +192,7 @@ ABI_TEST(interrupts, affinity_refuses_what_is_no_set_of_online_cpus)
     CHECK_EQ(write_file(list_path, "-1"), EINVAL);
     CHECK_EQ(write_file(list_path, "100000"), ERANGE);
     CHECK_EQ(write_file(list_path, "4294967296"), EOVERFLOW);
-    CHECK(strcmp(read_file(mask_path), before) == 0);
+    CHECK(strcmp(abi_read_file(mask_path), before) == 0);
 }
 
 ABI_TEST(interrupts, new_lines_have_an_affinity_too)
@@ -219,18 +203,18 @@ ABI_TEST(interrupts, new_lines_have_an_affinity_too)
     if (access(path, W_OK) < 0) {
         abi_skip("no default affinity");
     }
-    (void)snprintf(before, sizeof(before), "%s", read_file(path));
+    (void)snprintf(before, sizeof(before), "%s", abi_read_file(path));
     CHECK_EQ(write_file(path, "0"), EINVAL);
     CHECK_EQ(write_file(path, "z"), EINVAL);
     CHECK_EQ(write_file(path, "1"), 0);
-    CHECK_EQ(strtoul(read_file(path), NULL, 16), 1);
+    CHECK_EQ(strtoul(abi_read_file(path), NULL, 16), 1);
     CHECK_EQ(write_file(path, before), 0);
-    CHECK(strcmp(read_file(path), before) == 0);
+    CHECK(strcmp(abi_read_file(path), before) == 0);
 }
 
 ABI_TEST(interrupts, stat_counts_all_and_each_line)
 {
-    const char *text = strstr(read_file("/proc/stat"), "\nintr ");
+    const char *text = strstr(abi_read_file("/proc/stat"), "\nintr ");
 
     CHECK(text != NULL);
     unsigned long long total = 0, sum = 0, one;

@@ -47,6 +47,22 @@ static void on_late(int signo)
     (void)kill(running, SIGKILL);
 }
 
+char *abi_read_file(const char *path)
+{
+    static char buffer[1 << 20];
+    size_t len = 0;
+    int fd = open(path, O_RDONLY);
+    ssize_t n;
+
+    CHECK(fd >= 0);
+    while (len < sizeof(buffer) - 1 && (n = read(fd, buffer + len, sizeof(buffer) - 1 - len)) > 0) {
+        len += (size_t)n;
+    }
+    buffer[len] = '\0';
+    close(fd);
+    return buffer;
+}
+
 static void run_test(const struct abi_test *test, const char *dir)
 {
     (void)signal(SIGALRM, SIG_DFL);
