@@ -82,7 +82,9 @@ static void lock_up_another(void)
 
     watchdog_thresh = 1;
     watchdog_hard_panics = 1;
-    (void)smp_call_one(1, spin_for_ever, &spinning, false);
+    preempt_disable(); /* the other one, wherever this thread is */
+    (void)smp_call_one(cpu_id() == 0 ? 1 : 0, spin_for_ever, &spinning, false);
+    preempt_enable();
     for (;;) {
         cpu_relax();
     }
