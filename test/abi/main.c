@@ -30,6 +30,10 @@ void abi_fail(const char *file, int line, const char *fmt, ...)
     int len = snprintf(failure, sizeof(failure), "%s:%d: ", file, line);
     (void)vsnprintf(failure + len, sizeof(failure) - (size_t)len, fmt, args);
     va_end(args);
+    len = (int)strlen(failure);
+    if (shared[0] != '\0') { /* a child has failed before */
+        (void)snprintf(failure + len, sizeof(failure) - (size_t)len, ", since %s", shared);
+    }
     memcpy(shared, failure, sizeof(failure));
     _exit(1);
 }
