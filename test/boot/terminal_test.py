@@ -49,12 +49,13 @@ def jobs_and_programs():
         talk = Talk(vm.ports[0])
         talk.expect(PROMPT, DIRECT_TIMEOUT_S)
         talk.say('tty\r', r'^/dev/ttyS0\n(.*\n)*' + PROMPT)
-        talk.say('cat\r', r'cat\n')
+        # What is typed before the shell has set the terminal back is taken as it is: the command says when it runs.
+        talk.say('echo ready; cat\r', r'^ready\n')
         talk.say('onx\x7fe\r', r'^one\n')  # erase
         talk.say('gone\x15two\r', r'^two\n')  # kill
         talk.say('\x16\x04\r', r'^\x04\n')  # literal next
         talk.say('\x04')  # end of file
-        talk.say('sleep 100\r', r'sleep 100\n')
+        talk.say('echo ready; sleep 100\r', r'^ready\n')
         talk.say('\x1a', r'Stopped +sleep 100\n(.*\n)*' + PROMPT)
         talk.say('jobs\r', r'^\[1\]\+  Stopped +sleep 100\n')
         talk.say('fg\r', r'^sleep 100\n')
