@@ -44,6 +44,26 @@ TEST(usercopy, a_block_of_pages_has_an_end_too)
     EXPECT(!usercopy_inside(at + 8, 8));
 }
 
+/* Frames that were free by themselves before they became a block look free in it. */
+TEST(usercopy, every_page_of_a_block_is_in_it)
+{
+    struct page *block = frame_alloc(2, 0, PAGE_KERNEL);
+
+    frame_split(block);
+    for (unsigned i = 0; i < 4; i++) {
+        frame_free(block + i);
+    }
+    frames_drain_local();
+    block = frame_alloc(2, 0, PAGE_KERNEL);
+    uint8_t *at = page_to_virt(block);
+    for (unsigned i = 1; i < 4; i++) {
+        EXPECT(usercopy_inside(at + i * PAGE_SIZE, 8));
+        EXPECT(usercopy_inside(at + i * PAGE_SIZE, (4 - i) * PAGE_SIZE));
+        EXPECT(!usercopy_inside(at + i * PAGE_SIZE, (4 - i) * PAGE_SIZE + 1));
+    }
+    frame_free(block);
+}
+
 /* The kernel's stack and image, and memory that is not RAM. */
 TEST(usercopy, other_memory_is_not_looked_at)
 {
