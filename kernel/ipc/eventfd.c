@@ -114,14 +114,6 @@ static uint32_t eventfd_poll(struct file *file, struct poll_table *table)
     return (count != 0 ? POLLIN : 0u) | (count < COUNT_MAX ? POLLOUT : 0u);
 }
 
-/* Programs may seek; nothing moves. */
-static loff_t eventfd_llseek(struct file *file, loff_t offset, int whence)
-{
-    (void)offset;
-    (void)whence;
-    return file->pos;
-}
-
 static size_t eventfd_show(struct file *file, char *buf, size_t size)
 {
     const struct eventfd *event = file->private;
@@ -139,7 +131,7 @@ static const struct file_ops eventfd_fops = {.release = eventfd_release,
                                              .read = eventfd_read,
                                              .write = eventfd_write,
                                              .poll = eventfd_poll,
-                                             .llseek = eventfd_llseek,
+                                             .llseek = file_llseek_nowhere,
                                              .show_fdinfo = eventfd_show};
 
 int eventfd_create(unsigned value, int flags, struct file **ret_file)

@@ -222,15 +222,8 @@ static int64_t timerfd_ioctl(struct file *file, unsigned cmd, uint64_t arg)
     return err;
 }
 
-static loff_t timerfd_llseek(struct file *file, loff_t offset, int whence)
-{
-    (void)offset;
-    (void)whence;
-    return file->pos; /* nothing moves */
-}
-
 static const struct file_ops timerfd_fops = {.release = timerfd_release,
-                                             .llseek = timerfd_llseek,
+                                             .llseek = file_llseek_nowhere,
                                              .ioctl = timerfd_ioctl,
                                              .read = timerfd_read,
                                              .poll = timerfd_poll,

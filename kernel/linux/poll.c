@@ -104,12 +104,26 @@ static int timeout_begin(const struct __kernel_timespec __user *uts, ktime_t *re
     return err;
 }
 
-static void timeout_end(struct __kernel_timespec __user *uts, ktime_t deadline)
+static ktime_t time_left(ktime_t deadline)
 {
-    if (uts != NULL && deadline != KTIME_MAX) {
-        /* A read-only timeout is no error: the call's result stands. */
-        (void)!timespec_to_user(uts, deadline == 0 ? 0 : MAX(deadline - ktime_now(), (ktime_t)0));
+    return deadline == 0 ? 0 : MAX(deadline - ktime_now(), (ktime_t)0);
+}
+
+/*
+ * What is told although the time that was left could not be: a read-only timeout is no error, but with one the call, made again, would wait
+ * longer than it was asked to.
+ */
+static int64_t result_untold(int64_t result)
+{
+    return result == -ERESTARTNOHAND ? -EINTR : result;
+}
+
+static int64_t timeout_end(struct __kernel_timespec __user *uts, ktime_t deadline, int64_t result)
+{
+    if (uts != NULL && deadline != KTIME_MAX && timespec_to_user(uts, time_left(deadline)) < 0) {
+        return result_untold(result);
     }
+    return result;
 }
 
 SYSCALL5(ppoll, struct pollfd __user *, fds, unsigned, n, struct __kernel_timespec __user *, uts,
@@ -126,8 +140,7 @@ SYSCALL5(ppoll, struct pollfd __user *, fds, unsigned, n, struct __kernel_timesp
     }
     result = poll_user(fds, n, deadline);
     sigmask_end(umask, result == -ERESTARTNOHAND);
-    timeout_end(uts, deadline);
-    return result;
+    return timeout_end(uts, deadline, result);
 }
 
 /* ---- select ---- */
@@ -209,9 +222,11 @@ SYSCALL5(select, int, n, void __user *, in, void __user *, out, void __user *, e
     }
     int64_t result = select_user(n, in, out, ex, deadline);
     if (utv != NULL && deadline != 0) {
-        ktime_t left = MAX(deadline - ktime_now(), (ktime_t)0);
+        ktime_t left = time_left(deadline);
         tv = (struct __kernel_old_timeval){left / NS_PER_S, left % NS_PER_S / NS_PER_US};
-        (void)!copy_to_user(utv, &tv, sizeof(tv));
+        if (copy_to_user(utv, &tv, sizeof(tv)) < 0) {
+            result = result_untold(result);
+        }
     }
     return result;
 }
@@ -240,6 +255,5 @@ SYSCALL6(pselect6, int, n, void __user *, in, void __user *, out, void __user *,
     }
     result = select_user(n, in, out, ex, deadline);
     sigmask_end(mask.mask, result == -ERESTARTNOHAND);
-    timeout_end(uts, deadline);
-    return result;
+    return timeout_end(uts, deadline, result);
 }

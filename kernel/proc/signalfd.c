@@ -34,36 +34,55 @@ static bool is_pending(uint64_t mask)
             mask) != 0;
 }
 
-/* Which members of siginfo mean something follows from si_code (sigaction(2)). */
-static void fill(struct signalfd_siginfo *out, const siginfo_t *info)
+/* What a kernel's own code (1 .. SI_KERNEL - 1) is about. False: the sender and no more. */
+static bool fill_by_kernel(struct signalfd_siginfo *out, const siginfo_t *info)
 {
-    memset(out, 0, sizeof(*out));
-    out->ssi_signo = (uint32_t)info->si_signo;
-    out->ssi_errno = info->si_errno;
-    out->ssi_code = info->si_code;
-    if (info->si_code == SI_TIMER) {
-        out->ssi_tid = (uint32_t)info->si_tid;
-        out->ssi_overrun = (uint32_t)info->si_overrun;
-        out->ssi_ptr = (uintptr_t)info->si_ptr;
-        out->ssi_int = info->si_int;
-    } else if (info->si_code <= 0) {
-        out->ssi_pid = (uint32_t)info->si_pid;
-        out->ssi_uid = info->si_uid;
-        out->ssi_ptr = (uintptr_t)info->si_ptr;
-        out->ssi_int = info->si_int;
-    } else if (info->si_code == SI_KERNEL) {
-        return;
-    } else if (info->si_signo == SIGCHLD) {
+    if (info->si_signo == SIGCHLD) {
         out->ssi_pid = (uint32_t)info->si_pid;
         out->ssi_uid = info->si_uid;
         out->ssi_status = info->si_status;
         out->ssi_utime = (uint64_t)info->si_utime;
         out->ssi_stime = (uint64_t)info->si_stime;
+    } else if (info->si_signo == SIGSYS) {
+        out->ssi_call_addr = (uintptr_t)info->si_call_addr;
+        out->ssi_syscall = info->si_syscall;
+        out->ssi_arch = info->si_arch;
     } else if ((SIGMASK(info->si_signo) & SIGMASK_SYNCHRONOUS) != 0) {
         out->ssi_addr = (uintptr_t)info->si_addr;
-    } else if (info->si_signo == SIGPOLL) {
+    } else if (info->si_code <= NSIGPOLL) {
+        /* Any other signal may be one of fcntl(2), F_SETSIG. */
         out->ssi_band = (uint32_t)info->si_band;
         out->ssi_fd = info->si_fd;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* Which members of siginfo mean something follows from si_code and si_signo (sigaction(2)). */
+static void fill(struct signalfd_siginfo *out, const siginfo_t *info)
+{
+    int code = info->si_code;
+
+    memset(out, 0, sizeof(*out));
+    out->ssi_signo = (uint32_t)info->si_signo;
+    out->ssi_errno = info->si_errno;
+    out->ssi_code = code;
+    if (code == SI_TIMER) {
+        out->ssi_tid = (uint32_t)info->si_tid;
+        out->ssi_overrun = (uint32_t)info->si_overrun;
+        out->ssi_ptr = (uintptr_t)info->si_ptr;
+        out->ssi_int = info->si_int;
+    } else if (code == SI_SIGIO) {
+        out->ssi_band = (uint32_t)info->si_band;
+        out->ssi_fd = info->si_fd;
+    } else if (code <= 0 || code >= SI_KERNEL || !fill_by_kernel(out, info)) {
+        out->ssi_pid = (uint32_t)info->si_pid;
+        out->ssi_uid = info->si_uid;
+        if (code < 0) {
+            out->ssi_ptr = (uintptr_t)info->si_ptr;
+            out->ssi_int = info->si_int;
+        }
     }
 }
 
@@ -151,6 +170,7 @@ static void signalfd_release(struct file *file)
 }
 
 static const struct file_ops signalfd_fops = {.release = signalfd_release,
+                                              .llseek = file_llseek_nowhere,
                                               .read = signalfd_read,
                                               .poll = signalfd_poll,
                                               .show_fdinfo = signalfd_show};

@@ -424,16 +424,9 @@ static size_t epoll_show(struct file *file, char *buf, size_t size)
     return len;
 }
 
-static loff_t epoll_llseek(struct file *file, loff_t offset, int whence)
-{
-    (void)offset;
-    (void)whence;
-    return file->pos; /* nothing moves */
-}
-
 static const struct file_ops epoll_fops = {.release = epoll_release,
                                            .poll = epoll_set_poll,
-                                           .llseek = epoll_llseek,
+                                           .llseek = file_llseek_nowhere,
                                            .show_fdinfo = epoll_show};
 
 /* They are taken inside wait queues of watched files, and several down a tower of sets: never in a circle, see epoll_nest.c. */

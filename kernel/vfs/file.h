@@ -220,6 +220,8 @@ struct file *file_of_source(struct vm_source *source);
 ssize_t generic_file_read(struct file *file, struct iov_iter *to, loff_t *pos);
 ssize_t generic_file_write(struct file *file, struct iov_iter *from, loff_t *pos);
 loff_t generic_file_llseek(struct file *file, loff_t offset, int whence);
+/* Of files without a position that programs may seek in all the same: nothing moves. */
+loff_t file_llseek_nowhere(struct file *file, loff_t offset, int whence);
 int generic_file_mmap(struct file *file, uint32_t vm_flags, struct vm_source **ret_source);
 /* fsync and fcntl for files that live in memory alone. */
 int memory_file_fsync(struct file *file, bool data_only);

@@ -477,13 +477,6 @@ static void inotify_release(struct file *file)
     instance_put(instance);
 }
 
-static loff_t inotify_llseek(struct file *file, loff_t offset, int whence)
-{
-    (void)offset;
-    (void)whence;
-    return file->pos; /* nothing moves */
-}
-
 static int inotify_fasync(int fd, struct file *file, bool on)
 {
     struct inotify *instance = file->private;
@@ -494,7 +487,7 @@ static int inotify_fasync(int fd, struct file *file, bool on)
 static const struct file_ops inotify_fops = {.release = inotify_release,
                                              .fasync = inotify_fasync,
                                              .read = inotify_read,
-                                             .llseek = inotify_llseek,
+                                             .llseek = file_llseek_nowhere,
                                              .poll = inotify_poll,
                                              .ioctl = inotify_ioctl,
                                              .show_fdinfo = inotify_show};

@@ -207,16 +207,21 @@ static int poll_run(struct poll_request *request, ktime_t deadline)
 
     poll_wait_begin(&wait);
     int ready = request->scan(request, &wait);
-    if (likely(ready != 0 || deadline == 0)) {
+    if (likely(ready != 0)) {
         return ready;
+    }
+    if (deadline == 0) {
+        return thread_signal_pending(wait.thread) ? -ERESTARTNOHAND : 0;
     }
     wait.table.enqueue = poll_enqueue;
     ready = request->scan(request, &wait);
     wait.table.enqueue = NULL;
     bool expired = false;
-    while (ready == 0 && wait.error == 0 && !expired) {
+    while (ready == 0 && wait.error == 0) {
         if (thread_signal_pending(wait.thread)) {
             ready = -ERESTARTNOHAND;
+        }
+        if (ready != 0 || expired) {
             break;
         }
         expired = poll_sleep(&wait, deadline);
