@@ -37,9 +37,6 @@ SYSCALL0(vfork)
 SYSCALL5(clone, uint64_t, flags, uint64_t, stack, int __user *, parent_tid, uint32_t __user *,
          child_tid, uint64_t, tls)
 {
-    if ((flags & CLONE_PIDFD) != 0 && (flags & CLONE_PARENT_SETTID) != 0) {
-        return -EINVAL; /* one argument cannot be both */
-    }
     const struct clone_request request = {.flags = flags & 0xffffffffull & ~(uint64_t)CSIGNAL,
                                           .exit_signal = (int)(flags & CSIGNAL),
                                           .stack = stack,
@@ -51,26 +48,63 @@ SYSCALL5(clone, uint64_t, flags, uint64_t, stack, int __user *, parent_tid, uint
     return process_clone(&request);
 }
 
+/* clone(2), "The set_tid array": a number for each level of namespaces, of which there is one. 0: any number. */
+static int wanted_tid(const struct clone_args *args, int *ret_tid)
+{
+    const unsigned max_levels = 32;
+    int tid = 0;
+
+    if (args->set_tid_size > max_levels || (args->set_tid == 0) != (args->set_tid_size == 0)) {
+        return -EINVAL;
+    }
+    if (args->set_tid_size != 0) {
+        if (get_user(tid, (const int __user *)args->set_tid) < 0) {
+            return -EFAULT;
+        }
+        if (args->set_tid_size > 1 || tid < 1 || tid >= PID_MAX_DEFAULT) {
+            return -EINVAL;
+        }
+        if (!current_has_cap(CAP_SYS_ADMIN) && !current_has_cap(CAP_CHECKPOINT_RESTORE)) {
+            return -EPERM;
+        }
+    }
+    *ret_tid = tid;
+    return 0;
+}
+
+/* What the structure's members have to be, without what all kinds of clone check. */
+static int clone_args_check(const struct clone_args *args, size_t size)
+{
+    if ((args->flags & (CLONE_DETACHED | CSIGNAL)) != 0 || args->exit_signal > SIGNAL_COUNT ||
+        (args->exit_signal != 0 && (args->flags & (CLONE_THREAD | CLONE_PARENT)) != 0) ||
+        (args->stack == 0) != (args->stack_size == 0) ||
+        !user_range_ok((const void __user *)args->stack, args->stack_size)) {
+        return -EINVAL;
+    }
+    if ((args->flags & CLONE_INTO_CGROUP) != 0) {
+        /* There are no control groups, so no descriptor is one of such a directory. */
+        return args->cgroup > INT32_MAX || size < CLONE_ARGS_SIZE_VER2 ? -EINVAL : -EBADF;
+    }
+    return 0;
+}
+
 SYSCALL2(clone3, const struct clone_args __user *, uargs, size_t, size)
 {
     struct clone_args args;
+    int tid;
 
     if (size < CLONE_ARGS_SIZE_VER0) {
         return -EINVAL;
     }
     int err = struct_from_user(&args, sizeof(args), uargs, size);
+    if (err == 0) {
+        err = clone_args_check(&args, size);
+    }
+    if (err == 0) {
+        err = wanted_tid(&args, &tid);
+    }
     if (err < 0) {
         return err;
-    }
-    if ((args.flags & (CLONE_DETACHED | CSIGNAL)) != 0 || args.exit_signal > SIGNAL_COUNT ||
-        (args.stack == 0) != (args.stack_size == 0)) {
-        return -EINVAL;
-    }
-    if (args.exit_signal != 0 && (args.flags & (CLONE_THREAD | CLONE_PARENT)) != 0) {
-        return -EINVAL;
-    }
-    if (args.set_tid_size != 0 || (args.flags & CLONE_INTO_CGROUP) != 0) {
-        return -EINVAL; /* no checkpoint restore, no control groups */
     }
     const struct clone_request request = {.flags = args.flags,
                                           .exit_signal = (int)args.exit_signal,
@@ -78,7 +112,8 @@ SYSCALL2(clone3, const struct clone_args __user *, uargs, size_t, size)
                                           .tls = args.tls,
                                           .parent_tid = (int __user *)args.parent_tid,
                                           .child_tid = (uint32_t __user *)args.child_tid,
-                                          .pidfd = (int __user *)args.pidfd};
+                                          .pidfd = (int __user *)args.pidfd,
+                                          .wanted_tid = tid};
     return process_clone(&request);
 }
 

@@ -66,6 +66,8 @@ static int check_request(const struct clone_request *request)
         request->exit_signal > SIGNAL_COUNT ||
         ((flags & CLONE_THREAD) != 0 && (flags & (CLONE_SIGHAND | CLONE_VFORK)) != CLONE_SIGHAND) ||
         ((flags & CLONE_PIDFD) != 0 && (flags & (CLONE_THREAD | CLONE_DETACHED)) != 0) ||
+        ((flags & CLONE_PIDFD) != 0 && (flags & CLONE_PARENT_SETTID) != 0 &&
+         request->pidfd == request->parent_tid) ||
         ((flags & CLONE_SIGHAND) != 0 && (flags & CLONE_VM) == 0) ||
         ((flags & CLONE_SIGHAND) != 0 && (flags & CLONE_CLEAR_SIGHAND) != 0) ||
         ((flags & CLONE_PARENT) != 0 && process_current() == process_init_task)) {
@@ -271,7 +273,7 @@ static int make_thread(struct process *process, const struct clone_request *requ
         return -ENOMEM;
     }
     thread->process = process;
-    thread->pid = pid_alloc(&err);
+    thread->pid = pid_alloc(request->wanted_tid, &err);
     if (thread->pid == NULL) {
         goto discard;
     }

@@ -26,7 +26,7 @@ static struct process *init_make(void)
     if (process == NULL) {
         panic("init: no memory for the first process");
     }
-    process->pid = pid_alloc(&err);
+    process->pid = pid_alloc(0, &err);
     if (process->pid == NULL) {
         panic("init: no number for the first process: error %d", -err);
     }

@@ -174,6 +174,7 @@ struct clone_request {
     int __user *parent_tid;
     uint32_t __user *child_tid;
     int __user *pidfd;
+    int wanted_tid; /* 0: any */
 };
 int64_t process_clone(const struct clone_request *request);
 /* execve(2): argv and envp in user memory. Does not return to the old image on success: result is 0 and the frame is new. */

@@ -75,8 +75,8 @@ static int pid_find_free_locked(int from)
     return 0;
 }
 
-/* Put `pid` under the next free number. */
-static int pid_enter_locked(struct pid *pid)
+/* The next number in the cycle; -EAGAIN: all are in use. */
+static int pid_choose_locked(void)
 {
     int nr = pid_find_free_locked(pid_last + 1);
 
@@ -86,6 +86,13 @@ static int pid_enter_locked(struct pid *pid)
     if (nr == 0) {
         return -EAGAIN;
     }
+    atomic_store_relaxed(&pid_last, nr);
+    return nr;
+}
+
+/* Put `pid` under the number, which is free. */
+static int pid_enter_locked(struct pid *pid, int nr)
+{
     struct pid_leaf **leaf = &pid_leaves[nr >> PID_LEAF_SHIFT];
     if (*leaf == NULL) {
         struct pid_leaf *fresh = pid_spare_leaf != NULL ? pid_spare_leaf : kzalloc(sizeof(*fresh));
@@ -96,7 +103,6 @@ static int pid_enter_locked(struct pid *pid)
         rcu_assign_pointer(*leaf, fresh);
     }
     pid->nr = nr;
-    atomic_store_relaxed(&pid_last, nr);
     atomic_store_release(&pid->refs.value,
                          1); /* who still looks at what this memory was may take one from now on */
     rcu_assign_pointer((*leaf)->slots[nr & (PID_LEAF_SIZE - 1)], pid);
@@ -104,7 +110,7 @@ static int pid_enter_locked(struct pid *pid)
     return 0;
 }
 
-struct pid *pid_alloc(int *ret_err)
+struct pid *pid_alloc(int wanted, int *ret_err)
 {
     struct pid *pid = slab_alloc(pid_cache, 0);
 
@@ -113,7 +119,14 @@ struct pid *pid_alloc(int *ret_err)
         return NULL;
     }
     uint64_t flags = spin_lock_irqsave(&pid_lock);
-    int err = pid_enter_locked(pid);
+    int err, nr = wanted != 0 ? wanted : pid_choose_locked();
+    if (nr < 0) {
+        err = nr;
+    } else if (pid_find_free_locked(nr) != nr) {
+        err = -EEXIST;
+    } else {
+        err = pid_enter_locked(pid, nr);
+    }
     spin_unlock_irqrestore(&pid_lock, flags);
     if (err < 0) {
         slab_free(pid_cache, pid);

@@ -28,8 +28,11 @@ struct pid {
     struct wait_queue ended;          /* pidfd: the process has ended */
 };
 
-/* Next free number with one reference; NULL: no memory, or *ret_err = -EAGAIN when all are in use. */
-struct pid *pid_alloc(int *ret_err);
+/*
+ * A number with one reference: `wanted` (1 .. PID_MAX_DEFAULT - 1), or (0) the next one that is free. NULL: *ret_err is -ENOMEM, -EAGAIN
+ * when all are in use, -EEXIST when the wanted one is.
+ */
+struct pid *pid_alloc(int wanted, int *ret_err);
 /* The pid with this number, referenced, or NULL. */
 struct pid *pid_find(int nr);
 void pid_put(struct pid *pid); /* NULL is fine; the number is free again with the last reference */

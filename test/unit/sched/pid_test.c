@@ -13,7 +13,7 @@ TEST(pid, numbers_ascend_and_are_found)
     int err = 0;
 
     host_sched_init();
-    struct pid *a = pid_alloc(&err), *b = pid_alloc(&err);
+    struct pid *a = pid_alloc(0, &err), *b = pid_alloc(0, &err);
     EXPECT(a != NULL && b != NULL);
     EXPECT_EQ(b->nr, a->nr + 1);
     EXPECT_EQ(pid_last_allocated(), b->nr);
@@ -31,10 +31,10 @@ TEST(pid, a_freed_number_is_not_reused_at_once)
     int err = 0;
 
     host_sched_init();
-    struct pid *a = pid_alloc(&err);
+    struct pid *a = pid_alloc(0, &err);
     int nr = a->nr;
     pid_put(a);
-    struct pid *b = pid_alloc(&err);
+    struct pid *b = pid_alloc(0, &err);
     EXPECT_NE(b->nr, nr);
     pid_put(b);
 }
@@ -46,7 +46,7 @@ TEST(pid, the_walk_goes_up_over_holes)
 
     host_sched_init();
     for (unsigned i = 0; i < MANY; i++) {
-        pids[i] = pid_alloc(&err);
+        pids[i] = pid_alloc(0, &err);
         EXPECT(pids[i] != NULL);
     }
     for (unsigned i = 1; i < MANY - 1; i++) {
@@ -72,7 +72,7 @@ TEST(pid, all_numbers_can_be_used_and_then_none_is_left)
 
     host_sched_init();
     for (; n < PID_MAX_DEFAULT; n++) {
-        pids[n] = pid_alloc(&err);
+        pids[n] = pid_alloc(0, &err);
         if (pids[n] == NULL) {
             break;
         }
@@ -86,7 +86,7 @@ TEST(pid, all_numbers_can_be_used_and_then_none_is_left)
     /* One becomes free: it is found, wherever it is. */
     int nr = pids[n / 2]->nr;
     pid_put(pids[n / 2]);
-    pids[n / 2] = pid_alloc(&err);
+    pids[n / 2] = pid_alloc(0, &err);
     EXPECT_EQ(pids[n / 2]->nr, nr);
     for (unsigned i = 0; i < n; i++) {
         pid_put(pids[i]);
@@ -100,4 +100,25 @@ TEST(pid, nonsense_numbers_name_nobody)
     EXPECT(pid_find(-1) == NULL);
     EXPECT(pid_find(PID_MAX_DEFAULT) == NULL);
     EXPECT(pid_find(INT32_MAX) == NULL);
+}
+
+TEST(pid, a_wanted_number_is_given_once_and_leaves_the_cycle_alone)
+{
+    int err = 0;
+    host_sched_init();
+    struct pid *next = pid_alloc(0, &err), *wanted = pid_alloc(20000, &err);
+
+    EXPECT(next != NULL && wanted != NULL);
+    EXPECT_EQ(wanted->nr, 20000);
+    EXPECT(pid_alloc(20000, &err) == NULL);
+    EXPECT_EQ(err, -EEXIST);
+    struct pid *after = pid_alloc(0, &err);
+    EXPECT(after != NULL);
+    EXPECT_EQ(after->nr, next->nr + 1);
+    pid_put(wanted);
+    wanted = pid_alloc(20000, &err);
+    EXPECT(wanted != NULL);
+    pid_put(wanted);
+    pid_put(after);
+    pid_put(next);
 }

@@ -45,7 +45,7 @@ static void make_main(void *arg)
     (void)arg;
     for (unsigned round = 0; round < ROUNDS; round++) {
         for (unsigned i = 0; i < NPIDS; i++) {
-            pids[i] = pid_alloc(&err);
+            pids[i] = pid_alloc(0, &err);
             EXPECT(pids[i] != NULL);
             if (i % 100 == 0) {
                 cpu_relax(); /* the others look */
@@ -85,7 +85,7 @@ TEST(pid, what_is_found_without_a_lock_is_what_was_looked_for)
         EXPECT_EQ(rcu_cpu_prepare(cpu), 0);
         rcu_cpu_online(cpu);
     }
-    struct pid *pid = pid_alloc(&err);
+    struct pid *pid = pid_alloc(0, &err);
     EXPECT(pid != NULL);
     first = pid_nr(pid);
     running = 1;
