@@ -204,14 +204,20 @@ void fpu_copy_current(struct thread *child)
     preempt_enable();
 }
 
+/* The registers of this CPU are the current thread's. Interrupts are off. */
+static void set_live(struct thread *thread)
+{
+    this_cpu->fpu_owner = thread;
+    thread->arch.fpu_cpu = cpu_id();
+    thread_clear_work(thread, THREAD_WORK_FPU);
+}
+
 void fpu_restore_current(void)
 {
     struct thread *thread = current_thread();
 
     restore(thread->arch.fpu);
-    this_cpu->fpu_owner = thread;
-    thread->arch.fpu_cpu = cpu_id();
-    thread_clear_work(thread, THREAD_WORK_FPU);
+    set_live(thread);
 }
 
 void fpu_switch_out(struct thread *prev)
@@ -252,6 +258,73 @@ size_t fpu_signal_size(void)
     return cpu_features.xsave ? frame_size + FP_XSTATE_MAGIC2_SIZE : LEGACY_BYTES;
 }
 
+/*
+ * The registers of the current thread straight to or from a user area, in one instruction and without the kernel's area between. Interrupts are
+ * off, so that the registers stay the thread's, and a page that is not there ends it. False: it faulted, and did a part of it, or nothing.
+ */
+static bool xsave_user(void __user *user_area)
+{
+    user_open();
+    __asm__ goto("1: xsave64 (%0)\n\t" USER_FAULT_ASM("1b", "%l3")
+                 :
+                 : "r"(user_area), "a"(~0u), "d"(~0u)
+                 : "memory"
+                 : fault);
+    user_close();
+    return true;
+
+fault:
+    return false;
+}
+
+static bool xrstor_user(const void __user *user_area)
+{
+    user_open();
+    __asm__ goto("1: xrstor64 (%0)\n\t" USER_FAULT_ASM("1b", "%l3")
+                 :
+                 : "r"(user_area), "a"(XSAVE_LOW), "d"(~0u)
+                 : "memory"
+                 : fault);
+    user_close();
+    return true;
+
+fault:
+    return false;
+}
+
+/* A frame's parts that XSAVE leaves alone: the reserved words with Linux's marks, and the header, of which it changes single bits only. */
+static int marks_put(uint8_t __user *user_area)
+{
+    struct fpu_area __user *area = (struct fpu_area __user *)user_area;
+    struct _fpx_sw_bytes __user *sw =
+        (struct _fpx_sw_bytes __user *)user_at(user_area, SW_BYTES_AT);
+
+    if (!user_begin(user_area, frame_size + FP_XSTATE_MAGIC2_SIZE)) {
+        return -EFAULT;
+    }
+    for (unsigned i = 0; i < ARRAY_SIZE(area->reserved1) - sizeof(*sw); i += 8) {
+        user_put_inside(0, (uint64_t __user *)&area->reserved1[i], fault);
+    }
+    user_put_inside(FP_XSTATE_MAGIC1, &sw->magic1, fault);
+    user_put_inside(frame_size + FP_XSTATE_MAGIC2_SIZE, &sw->extended_size, fault);
+    user_put_inside(xstate_mask, &sw->xfeatures, fault);
+    user_put_inside(frame_size, &sw->xstate_size, fault);
+    for (unsigned i = 0; i < ARRAY_SIZE(sw->padding); i++) {
+        user_put_inside(0, &sw->padding[i], fault);
+    }
+    user_put_inside(0, &area->xstate_bv, fault);
+    user_put_inside(0, &area->xcomp_bv, fault);
+    for (unsigned i = 0; i < ARRAY_SIZE(area->header_reserved); i++) {
+        user_put_inside(0, &area->header_reserved[i], fault);
+    }
+    user_put_inside(FP_XSTATE_MAGIC2, (uint32_t __user *)user_at(user_area, frame_size), fault);
+    user_end();
+    return 0;
+
+fault:
+    return -EFAULT;
+}
+
 /* The state of the current thread in its own area, every component written out. */
 static struct fpu_area *area_current(void)
 {
@@ -266,35 +339,42 @@ static struct fpu_area *area_current(void)
     return thread->arch.fpu;
 }
 
-int fpu_signal_save(void __user *user_area)
+/* Without XSAVE: 512 bytes, of which the last 96 are not part of any register. */
+static int fxsave_put(void __user *user_area)
 {
     struct fpu_area *area = area_current();
-    uint32_t magic2 = FP_XSTATE_MAGIC2;
-    struct _fpx_sw_bytes sw = {
-        .magic1 = FP_XSTATE_MAGIC1,
-        .extended_size = (uint32_t)(frame_size + FP_XSTATE_MAGIC2_SIZE),
-        .xfeatures = xstate_mask,
-        .xstate_size = (uint32_t)frame_size,
-    };
+
+    memset(area->reserved1, 0, sizeof(area->reserved1));
+    return copy_to_user(user_area, area, LEGACY_BYTES);
+}
+
+int fpu_signal_save(void __user *user_area)
+{
+    bool saved;
 
     if (!cpu_features.xsave) {
-        memset(&sw, 0, sizeof(sw));
-        magic2 = 0;
+        return fxsave_put(user_area);
     }
-    memset((uint8_t *)area + 416, 0, 96); /* not part of any register */
-    memcpy((uint8_t *)area + SW_BYTES_AT, &sw, sizeof(sw));
-    if (!cpu_features.xsave) {
-        return copy_to_user(user_area, area, area_size);
-    }
-    uint64_t pkru = pkey_rights();
-    area->xstate_bv &= ~XSTATE_PKRU;
-    area->xstate_bv |= cpu_features.pku && pkru != 0 ? XSTATE_PKRU : 0;
-    if (copy_to_user(user_area, area, area_size) != 0 ||
-        (cpu_features.pku &&
-         put_user(pkru, (uint64_t __user *)user_at(user_area, frame_pkru_at)) != 0)) {
+    if (marks_put(user_area) < 0) {
         return -EFAULT;
     }
-    return put_user(magic2, (uint32_t __user *)user_at(user_area, frame_size));
+    for (;;) {
+        uint64_t flags = irq_save();
+        if (!is_live(current_thread())) {
+            fpu_restore_current();
+        }
+        saved = xsave_user(user_area);
+        irq_restore(flags);
+        if (likely(saved)) {
+            return 0;
+        }
+        /* A page of it is not there: clearing the registers' part brings them all in, unless they may not be written. */
+        if (clear_user(user_area, 416) != 0 ||
+            clear_user(user_at(user_area, sizeof(struct fpu_area)),
+                       frame_size - sizeof(struct fpu_area)) != 0) {
+            return -EFAULT;
+        }
+    }
 }
 
 /* Make a save area that came from user memory harmless to XRSTOR (SDM volume 1, 13.8.1). */
@@ -310,69 +390,102 @@ static void area_sanitise(struct fpu_area *area, bool extended)
 }
 
 /* True: the frame carries the whole extended state, as its marks say. */
-static int frame_is_extended(const uint8_t __user *user_area, bool *ret_extended)
+static int frame_is_extended(const void __user *user_area, bool *ret_extended)
 {
-    struct _fpx_sw_bytes sw;
-    uint32_t magic2;
+    const struct _fpx_sw_bytes __user *sw = user_at(user_area, SW_BYTES_AT);
+    uint32_t magic1, xstate_size, magic2;
 
     *ret_extended = false;
     if (!cpu_features.xsave) {
         return 0;
     }
-    if (copy_from_user(&sw, user_area + SW_BYTES_AT, sizeof(sw)) != 0) {
+    if (get_user(magic1, user_member(sw, magic1)) < 0 ||
+        get_user(xstate_size, user_member(sw, xstate_size)) < 0) {
         return -EFAULT;
     }
-    if (sw.magic1 != FP_XSTATE_MAGIC1 || sw.xstate_size != frame_size) {
+    if (magic1 != FP_XSTATE_MAGIC1 || xstate_size != frame_size) {
         return 0;
     }
-    if (get_user(magic2, (const uint32_t __user *)(user_area + frame_size)) != 0) {
+    if (get_user(magic2, (const uint32_t __user *)user_at(user_area, frame_size)) < 0) {
         return -EFAULT;
     }
     *ret_extended = magic2 == FP_XSTATE_MAGIC2;
     return 0;
 }
 
-/* PKRU of a frame whose area was read: 0, its initial state for the CPU, where it is not there. */
-static int frame_pkru(const struct fpu_area *area, bool extended, const void __user *user_area,
-                      uint32_t *ret_pkru)
+/* PKRU of an extended frame: 0, its initial state for the CPU, where it is not there. */
+static int frame_pkru(const void __user *user_area, uint32_t *ret_pkru)
 {
-    if (!cpu_features.pku || !extended || (area->xstate_bv & XSTATE_PKRU) == 0) {
-        *ret_pkru = 0;
+    const struct fpu_area __user *area = user_area;
+    uint64_t xstate_bv;
+
+    *ret_pkru = 0;
+    if (!cpu_features.pku) {
         return 0;
     }
-    return get_user(*ret_pkru, (const uint32_t __user *)user_at(user_area, frame_pkru_at));
+    if (get_user(xstate_bv, user_member(area, xstate_bv)) < 0) {
+        return -EFAULT;
+    }
+    return (xstate_bv & XSTATE_PKRU) == 0
+               ? 0
+               : get_user(*ret_pkru, (const uint32_t __user *)user_at(user_area, frame_pkru_at));
+}
+
+/* An extended frame at once, as nearly all are. False: a page is not there, or something in it is not fit for XRSTOR. */
+static bool frame_load(const void __user *user_area)
+{
+    struct thread *thread = current_thread();
+    uint64_t flags = irq_save();
+    bool loaded = user_bits_ok((uintptr_t)user_area) && xrstor_user(user_area);
+
+    if (likely(loaded)) {
+        set_live(thread);
+    } else {
+        this_cpu->fpu_owner = NULL; /* what they held may be gone */
+    }
+    irq_restore(flags);
+    return loaded;
+}
+
+/* The long way, through the thread's area, which is the truth then. NULL: the initial state. */
+static int frame_take(const void __user *user_area, bool extended)
+{
+    struct fpu_area *area = current_thread()->arch.fpu;
+
+    preempt_disable();
+    fpu_reset_current(); /* from here on a switch does not save the registers over it */
+    preempt_enable();
+    if (user_area == NULL) {
+        return 0;
+    }
+    if (copy_from_user(area, user_area, extended ? area_size : LEGACY_BYTES) != 0) {
+        area_reset(area);
+        return -EFAULT;
+    }
+    area_sanitise(area, extended);
+    return 0;
 }
 
 int fpu_signal_restore(const void __user *user_area)
 {
-    struct thread *thread = current_thread();
-    struct fpu_area *area = thread->arch.fpu;
-    uint32_t pkru = PKRU_INITIAL;
-    bool extended;
-    int err;
+    uint32_t pkru = user_area == NULL ? PKRU_INITIAL : 0;
+    bool extended = false;
+    int err = user_area == NULL ? 0 : frame_is_extended(user_area, &extended);
 
-    /* From here on the area is the truth: a switch must not save registers over it. */
-    preempt_disable();
-    fpu_reset_current();
-    preempt_enable();
-    if (user_area == NULL) {
-        pkey_set_rights(pkru);
-        return 0;
-    }
-    err = frame_is_extended(user_area, &extended);
-    if (err == 0 && copy_from_user(area, user_area, extended ? area_size : LEGACY_BYTES) != 0) {
-        err = -EFAULT;
-    }
-    if (err == 0) {
-        err = frame_pkru(area, extended, user_area, &pkru);
+    if (err == 0 && extended) {
+        err = frame_pkru(user_area, &pkru);
     }
     if (err < 0) {
-        area_reset(area);
+        (void)frame_take(NULL, false);
         return err;
     }
-    area_sanitise(area, extended);
-    pkey_set_rights(pkru);
-    return 0;
+    if (unlikely(!extended || !frame_load(user_area))) {
+        err = frame_take(user_area, extended);
+    }
+    if (err == 0) {
+        pkey_set_rights(pkru);
+    }
+    return err;
 }
 
 /* ---- debuggers ---- */

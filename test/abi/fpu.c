@@ -3,6 +3,7 @@
 
 #include <cpuid.h>
 #include <sys/time.h>
+#include <ucontext.h>
 
 static volatile int seen;
 
@@ -162,6 +163,101 @@ ABI_TEST(fpu, registers_survive_a_handler_that_uses_them)
     CHECK_EQ(vectors_through(&in, &out, has_avx(), SYS_kill, getpid(), SIGUSR1), 0);
     CHECK_EQ(seen, 1);
     CHECK(vectors_equal(&in, &out));
+}
+
+#define STACK_SIZE 65536
+
+/* SIGUSR1 runs on the STACK_SIZE bytes at `stack`, less the last `below`. */
+static void handle_on_stack(char *stack, size_t below, void (*handler)(int))
+{
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_ONSTACK};
+    stack_t alternate = {.ss_sp = stack, .ss_size = STACK_SIZE - below};
+
+    CHECK_EQ(sigaltstack(&alternate, NULL), 0);
+    CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+}
+
+ABI_TEST(fpu, registers_are_saved_to_a_stack_that_was_never_touched)
+{
+    char *stack =
+        mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    bool avx = has_avx();
+
+    CHECK(stack != MAP_FAILED);
+    /* The state lies across two pages, each time by 64 bytes more. */
+    for (size_t below = 0; below < 4096; below += 64) {
+        struct vectors in, out;
+
+        handle_on_stack(stack, below, on_clobber);
+        CHECK_EQ(madvise(stack, STACK_SIZE, MADV_DONTNEED), 0);
+        vectors_fill(&in, (unsigned)below / 64);
+        seen = 0;
+        CHECK_EQ(vectors_through(&in, &out, avx, SYS_kill, getpid(), SIGUSR1), 0);
+        CHECK_EQ(seen, 1);
+        CHECK(vectors_equal(&in, &out));
+    }
+}
+
+ABI_TEST(fpu, a_stack_that_cannot_hold_the_registers_is_the_end)
+{
+    char *stack =
+        mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    CHECK(stack != MAP_FAILED);
+    CHECK_EQ(mprotect(stack, STACK_SIZE - 4096, PROT_READ), 0);
+    for (size_t below = 4096 - 1024; below < 4096; below += 64) {
+        int status;
+        pid_t pid = fork();
+
+        CHECK(pid >= 0);
+        if (pid == 0) {
+            struct rlimit none = {0, 0};
+            setrlimit(RLIMIT_CORE, &none);
+            handle_on_stack(stack, below, on_clobber);
+            raise(SIGUSR1);
+            _exit(0);
+        }
+        CHECK_EQ(waitpid(pid, &status, 0), pid);
+        CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+    }
+}
+
+static char *moved_to;
+
+/* The state that the handler returns to is elsewhere: in a file, of which no page is mapped yet. */
+static void on_signal_move(int signo, siginfo_t *info, void *context)
+{
+    ucontext_t *uc = context;
+    char *state = (char *)uc->uc_mcontext.fpregs;
+    uint32_t size;
+    int file = memfd_create("state", 0);
+
+    (void)info;
+    memcpy(&size, state + 464 + 4, sizeof(size)); /* struct _fpx_sw_bytes: extended_size */
+    size = size == 0 ? 512 : size;
+    if (file < 0 || write(file, state, size) != (ssize_t)size) {
+        return;
+    }
+    moved_to = mmap(NULL, 16384, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
+    if (moved_to != MAP_FAILED) {
+        uc->uc_mcontext.fpregs = (void *)moved_to;
+        memset(state, 0, 416);
+        on_clobber(signo);
+    }
+}
+
+ABI_TEST(fpu, registers_come_back_from_wherever_the_frame_says)
+{
+    struct sigaction action = {.sa_sigaction = on_signal_move, .sa_flags = SA_SIGINFO};
+    struct vectors in, out;
+
+    CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+    vectors_fill(&in, 21);
+    seen = 0;
+    CHECK_EQ(vectors_through(&in, &out, has_avx(), SYS_kill, getpid(), SIGUSR1), 0);
+    CHECK_EQ(seen, 1);
+    CHECK(vectors_equal(&in, &out));
+    CHECK_EQ(munmap(moved_to, 16384), 0);
 }
 
 ABI_TEST(fpu, timer_signals_do_not_disturb_arithmetic)
