@@ -41,6 +41,7 @@ struct walk {
     uint64_t delta;
     bool cow;
     mmu_copy_fn *copy;
+    mmu_may_write_fn *may_write;
     int err;
     size_t count;
 };
@@ -173,6 +174,23 @@ int mmu_protect(struct mmu_space *space, vaddr_t start, vaddr_t end, unsigned se
                                (uint64_t)(set & MMU_KEY) << ENTRY_KEY_UP,
                         .clear = (clear & rights) | (uint64_t)(clear & MMU_KEY) << ENTRY_KEY_UP};
     return walk_run(&walk, start, end);
+}
+
+static void visit_give_write(struct walk *walk, vaddr_t va, uint64_t *slot)
+{
+    const uint64_t bits = MMU_READ | MMU_DIRTY | MMU_WRITE | MMU_SPECIAL | MMU_SOFT | MMU_HUGE;
+
+    (void)va;
+    if ((*slot & bits) == (MMU_READ | MMU_DIRTY) && walk->may_write(*slot & ENTRY_ADDRESS)) {
+        *slot |= MMU_WRITE;
+    }
+}
+
+void mmu_give_write(struct mmu_space *space, vaddr_t start, vaddr_t end, mmu_may_write_fn *fn)
+{
+    struct walk walk = {.space = space, .visit = visit_give_write, .may_write = fn};
+
+    (void)walk_run(&walk, start, end);
 }
 
 static void visit_move(struct walk *walk, vaddr_t va, uint64_t *slot)

@@ -214,6 +214,33 @@ int mmu_protect(struct mmu_space *space, vaddr_t start, vaddr_t end, unsigned se
     return slots_walk(&op, start, end, protect_slot);
 }
 
+static __noinline int give_write_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)
+{
+    const pte_t bits = PTE_PRESENT | PTE_DIRTY | PTE_WRITE | PTE_SPECIAL;
+
+    if (unlikely(*pde & PTE_LARGE)) {
+        return 0;
+    }
+    pte_t *pte = pte_table(*pde) + pte_index(start, PAGE_SHIFT);
+    const pte_t *last = pte + ((end - start) >> PAGE_SHIFT);
+    unsigned left = atomic_load_relaxed(&pte_table_page(pte)->private);
+
+    for (; left > 0 && (pte = entry_next(pte, last)) < last; left--, pte++) {
+        pte_t old = *pte;
+        if ((old & bits) == (PTE_PRESENT | PTE_DIRTY) && op->may_write(pte_phys(old))) {
+            atomic_store_relaxed(pte, old | PTE_WRITE);
+        }
+    }
+    return 0;
+}
+
+void mmu_give_write(struct mmu_space *space, vaddr_t start, vaddr_t end, mmu_may_write_fn *fn)
+{
+    struct range_op op = {.space = space, .may_write = fn};
+
+    (void)slots_walk(&op, start, end, give_write_slot);
+}
+
 /* ---- age ---- */
 
 static int age_slot(struct range_op *op, pte_t *pde, vaddr_t start, vaddr_t end)

@@ -36,6 +36,7 @@ struct range_op {
         uint64_t delta; /* move: to - from */
         size_t count;   /* clear_accessed */
         mmu_walk_fn *walk;
+        mmu_may_write_fn *may_write;
     };
 };
 

@@ -145,6 +145,12 @@ int mmu_unmap(struct mmu_space *space, vaddr_t start, vaddr_t end, struct mmu_fl
 int mmu_protect(struct mmu_space *space, vaddr_t start, vaddr_t end, unsigned set, unsigned clear,
                 struct mmu_flush *flush);
 /*
+ * Set WRITE of each small leaf in the range that is present and DIRTY, not SPECIAL, and of whose frame `fn` says so, which is asked with the
+ * lock of the block held. No flush is needed: a CPU that knows the rights of before faults, and looks again.
+ */
+typedef bool mmu_may_write_fn(paddr_t pa);
+void mmu_give_write(struct mmu_space *space, vaddr_t start, vaddr_t end, mmu_may_write_fn *fn);
+/*
  * Move leaves from [from, from+len) to the empty range at `to` (mremap). The caller keeps faults away from both, and holds locks->shape, so
  * that nobody outside misses a page on its way.
  */

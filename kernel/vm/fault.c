@@ -161,12 +161,12 @@ static inline bool cow_needed_locked(struct vmspace *vm, uint64_t va, paddr_t *r
 }
 
 /*
- * Exclusive already: no other reference, so none can come to be but through this entry. What a debugger writes where the program may not leaves
- * no mark in the entry: so it is written to a page that is not lazy.
+ * May the page become writable where it is? What a debugger writes where the program may not leaves no mark in the entry: so it is written to a
+ * page that is not lazy.
  */
-static inline bool page_is_exclusive(const struct page *page, const struct vm_region *region)
+static inline bool page_is_own(const struct page *page, const struct vm_region *region)
 {
-    return page->kind == PAGE_ANON && atomic_load_acquire(&page->refs) == 1 &&
+    return page_is_exclusive(page) &&
            likely((page->flags & PAGE_FLAG_LAZY) == 0 || (region->flags & VM_WRITE) != 0);
 }
 
@@ -257,7 +257,7 @@ int vm_fault_cow(struct vmspace *vm, struct vm_region *region, uint64_t va)
             return err < 0 ? err : vm_fault_cow(vm, region, va);
         }
     }
-    if (page != NULL && page_is_exclusive(page, region)) {
+    if (page != NULL && page_is_own(page, region)) {
         mmu_flush_init(&flush, &vm->mmu);
         mmu_replace(&vm->mmu, va, page_to_phys(page), region_mmu_flags(region, true), &flush);
         vm_table_unlock(vm, va);

@@ -194,6 +194,12 @@ static inline unsigned region_mmu_flags(const struct vm_region *region, bool wri
     return flags;
 }
 
+/* Of memory that one entry alone shows: no other reference, so none can come to be but through this entry, whose block's lock is held. */
+static inline bool page_is_exclusive(const struct page *page)
+{
+    return page->kind == PAGE_ANON && atomic_load_acquire(&page->refs) == 1;
+}
+
 /* ---- changing (protect.c); vm->lock held for writing ---- */
 
 bool regions_cover(struct vmspace *vm, uint64_t start, uint64_t end);

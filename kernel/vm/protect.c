@@ -58,7 +58,15 @@ int regions_change(struct vmspace *vm, uint64_t start, uint64_t end, uint32_t se
     return 0;
 }
 
-/* Page tables follow: rights are taken away at once, and given at once but for writing, which the next write fault gives. */
+static bool may_write(paddr_t pa)
+{
+    return page_is_exclusive(phys_to_page(pa));
+}
+
+/*
+ * Page tables follow: rights are taken away at once, and given at once. Writing only where memory is the region's own and was written before;
+ * elsewhere the next write fault gives it.
+ */
 static void rights_changed(struct vm_region *region, uint32_t old)
 {
     struct vmspace *vm = region->vm;
@@ -83,6 +91,10 @@ static void rights_changed(struct vm_region *region, uint32_t old)
     mmu_flush_init(&flush, &vm->mmu);
     (void)mmu_protect(&vm->mmu, region->start, region->end, set, clear, &flush);
     mmu_flush_finish(&flush);
+    if ((region->flags & ~old & VM_WRITE) != 0 && (region->flags & VM_SHARED) == 0 &&
+        region->has_anon) {
+        mmu_give_write(&vm->mmu, region->start, region->end, may_write);
+    }
 }
 
 /* mprotect(2): EACCES for what the mapping may never be, ENOMEM for holes and limits. */

@@ -200,6 +200,41 @@ TEST(vmspace, what_only_one_space_holds_is_written_without_a_copy)
     space_leave();
 }
 
+TEST(vmspace, own_memory_that_may_be_written_again_is_so_without_a_fault)
+{
+    struct vmspace *vm = space_enter();
+    struct vmspace *child;
+    struct vm_stats before, after;
+
+    EXPECT_EQ(map_anon(vm, BASE, 3, TEST_RW), BASE);
+    EXPECT_EQ(poke(BASE, 1), 0);
+    EXPECT_EQ(poke(BASE + PAGE_SIZE, 2), 0);
+    EXPECT_EQ(peek(BASE + 2 * PAGE_SIZE), 0);
+    for (unsigned rights = 0; rights <= VM_READ; rights += VM_READ) { /* from PROT_NONE, too */
+        EXPECT_EQ(vmspace_protect(vm, BASE, 3 * PAGE_SIZE, rights), 0);
+        EXPECT(poke(BASE, 3) != 0);
+        EXPECT_EQ(vmspace_protect(vm, BASE, 3 * PAGE_SIZE, VM_READ | VM_WRITE), 0);
+        vm_stats(&before);
+        EXPECT_EQ(poke(BASE, 3), 0);
+        EXPECT_EQ(poke(BASE + PAGE_SIZE, 4), 0);
+        vm_stats(&after);
+        EXPECT_EQ(after.faults, before.faults);
+    }
+    /* The zero page stays whole, and what a child shares is copied. */
+    EXPECT_EQ(vmspace_fork(vm, &child), 0);
+    EXPECT_EQ(vmspace_protect(vm, BASE, 3 * PAGE_SIZE, VM_READ), 0);
+    EXPECT_EQ(vmspace_protect(vm, BASE, 3 * PAGE_SIZE, VM_READ | VM_WRITE), 0);
+    EXPECT_EQ(poke(BASE, 5), 0);
+    EXPECT_EQ(poke(BASE + 2 * PAGE_SIZE, 6), 0);
+    vmspace_get(vm);
+    space_switch(child);
+    EXPECT_EQ(peek(BASE), 3);
+    EXPECT_EQ(peek(BASE + 2 * PAGE_SIZE), 0);
+    vmspace_use(vm);
+    vmspace_put(child);
+    space_leave();
+}
+
 TEST(vmspace, shared_anonymous_memory_is_one_for_parent_and_child)
 {
     struct vmspace *parent = space_enter();
