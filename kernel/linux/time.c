@@ -7,64 +7,33 @@
 #include "kernel/core/ntp.h"
 #include "kernel/linux/syscall.h"
 #include "kernel/linux/times.h"
-#include "kernel/machine/smp.h"
-#include "kernel/proc/process.h"
+#include "kernel/proc/cpu_timer.h"
 #include "kernel/security/cred.h"
 
 /* ---- CPU-time clocks ---- */
 
-static ktime_t thread_cpu_time(struct thread *thread, bool user_only)
+static ktime_t used_by(const struct usage *usage)
 {
-    struct usage usage;
-
-    thread_usage(thread, &usage);
-    return usage.user_ns + (user_only ? 0 : usage.system_ns);
+    return usage->user_ns + usage->system_ns;
 }
 
-static ktime_t process_cpu_time(struct process *process, bool user_only)
+static bool cpu_clock_read(int id, ktime_t *ret_now)
 {
-    struct usage usage;
+    struct cpu_clock clock;
 
-    process_usage(process, &usage);
-    return usage.user_ns + (user_only ? 0 : usage.system_ns);
-}
-
-/*
- * clock_getcpuclockid(3), pthread_getcpuclockid(3): the complement of a number above three bits, of which one says "thread" and two what is
- * counted: 0 all, 1 user time, 2 all by the scheduler; 3 would be a clock's descriptor. Processes and siblings alone may be asked about.
- */
-static bool cpu_clock_now(int id, ktime_t *ret_now)
-{
-    int nr = ~(id >> 3), kind = id & 3;
-    struct thread *thread = current_thread();
-    struct process *process;
-
-    if (kind == 3) {
+    if (cpu_clock_get(id, &clock) < 0) {
         return false;
     }
-    if (nr != 0) {
-        process = process_find_thread(nr, &thread);
-        if (process == NULL) {
-            return false;
-        }
-    } else {
-        process = process_get(thread->process);
-        thread_get(thread);
-    }
-    bool of_thread = (id & 4) != 0;
-    bool found = of_thread ? process == process_current() : nr == 0 || process->pid->nr == nr;
-    if (found) {
-        *ret_now =
-            of_thread ? thread_cpu_time(thread, kind == 1) : process_cpu_time(process, kind == 1);
-    }
-    thread_put(thread);
-    process_put(process);
-    return found;
+    *ret_now = cpu_clock_now(&clock);
+    cpu_clock_put(&clock);
+    return true;
 }
 
 /* The clock `id` now. False: no such clock. */
 static bool clock_now(int id, ktime_t *ret_now)
 {
+    struct usage usage;
+
     switch (id) {
     case CLOCK_REALTIME_COARSE:
         *ret_now = ktime_realtime_coarse();
@@ -88,13 +57,15 @@ static bool clock_now(int id, ktime_t *ret_now)
         *ret_now = ktime_now();
         return true;
     case CLOCK_PROCESS_CPUTIME_ID:
-        *ret_now = process_cpu_time(process_current(), false);
+        process_usage(process_current(), &usage);
+        *ret_now = used_by(&usage);
         return true;
     case CLOCK_THREAD_CPUTIME_ID:
-        *ret_now = thread_cpu_time(current_thread(), false);
+        thread_usage(current_thread(), &usage);
+        *ret_now = used_by(&usage);
         return true;
     default:
-        return id < 0 && cpu_clock_now(id, ret_now);
+        return id < 0 && cpu_clock_read(id, ret_now);
     }
 }
 
@@ -338,26 +309,27 @@ static bool is_alarm(int id)
     return id == CLOCK_REALTIME_ALARM || id == CLOCK_BOOTTIME_ALARM;
 }
 
-/*
- * Go on with a sleep by CPU time, which passes at most as fast as all CPUs together: arg[0] until when, arg[1] where to tell what is left, arg[2]
- * the clock.
- */
+/* Go on with a sleep by CPU time: arg[0] until when, arg[1] where to tell what is left, arg[2] the clock. */
 static int64_t sleep_on_cpu(struct thread_restart *restart)
 {
-    ktime_t until = (ktime_t)restart->arg[0], now = 0;
+    ktime_t until = (ktime_t)restart->arg[0], now = until;
     struct __kernel_timespec __user *uremain = (void __user *)restart->arg[1];
-    int id = (int)restart->arg[2];
+    struct cpu_clock clock;
 
-    while (clock_now(id, &now) && now < until) {
-        ktime_t least = MAX((until - now) / (ktime_t)cpu_count(), NS_PER_MS);
-        if (thread_sleep_until_interruptible(ktime_after(ktime_now(), least)) < 0) {
-            restart->fn = sleep_on_cpu;
-            return uremain != NULL && timespec_to_user(uremain, until - now) < 0
-                       ? -EFAULT
-                       : -ERESTART_RESTARTBLOCK;
-        }
+    if (cpu_clock_get((int)restart->arg[2], &clock) < 0) {
+        return 0; /* whose time it was has ended */
     }
-    return 0;
+    int err = cpu_clock_sleep(&clock, until);
+    if (err < 0) {
+        now = cpu_clock_now(&clock);
+    }
+    cpu_clock_put(&clock);
+    if (now >= until) {
+        return 0;
+    }
+    restart->fn = sleep_on_cpu;
+    return uremain != NULL && timespec_to_user(uremain, until - now) < 0 ? -EFAULT
+                                                                         : -ERESTART_RESTARTBLOCK;
 }
 
 static int64_t sleep_by_cpu(int id, bool absolute, ktime_t t, ktime_t now,

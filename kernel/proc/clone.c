@@ -183,8 +183,7 @@ static void inherit(struct process *child, struct process *parent, uint64_t flag
     child->reaped_maxrss = 0;
     child->maxrss = 0;
     child->real_interval = 0;
-    child->cpu_timers =
-        (struct cpu_timers){.active = parent->limits[RLIMIT_CPU].rlim_cur != RLIM64_INFINITY};
+    cpu_timers_start(child);
     child->personality = parent->personality;
     child->no_new_privs = parent->no_new_privs;
     child->dumpable = parent->dumpable;

@@ -41,6 +41,7 @@ static struct process *init_make(void)
     process->dumpable = 1;
     process->coredump_filter = COREDUMP_FILTER_DEFAULT;
     process->unkillable = true;
+    cpu_timers_start(process);
     thread->pid = process->pid;
     thread->cred = cred_get(&cred_init_user);
     return process;

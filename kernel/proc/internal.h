@@ -139,8 +139,22 @@ void limits_init_default(struct rlimit64 limits[RLIM_NLIMITS]);
 void limits_apply_to_vm(const struct process *process, struct vmspace *vm);
 void process_add_child_usage_locked(struct process *parent, struct process *child);
 void itimer_real_expired(struct timer *timer);
-void cpu_timers_tick(struct thread *thread, bool user_mode);
-void cpu_timers_recalc_locked(struct process *process);
+/* Send what has expired of a process that has used so much; how much more it may use until the next: KTIME_MAX: there is none. siglock held. */
+ktime_t itimers_look_locked(struct process *process, const struct usage *usage);
+/* RLIMIT_RTTIME in ns, of what comes first; KTIME_MAX: none. Of a thread that has one, and runs: is it over? siglock held. */
+ktime_t rt_limit_ns(const struct rlimit64 *limit);
+void check_real_time_locked(struct process *process, struct thread *thread);
+
+/* ---- cpu_timer.c ---- */
+/* An alarm of the running thread has come, or a deadline thread has run over its budget. Hard interrupt context. */
+void cpu_timers_alarm(struct thread *thread);
+/* Look whether anything by the process' CPU time has expired, and when to look again: it is used, set or limited otherwise now. siglock held. */
+void cpu_timers_look_locked(struct process *process);
+void cpu_timers_rt_limit_locked(struct process *process);
+/* A new process, with its limits and its first thread; another thread that joins one; one that ends (siglock held for these). */
+void cpu_timers_start(struct process *process);
+void cpu_timers_join(struct process *process, struct thread *thread);
+void cpu_timers_leave_locked(struct process *process, struct thread *thread);
 /* clock_step.c */
 void clock_step_init(void);
 
@@ -150,7 +164,5 @@ void posix_timer_taken_locked(struct posix_timer *timer);
 /* The taker has done with it, or it was thrown away: the timer goes on. */
 void posix_timer_done_locked(struct posix_timer *timer); /* siglock held */
 void posix_timer_done(struct posix_timer *timer);
-/* Those that count CPU time. siglock held. */
-void posix_timers_tick_locked(struct process *process);
 /* All of them end, with the process or its image. By its only thread. */
 void posix_timers_end(struct process *process);

@@ -1,8 +1,8 @@
 /*
  * Interval timers (setitimer(2)) and the CPU time limit.
  *
- * ITIMER_REAL is a timer of the kernel. The two that count CPU time, and RLIMIT_CPU, are compared with the process' CPU time at each tick of one
- * of its threads, and only while one of them is set.
+ * ITIMER_REAL is a timer of the kernel. The two that count CPU time, and RLIMIT_CPU, are compared with the process' CPU time when the earliest of
+ * them may have come (cpu_timer.c); RLIMIT_RTTIME with what the thread has run, likewise.
  */
 #include <linux/sched.h>
 #include <linux/time.h>
@@ -94,19 +94,11 @@ int process_itimer(int which, const struct itimer *new, struct itimer *ret_old)
         err = -EINVAL;
         break;
     }
-    cpu_timers_recalc_locked(process);
+    if (new != NULL && err == 0 && which != ITIMER_REAL) {
+        cpu_timers_look_locked(process);
+    }
     spin_unlock_irqrestore(&process->siglock, flags);
     return err;
-}
-
-void cpu_timers_recalc_locked(struct process *process)
-{
-    const struct cpu_timers *timers = &process->cpu_timers;
-
-    atomic_store_relaxed(&process->cpu_timers.active,
-                         timers->virt_next != 0 || timers->prof_next != 0 ||
-                             !list_empty(&process->posix_cpu_timers) ||
-                             process->limits[RLIMIT_CPU].rlim_cur != RLIM64_INFINITY);
 }
 
 /* True when the timer expired (and was set again, if it has an interval). */
@@ -120,81 +112,82 @@ static bool has_expired(ktime_t *next, ktime_t interval, ktime_t used)
     return true;
 }
 
-/* getrlimit(2), RLIMIT_CPU: SIGXCPU at the soft limit and once per second from there; SIGKILL at the hard one. */
-static void check_cpu_limit_locked(struct process *process, ktime_t used)
+/*
+ * getrlimit(2), RLIMIT_CPU: SIGXCPU at the soft limit, which is then a second more, and SIGKILL at the hard one. What is left until the next of
+ * them; KTIME_MAX: none comes.
+ */
+static ktime_t check_cpu_limit_locked(struct process *process, ktime_t used)
 {
-    const struct rlimit64 *limit = &process->limits[RLIMIT_CPU];
-
-    if (limit->rlim_cur == RLIM64_INFINITY) {
-        return;
-    }
+    struct rlimit64 *limit = &process->limits[RLIMIT_CPU];
+    const uint64_t most = (uint64_t)(KTIME_MAX / NS_PER_S);
     uint64_t seconds = (uint64_t)(used / NS_PER_S);
-    if (seconds < limit->rlim_cur) {
-        return;
-    }
-    if (limit->rlim_max != RLIM64_INFINITY && seconds >= limit->rlim_max) {
+
+    if (limit->rlim_max <= seconds) {
         send_kernel_locked(process, SIGKILL);
-    } else if (used >= process->cpu_timers.next_xcpu) {
-        process->cpu_timers.next_xcpu = used + NS_PER_S;
+        return KTIME_MAX;
+    }
+    if (limit->rlim_cur <= seconds) {
+        atomic_store_relaxed(&limit->rlim_cur, seconds + 1);
         send_kernel_locked(process, SIGXCPU);
     }
+    uint64_t next = MIN(limit->rlim_cur, limit->rlim_max);
+    return next < most ? (ktime_t)next * NS_PER_S - used : KTIME_MAX;
+}
+
+ktime_t itimers_look_locked(struct process *process, const struct usage *usage)
+{
+    struct cpu_timers *timers = &process->cpu_timers;
+    ktime_t user = usage->user_ns, used = user + usage->system_ns;
+
+    if (has_expired(&timers->virt_next, timers->virt_interval, user)) {
+        send_kernel_locked(process, SIGVTALRM);
+    }
+    if (has_expired(&timers->prof_next, timers->prof_interval, used)) {
+        send_kernel_locked(process, SIGPROF);
+    }
+    ktime_t left = check_cpu_limit_locked(process, used);
+    if (timers->virt_next != 0) {
+        left = MIN(left, timers->virt_next - user);
+    }
+    if (timers->prof_next != 0) {
+        left = MIN(left, timers->prof_next - used);
+    }
+    return left;
+}
+
+/* ---- real-time threads ---- */
+
+ktime_t rt_limit_ns(const struct rlimit64 *limit)
+{
+    uint64_t us = MIN(READ_ONCE(limit->rlim_cur), READ_ONCE(limit->rlim_max));
+
+    return us < (uint64_t)(KTIME_MAX / NS_PER_US) ? (ktime_t)us * NS_PER_US : KTIME_MAX;
 }
 
 /*
  * getrlimit(2), RLIMIT_RTTIME: a real-time thread that has not slept for so long gets SIGXCPU, again for each second more, and SIGKILL at the
  * hard limit. sched_setattr(2), SCHED_FLAG_DL_OVERRUN: a deadline thread that ran over its budget gets SIGXCPU.
  */
-static void check_real_time(struct process *process, struct thread *thread)
+void check_real_time_locked(struct process *process, struct thread *thread)
 {
     struct rlimit64 *limit = &process->limits[RLIMIT_RTTIME];
     uint64_t ran_us = (uint64_t)(thread->rt.ran / NS_PER_US);
 
+    if (thread->prio >= PRIO_FAIR) {
+        return;
+    }
     if (thread->policy == SCHED_DEADLINE) {
         if (atomic_load_relaxed(&thread->dl.overrun)) {
             atomic_store_relaxed(&thread->dl.overrun, false);
-            spin_lock(&process->siglock);
             send_kernel_locked(process, SIGXCPU);
-            spin_unlock(&process->siglock);
         }
         return;
     }
-    if (likely(READ_ONCE(limit->rlim_cur) > ran_us)) {
-        return;
-    }
-    spin_lock(&process->siglock);
     if (limit->rlim_max <= ran_us) {
         send_kernel_locked(process, SIGKILL);
     } else if (limit->rlim_cur <= ran_us) {
         limit->rlim_cur += NS_PER_S / NS_PER_US;
         send_kernel_locked(process, SIGXCPU);
+        cpu_timers_rt_limit_locked(process);
     }
-    spin_unlock(&process->siglock);
-}
-
-void cpu_timers_tick(struct thread *thread, bool user_mode)
-{
-    struct process *process = thread->process;
-
-    if (unlikely(thread->prio < PRIO_FAIR) && process != NULL) {
-        check_real_time(process, thread);
-    }
-    if (process == NULL || likely(!atomic_load_relaxed(&process->cpu_timers.active))) {
-        return;
-    }
-    (void)user_mode;
-    struct cpu_timers *timers = &process->cpu_timers;
-    struct usage usage;
-    spin_lock(&process->siglock);
-    process_usage_locked(process, &usage);
-    ktime_t used = usage.user_ns + usage.system_ns;
-    if (has_expired(&timers->virt_next, timers->virt_interval, usage.user_ns)) {
-        send_kernel_locked(process, SIGVTALRM);
-    }
-    if (has_expired(&timers->prof_next, timers->prof_interval, used)) {
-        send_kernel_locked(process, SIGPROF);
-    }
-    check_cpu_limit_locked(process, used);
-    posix_timers_tick_locked(process);
-    cpu_timers_recalc_locked(process);
-    spin_unlock(&process->siglock);
 }

@@ -111,8 +111,9 @@ static int limit_set(struct process *target, unsigned resource, const struct rli
             atomic_store_relaxed(&limit->rlim_cur, new->rlim_cur);
             limit->rlim_max = new->rlim_max;
             if (resource == RLIMIT_CPU) {
-                target->cpu_timers.next_xcpu = 0;
-                cpu_timers_recalc_locked(target);
+                cpu_timers_look_locked(target);
+            } else if (resource == RLIMIT_RTTIME) {
+                cpu_timers_rt_limit_locked(target);
             }
         }
     }

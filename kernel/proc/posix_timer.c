@@ -6,7 +6,9 @@
  * timer_getoverrun()). So a signal nobody takes costs nothing, however short the interval.
  *
  * Clocks: an absolute time of the wall clock is kept as such, and waited for anew whenever that clock is stepped; the alarm clocks are the plain
- * ones, there being no suspend to wake from; CPU time is looked at by the tick.
+ * ones, there being no suspend to wake from; CPU time has timers of its own (cpu_timer.c). When one of these expires it arms the plain timer
+ * for at once, so that all else is the same for both. The CPU time of another process cannot be read under this one's siglock: it is
+ * read before that is taken, and such a timer is started by the plain timer's callback.
  *
  * Locking: all but `refs` under the siglock of the process, which expirations take in interrupt context. The table holds a reference, the entry
  * another while it is queued or being delivered. A deleted timer is never started again.
@@ -20,17 +22,18 @@
 #include "kernel/core/ntp.h"
 #include "kernel/core/time.h"
 #include "kernel/mm/kmalloc.h"
+#include "kernel/proc/cpu_timer.h"
 #include "kernel/proc/internal.h"
 
 /* A timer whose signal is ignored may not take the CPU for itself. */
 #define IGNORED_SPACING_NS (NS_PER_S / SCHED_TICK_HZ)
 #define RETRY_NS           (50 * NS_PER_US)
 
-/* The caller's own, as clock_getcpuclockid(3) and pthread_getcpuclockid(3) encode them. */
+/* The caller's own, as clock_getcpuclockid(3) and pthread_getcpuclockid(3) encode them: what /proc shows. */
 #define CPU_CLOCK_OF_PROCESS (-6)
 #define CPU_CLOCK_OF_THREAD  (-2)
 
-enum timer_clock { CLOCK_OF_WALL, CLOCK_OF_SYSTEM, CLOCK_OF_PROCESS, CLOCK_OF_THREAD };
+enum timer_clock { CLOCK_OF_WALL, CLOCK_OF_SYSTEM, CLOCK_OF_CPU };
 
 enum entry_state { ENTRY_FREE, ENTRY_QUEUED, ENTRY_TAKEN };
 
@@ -39,17 +42,18 @@ struct posix_timer {
     int id;                        /* [I] */
     int clock_id;                  /* [I] as it was asked for; CPU time: encoded */
     enum timer_clock clock;        /* [I] */
-    bool user_only;                /* [I] of CPU time */
+    bool foreign;                  /* [I] the CPU time of another process */
     bool tai;                      /* [I] a wall clock that is ahead */
     bool real;                     /* `next` is real time */
     struct time_listener listener; /* CLOCK_OF_WALL */
     int notify;                    /* [I] SIGEV_* */
     struct process *process;       /* [I] valid until deleted */
     struct thread *to;             /* [I] SIGEV_THREAD_ID: referenced; NULL: the process */
-    struct thread *counted;        /* [I] CLOCK_OF_THREAD: referenced */
     struct rb_node node;
-    struct list_node cpu_node; /* among those that count CPU time and run */
     struct timer timer;
+    struct cpu_timer cpu;        /* CLOCK_OF_CPU */
+    bool cpu_due;                /* [a] it has expired since it was started */
+    ktime_t seen;                /* [a] what a foreign clock showed last */
     struct signal_queued *entry; /* [I] */
     bool deleted;
     bool active; /* set, and for one expiration not over */
@@ -64,30 +68,36 @@ struct posix_timer {
 
 static bool counts_cpu(const struct posix_timer *timer)
 {
-    return timer->clock == CLOCK_OF_PROCESS || timer->clock == CLOCK_OF_THREAD;
+    return timer->clock == CLOCK_OF_CPU;
 }
 
 static ktime_t now_locked(const struct posix_timer *timer)
 {
+    const struct cpu_clock *clock = &timer->cpu.clock;
     struct usage usage;
 
     if (!counts_cpu(timer)) {
         return timer->real ? ktime_realtime() : ktime_now();
     }
-    if (timer->clock == CLOCK_OF_PROCESS) {
-        process_usage_locked(timer->process, &usage);
-    } else {
-        thread_usage(timer->counted, &usage);
+    if (timer->foreign) {
+        return atomic_load_relaxed(&timer->seen);
     }
-    return usage.user_ns + (timer->user_only ? 0 : usage.system_ns);
+    if (clock->thread != NULL) {
+        thread_usage(clock->thread, &usage);
+    } else {
+        process_usage_locked(timer->process, &usage);
+    }
+    return usage.user_ns + (clock->user_only ? 0 : usage.system_ns);
 }
 
 static void start_locked(struct posix_timer *timer)
 {
     if (counts_cpu(timer)) {
-        if (list_empty(&timer->cpu_node)) {
-            list_push_back(&timer->process->posix_cpu_timers, &timer->cpu_node);
-            cpu_timers_recalc_locked(timer->process);
+        atomic_store_relaxed(&timer->cpu_due, false);
+        if (timer->foreign) {
+            timer_arm(&timer->timer, 0);
+        } else {
+            (void)cpu_timer_start_locked(&timer->cpu, timer->next);
         }
     } else if (timer->real) {
         ktime_t left = MAX(timer->next - ktime_realtime(), (ktime_t)0), now = ktime_now();
@@ -99,11 +109,11 @@ static void start_locked(struct posix_timer *timer)
 
 static void stop_locked(struct posix_timer *timer)
 {
-    (void)timer_cancel(&timer->timer);
-    if (!list_empty(&timer->cpu_node)) {
-        list_remove(&timer->cpu_node);
-        cpu_timers_recalc_locked(timer->process);
+    if (counts_cpu(timer)) {
+        cpu_timer_stop(&timer->cpu);
+        atomic_store_relaxed(&timer->cpu_due, false);
     }
+    (void)timer_cancel(&timer->timer);
 }
 
 /* Move the next expiration of an interval timer behind `now`; how many were passed over. */
@@ -154,19 +164,47 @@ static void expire_locked(struct posix_timer *timer, ktime_t now)
     }
 }
 
+/* Of CPU time. The rest is the plain timer's, which needs the siglock of the timer's own process. */
+static void cpu_time_reached(struct cpu_timer *reached, ktime_t now)
+{
+    struct posix_timer *timer = container_of(reached, struct posix_timer, cpu);
+
+    atomic_store_relaxed(&timer->seen, MAX(now, atomic_load_relaxed(&timer->seen)));
+    atomic_store_relaxed(&timer->cpu_due, true);
+    timer_arm(&timer->timer, 0);
+}
+
+/* It may be stopped or set anew meanwhile: who finds that it has expired looks again. */
+static void foreign_start(struct posix_timer *timer)
+{
+    spin_lock(&timer->process->siglock);
+    bool wanted = !timer->deleted && timer->active;
+    ktime_t at = timer->next;
+    spin_unlock(&timer->process->siglock);
+    if (wanted) {
+        (void)cpu_timer_start(&timer->cpu, at);
+    }
+}
+
 static void timer_expired(struct timer *fired)
 {
     struct posix_timer *timer = container_of(fired, struct posix_timer, timer);
     struct process *process = timer->process;
 
+    if (timer->foreign && !atomic_load_relaxed(&timer->cpu_due)) {
+        foreign_start(timer);
+        return;
+    }
     spin_lock(&process->siglock);
     /* It may have been stopped or set anew while this came. */
-    if (!timer->deleted && timer->active && !timer_is_armed(fired)) {
+    if (!timer->deleted && timer->active && !timer_is_armed(fired) &&
+        !(counts_cpu(timer) && cpu_timer_is_armed(&timer->cpu))) {
         ktime_t now = now_locked(timer);
         if (now >= timer->next) {
             expire_locked(timer, now);
-        } else if (timer->real) {
-            start_locked(timer); /* the clock was set back meanwhile */
+        } else if (timer->real || counts_cpu(timer)) {
+            start_locked(
+                timer); /* the clock was set back meanwhile, or it was for an older setting */
         }
     }
     spin_unlock(&process->siglock);
@@ -182,18 +220,6 @@ static void timer_stepped(struct time_listener *listener)
         start_locked(timer);
     }
     spin_unlock_irqrestore(&timer->process->siglock, flags);
-}
-
-void posix_timers_tick_locked(struct process *process)
-{
-    struct posix_timer *timer, *next;
-
-    list_for_each_safe (timer, next, &process->posix_cpu_timers, cpu_node) {
-        ktime_t now = now_locked(timer);
-        if (now >= timer->next) {
-            expire_locked(timer, now);
-        }
-    }
 }
 
 void posix_timer_taken_locked(struct posix_timer *timer)
@@ -259,6 +285,28 @@ static struct posix_timer *find_locked(struct process *process, int id)
     return NULL;
 }
 
+/* find_locked() that locks. What a foreign clock shows has been read just before. */
+static struct posix_timer *find_and_lock(struct process *process, int id, uint64_t *ret_flags)
+{
+    *ret_flags = spin_lock_irqsave(&process->siglock);
+    struct posix_timer *timer = find_locked(process, id);
+
+    if (likely(timer == NULL || !timer->foreign)) {
+        return timer;
+    }
+    struct cpu_clock clock = cpu_clock_dup(&timer->cpu.clock);
+    spin_unlock_irqrestore(&process->siglock, *ret_flags);
+    ktime_t now = cpu_clock_now(&clock);
+    const struct process *whose = clock.process;
+    cpu_clock_put(&clock);
+    *ret_flags = spin_lock_irqsave(&process->siglock);
+    timer = find_locked(process, id);
+    if (timer != NULL && timer->foreign && timer->cpu.clock.process == whose) {
+        atomic_store_relaxed(&timer->seen, now);
+    }
+    return timer;
+}
+
 /* Give it the next free number, from 0 up as Linux does. */
 static void insert_locked(struct process *process, struct posix_timer *timer)
 {
@@ -294,11 +342,25 @@ static struct thread *sibling_get(struct process *process, int tid)
     return thread;
 }
 
+static int choose_cpu_clock(struct posix_timer *timer, int id)
+{
+    int err = cpu_clock_get(id, &timer->cpu.clock);
+
+    if (err < 0) {
+        return err;
+    }
+    timer->clock = CLOCK_OF_CPU;
+    timer->foreign = timer->cpu.clock.process != timer->process;
+    if (id >= 0) {
+        timer->clock_id =
+            id == CLOCK_PROCESS_CPUTIME_ID ? CPU_CLOCK_OF_PROCESS : CPU_CLOCK_OF_THREAD;
+    }
+    return 0;
+}
+
 /* Which clock `id` is; -EINVAL: none, -EOPNOTSUPP: one that has no timers. */
 static int choose_clock(struct posix_timer *timer, int id)
 {
-    int nr = ~(id >> 3), kind = id & 3;
-
     timer->clock = CLOCK_OF_SYSTEM;
     switch (id) {
     case CLOCK_REALTIME_ALARM:
@@ -316,33 +378,13 @@ static int choose_clock(struct posix_timer *timer, int id)
     case CLOCK_MONOTONIC:
     case CLOCK_BOOTTIME:
         return 0;
-    case CLOCK_PROCESS_CPUTIME_ID:
-        timer->clock_id = CPU_CLOCK_OF_PROCESS;
-        timer->clock = CLOCK_OF_PROCESS;
-        return 0;
-    case CLOCK_THREAD_CPUTIME_ID:
-        timer->clock_id = CPU_CLOCK_OF_THREAD;
-        timer->clock = CLOCK_OF_THREAD;
-        timer->counted = current_thread();
-        thread_get(timer->counted);
-        return 0;
     case CLOCK_MONOTONIC_RAW:
     case CLOCK_REALTIME_COARSE:
     case CLOCK_MONOTONIC_COARSE:
         return -EOPNOTSUPP;
     default:
-        break;
+        return choose_cpu_clock(timer, id);
     }
-    if (id >= 0 || kind == 3) {
-        return -EINVAL;
-    }
-    timer->clock = (id & 4) != 0 ? CLOCK_OF_THREAD : CLOCK_OF_PROCESS;
-    timer->user_only = kind == 1;
-    if (timer->clock == CLOCK_OF_PROCESS) {
-        return nr == 0 || nr == timer->process->pid->nr ? 0 : -EINVAL;
-    }
-    timer->counted = sibling_get(timer->process, nr == 0 ? current_thread()->pid->nr : nr);
-    return timer->counted == NULL ? -EINVAL : 0;
 }
 
 static int choose_target(struct posix_timer *timer, const sigevent_t *event)
@@ -372,8 +414,12 @@ static void timer_discard(struct posix_timer *timer)
         time_listener_remove(&timer->listener);
     }
     (void)timer_cancel_sync(&timer->timer);
+    if (counts_cpu(timer)) {
+        cpu_timer_stop(&timer->cpu); /* which that callback may have started */
+        (void)timer_cancel_sync(&timer->timer);
+        cpu_clock_put(&timer->cpu.clock);
+    }
     thread_put(timer->to);
-    thread_put(timer->counted);
     timer_ref_put(timer);
 }
 
@@ -387,7 +433,7 @@ int posix_timer_create(const struct posix_timer_request *request, int *ret_id)
         return -EAGAIN;
     }
     refcount_init(&timer->refs, 1);
-    list_init(&timer->cpu_node);
+    cpu_timer_init(&timer->cpu, cpu_time_reached);
     timer_init(&timer->timer, timer_expired);
     timer->process = process;
     timer->clock_id = request->clock;
@@ -492,8 +538,8 @@ static void next_set_locked(struct posix_timer *timer, bool absolute, ktime_t va
 int posix_timer_set(int id, bool absolute, const struct itimer *new, struct itimer *ret_old)
 {
     struct process *process = process_current();
-    uint64_t flags = spin_lock_irqsave(&process->siglock);
-    struct posix_timer *timer = find_locked(process, id);
+    uint64_t flags;
+    struct posix_timer *timer = find_and_lock(process, id, &flags);
 
     if (timer != NULL) {
         read_locked(timer, ret_old);
@@ -516,8 +562,8 @@ int posix_timer_set(int id, bool absolute, const struct itimer *new, struct itim
 int posix_timer_get(int id, struct itimer *ret_setting)
 {
     struct process *process = process_current();
-    uint64_t flags = spin_lock_irqsave(&process->siglock);
-    struct posix_timer *timer = find_locked(process, id);
+    uint64_t flags;
+    struct posix_timer *timer = find_and_lock(process, id, &flags);
 
     if (timer != NULL) {
         read_locked(timer, ret_setting);

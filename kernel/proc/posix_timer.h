@@ -6,7 +6,7 @@
 #include "kernel/proc/process.h"
 
 struct posix_timer_request {
-    int clock; /* CLOCK_*, or an encoded CPU-time clock (clock_getcpuclockid(3)) of the process' own */
+    int clock;  /* CLOCK_*, or an encoded CPU-time clock (clock_getcpuclockid(3)) */
     bool plain; /* no sigevent was given: SIGALRM, which carries the timer's number */
     sigevent_t event;
 };

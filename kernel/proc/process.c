@@ -40,7 +40,8 @@ static void process_construct(void *object)
     wait_queue_init(&process->threads_wait);
     wait_queue_init(&process->signalfd_wait);
     timer_init(&process->real_timer, itimer_real_expired);
-    list_init(&process->posix_cpu_timers);
+    spin_init(&process->cpu_timers.lock, "cpu timers");
+    list_init(&process->cpu_timers.armed);
 }
 
 struct process *process_alloc(void)
@@ -222,7 +223,7 @@ void process_init(void)
     signal_actions_init();
     signal_queue_init();
     jobctl_init();
-    sched_tick_hook = cpu_timers_tick;
+    sched_alarm_hook = cpu_timers_alarm;
     vm_admin_hook = may_have_reserve;
     vm_lock_hook = may_lock_memory;
     oom_init();

@@ -56,12 +56,14 @@ struct usage {
 
 enum process_state { PROCESS_LIVE, PROCESS_ZOMBIE, PROCESS_DEAD };
 
-/* RLIMIT_CPU, ITIMER_VIRTUAL, ITIMER_PROF and CPU-time timers are looked at by the tick only when one of them is set. */
+/* What waits for CPU time: cpu_timer.c. */
 struct cpu_timers {
-    bool active;                      /* [a] */
+    struct alarm_group alarm;         /* [a] written under S */
+    bool watched;                     /* [S] the threads have SWITCH_ALARM_GROUP */
     ktime_t prof_next, prof_interval; /* [S] CPU time of the next expiration; 0: none */
     ktime_t virt_next, virt_interval; /* [S] the same in user mode */
-    ktime_t next_xcpu;                /* [S] CPU time of the next SIGXCPU */
+    struct spinlock lock;
+    struct list_node armed; /* [lock] by the time of all threads; other lists: in these */
 };
 
 struct process {
@@ -124,7 +126,6 @@ struct process {
     ktime_t real_interval;                /* [S] */
     struct cpu_timers cpu_timers;
     struct rb_root posix_timers;            /* [S] by number */
-    struct list_node posix_cpu_timers;      /* [S] of CPU-time clocks, those that run */
     int next_timer_id;                      /* [S] */
     uint32_t personality;                   /* [o] */
     bool no_new_privs;                      /* [o] */

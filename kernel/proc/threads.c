@@ -12,6 +12,7 @@
  * Locks: process->threads and nthreads are changed under the tree lock and the siglock, nlive and the flags under the siglock.
  */
 #include "kernel/core/panic.h"
+#include "kernel/machine/smp.h"
 #include "kernel/proc/ptrace_impl.h"
 
 /* ---- what threads use ---- */
@@ -78,6 +79,10 @@ int thread_join(struct process *process, struct thread *thread)
         process->nthreads++;
         process->nlive++;
         thread->pid->thread = thread;
+        cpu_timers_join(process, thread);
+        if (unlikely(process->cpu_timers.watched) && process->nlive <= cpu_count()) {
+            cpu_timers_look_locked(process); /* more of them run at once than before */
+        }
         ptrace_clone_link_locked(thread);
     }
     spin_unlock(&process->siglock);
@@ -129,6 +134,9 @@ bool thread_leave_begin(struct process *process, struct thread *thread, int wait
     thread->exiting = true;
     ptrace_exit_note_locked(thread, process->group_exiting ? process->exit_code : wait_status);
     bool last = --process->nlive == 0, stopped = false;
+    if (unlikely(thread->switch_work != 0)) {
+        cpu_timers_leave_locked(process, thread);
+    }
     if (likely(last)) {
         if (!process->group_exiting) {
             process->group_exiting = true;

@@ -1,6 +1,6 @@
 /*
  * The tick: 100 times a second on each CPU that is not idle. It samples where the time goes, keeps the coarse clocks current,
- * calls the process room's hook (interval timers, CPU limits), and averages the load.
+ * and averages the load.
  *
  * An idle CPU takes no ticks: the tick that meets the idle thread is the last one, and the switch away from idle starts it again.
  * Load averages are computed when somebody ticks or asks, for all five-second periods that have passed since.
@@ -14,8 +14,6 @@
 #include "kernel/sync/rcu.h"
 
 #define LOAD_PERIOD_NS (5 * NS_PER_S)
-
-void (*sched_tick_hook)(struct thread *thread, bool user_mode);
 
 static struct spinlock load_lock = SPINLOCK_INIT("load averages");
 static uint64_t load_average[3]; /* [load_lock] 32.32 fixed point */
@@ -105,8 +103,8 @@ static void tick_expired(struct timer *timer)
     if (sched_several) {
         balance_tick(rq);
     }
-    if (sched_tick_hook != NULL) {
-        sched_tick_hook(thread, user);
+    if (unlikely(atomic_load_relaxed(&thread->dl.overrun)) && thread->process != NULL) {
+        sched_alarm_hook(thread);
     }
     timer_arm(timer, MAX(timer->deadline + SCHED_TICK_NS, now));
 }

@@ -79,6 +79,9 @@ static void change_end(struct runqueue *rq, struct thread *thread, const struct 
         if (rq->nqueued > 0 || thread->class == &deadline_class) {
             runqueue_resched_locked(rq);
         }
+        if (unlikely(atomic_load_relaxed(&thread->switch_work) != 0)) {
+            alarm_changed_locked(rq);
+        }
     } else if (change->queued) {
         thread->class->join(rq, thread, kind, now);
         if (thread->on_queue) {

@@ -105,6 +105,7 @@ struct runqueue {
     struct list_node stop;        /* [lock] */
     uint32_t nstop;               /* [lock] */
     struct timer slice_timer;     /* armed for the end of the running thread's turn */
+    struct timer alarm_timer;     /* aimed at the running thread's alarms: alarm.h */
     struct timer tick_timer;      /* armed while the CPU is not idle */
     bool online;                  /* [lock] threads may be brought here */
     bool kicked;                  /* [a] another CPU has too much: look for work */
@@ -301,6 +302,13 @@ void balance_overloaded(unsigned cpu, bool overloaded);
 
 /* leave.c: the CPU leaves. All who wait there go elsewhere, and nobody comes any more. Interrupts off. */
 void sched_evacuate(struct runqueue *rq);
+
+/* alarm.c: the thread that gets the CPU, or had it, has alarms; the alarms of the running one may be other ones. Own CPU. */
+void alarm_switch_locked(struct runqueue *rq, ktime_t now);
+void alarm_look_locked(struct runqueue *rq);
+/* The same of any CPU. */
+void alarm_changed_locked(struct runqueue *rq);
+void alarm_init(struct runqueue *rq);
 
 /* load.c: the tick, accounting, load averages. */
 void sched_tick_start(struct runqueue *rq, ktime_t now);

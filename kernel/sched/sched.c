@@ -125,6 +125,11 @@ void machine_reschedule_interrupt(void)
         runqueue_start_turn_locked(rq, now);
         runqueue_unlock(rq);
     }
+    if (unlikely(atomic_load_relaxed(&rq->current->switch_work) != 0)) {
+        runqueue_lock(rq);
+        alarm_look_locked(rq);
+        runqueue_unlock(rq);
+    }
     rcu_tick(); /* a grace period may wait for this CPU */
 }
 
@@ -230,6 +235,9 @@ static void runqueue_switch_locked(struct runqueue *rq, struct thread *prev, str
     }
     if (next->rseq.area != NULL && next->rseq.cpu != next->cpu) {
         (void)__atomic_fetch_or(&next->work, THREAD_WORK_RSEQ, __ATOMIC_RELAXED);
+    }
+    if (unlikely((prev->switch_work | next->switch_work) != 0)) {
+        alarm_switch_locked(rq, now);
     }
     if (next->mmu != prev->mmu) {
         mmu_switch(next->mmu);
@@ -435,6 +443,7 @@ static void runqueue_init(struct runqueue *rq, unsigned cpu, struct thread *idle
     rt_queue_init(&rq->rt);
     list_init(&rq->stop);
     timer_init(&rq->slice_timer, slice_timer_expired);
+    alarm_init(rq);
     sched_tick_init(rq);
 }
 

@@ -153,8 +153,6 @@ struct sched_thread_stats {
 };
 void sched_thread_stats(struct thread *thread, struct sched_thread_stats *ret_stats);
 
-/* Hook of kernel/proc: called by the 100 Hz tick in hard interrupt context for a running user thread (itimers, limits). */
-extern void (*sched_tick_hook)(struct thread *thread, bool user_mode);
 #define SCHED_SLICE_NS    (3 * NS_PER_MS)   /* what a fair thread asks for at a time */
 #define SCHED_TURN_MIN_NS (100 * NS_PER_US) /* between two looks at whether a turn is over */
 #define SCHED_TICK_HZ     100

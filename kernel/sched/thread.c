@@ -49,6 +49,7 @@ static void thread_construct(void *object)
     list_init(&thread->sig_pending.queue);
     thread_pi_init(&thread->pi);
     list_init(&thread->futex_owned);
+    list_init(&thread->cpu_timers);
 }
 
 #ifdef CONFIG_FAIL
@@ -96,6 +97,7 @@ static struct thread *thread_alloc(const char *comm)
     thread->nrun = 0;
     thread->utime_ticks = thread->stime_ticks = 0;
     thread->nvcsw = thread->nivcsw = 0;
+    thread->switch_work = 0;
     thread->stalled = 0;
     thread->minflt = thread->majflt = 0;
     thread->io = (struct thread_io){0};
@@ -132,6 +134,7 @@ static void thread_free(struct thread *thread)
     thread->clear_child_tid = NULL;
     thread->robust_list = NULL;
     thread->rseq.area = NULL;
+    thread->alarm_group = NULL;
     thread->restart.fn = NULL;
     thread->journal = NULL;
     kfree(thread->trace);

@@ -16,6 +16,7 @@
 #include "kernel/machine/cpumask.h"
 #include "kernel/mm/fail.h"
 #include "kernel/mm/node.h"
+#include "kernel/sched/alarm.h"
 #include "kernel/sched/entity.h"
 #include "kernel/sched/pi.h"
 #include "kernel/sync/rcu_tree.h"
@@ -106,6 +107,7 @@ struct thread {
     ktime_t queued_since;            /* [r] when it began to wait for the CPU */
     ktime_t run_delay;               /* [r] waited so long for it in all */
     uint64_t nrun;                   /* [r] how often it got it */
+    uint32_t switch_work;            /* [a] SWITCH_*: alarm.h */
     ktime_t sync_since;  /* [o] woke somebody for whom it would make room; 0: it has slept since */
     uint8_t sync_belief; /* [o] how far that is to be believed: see place.c */
     uint32_t cpu;        /* [r] */
@@ -128,6 +130,11 @@ struct thread {
     struct thread_io { /* [o] what went through read and write, and how often they were called */
         uint64_t read_bytes, write_bytes, reads, writes;
     } io;
+
+    /* Alarms by CPU time (kernel/proc/cpu_timer.h). */
+    ktime_t alarm_at;                      /* [a] runtime_ns, for SWITCH_ALARM_THREAD */
+    const struct alarm_group *alarm_group; /* [I] of its process; NULL: a kernel thread */
+    struct list_node cpu_timers; /* by this thread's time: under the lock of the process' */
 
     struct rcu_reader rcu; /* where it was left behind inside a read section */
 
