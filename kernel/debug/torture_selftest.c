@@ -7,6 +7,7 @@
 #include "kernel/core/time.h"
 #include "kernel/core/timer.h"
 #include "kernel/debug/selftest.h"
+#include "kernel/debug/torture.h"
 #include "kernel/machine/smp.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/sched/wait.h"
@@ -14,37 +15,31 @@
 #include "kernel/sync/rwlock.h"
 #include "kernel/sync/seqlock.h"
 
-#define LENGTH_NS   (1500 * NS_PER_MS)
-#define THREADS_MAX 16u
-#define NSLOTS      4u
-#define ALIVE       0x616c697665ull
-#define DEAD        0x64656164ull
+#define LENGTH_NS (1500 * NS_PER_MS)
+#define NSLOTS    4u
+#define ALIVE     0x616c697665ull
+#define DEAD      0x64656164ull
 
 static ktime_t end_time;
 static uint32_t nrunning; /* [a] threads of the test */
 static uint64_t nbad;     /* [a] */
 static struct wait_queue all_done = WAIT_QUEUE_INIT(all_done);
 
-static bool time_is_up(void)
+bool torture_time_is_up(void)
 {
     return ktime_now() >= end_time;
 }
 
-static void bad(void)
+void torture_bad(void)
 {
     (void)atomic_fetch_add_relaxed(&nbad, 1);
 }
 
-struct worker {
-    void (*fn)(unsigned index);
-    unsigned index;
-    uint64_t n; /* own: what it has counted */
-};
-static struct worker workers[THREADS_MAX];
+static struct torture_worker workers[TORTURE_MAX];
 
 static void worker_main(void *arg)
 {
-    struct worker *worker = arg;
+    struct torture_worker *worker = arg;
 
     worker->fn(worker->index);
     if (atomic_fetch_sub(&nrunning, 1) == 1) {
@@ -52,8 +47,7 @@ static void worker_main(void *arg)
     }
 }
 
-/* Run fn(0 .. n - 1), a thread each, until the time is up. False: nothing was found wrong but there was no memory, or something was. */
-static bool run_workers(unsigned n, void (*fn)(unsigned index))
+bool torture_run(unsigned n, void (*fn)(unsigned index))
 {
     bool good = true;
 
@@ -61,7 +55,7 @@ static bool run_workers(unsigned n, void (*fn)(unsigned index))
     atomic_store_relaxed(&nrunning, 1);
     end_time = ktime_now() + LENGTH_NS;
     for (unsigned i = 0; i < n; i++) {
-        workers[i] = (struct worker){.fn = fn, .index = i};
+        workers[i] = (struct torture_worker){.fn = fn, .index = i};
         struct thread *thread = thread_create_kernel("torture", worker_main, &workers[i]);
         good = good && thread != NULL;
         if (thread != NULL) {
@@ -74,9 +68,9 @@ static bool run_workers(unsigned n, void (*fn)(unsigned index))
     return good && atomic_load_relaxed(&nbad) == 0;
 }
 
-static unsigned nworkers(void)
+unsigned torture_nworkers(void)
 {
-    return MIN(2 * cpu_count_online() + 2, THREADS_MAX);
+    return MIN(2 * cpu_count_online() + 2, TORTURE_MAX);
 }
 
 /* ---- locks ---- */
@@ -96,12 +90,12 @@ static void interrupt(struct timer *timer)
     in_irq++;
     ninterrupts++;
     spin_unlock(&irq_spin);
-    if (!time_is_up()) {
+    if (!torture_time_is_up()) {
         timer_arm(timer, ktime_now() + 50 * NS_PER_US);
     }
 }
 
-static void take_spin(struct worker *worker)
+static void take_spin(struct torture_worker *worker)
 {
     spin_lock(&spin);
     in_spin++;
@@ -113,7 +107,7 @@ static void take_spin(struct worker *worker)
     worker->n++;
 }
 
-static void take_irq_spin(struct worker *worker)
+static void take_irq_spin(struct torture_worker *worker)
 {
     uint64_t flags = spin_lock_irqsave(&irq_spin);
 
@@ -133,7 +127,7 @@ static void take_rw(unsigned i)
     }
     read_lock(&rw);
     if (READ_ONCE(in_rw[0]) != READ_ONCE(in_rw[1])) {
-        bad();
+        torture_bad();
     }
     read_unlock(&rw);
 }
@@ -149,18 +143,18 @@ static void read_seq(void)
         second = atomic_load_relaxed(&in_seq[1]);
     } while (seq_read_retry(&seq, start));
     if (first != second) {
-        bad();
+        torture_bad();
     }
 }
 
 static void lock_worker(unsigned index)
 {
-    struct worker *worker = &workers[index];
+    struct torture_worker *worker = &workers[index];
     struct timer timer;
 
     timer_init(&timer, interrupt);
     timer_arm(&timer, ktime_now());
-    for (unsigned i = index; !time_is_up(); i++) {
+    for (unsigned i = index; !torture_time_is_up(); i++) {
         take_spin(worker);
         take_irq_spin(worker);
         take_rw(i);
@@ -171,12 +165,12 @@ static void lock_worker(unsigned index)
 
 static bool locks_keep_count(void)
 {
-    unsigned n = nworkers();
+    unsigned n = torture_nworkers();
     uint64_t taken = 0;
 
     rwlock_init(&rw, "torture rw");
     in_spin = in_irq = ninterrupts = 0;
-    bool good = run_workers(n, lock_worker);
+    bool good = torture_run(n, lock_worker);
     for (unsigned i = 0; i < n; i++) {
         taken += workers[i].n;
     }
@@ -215,7 +209,7 @@ static struct object *object_new(void)
     struct object *object = kmalloc(sizeof(*object));
 
     if (object == NULL) {
-        bad();
+        torture_bad();
     } else {
         object->state = ALIVE;
     }
@@ -235,7 +229,7 @@ static void read_slot(unsigned i)
             cpu_relax();
         }
         if (before != ALIVE || READ_ONCE(object->state) != ALIVE) {
-            bad();
+            torture_bad();
         }
     }
     rcu_read_unlock();
@@ -265,7 +259,7 @@ static void update_slot(unsigned slot, unsigned i)
 
 static void rcu_worker(unsigned index)
 {
-    for (unsigned i = index; !time_is_up(); i++) {
+    for (unsigned i = index; !torture_time_is_up(); i++) {
         if (index < NSLOTS) {
             update_slot(index, i);
         } else {
@@ -278,7 +272,7 @@ static void rcu_worker(unsigned index)
 static bool readers_see_no_freed_object(void)
 {
     struct rcu_stats before, after;
-    unsigned n = MAX(nworkers(), NSLOTS + 2);
+    unsigned n = MAX(torture_nworkers(), NSLOTS + 2);
 
     rcu_stats(&before);
     for (unsigned i = 0; i < NSLOTS; i++) {
@@ -287,7 +281,7 @@ static bool readers_see_no_freed_object(void)
             return false;
         }
     }
-    bool good = run_workers(n, rcu_worker);
+    bool good = torture_run(n, rcu_worker);
     rcu_barrier();
     rcu_stats(&after);
     log_info("torture: %llu grace periods, %llu of them hurried, %llu messages, %llu callbacks",
@@ -312,7 +306,7 @@ static uint32_t handed; /* [a] references that are nobody's, for who wants one *
 static void put_counted(void)
 {
     if (percpu_ref_put(&counted)) {
-        bad(); /* the maker has its own */
+        torture_bad(); /* the maker has its own */
     }
 }
 
@@ -330,7 +324,7 @@ static bool take_handed(void)
 
 static void ref_worker(unsigned index)
 {
-    for (unsigned i = index; !time_is_up(); i++) {
+    for (unsigned i = index; !torture_time_is_up(); i++) {
         if (index == 0) {
             percpu_ref_gather(&counted);
             percpu_ref_spread_again(&counted);
@@ -355,7 +349,7 @@ static void ref_worker(unsigned index)
 static bool references_keep_count(void)
 {
     struct percpu_ref_slot *memory = kmalloc(percpu_ref_slots_bytes());
-    unsigned n = nworkers();
+    unsigned n = torture_nworkers();
     uint64_t used = 0;
 
     if (memory == NULL) {
@@ -363,7 +357,7 @@ static bool references_keep_count(void)
     }
     percpu_ref_init(&counted);
     percpu_ref_spread(&counted, memory);
-    bool good = run_workers(n, ref_worker);
+    bool good = torture_run(n, ref_worker);
     for (unsigned i = 1; i < n; i++) {
         used += workers[i].n;
     }

@@ -1,25 +1,32 @@
 /*
  * Locks that sleep. Thread context only. Not recursive.
  *
- * struct mutex: one holder; waiters queue in order. struct rwsem: many readers or one writer, writers are not starved.
+ * struct mutex: one holder. struct rwsem: many readers or one writer, neither of which starve.
+ *
+ * Who waits lends its priority to the mutex's holder, or to the semaphore's writer, and through these to whomever they wait for themselves (pi.h).
+ * Readers inherit nothing: rwsem.c says why. Waiters come by rank, then in order; a thread that runs may take a free lock before one that has to
+ * be woken first, but not before a real-time one of better or the same priority, and only a few times: then the lock is handed over.
+ * While the holder runs on another CPU, who wants the lock spins for a while before it sleeps (spin_queue.h).
+ *
+ * Letting go of a lock that nobody waits for is the last access to its memory; so is mutex_unlock() at any time, once the next holder has returned from
+ * its mutex_lock(): the object that holds the mutex may be freed then.
  */
 #pragma once
 
 #include "kernel/sched/wait.h"
 
 struct mutex {
-    struct thread *owner; /* [a] NULL: free. The uncontended lock is one compare-and-swap */
-    struct wait_queue queue;
+    uintptr_t word; /* [a] the holder; see mutex.c. The uncontended lock is one compare-and-swap */
+    struct pi_lock wait; /* who waits; its owner is the holder while somebody does */
 #ifdef CONFIG_LOCKDEP
     struct lock_class *class;
 #endif
 };
 
 struct rwsem {
-    int64_t count;            /* [a] readers, or -1 with a writer */
-    uint32_t writers_waiting; /* [a] */
-    struct thread *writer;
-    struct wait_queue queue;
+    uintptr_t word;           /* [a] the writer, or how many readers; see rwsem.c */
+    struct pi_lock wait;      /* who waits; its owner is the writer while somebody does */
+    struct list_node readers; /* [wait.lock] waiting readers */
 #ifdef CONFIG_LOCKDEP
     struct lock_class *class;
 #endif
@@ -40,7 +47,7 @@ struct rwsem {
     } while (0)
 #define MUTEX_INIT(m)                                                                              \
     {                                                                                              \
-        .queue = WAIT_QUEUE_INIT((m).queue), .class = &(struct lock_class)                         \
+        .wait = PI_LOCK_INIT, .class = &(struct lock_class)                                        \
         {                                                                                          \
             .name = #m, .sleeps = true                                                             \
         }                                                                                          \
@@ -50,7 +57,7 @@ struct rwsem {
 #define rwsem_init(s, text) rwsem_setup(s)
 #define MUTEX_INIT(m)                                                                              \
     {                                                                                              \
-        .queue = WAIT_QUEUE_INIT((m).queue)                                                        \
+        .wait = PI_LOCK_INIT                                                                       \
     }
 #endif
 
@@ -62,7 +69,7 @@ bool mutex_trylock(struct mutex *mutex);
 void mutex_unlock(struct mutex *mutex);
 static inline bool mutex_is_held(const struct mutex *mutex)
 {
-    return __atomic_load_n(&mutex->owner, __ATOMIC_RELAXED) == current_thread();
+    return (atomic_load_relaxed(&mutex->word) & ~(uintptr_t)0x7) == (uintptr_t)current_thread();
 }
 
 void rwsem_setup(struct rwsem *sem);

@@ -261,7 +261,8 @@ bool sched_rank_before(const struct thread *a, const struct thread *b)
 
 /*
  * Fair threads have nothing to give but their weight, and keep it. A deadline thread gives its deadline: the other runs by it without
- * a budget, for it must be through soon.
+ * a budget, for it must be through soon. A CPU's stop thread has no need of anything, and its idle thread, which boots the machine, is no one's
+ * to run.
  */
 void sched_boost(struct thread *thread, const struct thread *donor)
 {
@@ -270,7 +271,8 @@ void sched_boost(struct thread *thread, const struct thread *donor)
     struct runqueue *rq = thread_lock(thread, &flags);
 
     prio = prio >= PRIO_FAIR ? PRIO_IDLE : prio;
-    if (prio != thread->boost_prio || prio == PRIO_DEADLINE) {
+    bool ranked = thread->class != &stop_class && thread->class != &idle_class;
+    if (ranked && (prio != thread->boost_prio || prio == PRIO_DEADLINE)) {
         struct change change = change_begin(rq, thread);
         thread->boost_prio = (int16_t)prio;
         if (prio == PRIO_DEADLINE) {

@@ -3,6 +3,7 @@
  */
 #include "kernel/sched/pi.h"
 
+#include "kernel/core/panic.h"
 #include "kernel/sched/sched.h"
 
 /* A chain longer than this is let be: it would be a program's mistake, and the walk must end. */
@@ -12,6 +13,7 @@ void pi_lock_init(struct pi_lock *lock)
 {
     spin_init(&lock->lock, "priority inheriting lock");
     lock->owner = NULL;
+    lock->spinners = 0;
     lock->waiters.node = NULL;
 }
 
@@ -22,12 +24,17 @@ void thread_pi_init(struct thread_pi *pi)
     pi->waiting = NULL;
 }
 
-static int prio_of(const struct thread *thread)
+int64_t pi_rank_of(const struct thread *thread)
 {
-    return atomic_load_relaxed(&thread->prio);
+    int prio = atomic_load_relaxed(&thread->prio);
+
+    if (prio == PRIO_DEADLINE) {
+        return MIN(atomic_load_relaxed(&thread->dl.absolute), PI_RANK_FAIR - PRIO_FAIR);
+    }
+    return prio < PRIO_DEADLINE ? INT64_MIN : PI_RANK_FAIR - MAX(PRIO_FAIR - prio, 0);
 }
 
-/* ---- trees: smaller priorities first, equal ones by age ---- */
+/* ---- trees: smaller ranks first, equal ones by age ---- */
 
 static struct pi_waiter *waiter_of(struct rb_node *node)
 {
@@ -45,7 +52,7 @@ static void waiter_insert_locked(struct pi_lock *lock, struct pi_waiter *waiter)
 
     while (*link != NULL) {
         parent = *link;
-        link = waiter->prio < waiter_of(parent)->prio ? &parent->left : &parent->right;
+        link = waiter->rank < waiter_of(parent)->rank ? &parent->left : &parent->right;
     }
     rb_insert(&lock->waiters, &waiter->node, parent, link);
 }
@@ -56,7 +63,7 @@ static void donor_insert_locked(struct thread *owner, struct pi_waiter *waiter)
 
     while (*link != NULL) {
         parent = *link;
-        link = waiter->prio < donor_of(parent)->prio ? &parent->left : &parent->right;
+        link = waiter->rank < donor_of(parent)->rank ? &parent->left : &parent->right;
     }
     rb_insert(&owner->pi.donors, &waiter->donor_node, parent, link);
 }
@@ -66,22 +73,33 @@ struct pi_waiter *pi_best_locked(const struct pi_lock *lock)
     return waiter_of(rb_first(&lock->waiters));
 }
 
+struct pi_waiter *pi_next_locked(const struct pi_waiter *waiter)
+{
+    return waiter_of(rb_next(&waiter->node));
+}
+
 /* ---- donors ---- */
 
-/* The owner's donors have changed. Its pi.lock is held. */
+/* The owner's donors have changed. Its pi.lock is held, under which alone what it inherits changes: fair threads have nothing to give. */
 static void boost_locked(struct thread *owner)
 {
     const struct pi_waiter *donor = donor_of(rb_first(&owner->pi.donors));
+    bool gives = donor != NULL && donor->rank != PI_RANK_FAIR;
 
-    sched_boost(owner, donor == NULL ? NULL : donor->thread);
+    if (gives || owner->boost_prio != PRIO_IDLE) {
+        sched_boost(owner, gives ? donor->thread : NULL);
+    }
 }
 
-/* The best waiter was `old` and is `best`: either may be NULL. lock->lock is held. */
-static void donor_replace_locked(struct thread *owner, struct pi_waiter *old,
+/*
+ * The best waiter was `old` and is `best`: either may be NULL. lock->lock is held. True: the owner waits itself, and what it waits for is to be
+ * told.
+ */
+static bool donor_replace_locked(struct thread *owner, struct pi_waiter *old,
                                  struct pi_waiter *best)
 {
     if (owner == NULL || (old == NULL && best == NULL)) {
-        return;
+        return false;
     }
     spin_lock(&owner->pi.lock);
     if (old != NULL) {
@@ -91,31 +109,33 @@ static void donor_replace_locked(struct thread *owner, struct pi_waiter *old,
         donor_insert_locked(owner, best);
     }
     boost_locked(owner);
+    bool waits = owner->pi.waiting != NULL;
     spin_unlock(&owner->pi.lock);
+    return waits;
 }
 
 /* ---- the chain ---- */
 
-/* `waiter` takes the place among the waiters, and perhaps the owner's donors, that `prio` gives it. lock->lock is held. */
-static void requeue_locked(struct pi_lock *lock, struct pi_waiter *waiter, int prio)
+/* `waiter` takes the place among the waiters, and perhaps the owner's donors, that `rank` gives it. lock->lock is held. */
+static void requeue_locked(struct pi_lock *lock, struct pi_waiter *waiter, int64_t rank)
 {
     struct pi_waiter *old = pi_best_locked(lock);
 
-    if (waiter->prio == prio) {
+    if (waiter->rank == rank) {
         return;
     }
-    /* A donor changes its place there too: it leaves before its priority changes. */
+    /* A donor changes its place there too: it leaves before its rank changes. */
     if (old == waiter) {
-        donor_replace_locked(lock->owner, waiter, NULL);
+        (void)donor_replace_locked(lock->owner, waiter, NULL);
     }
     rb_remove(&lock->waiters, &waiter->node);
-    WRITE_ONCE(waiter->prio, prio);
+    WRITE_ONCE(waiter->rank, rank);
     waiter_insert_locked(lock, waiter);
     struct pi_waiter *best = pi_best_locked(lock);
     if (old == waiter) {
-        donor_replace_locked(lock->owner, NULL, best);
+        (void)donor_replace_locked(lock->owner, NULL, best);
     } else if (best == waiter) {
-        donor_replace_locked(lock->owner, old, best);
+        (void)donor_replace_locked(lock->owner, old, best);
     }
 }
 
@@ -125,7 +145,7 @@ static struct pi_lock *lock_waited_for(struct thread *thread, bool always)
     for (;;) {
         spin_lock(&thread->pi.lock);
         struct pi_waiter *waiter = thread->pi.waiting;
-        if (waiter == NULL || (!always && READ_ONCE(waiter->prio) == prio_of(thread))) {
+        if (waiter == NULL || (!always && READ_ONCE(waiter->rank) == pi_rank_of(thread))) {
             spin_unlock(&thread->pi.lock);
             return NULL;
         }
@@ -152,7 +172,7 @@ static int chain_walk(struct thread *thread, const struct thread *self)
         if (lock == NULL) {
             break;
         }
-        requeue_locked(lock, thread->pi.waiting, prio_of(thread));
+        requeue_locked(lock, thread->pi.waiting, pi_rank_of(thread));
         struct thread *owner = lock->owner;
         if (owner != NULL) {
             thread_get(owner);
@@ -174,52 +194,89 @@ static int chain_walk(struct thread *thread, const struct thread *self)
 
 void pi_priority_changed(struct thread *thread)
 {
+    atomic_fence(); /* pairs with the one in begin_waiting() */
     if (unlikely(READ_ONCE(thread->pi.waiting) != NULL)) {
         thread_get(thread);
         (void)chain_walk(thread, NULL);
     }
 }
 
+void pi_unlock(struct pi_lock *lock, struct thread *owner, bool tell)
+{
+    if (likely(!tell)) {
+        spin_unlock(&lock->lock);
+        return;
+    }
+    thread_get(owner);
+    spin_unlock(&lock->lock);
+    (void)chain_walk(owner, NULL);
+}
+
 /* ---- waiting ---- */
 
-/* The thread waits for `waiter`'s lock, or for none (NULL). */
-static void set_waiting(struct thread *thread, struct pi_waiter *waiter)
+/*
+ * The thread waits from now on. Its rank is read after it has said so: who changes it from then on finds what it waits for, and gets there
+ * when the waiter has its place, since lock->lock is held.
+ */
+static void begin_waiting(struct thread *thread, struct pi_waiter *waiter)
 {
     spin_lock(&thread->pi.lock);
-    thread->pi.waiting = waiter;
+    ASSERT(thread->pi.waiting == NULL);
+    WRITE_ONCE(thread->pi.waiting, waiter);
+    atomic_fence(); /* pairs with the one in pi_priority_changed() */
+    waiter->rank = pi_rank_of(thread);
     spin_unlock(&thread->pi.lock);
 }
 
-/* Out of the waiters, and of the owner's donors. lock->lock is held. */
-static void leave_locked(struct pi_lock *lock, struct pi_waiter *waiter)
+static void end_waiting(struct thread *thread)
+{
+    spin_lock(&thread->pi.lock);
+    WRITE_ONCE(thread->pi.waiting, NULL);
+    spin_unlock(&thread->pi.lock);
+}
+
+/* Among the waiters. True: the owner waits itself, and has more to give now. lock->lock is held. */
+static bool join_locked(struct pi_lock *lock, struct pi_waiter *waiter, struct thread *thread)
 {
     struct pi_waiter *old = pi_best_locked(lock);
 
+    waiter->thread = thread;
+    waiter->lock = lock;
+    begin_waiting(thread, waiter);
+    waiter_insert_locked(lock, waiter);
+    return pi_best_locked(lock) == waiter && donor_replace_locked(lock->owner, old, waiter);
+}
+
+bool pi_leave_locked(struct pi_lock *lock, struct pi_waiter *waiter)
+{
+    struct pi_waiter *old = pi_best_locked(lock);
+    bool owner_waits = false;
+
     rb_remove(&lock->waiters, &waiter->node);
     if (old == waiter) {
-        donor_replace_locked(lock->owner, waiter, pi_best_locked(lock));
+        owner_waits = donor_replace_locked(lock->owner, waiter, pi_best_locked(lock));
     }
     waiter->lock = NULL;
-    set_waiting(waiter->thread, NULL);
+    end_waiting(waiter->thread);
+    return owner_waits;
+}
+
+void pi_wait_surely(struct pi_lock *lock, struct pi_waiter *waiter)
+{
+    bool tell = join_locked(lock, waiter, current_thread());
+
+    pi_unlock(lock, lock->owner, tell);
 }
 
 int pi_wait(struct pi_lock *lock, struct pi_waiter *waiter, struct thread *thread)
 {
-    struct pi_waiter *old = pi_best_locked(lock);
     struct thread *owner = lock->owner;
 
     if (owner == thread) {
         spin_unlock(&lock->lock);
         return -EDEADLK;
     }
-    waiter->thread = thread;
-    waiter->lock = lock;
-    waiter->prio = prio_of(thread);
-    waiter_insert_locked(lock, waiter);
-    set_waiting(thread, waiter);
-    if (pi_best_locked(lock) == waiter) {
-        donor_replace_locked(owner, old, waiter);
-    }
+    (void)join_locked(lock, waiter, thread);
     if (owner != NULL) {
         thread_get(owner);
     }
@@ -239,20 +296,15 @@ int pi_wait(struct pi_lock *lock, struct pi_waiter *waiter, struct thread *threa
 
 void pi_cancel(struct pi_lock *lock, struct pi_waiter *waiter)
 {
-    struct thread *owner = lock->owner;
+    bool tell = waiter->lock == lock && pi_leave_locked(lock, waiter);
 
-    if (waiter->lock != lock) {
-        spin_unlock(&lock->lock);
-        return;
-    }
-    leave_locked(lock, waiter);
-    if (owner != NULL) {
-        thread_get(owner);
-    }
-    spin_unlock(&lock->lock);
-    if (owner != NULL) {
-        (void)chain_walk(owner, NULL); /* it may wait itself, with less priority now */
-    }
+    pi_unlock(lock, lock->owner, tell);
+}
+
+void pi_release_locked(struct pi_lock *lock)
+{
+    (void)donor_replace_locked(lock->owner, pi_best_locked(lock), NULL);
+    lock->owner = NULL;
 }
 
 struct thread *pi_pass_locked(struct pi_lock *lock)
@@ -260,11 +312,10 @@ struct thread *pi_pass_locked(struct pi_lock *lock)
     struct pi_waiter *best = pi_best_locked(lock);
     struct thread *owner = NULL;
 
-    donor_replace_locked(lock->owner, best, NULL);
-    lock->owner = NULL;
+    pi_release_locked(lock);
     if (best != NULL) {
         owner = best->thread;
-        leave_locked(lock, best);
+        (void)pi_leave_locked(lock, best);
         pi_take_locked(lock, owner);
     }
     return owner;
@@ -273,5 +324,5 @@ struct thread *pi_pass_locked(struct pi_lock *lock)
 void pi_take_locked(struct pi_lock *lock, struct thread *thread)
 {
     lock->owner = thread;
-    donor_replace_locked(thread, NULL, pi_best_locked(lock));
+    (void)donor_replace_locked(thread, NULL, pi_best_locked(lock));
 }

@@ -61,8 +61,9 @@ static struct fail_task *fail_task(void)
 
 void thread_cache_init(void)
 {
-    thread_cache = slab_cache_create("thread", sizeof(struct thread), 0, SLAB_ALIGN_CACHELINE,
-                                     thread_construct);
+    /* By RCU: who spins for a lock looks at the thread that held it a moment ago (spin_queue.c). */
+    thread_cache = slab_cache_create("thread", sizeof(struct thread), 0,
+                                     SLAB_ALIGN_CACHELINE | SLAB_TYPE_STABLE_RCU, thread_construct);
     timer_init(&boot_thread.sleep_timer, sleep_timer_expired);
     list_init(&boot_thread.process_node);
     list_init(&boot_thread.sig_pending.queue);
