@@ -161,35 +161,13 @@ void irq_default_affinity(struct cpumask *ret_mask)
 
 /* ---- CPUs come and go ---- */
 
-/* Lines that go to a CPU outside of their affinity come home. It is not in the set of those online yet. */
-void irq_cpu_online(unsigned id)
+/* For each line with handlers, its lock held. `online` is what the set of CPUs will be. */
+typedef void line_fn(struct irq_line *line, unsigned id, const struct cpumask *online);
+
+static void each_line_in_use(line_fn *fn, unsigned id, const struct cpumask *online)
 {
-    struct cpumask online = *cpus_online();
-
-    cpumask_set(&online, id);
     uint64_t flags = spin_lock_irqsave(&irq_lock);
-    for (unsigned i = 0; i < irq_limit(); i++) {
-        struct irq_line *line = irq_line_at(i);
-        if (line == NULL) {
-            continue;
-        }
-        spin_lock(&line->lock);
-        if (!list_empty(&line->handlers) && !line->fixed && cpumask_test(&line->affinity, id) &&
-            !cpumask_test(&line->affinity, line->target)) {
-            (void)line_move_locked(line, &online);
-        }
-        spin_unlock(&line->lock);
-    }
-    spin_unlock_irqrestore(&irq_lock, flags);
-}
 
-/* Those that were told to go elsewhere in between are looked at too: what was sent here before may have come only now. */
-void irq_cpu_offline(unsigned id)
-{
-    struct cpumask online = *cpus_online();
-
-    cpumask_clear(&online, id);
-    uint64_t flags = spin_lock_irqsave(&irq_lock);
     for (unsigned i = 0; i < irq_limit(); i++) {
         struct irq_line *line = irq_line_at(i);
         if (line == NULL) {
@@ -197,16 +175,48 @@ void irq_cpu_offline(unsigned id)
         }
         spin_lock(&line->lock);
         if (!list_empty(&line->handlers)) {
-            if (line->target == id) {
-                (void)line_move_locked(line, &online);
-            }
-            if (line->chip->settle != NULL) {
-                line->chip->settle(line, id);
-            }
+            fn(line, id, online);
         }
         spin_unlock(&line->lock);
     }
     spin_unlock_irqrestore(&irq_lock, flags);
+}
+
+/* One that goes to a CPU outside of its affinity comes home. */
+static void line_comes_locked(struct irq_line *line, unsigned id, const struct cpumask *online)
+{
+    if (!line->fixed && cpumask_test(&line->affinity, id) &&
+        !cpumask_test(&line->affinity, line->target)) {
+        (void)line_move_locked(line, online);
+    }
+}
+
+/* One that was told to go elsewhere in between is looked at too: what was sent here before may have come only now. */
+static void line_goes_locked(struct irq_line *line, unsigned id, const struct cpumask *online)
+{
+    if (line->target == id) {
+        (void)line_move_locked(line, online);
+    }
+    if (line->chip->settle != NULL) {
+        line->chip->settle(line, id);
+    }
+}
+
+/* It is not in the set of those online yet. */
+void irq_cpu_online(unsigned id)
+{
+    struct cpumask online = *cpus_online();
+
+    cpumask_set(&online, id);
+    each_line_in_use(line_comes_locked, id, &online);
+}
+
+void irq_cpu_offline(unsigned id)
+{
+    struct cpumask online = *cpus_online();
+
+    cpumask_clear(&online, id);
+    each_line_in_use(line_goes_locked, id, &online);
 }
 
 /* ---- balance ---- */
