@@ -36,6 +36,7 @@
 #include "kernel/sched/hotplug.h"
 #include "kernel/sched/psi.h"
 #include "kernel/sched/sched.h"
+#include "kernel/sched/softirqd.h"
 #include "kernel/sched/work.h"
 #include "kernel/sync/rcu.h"
 #include "kernel/vfs/mount.h"
@@ -67,6 +68,12 @@ static const struct cpu_step cpu_steps[] = {
         .leave = sched_cpu_leave,
         .offline = sched_cpu_offline,
     },
+    {
+        .name = "softirqs",
+        .prepare = softirqd_prepare,
+        .ready = softirqd_ready,
+        .dead = softirqd_dead,
+    },
     {.name = NULL},
 };
 
@@ -82,6 +89,7 @@ static void boot_thread_main(void *arg)
 {
     (void)arg;
     rcu_start();                      /* grace periods and their callbacks */
+    softirqd_start();                 /* what interrupts leave to be done, when it is much */
     work_threads_start();             /* deferred work */
     psi_init();                       /* pressure: averages of time lost */
     machine_init_late();              /* the watch over the clock */

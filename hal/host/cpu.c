@@ -17,6 +17,7 @@
 #include "hal/host/private.h"
 #include "kernel/core/percpu.h"
 #include "kernel/core/smp_call.h"
+#include "kernel/core/softirq.h"
 #include "kernel/core/timer.h"
 #include "kernel/machine/cpu.h"
 #include "kernel/machine/entry.h"
@@ -543,6 +544,9 @@ bool host_run_interrupt(void (*fn)(void *arg), void *arg)
     rcu_irq_enter();
     fn(arg);
     preempt_count_sub(PREEMPT_HARDIRQ_ONE);
+    if (host_cpu->softirq_pending != 0) {
+        machine_softirqs();
+    }
     if (preempt_count() == 0) {
         preempt_schedule_irq();
     }

@@ -19,6 +19,7 @@ _Static_assert(offsetof(struct cpu, kernel_stack_top) == CPU_STACK_TOP, "offsets
 _Static_assert(offsetof(struct cpu, scratch) == CPU_SCRATCH, "offsets.h");
 _Static_assert(offsetof(struct cpu, rcu_nesting) == CPU_RCU_NESTING, "arch/cpu.h");
 _Static_assert(offsetof(struct cpu, rcu_idle) == CPU_RCU_IDLE && RCU_IDLE == 1, "entry.S");
+_Static_assert(offsetof(struct cpu, softirq_pending) == CPU_SOFTIRQ_PENDING, "offsets.h");
 _Static_assert(offsetof(struct thread, work) == THREAD_WORK, "offsets.h");
 _Static_assert(offsetof(struct thread, arch.sp) == 0, "switch_stacks");
 _Static_assert(offsetof(struct trapframe, rbp) == FRAME_RBP, "offsets.h");

@@ -373,6 +373,9 @@ interrupt_common:
     jnz 3f
 2:  call *(%rax,%rsi,8)
     subl $0x10000, %gs:CPU_PREEMPT_COUNT
+    cmpl $0, %gs:CPU_SOFTIRQ_PENDING
+    jne 4f
+interrupt_done:
     LATENCY latency_interrupt_exit
     testb $3, FRAME_CS(%rsp)
     jnz user_return
@@ -393,6 +396,10 @@ interrupt_return:
     popq %rsi
     leaq x86_vector_handlers(%rip), %rax
     jmp 2b
+4:  testl $0x200, FRAME_RFLAGS(%rsp)
+    jz interrupt_done
+    call machine_softirqs
+    jmp interrupt_done
     .size interrupt_common, . - interrupt_common
 
 /* ---- threads ---- */

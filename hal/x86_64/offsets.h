@@ -3,12 +3,13 @@
  */
 #pragma once
 
-#define CPU_CURRENT       16
-#define CPU_PREEMPT_COUNT 24
-#define CPU_STACK_TOP     32
-#define CPU_SCRATCH       48
-#define CPU_RCU_NESTING   96
-#define CPU_RCU_IDLE      100
+#define CPU_CURRENT         16
+#define CPU_PREEMPT_COUNT   24
+#define CPU_STACK_TOP       32
+#define CPU_SCRATCH         48
+#define CPU_RCU_NESTING     96
+#define CPU_RCU_IDLE        100
+#define CPU_SOFTIRQ_PENDING 112
 
 #define THREAD_WORK 56
 

@@ -20,6 +20,7 @@
 #include "kernel/base/errno.h"
 #include "kernel/core/panic.h"
 #include "kernel/core/percpu.h"
+#include "kernel/core/softirq.h"
 #include "kernel/machine/preempt.h"
 #include "kernel/sync/lockdep.h"
 
@@ -93,6 +94,7 @@ void smp_call_serve(void)
         preempt_count_add(PREEMPT_HARDIRQ_ONE);
         serve(own);
         preempt_count_sub(PREEMPT_HARDIRQ_ONE);
+        softirq_check();
     }
     irq_restore(flags);
 }
@@ -170,6 +172,7 @@ static bool call_mask(const struct cpumask *mask, smp_call_fn *fn, void *arg, bo
         preempt_count_add(PREEMPT_HARDIRQ_ONE);
         fn(arg);
         preempt_count_sub(PREEMPT_HARDIRQ_ONE);
+        softirq_check();
     }
     irq_restore(flags);
     if (any && wait) {

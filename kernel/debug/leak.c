@@ -250,7 +250,7 @@ static void owner(char comm[SLAB_COMM_BYTES], int32_t *ret_pid)
     const struct thread *thread = current_thread();
 
     _Static_assert(SLAB_COMM_BYTES == COMM_SIZE, "one is copied to the other");
-    if (in_hardirq()) {
+    if (!in_thread()) {
         (void)str_copy(comm, "hardirq", SLAB_COMM_BYTES);
         return;
     }

@@ -6,7 +6,7 @@
  * current_thread(), cpu_self() (an ordinary pointer), preempt_disable(), preempt_enable_no_resched(), and the interrupt
  * flag functions.
  *
- * preempt_count: 0 means preemptible. Bits 0-7 preemption depth, 8-15 softirq-like deferred work, 16-19 hard interrupt
+ * preempt_count: 0 means preemptible. Bits 0-7 preemption depth, 8 a softirq runs, 9-15 how often they are forbidden, 16-19 hard interrupt
  * depth, 20 NMI. Bit 31 is the *inverted* need-resched flag: set = no reschedule wanted. So one decrement that yields 0 says
  * "preemptible and a reschedule is wanted".
  *
@@ -19,14 +19,16 @@
 
 #define MAX_CPUS 256
 
-#define PREEMPT_ONE          0x00000001u
-#define PREEMPT_DEFERRED_ONE 0x00000100u
-#define PREEMPT_HARDIRQ_ONE  0x00010000u
-#define PREEMPT_NMI_ONE      0x00100000u
-#define PREEMPT_DEPTH_MASK   0x000000ffu
-#define PREEMPT_HARDIRQ_MASK 0x000f0000u
-#define PREEMPT_ATOMIC_MASK  0x00ffffffu /* any of these: may not sleep */
-#define PREEMPT_NO_RESCHED   0x80000000u /* inverted need-resched */
+#define PREEMPT_ONE            0x00000001u
+#define PREEMPT_SOFTIRQ        0x00000100u /* one runs */
+#define PREEMPT_NO_SOFTIRQ_ONE 0x00000200u
+#define PREEMPT_HARDIRQ_ONE    0x00010000u
+#define PREEMPT_NMI_ONE        0x00100000u
+#define PREEMPT_DEPTH_MASK     0x000000ffu
+#define PREEMPT_SOFTIRQ_MASK   0x0000ff00u
+#define PREEMPT_HARDIRQ_MASK   0x000f0000u
+#define PREEMPT_ATOMIC_MASK    0x00ffffffu /* any of these: may not sleep */
+#define PREEMPT_NO_RESCHED     0x80000000u /* inverted need-resched */
 
 /*
  * rcu_nesting: bit 31 is the *inverted* sign that the thread was switched out inside its section, so that one decrement that yields 0
@@ -54,13 +56,15 @@ struct cpu {
         rcu_nesting; /* 96: depth of read sections of `current`, and RCU_NOT_BLOCKED (kernel/sync/rcu.h) */
     uint32_t rcu_idle; /* 100: [a] odd: waits for an interrupt; counts up at its begin and end */
     uint64_t rcu_seen; /* 104: the grace period that this CPU has reported to */
+    uint32_t softirq_pending; /* 112: BIT(enum softirq) that want to run (kernel/core/softirq.h) */
 };
 
-/* Does another CPU run its idle thread, and no interrupt on it? It may be over when the caller reads the answer. */
+/* Does another CPU run its idle thread, and no interrupt or softirq on it? It may be over when the caller reads the answer. */
 static inline bool cpu_looks_idle(const struct cpu *cpu)
 {
     return __atomic_load_n(&cpu->current, __ATOMIC_RELAXED) == cpu->idle &&
-           (__atomic_load_n(&cpu->preempt_count, __ATOMIC_RELAXED) & PREEMPT_HARDIRQ_MASK) == 0;
+           (__atomic_load_n(&cpu->preempt_count, __ATOMIC_RELAXED) &
+            (PREEMPT_HARDIRQ_MASK | PREEMPT_SOFTIRQ)) == 0;
 }
 
 _Static_assert(offsetof(struct cpu, stack_canary) == 40, "the compiler looks at %gs:40");

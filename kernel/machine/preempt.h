@@ -44,6 +44,48 @@ static inline bool in_hardirq(void)
     return (preempt_count() & PREEMPT_HARDIRQ_MASK) != 0;
 }
 
+/* A softirq runs here, or one that an interrupt handler has interrupted. */
+static inline bool in_softirq(void)
+{
+    return (preempt_count() & PREEMPT_SOFTIRQ) != 0;
+}
+
+/* What runs here is a thread's own doing: no interrupt handler, no softirq. */
+static inline bool in_thread(void)
+{
+    return (preempt_count() & (PREEMPT_SOFTIRQ | PREEMPT_HARDIRQ_MASK | PREEMPT_NMI_ONE)) == 0;
+}
+
+/* In an interrupt of any kind, in a softirq, or where none may run. */
+static inline bool in_interrupt(void)
+{
+    return (preempt_count() & (PREEMPT_SOFTIRQ_MASK | PREEMPT_HARDIRQ_MASK | PREEMPT_NMI_ONE)) != 0;
+}
+
+/* In core (softirq.c): run what is pending. Interrupts on, in_interrupt() is false, preemption is off. */
+void softirq_run_pending(void);
+
+/*
+ * Between these no softirq runs on this CPU, nor does the thread leave it: for data that a softirq shares with threads. They nest. Interrupts are
+ * on at the end, where what came meanwhile runs.
+ */
+static inline void softirq_disable(void)
+{
+    preempt_count_add(PREEMPT_NO_SOFTIRQ_ONE);
+    barrier();
+}
+
+static inline void softirq_enable(void)
+{
+    barrier();
+    /* First the one level for the other, so that nothing that comes in between is left lying. */
+    preempt_count_sub(PREEMPT_NO_SOFTIRQ_ONE - PREEMPT_ONE);
+    if (unlikely(this_cpu->softirq_pending != 0) && !in_interrupt()) {
+        softirq_run_pending();
+    }
+    preempt_enable();
+}
+
 /* True where sleeping is forbidden: preemption or interrupts off, or in an interrupt. */
 static inline bool in_atomic(void)
 {

@@ -12,8 +12,11 @@
  * shared out by load: the best ones of all run. Whoever stops running one looks for another that waits elsewhere; whoever has one that waits
  * pushes it to a CPU that does something less important.
  *
+ * The tick only finds out that it is time; the looking around is a softirq, with interrupts on but for each pull by itself.
+ *
  * Locking: two run queues, in the order of their CPUs' numbers. Interrupts off. Looks without a lock choose, looks with both decide.
  */
+#include "kernel/core/softirq.h"
 #include "kernel/sched/runqueue.h"
 
 #define WAITED_NS     (50 * NS_PER_US)  /* one that waits for less stays */
@@ -324,11 +327,13 @@ static bool balance_domain(struct runqueue *rq, unsigned level, ktime_t now)
         return true;
     }
     stats->imbalance += most - own;
+    uint64_t flags = irq_save();
     if (pull_fair(rq, busiest, level, BALANCE_BUSY, (most - own) / 2, PULL_MAX) == 0 &&
         now - domain->rotated >= ROTATE_NS * (ktime_t)(level + 1)) {
         domain->rotated = now;
         (void)pull_fair(rq, busiest, level, BALANCE_BUSY, (most - own) * 9 / 8, 1);
     }
+    irq_restore(flags);
     return false;
 }
 
@@ -413,6 +418,44 @@ static void spread_to_idle_core(struct runqueue *rq)
     runqueue_unlock(rq);
 }
 
+static bool spread_is_due(const struct runqueue *rq)
+{
+    return rq->domain[DOMAIN_CORE].size > 1 && rq->nticks % SPREAD_TICKS == 0;
+}
+
+static bool domain_is_due(const struct runqueue *rq)
+{
+    unsigned level;
+
+    for_each_domain(level, rq->domain)
+    {
+        if (rq->nticks >= rq->domain[level].next) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool balance_softirq(void)
+{
+    struct runqueue *rq = this_cpu_ptr(runqueue);
+    uint64_t flags = irq_save();
+
+    if (rq->nqueued > 0) {
+        kick_idle_cpus(rq);
+    } else if (spread_is_due(rq)) {
+        spread_to_idle_core(rq);
+    }
+    irq_restore(flags);
+    balance_domains(rq);
+    return false;
+}
+
+void balance_init(void)
+{
+    softirq_open(SOFTIRQ_SCHED, balance_softirq);
+}
+
 void balance_tick(struct runqueue *rq)
 {
     uint64_t load = atomic_load_relaxed(&rq->fair.sum_weight);
@@ -422,10 +465,7 @@ void balance_tick(struct runqueue *rq)
     }
     atomic_store_relaxed(&rq->load_average, (rq->load_average * 3 + load) / 4);
     rq->nticks++;
-    if (rq->nqueued > 0) {
-        kick_idle_cpus(rq);
-    } else if (rq->domain[DOMAIN_CORE].size > 1 && rq->nticks % SPREAD_TICKS == 0) {
-        spread_to_idle_core(rq);
+    if (rq->nqueued > 0 || spread_is_due(rq) || domain_is_due(rq)) {
+        softirq_raise(SOFTIRQ_SCHED);
     }
-    balance_domains(rq);
 }

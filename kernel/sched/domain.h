@@ -17,10 +17,10 @@ struct sched_domain {
     struct cpumask span; /* [a] the CPU itself is among them */
     uint32_t size;       /* [a] how many they are */
     uint32_t
-        interval;  /* own CPU's tick: ticks between two looks at whether the load is shared out */
-    uint64_t next; /* own CPU's tick: when to look again */
+        interval; /* own CPU's softirq: ticks between two looks at whether the load is shared out */
+    uint64_t next; /* own CPU's softirq: when to look again */
     ktime_t
-        rotated; /* own CPU's tick: when a thread was fetched last only so that others have their turn alone */
+        rotated; /* own CPU's softirq: when a thread was fetched last only so that others have their turn alone */
     struct domain_stats stats; /* [a] counted by its CPU */
 };
 

@@ -169,7 +169,7 @@ static bool sync_is_believed(struct runqueue *here)
 {
     struct thread *waker = here->current;
 
-    if (waker == here->idle || in_hardirq()) {
+    if (waker == here->idle || !in_thread()) {
         return false;
     }
     waker->sync_since = ktime_now();

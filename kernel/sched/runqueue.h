@@ -296,7 +296,9 @@ unsigned find_idle_cpu(const struct thread *thread, unsigned cpu);
 void balance_before_sleep(struct runqueue *rq);
 void balance_kicked(struct runqueue *rq);
 void balance_push(struct runqueue *rq);
+/* In the tick: is it time to look around? */
 void balance_tick(struct runqueue *rq);
+void balance_init(void);
 /* Real-time or deadline threads wait on this CPU, or do not any more. */
 void balance_overloaded(unsigned cpu, bool overloaded);
 

@@ -452,6 +452,7 @@ void sched_init(void)
     rcu_init();
     thread_cache_init();
     pid_table_init();
+    balance_init();
     boot_thread.exec_start = boot_thread.start_time = ktime_now();
     boot_thread.cpu = cpu_id();
     this_cpu->idle = &boot_thread;

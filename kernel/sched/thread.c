@@ -55,7 +55,7 @@ static void thread_construct(void *object)
 #ifdef CONFIG_FAIL
 static struct fail_task *fail_task(void)
 {
-    return in_hardirq() ? NULL : &current_thread()->fail;
+    return in_thread() ? &current_thread()->fail : NULL;
 }
 #endif
 

@@ -71,8 +71,8 @@ static struct lockdep_stack *cpu_stack(void)
 
 static struct lockdep_stack *thread_stack(void)
 {
-    /* An interrupt handler holds nothing of the thread that it interrupted: order between the two means nothing. */
-    if (lockdep_thread_stack == NULL || in_hardirq()) {
+    /* A handler or softirq holds nothing of the thread that it interrupted: order between the two means nothing. */
+    if (lockdep_thread_stack == NULL || !in_thread()) {
         return &no_stack;
     }
     return lockdep_thread_stack();
@@ -120,30 +120,49 @@ static void report_path(uint16_t from, uint16_t to)
     }
 }
 
-/* Something new at `id`: is there now a lock of interrupt handlers behind which stands one taken with interrupts on? */
-static void check_irq(uint16_t id)
-{
-    uint16_t in_irq, irqs_on;
+/* What may come in between, and how those locks are used that then matter. */
+static const struct danger {
+    const char *who, *what;
+    unsigned inside, open;
+} dangers[] = {
+    {"an interrupt handler", "interrupts", LOCK_USED_IN_IRQ, LOCK_USED_IRQS_ON},
+    {"a softirq", "softirqs", LOCK_USED_IN_SOFTIRQ, LOCK_USED_SOFTIRQS_ON},
+};
 
-    if (!lockgraph_irq_unsafe(id, &in_irq, &irqs_on)) {
+/* Something new at `id`: is there now a lock of interrupt handlers (softirqs) behind which stands one taken with interrupts (softirqs) on? */
+static void check_danger(uint16_t id, const struct danger *danger)
+{
+    uint16_t inside, open;
+
+    if (!lockgraph_unsafe(id, danger->inside, danger->open, &inside, &open)) {
         return;
     }
-    if (!place_is_new(lockgraph_use_place(irqs_on, LOCK_USED_IRQS_ON) ^
-                      lockgraph_use_place(in_irq, LOCK_USED_IN_IRQ))) {
+    /* The two classes are told of once. */
+    if (!place_is_new((uintptr_t)danger->open << 32 | (uintptr_t)inside << 16 | open)) {
         return;
     }
-    sync_report(false, "lockdep: %s is taken by an interrupt handler at %pS",
-                lockgraph_name(in_irq), (void *)lockgraph_use_place(in_irq, LOCK_USED_IN_IRQ));
-    sync_report(false, "lockdep:   but %s with interrupts on at %pS", lockgraph_name(irqs_on),
-                (void *)lockgraph_use_place(irqs_on, LOCK_USED_IRQS_ON));
-    report_path(in_irq, irqs_on);
+    sync_report(false, "lockdep: %s is taken by %s at %pS", lockgraph_name(inside), danger->who,
+                (void *)lockgraph_use_place(inside, danger->inside));
+    sync_report(false, "lockdep:   but %s with %s on at %pS", lockgraph_name(open), danger->what,
+                (void *)lockgraph_use_place(open, danger->open));
+    report_path(inside, open);
     report_held();
     sync_report(true, "lockdep:   found here:");
 }
 
+/* Those that the uses have to do with. */
+static void check_dangers(uint16_t id, unsigned uses)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(dangers); i++) {
+        if (((dangers[i].inside | dangers[i].open) & uses) != 0) {
+            check_danger(id, &dangers[i]);
+        }
+    }
+}
+
 /* ---- taking ---- */
 
-/* What taking it here says about its class: LOCK_USED_*, 0: nothing. */
+/* What taking it here says about its class: LOCK_USED_* that are true. */
 static unsigned use_here(const struct lock_class *class, bool irqs_on)
 {
     if (class->sleeps || class->event) {
@@ -152,7 +171,11 @@ static unsigned use_here(const struct lock_class *class, bool irqs_on)
     if (in_hardirq()) {
         return LOCK_USED_IN_IRQ;
     }
-    return irqs_on ? LOCK_USED_IRQS_ON : 0;
+    unsigned open = irqs_on ? LOCK_USED_IRQS_ON : 0;
+    if (in_softirq()) {
+        return open | LOCK_USED_IN_SOFTIRQ;
+    }
+    return irqs_on && !in_interrupt() ? open | LOCK_USED_SOFTIRQS_ON : open;
 }
 
 static bool order_known(const struct lock_class *class, uint16_t id, const void *lock,
@@ -173,8 +196,7 @@ static bool all_known(const struct lock_class *class, const void *lock, unsigned
 {
     uint16_t id = atomic_load_acquire(&class->id);
 
-    return id != 0 && (use == 0 || lockgraph_has_use(id, use)) &&
-           order_known(class, id, lock, thread_stack()) &&
+    return id != 0 && lockgraph_has_use(id, use) && order_known(class, id, lock, thread_stack()) &&
            order_known(class, id, lock, cpu_stack());
 }
 
@@ -204,7 +226,7 @@ static void check_order(const struct lock_class *class, uint16_t id, const void 
         report_held();
         sync_report(true, "lockdep:   found here:");
     }
-    check_irq(id);
+    check_dangers(id, ~0u);
 }
 
 static void check_stack_order(const struct lock_class *class, uint16_t id, const void *lock,
@@ -238,8 +260,11 @@ static void learn(struct lock_class *class, const void *lock, bool trylock, unsi
     if (trylock || id == 0) {
         return;
     }
-    if (use != 0 && !lockgraph_has_use(id, use) && lockgraph_note_use(id, use, place)) {
-        check_irq(id);
+    for (; use != 0; use &= use - 1) {
+        unsigned one = use & -use;
+        if (!lockgraph_has_use(id, one) && lockgraph_note_use(id, one, place)) {
+            check_dangers(id, one);
+        }
     }
     check_stack_order(class, id, lock, thread_stack(), place);
     check_stack_order(class, id, lock, cpu_stack(), place);

@@ -1,7 +1,7 @@
 /*
  * Lock-order checker of debug builds: each lock belongs to a class; the first time class B is taken while A is held the
  * order A -> B is recorded, and taking A under B later is reported once, with the places. Also reported: taking a lock with
- * interrupts on that an interrupt handler takes too (or that is taken under one that it takes), taking a lock twice,
+ * interrupts on that an interrupt handler takes too (or that is taken under one that it takes), and the same of softirqs; taking a lock twice,
  * releasing one that is not held, sleeping or returning to user mode with one held. In release builds all of it compiles to nothing.
  */
 #pragma once

@@ -18,7 +18,7 @@ static const struct lock_class
     *classes[LOCK_CLASSES_MAX];        /* [classes_lock] until nclasses says that it is there */
 static unsigned nclasses = 1;          /* [a] id 0 means none */
 static uint8_t uses[LOCK_CLASSES_MAX]; /* [a] */
-static uintptr_t use_places[LOCK_CLASSES_MAX][2];                 /* [a] */
+static uintptr_t use_places[LOCK_CLASSES_MAX][4];                 /* [a] */
 static uint64_t edges[LOCK_CLASSES_MAX][WORDS];                   /* [a] */
 static uintptr_t edge_places[LOCK_CLASSES_MAX][LOCK_CLASSES_MAX]; /* [a] */
 
@@ -103,7 +103,7 @@ unsigned lockgraph_path(uint16_t from, uint16_t to, uint16_t *path, unsigned max
 
 static unsigned use_index(unsigned use)
 {
-    return use == LOCK_USED_IN_IRQ ? 0 : 1;
+    return (unsigned)__builtin_ctz(use);
 }
 
 bool lockgraph_note_use(uint16_t id, unsigned use, uintptr_t place)
@@ -112,9 +112,9 @@ bool lockgraph_note_use(uint16_t id, unsigned use, uintptr_t place)
     return (__atomic_fetch_or(&uses[id], (uint8_t)use, __ATOMIC_SEQ_CST) & use) == 0;
 }
 
-bool lockgraph_has_use(uint16_t id, unsigned use)
+bool lockgraph_has_use(uint16_t id, unsigned all)
 {
-    return (atomic_load_relaxed(&uses[id]) & use) != 0;
+    return (atomic_load_relaxed(&uses[id]) & all) == all;
 }
 
 uintptr_t lockgraph_use_place(uint16_t id, unsigned use)
@@ -122,29 +122,30 @@ uintptr_t lockgraph_use_place(uint16_t id, unsigned use)
     return atomic_load_relaxed(&use_places[id][use_index(use)]);
 }
 
-bool lockgraph_irq_unsafe(uint16_t id, uint16_t *ret_in_irq, uint16_t *ret_irqs_on)
+bool lockgraph_unsafe(uint16_t id, unsigned inside, unsigned open, uint16_t *ret_inside,
+                      uint16_t *ret_open)
 {
     uint16_t before[LOCK_CLASSES_MAX];
-    uint16_t in_irq = 0, irqs_on = 0;
+    uint16_t first = 0, last = 0;
     unsigned n = atomic_load_acquire(&nclasses);
 
     spread(id, 0, before);
-    for (uint16_t i = 1; i < n && irqs_on == 0; i++) {
-        if (before[i] != 0 && lockgraph_has_use(i, LOCK_USED_IRQS_ON)) {
-            irqs_on = i;
+    for (uint16_t i = 1; i < n && last == 0; i++) {
+        if (before[i] != 0 && lockgraph_has_use(i, open)) {
+            last = i;
         }
     }
-    for (uint16_t i = 1; i < n && in_irq == 0; i++) {
+    for (uint16_t i = 1; i < n && first == 0; i++) {
         uint16_t unused;
-        if (lockgraph_has_use(i, LOCK_USED_IN_IRQ) && lockgraph_path(i, id, &unused, 1) != 0) {
-            in_irq = i;
+        if (lockgraph_has_use(i, inside) && lockgraph_path(i, id, &unused, 1) != 0) {
+            first = i;
         }
     }
-    if (in_irq == 0 || irqs_on == 0) {
+    if (first == 0 || last == 0) {
         return false;
     }
-    *ret_in_irq = in_irq;
-    *ret_irqs_on = irqs_on;
+    *ret_inside = first;
+    *ret_open = last;
     return true;
 }
 

@@ -8,9 +8,11 @@
 
 #define LOCK_CLASSES_MAX 256u
 
-/* How a class has been taken: by an interrupt handler; where interrupts were on. */
-#define LOCK_USED_IN_IRQ  1u
-#define LOCK_USED_IRQS_ON 2u
+/* How a class has been taken: by an interrupt handler; where one may come in between; by a softirq; where one may come in between. */
+#define LOCK_USED_IN_IRQ      1u
+#define LOCK_USED_IRQS_ON     2u
+#define LOCK_USED_IN_SOFTIRQ  4u
+#define LOCK_USED_SOFTIRQS_ON 8u
 
 /* The id of a class, registered when it is new; 0 when there are too many. */
 uint16_t lockgraph_class_id(struct lock_class *class);
@@ -28,12 +30,14 @@ unsigned lockgraph_path(uint16_t from, uint16_t to, uint16_t *path, unsigned max
  * Note a use (LOCK_USED_*) of a class at `place`. True when it is the first of this kind.
  */
 bool lockgraph_note_use(uint16_t id, unsigned use, uintptr_t place);
-bool lockgraph_has_use(uint16_t id, unsigned use);
+/* Has it been used in all these ways? */
+bool lockgraph_has_use(uint16_t id, unsigned uses);
 uintptr_t lockgraph_use_place(uint16_t id, unsigned use);
 /*
- * After a first use or a new edge at `id`: find a class that interrupt handlers take, from which a way leads over `id` to a class
- * taken with interrupts on. False: none.
+ * After a first use or a new edge at `id`: find a class with the use `inside` (by interrupt handlers, by softirqs), from which a way leads over
+ * `id` to a class with the use `open` (where such a one may come in between). False: none.
  */
-bool lockgraph_irq_unsafe(uint16_t id, uint16_t *ret_in_irq, uint16_t *ret_irqs_on);
+bool lockgraph_unsafe(uint16_t id, unsigned inside, unsigned open, uint16_t *ret_inside,
+                      uint16_t *ret_open);
 /* Forget everything; for tests. */
 void lockgraph_reset(void);

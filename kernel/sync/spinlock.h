@@ -4,6 +4,7 @@
  * spin_lock()          data never touched by interrupt handlers
  * spin_lock_irq()      caller knows interrupts are on
  * spin_lock_irqsave()  anywhere
+ * spin_lock_softirq()  threads, for data that softirqs touch, which take spin_lock(), and interrupt handlers do not
  *
  * Each place that initialises a lock names its class (a static struct), so locks of one kind share an order.
  */
@@ -125,6 +126,18 @@ static inline void spin_unlock_irq(struct spinlock *lock)
     spin_unlock_raw_(lock);
     irq_enable();
     preempt_enable();
+}
+
+static inline void spin_lock_softirq(struct spinlock *lock)
+{
+    softirq_disable();
+    spin_lock(lock);
+}
+
+static inline void spin_unlock_softirq(struct spinlock *lock)
+{
+    spin_unlock(lock);
+    softirq_enable();
 }
 
 static inline bool spin_is_locked(const struct spinlock *lock)

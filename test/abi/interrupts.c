@@ -228,3 +228,49 @@ ABI_TEST(interrupts, stat_counts_all_and_each_line)
     CHECK(n >= 2);
     CHECK(sum <= total);
 }
+
+/* ---- softirqs ---- */
+
+static const char *const softirqs[] = {"HI",       "TIMER",   "NET_TX", "NET_RX",  "BLOCK",
+                                       "IRQ_POLL", "TASKLET", "SCHED",  "HRTIMER", "RCU"};
+#define NSOFTIRQS (sizeof(softirqs) / sizeof(softirqs[0]))
+
+/* proc(5): a row for each, in this order, a column for each CPU that there may be. */
+ABI_TEST(interrupts, each_softirq_has_a_row_with_a_number_for_each_cpu)
+{
+    const char *text = abi_read_file("/proc/softirqs"), *rest;
+    const char *line = strchr(text, '\n') + 1;
+    int columns = 0;
+
+    for (const char *at = text; at < line && (at = strstr(at, "CPU")) != NULL; at++) {
+        columns += at < line;
+    }
+    CHECK(columns >= sysconf(_SC_NPROCESSORS_ONLN));
+    CHECK(strncmp(text, "                    CPU0       ", 31) == 0);
+    for (unsigned i = 0; i < NSOFTIRQS; i++) {
+        size_t len = strlen(softirqs[i]);
+        CHECK_EQ(row_numbers(line, softirqs[i], &rest), columns);
+        CHECK(strncmp(line + 12 - len, softirqs[i], len) == 0);
+        CHECK(strncmp(line + 12, ": ", 2) == 0);
+        line = strchr(line, '\n') + 1;
+    }
+    CHECK_EQ(*line, 0);
+}
+
+/* proc(5), "softirq": all of them, then each of the ten. */
+ABI_TEST(interrupts, stat_counts_all_softirqs_and_each)
+{
+    const char *text = strstr(abi_read_file("/proc/stat"), "\nsoftirq ");
+    unsigned long long total, sum = 0;
+    unsigned n = 0;
+    char *end;
+
+    CHECK(text != NULL);
+    total = strtoull(text + strlen("\nsoftirq "), &end, 10);
+    for (; *end == ' '; n++) {
+        sum += strtoull(end, &end, 10);
+    }
+    CHECK_EQ(*end, '\n');
+    CHECK_EQ(n, NSOFTIRQS);
+    CHECK_EQ(total, sum);
+}

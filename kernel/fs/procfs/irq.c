@@ -1,5 +1,5 @@
 /*
- * /proc/interrupts, and /proc/irq: a directory for each line that is in use, and default_smp_affinity (proc(5),
+ * /proc/interrupts, /proc/softirqs, and /proc/irq: a directory for each line that is in use, and default_smp_affinity (proc(5),
  * Documentation/core-api/irq/irq-affinity.rst). Lines come and go with their handlers, so the directories are made when they are looked for.
  *
  * An inode's number says all: IRQ_INO + line * 256 + what; what: 0 the directory, FILE_* a file in it, DIR_HANDLER + n the directory of its n-th handler.
@@ -8,6 +8,7 @@
 #include "kernel/base/bittext.h"
 #include "kernel/base/printf.h"
 #include "kernel/base/string.h"
+#include "kernel/core/softirq.h"
 #include "kernel/fs/procfs/procfs.h"
 #include "kernel/machine/irq.h"
 #include "kernel/machine/smp.h"
@@ -62,6 +63,25 @@ static int interrupts_show(struct text *text)
     }
     for (unsigned i = 0; machine_irq_row(i, &row); i++) {
         row_show(text, i, &row);
+    }
+    return 0;
+}
+
+static int softirqs_show(struct text *text)
+{
+    unsigned cpu;
+
+    text_puts(text, "                    ");
+    for_each_cpu (cpu) {
+        text_printf(text, "CPU%-8u", cpu);
+    }
+    text_putc(text, '\n');
+    for (unsigned vector = 0; vector < SOFTIRQS; vector++) {
+        text_printf(text, "%12s:", softirq_name(vector));
+        for_each_cpu (cpu) {
+            text_printf(text, " %10llu", (unsigned long long)softirq_count(vector, cpu));
+        }
+        text_putc(text, '\n');
     }
     return 0;
 }
@@ -425,4 +445,5 @@ static const struct inode_ops irq_dir_ops = {.lookup = irq_lookup, .setattr = re
 static const struct file_ops irq_dir_fops = {.iterate = irq_iterate, .llseek = generic_file_llseek};
 
 PROC_FILE(interrupts) = {.path = "interrupts", .show = interrupts_show};
+PROC_FILE(softirqs) = {.path = "softirqs", .show = softirqs_show};
 PROC_FILE(irq) = {.path = "irq", .dir_ops = &irq_dir_ops, .fops = &irq_dir_fops};

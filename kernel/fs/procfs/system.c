@@ -7,6 +7,7 @@
 #include "kernel/base/printf.h"
 #include "kernel/base/string.h"
 #include "kernel/core/param.h"
+#include "kernel/core/softirq.h"
 #include "kernel/core/symbols.h"
 #include "kernel/core/time.h"
 #include "kernel/dev/zram.h"
@@ -120,6 +121,25 @@ static void interrupts_line(struct text *text)
     text_putc(text, '\n');
 }
 
+/* The same of softirqs. */
+static void softirqs_line(struct text *text)
+{
+    uint64_t sums[SOFTIRQS] = {0}, total = 0;
+    unsigned cpu;
+
+    for (unsigned vector = 0; vector < SOFTIRQS; vector++) {
+        for_each_cpu (cpu) {
+            sums[vector] += softirq_count(vector, cpu);
+        }
+        total += sums[vector];
+    }
+    text_printf(text, "softirq %llu", (unsigned long long)total);
+    for (unsigned vector = 0; vector < SOFTIRQS; vector++) {
+        text_number(text, sums[vector]);
+    }
+    text_putc(text, '\n');
+}
+
 static int stat_show(struct text *text)
 {
     ktime_t boot = ktime_realtime() - ktime_now();
@@ -129,8 +149,8 @@ static int stat_show(struct text *text)
     interrupts_line(text);
     text_printf(text, "ctxt %llu\nbtime %llu\nprocesses %llu\n", (unsigned long long)switches,
                 (unsigned long long)(boot / NS_PER_S), (unsigned long long)sched_total_forks());
-    text_printf(text, "procs_running %u\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n",
-                sched_nr_running());
+    text_printf(text, "procs_running %u\nprocs_blocked 0\n", sched_nr_running());
+    softirqs_line(text);
     return 0;
 }
 

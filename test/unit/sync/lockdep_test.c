@@ -5,6 +5,7 @@
 #include "hal/host/host.h"
 #include "hal/host/private.h"
 #include "kernel/core/smp_call.h"
+#include "kernel/core/softirq.h"
 #include "kernel/sched/mutex.h"
 #include "kernel/sync/report.h"
 #include "kernel/sync/spinlock.h"
@@ -328,4 +329,45 @@ TEST(lockdep, each_cpu_holds_its_own)
     host_run_on_cpus(2, take_pair, &pair); /* one order was never seen before */
     end();
     EXPECT_EQ(nreports, 1);
+}
+
+static struct spinlock *taken; /* by the softirq */
+
+static bool take_one(void)
+{
+    spin_lock(taken);
+    spin_unlock(taken);
+    return false;
+}
+
+static void raise_tasklet(void *arg)
+{
+    (void)arg;
+    softirq_raise(SOFTIRQ_TASKLET);
+}
+
+TEST(lockdep, a_lock_of_softirqs_is_taken_by_threads_with_softirqs_off)
+{
+    struct spinlock good, bad;
+
+    begin();
+    spin_init(&good, "test softirq good");
+    spin_init(&bad, "test softirq bad");
+    softirq_open(SOFTIRQ_TASKLET, take_one);
+    taken = &good;
+    spin_lock_softirq(&good);
+    spin_unlock_softirq(&good);
+    (void)host_run_interrupt(raise_tasklet, NULL);
+    uint64_t flags = spin_lock_irqsave(&good);
+    spin_unlock_irqrestore(&good, flags);
+    EXPECT_EQ(nreports, 0);
+    taken = &bad;
+    (void)host_run_interrupt(raise_tasklet, NULL);
+    EXPECT_EQ(nreports, 0);
+    spin_lock(&bad);
+    spin_unlock(&bad);
+    end();
+    EXPECT_EQ(nreports, 1);
+    EXPECT(strstr(report, "test softirq bad is taken by a softirq") != NULL);
+    EXPECT(strstr(report, "with softirqs on") != NULL);
 }

@@ -1,0 +1,185 @@
+/*
+ * Softirqs: raising and running them. What they are for, and what their functions may do: softirq.h.
+ *
+ * Pending vectors are bits in struct cpu, so that the way out of an interrupt asks for one word. A run takes all bits at once and calls their
+ * functions in order with interrupts on; what they leave, and what was raised meanwhile, is the next round. It ends when nothing is pending, when a
+ * thread is wanted on this CPU, after ROUNDS_MAX, or when BUDGET_NS have passed since the end of the first round (a single round, which is
+ * what nearly always does, reads no clock). Then the thread goes on, one round at a time, with preemption on in between.
+ *
+ * Something pending is never forgotten: it was raised in an interrupt or softirq, or where softirqs are forbidden, and then the end of that
+ * looks, or the thread is woken.
+ *
+ * Locks: pending bits and counts are their own CPU's, interrupts off (a bit is set by one instruction); others read the counts.
+ */
+#include "kernel/core/softirq.h"
+
+#include "kernel/core/panic.h"
+#include "kernel/core/percpu.h"
+#include "kernel/core/time.h"
+#include "kernel/machine/preempt.h"
+
+#define ROUNDS_MAX 10u
+#define BUDGET_NS  (2 * NS_PER_MS)
+
+static const char *const names[SOFTIRQS] = {"HI",       "TIMER",   "NET_TX", "NET_RX",  "BLOCK",
+                                            "IRQ_POLL", "TASKLET", "SCHED",  "HRTIMER", "RCU"};
+
+static softirq_fn *functions[SOFTIRQS];      /* [I] once opened */
+static const struct softirq_thread *threads; /* [a] NULL: there are none yet */
+
+struct softirq_counts {
+    uint64_t runs[SOFTIRQS];
+};
+static DEFINE_PER_CPU(struct softirq_counts, softirq_counts);
+
+const char *softirq_name(enum softirq vector)
+{
+    return names[vector];
+}
+
+uint64_t softirq_count(enum softirq vector, unsigned cpu)
+{
+    return atomic_load_relaxed(&per_cpu_ptr(softirq_counts, cpu)->runs[vector]);
+}
+
+void softirq_open(enum softirq vector, softirq_fn *fn)
+{
+    ASSERT(functions[vector] == NULL || functions[vector] == fn);
+    functions[vector] = fn;
+}
+
+void softirq_set_thread(const struct softirq_thread *thread)
+{
+    atomic_store_release(&threads, thread);
+}
+
+/* ---- raising ---- */
+
+/* Interrupts off. */
+static void thread_wake_up(void)
+{
+    const struct softirq_thread *thread = atomic_load_acquire(&threads);
+
+    if (thread != NULL) {
+        thread->wake();
+    }
+}
+
+void softirq_raise(enum softirq vector)
+{
+    uint64_t flags = irq_save();
+
+    ASSERT(functions[vector] != NULL);
+    this_cpu->softirq_pending |= (uint32_t)BIT(vector);
+    if (!in_interrupt()) {
+        thread_wake_up();
+    }
+    irq_restore(flags);
+}
+
+void softirq_check(void)
+{
+    if (unlikely(this_cpu->softirq_pending != 0) && !in_interrupt()) {
+        thread_wake_up();
+    }
+}
+
+/* ---- running ---- */
+
+static bool cpu_is_wanted(void)
+{
+    const struct softirq_thread *thread = atomic_load_acquire(&threads);
+
+    return need_resched() || (thread != NULL && thread->cpu_is_wanted());
+}
+
+/* Call who is named in `vectors`. Interrupts on. Those who have more to do. */
+static uint32_t call_all(uint32_t vectors)
+{
+    struct softirq_counts *counts = this_cpu_ptr(softirq_counts);
+    uint32_t level = preempt_count() & PREEMPT_ATOMIC_MASK, more = 0;
+
+    for (; vectors != 0; vectors &= vectors - 1) {
+        unsigned vector = (unsigned)__builtin_ctz(vectors);
+        atomic_store_relaxed(&counts->runs[vector], counts->runs[vector] + 1);
+        if (functions[vector]()) {
+            more |= vectors & -vectors;
+        }
+        ASSERT((preempt_count() & PREEMPT_ATOMIC_MASK) == level);
+    }
+    return more;
+}
+
+/* Interrupts off, at the return too; in_interrupt() is false. */
+static void run(unsigned rounds)
+{
+    ktime_t end = 0;
+
+    preempt_count_add(PREEMPT_SOFTIRQ);
+    for (;;) {
+        uint32_t vectors = this_cpu->softirq_pending;
+        this_cpu->softirq_pending = 0;
+        irq_enable();
+        uint32_t more = call_all(vectors);
+        irq_disable();
+        this_cpu->softirq_pending |= more;
+        if (likely(this_cpu->softirq_pending == 0) || --rounds == 0 || cpu_is_wanted()) {
+            break;
+        }
+        ktime_t now = ktime_now();
+        if (end == 0) {
+            end = now + BUDGET_NS;
+        } else if (now >= end) {
+            break;
+        }
+    }
+    preempt_count_sub(PREEMPT_SOFTIRQ);
+}
+
+/* Interrupts off, at the return too. */
+static void run_budget(void)
+{
+    run(ROUNDS_MAX);
+    if (unlikely(this_cpu->softirq_pending != 0)) {
+        thread_wake_up();
+    }
+}
+
+void machine_softirqs(void)
+{
+    if (!in_interrupt()) {
+        run_budget();
+    }
+}
+
+void softirq_run_pending(void)
+{
+    ASSERT(irq_enabled());
+    irq_disable();
+    if (this_cpu->softirq_pending != 0) {
+        run_budget();
+    }
+    irq_enable();
+}
+
+void softirq_run_round(void)
+{
+    irq_disable();
+    if (this_cpu->softirq_pending != 0) {
+        run(1);
+    }
+    irq_enable();
+}
+
+/* ---- a CPU that has gone ---- */
+
+void softirq_adopt(unsigned dead)
+{
+    struct cpu *cpu = cpu_by_id(dead);
+    uint32_t left = cpu->softirq_pending;
+
+    cpu->softirq_pending = 0;
+    for (; left != 0; left &= left - 1) {
+        softirq_raise((enum softirq)__builtin_ctz(left));
+    }
+}
