@@ -1,12 +1,12 @@
 /*
- * Scheduling calls: yielding, nice values, I/O priorities, affinity, policies.
+ * Scheduling calls: yielding, affinity, policies.
  */
 #include <linux/capability.h>
-#include <linux/ioprio.h>
 #include <linux/resource.h>
 #include <linux/sched.h>
 #include <linux/sched/types.h>
 
+#include "kernel/linux/sched_target.h"
 #include "kernel/linux/structs.h"
 #include "kernel/linux/syscall.h"
 #include "kernel/linux/times.h"
@@ -31,223 +31,6 @@ SYSCALL3(getcpu, unsigned __user *, ucpu, unsigned __user *, unode, void __user 
     return 0;
 }
 
-/* ---- whom a call is about ---- */
-
-struct target {
-    struct process *process; /* both referenced */
-    struct thread *thread;
-};
-
-/* The thread with this number, 0: the caller. False: there is none. */
-static bool target_get(int tid, struct target *ret_target)
-{
-    struct thread *thread = current_thread();
-
-    if (tid == 0) {
-        *ret_target = (struct target){process_get(thread->process), thread};
-        thread_get(thread);
-        return true;
-    }
-    ret_target->process = process_find_thread(tid, &ret_target->thread);
-    return ret_target->process != NULL;
-}
-
-static void target_put(const struct target *target)
-{
-    thread_put(target->thread);
-    process_put(target->process);
-}
-
-/* sched_setaffinity(2), setpriority(2), "EPERM". */
-static bool may_schedule(const struct target *target)
-{
-    const struct cred *mine = cred_current();
-    struct cred *theirs = thread_cred_get(target->thread);
-    bool same = mine->euid == theirs->uid || mine->euid == theirs->euid;
-
-    cred_put(theirs);
-    return same || current_has_cap(CAP_SYS_NICE);
-}
-
-static uint64_t target_limit(const struct target *target, unsigned resource)
-{
-    return READ_ONCE(target->process->limits[resource].rlim_cur);
-}
-
-/* ---- nice values ---- */
-
-typedef int64_t target_fn(const struct target *target, int arg);
-
-/* All threads of the process; the number of those met so far goes up. */
-static unsigned for_each_thread(struct process *process, target_fn *fn, int arg, unsigned met,
-                                int64_t *ret_result)
-{
-    struct thread *thread;
-
-    for (int tid = 1; (thread = process_next_thread(process, tid)) != NULL; met++) {
-        const struct target target = {process, thread};
-        int64_t result = fn(&target, arg);
-        *ret_result = met == 0 ? result : MAX(*ret_result, result);
-        tid = thread->pid->nr + 1;
-        thread_put(thread);
-    }
-    return met;
-}
-
-/* Call fn for each thread that (which, who) names; the number of threads met. */
-static unsigned for_each_target(int which, int who, target_fn *fn, int arg, int64_t *ret_result)
-{
-    unsigned met = 0;
-    uint32_t uid = who != 0 ? (uint32_t)who : cred_current()->uid;
-    int group = which == PRIO_PGRP ? (who != 0 ? who : process_getpgid(0)) : 0;
-
-    if (which == PRIO_PROCESS) {
-        struct target target;
-        if (target_get(who, &target)) {
-            *ret_result = fn(&target, arg);
-            target_put(&target);
-            met = 1;
-        }
-        return met;
-    }
-    for (struct process *process = process_next(1); process != NULL;) {
-        int next = process->pid->nr + 1;
-        struct cred *cred = process_cred_get(process);
-        bool match =
-            which == PRIO_PGRP ? process_getpgid(process->pid->nr) == group : cred->uid == uid;
-        cred_put(cred);
-        if (match) {
-            met = for_each_thread(process, fn, arg, met, ret_result);
-        }
-        process_put(process);
-        process = process_next(next);
-    }
-    return met;
-}
-
-static int64_t priority_of(const struct target *target, int unused)
-{
-    (void)unused;
-    return 20 - target->thread->nice; /* getpriority(2), "C library/kernel differences" */
-}
-
-/* getrlimit(2), RLIMIT_NICE: of the one whose niceness it is. */
-static bool may_have_nice(const struct target *target, int nice)
-{
-    return (uint64_t)(20 - nice) <= target_limit(target, RLIMIT_NICE) ||
-           current_has_cap(CAP_SYS_NICE);
-}
-
-static int64_t set_priority(const struct target *target, int nice)
-{
-    if (!may_schedule(target)) {
-        return -EPERM;
-    }
-    if (nice < target->thread->nice && !may_have_nice(target, nice)) {
-        return -EACCES;
-    }
-    sched_set_nice(target->thread, nice);
-    return 0;
-}
-
-SYSCALL2(getpriority, int, which, int, who)
-{
-    int64_t result = 0;
-
-    if (which < PRIO_PROCESS || which > PRIO_USER) {
-        return -EINVAL;
-    }
-    return for_each_target(which, who, priority_of, 0, &result) == 0 ? -ESRCH : result;
-}
-
-SYSCALL3(setpriority, int, which, int, who, int, nice)
-{
-    int64_t result = 0;
-
-    if (which < PRIO_PROCESS || which > PRIO_USER) {
-        return -EINVAL;
-    }
-    nice = CLAMP(nice, -20, 19);
-    return for_each_target(which, who, set_priority, nice, &result) == 0 ? -ESRCH : result;
-}
-
-/* ---- I/O priorities: kept and inherited for whoever orders requests ---- */
-
-/* Negated, because the best of several, which is asked for, has the smallest number. */
-static int64_t io_priority_of(const struct target *target, int unused)
-{
-    (void)unused;
-    return -(int64_t)READ_ONCE(target->thread->ioprio);
-}
-
-/* ioprio_set(2), "EPERM": the target's real user counts. */
-static int64_t set_io_priority(const struct target *target, int ioprio)
-{
-    const struct cred *mine = cred_current();
-    struct cred *theirs = thread_cred_get(target->thread);
-    bool same = mine->euid == theirs->uid || mine->uid == theirs->uid;
-
-    cred_put(theirs);
-    if (!same && !current_has_cap(CAP_SYS_NICE)) {
-        return -EPERM;
-    }
-    WRITE_ONCE(target->thread->ioprio, (uint16_t)ioprio);
-    return 0;
-}
-
-/* ioprio_set(2) */
-static int io_priority_check(int ioprio)
-{
-    int level = IOPRIO_PRIO_DATA(ioprio);
-
-    switch (ioprio >> IOPRIO_CLASS_SHIFT) {
-    case IOPRIO_CLASS_RT:
-        if (!current_has_cap(CAP_SYS_ADMIN) && !current_has_cap(CAP_SYS_NICE)) {
-            return -EPERM;
-        }
-        return level < IOPRIO_NR_LEVELS ? 0 : -EINVAL;
-    case IOPRIO_CLASS_BE:
-        return level < IOPRIO_NR_LEVELS ? 0 : -EINVAL;
-    case IOPRIO_CLASS_IDLE:
-        return 0;
-    case IOPRIO_CLASS_NONE:
-        return level == 0 ? 0 : -EINVAL;
-    default:
-        return -EINVAL;
-    }
-}
-
-/* IOPRIO_WHO_* as PRIO_*, which for_each_target takes. */
-static int io_priority_target(int which)
-{
-    return which == IOPRIO_WHO_PROCESS ? PRIO_PROCESS
-           : which == IOPRIO_WHO_PGRP  ? PRIO_PGRP
-           : which == IOPRIO_WHO_USER  ? PRIO_USER
-                                       : -EINVAL;
-}
-
-SYSCALL2(ioprio_get, int, which, int, who)
-{
-    int64_t best = 0;
-    int target = io_priority_target(which);
-
-    if (target < 0) {
-        return target;
-    }
-    return for_each_target(target, who, io_priority_of, 0, &best) == 0 ? -ESRCH : -best;
-}
-
-SYSCALL3(ioprio_set, int, which, int, who, int, ioprio)
-{
-    int64_t result = 0;
-    int target = io_priority_target(which), err = io_priority_check(ioprio);
-
-    if (err < 0 || target < 0) {
-        return err < 0 ? err : target;
-    }
-    return for_each_target(target, who, set_io_priority, ioprio, &result) == 0 ? -ESRCH : result;
-}
-
 /* ---- affinity ---- */
 
 SYSCALL3(sched_getaffinity, int, pid, size_t, size, uint64_t __user *, umask)
@@ -258,14 +41,14 @@ SYSCALL3(sched_getaffinity, int, pid, size_t, size, uint64_t __user *, umask)
     if (size * 8 < cpu_count_possible() || size % sizeof(uint64_t) != 0) {
         return -EINVAL;
     }
-    struct target target;
-    if (!target_get(pid, &target)) {
+    struct sched_target target;
+    if (!sched_target_get(pid, &target)) {
         return -ESRCH;
     }
     for (unsigned i = 0; i < ARRAY_SIZE(mask); i++) {
         mask[i] = target.thread->cpu_mask.bits[i] & cpus_online()->bits[i];
     }
-    target_put(&target);
+    sched_target_put(&target);
     size_t n = MIN(bytes, size);
     return copy_to_user(umask, mask, n) < 0 ? -EFAULT : (int64_t)n;
 }
@@ -277,12 +60,13 @@ SYSCALL3(sched_setaffinity, int, pid, size_t, size, const uint64_t __user *, uma
     if (copy_from_user(mask.bits, umask, MIN(size, sizeof(mask.bits))) < 0) {
         return -EFAULT;
     }
-    struct target target;
-    if (!target_get(pid, &target)) {
+    struct sched_target target;
+    if (!sched_target_get(pid, &target)) {
         return -ESRCH;
     }
-    int64_t result = may_schedule(&target) ? sched_set_affinity(target.thread, &mask) : -EPERM;
-    target_put(&target);
+    int64_t result =
+        sched_target_allowed(&target) ? sched_set_affinity(target.thread, &mask) : -EPERM;
+    sched_target_put(&target);
     return result;
 }
 
@@ -294,36 +78,31 @@ struct request {
     bool keep_policy, keep_params;
 };
 
-static bool is_fair(unsigned policy)
-{
-    return policy == SCHED_NORMAL || policy == SCHED_BATCH || policy == SCHED_IDLE;
-}
-
 /* sched(7), "Privileges and resource limits"; sched_setscheduler(2), "EPERM". `old` is what the target has. */
-static bool may_set_params(const struct target *target, const struct sched_params *old,
+static bool may_set_params(const struct sched_target *target, const struct sched_params *old,
                            const struct sched_params *new)
 {
-    uint64_t rtprio = target_limit(target, RLIMIT_RTPRIO);
+    uint64_t rtprio = sched_target_limit(target, RLIMIT_RTPRIO);
 
     if (current_has_cap(CAP_SYS_NICE)) {
         return true;
     }
-    if (!may_schedule(target) || (old->reset_on_fork && !new->reset_on_fork) ||
+    if (!sched_target_allowed(target) || (old->reset_on_fork && !new->reset_on_fork) ||
         new->policy == SCHED_DEADLINE) {
         return false;
     }
     if (old->policy == SCHED_IDLE && new->policy != SCHED_IDLE &&
-        !may_have_nice(target, old->nice)) {
+        !sched_target_may_have_nice(target, old->nice)) {
         return false;
     }
-    if (is_fair(new->policy)) {
-        return new->nice >= old->nice || may_have_nice(target, new->nice);
+    if (sched_policy_is_fair(new->policy)) {
+        return new->nice >= old->nice || sched_target_may_have_nice(target, new->nice);
     }
     return (new->policy == old->policy || rtprio != 0) &&
            (new->priority <= old->priority || new->priority <= rtprio);
 }
 
-static int set_params(const struct target *target, const struct request *request)
+static int set_params(const struct sched_target *target, const struct request *request)
 {
     struct sched_params old, new = request->params;
 
@@ -334,9 +113,7 @@ static int set_params(const struct target *target, const struct request *request
     }
     if (request->keep_params) {
         bool reset = new.reset_on_fork;
-        uint8_t policy = new.policy;
-        new = old;
-        new.policy = policy;
+        new = old; /* Linux keeps the policy with them */
         new.reset_on_fork = reset;
     }
     int err = sched_params_check(&new);
@@ -354,29 +131,29 @@ static int set_params(const struct target *target, const struct request *request
 
 static int64_t set_params_of(int pid, const struct request *request)
 {
-    struct target target;
+    struct sched_target target;
 
-    if (!target_get(pid, &target)) {
+    if (!sched_target_get(pid, &target)) {
         return -ESRCH;
     }
     int err = set_params(&target, request);
-    target_put(&target);
+    sched_target_put(&target);
     return err;
 }
 
 /* -EINVAL, -ESRCH. */
 static int params_of(int pid, struct sched_params *ret_params)
 {
-    struct target target;
+    struct sched_target target;
 
     if (pid < 0) {
         return -EINVAL;
     }
-    if (!target_get(pid, &target)) {
+    if (!sched_target_get(pid, &target)) {
         return -ESRCH;
     }
     sched_get_params(target.thread, ret_params);
-    target_put(&target);
+    sched_target_put(&target);
     return 0;
 }
 
@@ -459,7 +236,7 @@ SYSCALL4(sched_getattr, int, pid, struct sched_attr __user *, uattr, unsigned, s
         .size = MIN(size, sizeof(attr)),
         .sched_policy = params.policy,
         .sched_flags = params.flags | (params.reset_on_fork ? SCHED_FLAG_RESET_ON_FORK : 0),
-        .sched_nice = is_fair(params.policy) ? params.nice : 0,
+        .sched_nice = sched_policy_is_fair(params.policy) ? params.nice : 0,
         .sched_priority = params.priority,
         .sched_runtime = params.runtime,
         .sched_deadline = params.deadline,
@@ -480,6 +257,10 @@ static int attr_from_user(struct sched_attr *attr, struct sched_attr __user *uat
     int err = size < SCHED_ATTR_SIZE_VER0 || size > PAGE_SIZE
                   ? -E2BIG
                   : struct_from_user(attr, sizeof(*attr), uattr, size);
+    if (err == 0 && (attr->sched_flags & SCHED_FLAG_UTIL_CLAMP) != 0 &&
+        size < SCHED_ATTR_SIZE_VER1) {
+        err = -EINVAL; /* it says nothing of how to clamp */
+    }
     if (err == -E2BIG) {
         (void)put_user((uint32_t)sizeof(*attr), user_member(uattr, size));
     }
@@ -531,16 +312,16 @@ SYSCALL3(sched_setattr, int, pid, struct sched_attr __user *, uattr, unsigned, f
 
 SYSCALL2(sched_rr_get_interval, int, pid, struct __kernel_timespec __user *, uts)
 {
-    struct target target;
+    struct sched_target target;
 
     if (pid < 0) {
         return -EINVAL;
     }
-    if (!target_get(pid, &target)) {
+    if (!sched_target_get(pid, &target)) {
         return -ESRCH;
     }
     ktime_t turn = sched_turn_ns(target.thread);
-    target_put(&target);
+    sched_target_put(&target);
     return timespec_to_user(uts, turn);
 }
 

@@ -68,7 +68,10 @@ SYSCALL4(rt_sigprocmask, int, how, const uint64_t __user *, uset, uint64_t __use
 
 SYSCALL2(rt_sigpending, uint64_t __user *, uset, size_t, size)
 {
-    return size > sizeof(uint64_t) ? -EINVAL : put_user(signal_pending_set(), uset);
+    uint64_t set = signal_pending_set();
+
+    /* A caller that knows of fewer signals gets so many. */
+    return size > sizeof(set) ? -EINVAL : copy_to_user(uset, &set, size);
 }
 
 SYSCALL0(rt_sigreturn)
@@ -158,14 +161,14 @@ SYSCALL2(tkill, int, tid, int, signo)
     return signal_tgkill(0, tid, &info);
 }
 
-/* A sender may not forge what only the kernel sends (rt_sigqueueinfo(2), EPERM). */
-static int queued_info(siginfo_t *info, const siginfo_t __user *uinfo, int signo, int pid)
+/* A sender may not forge what only the kernel sends but to itself, a thread (rt_sigqueueinfo(2), EPERM). */
+static int queued_info(siginfo_t *info, const siginfo_t __user *uinfo, int signo, int tid)
 {
     if (copy_from_user(info, uinfo, sizeof(*info)) < 0) {
         return -EFAULT;
     }
     info->si_signo = signo;
-    if ((info->si_code >= 0 || info->si_code == SI_TKILL) && pid != process_current()->pid->nr) {
+    if ((info->si_code >= 0 || info->si_code == SI_TKILL) && tid != current_thread()->pid->nr) {
         return -EPERM;
     }
     return 0;
