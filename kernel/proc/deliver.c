@@ -12,6 +12,7 @@
 #include "kernel/core/panic.h"
 #include "kernel/machine/cpu.h"
 #include "kernel/machine/debug.h"
+#include "kernel/machine/preempt.h"
 #include "kernel/machine/user.h"
 #include "kernel/proc/coredump.h"
 #include "kernel/proc/ptrace_impl.h"
@@ -76,27 +77,32 @@ void stop_tell_parent(struct process *process)
     spin_unlock_irqrestore(&process_tree_lock, flags);
 }
 
+/* Out of the stop, to be killed, already called to the next one, or to the tracer. */
+static bool stop_is_over(const struct process *process, const struct thread *thread)
+{
+    return !atomic_load_acquire(&process->stopped) ||
+           (atomic_load_relaxed(&thread->sig_pending.set) & SIGMASK(SIGKILL)) != 0 ||
+           atomic_load_relaxed(&thread->stop_wanted) || trace_trap_pending(thread);
+}
+
 /*
  * Stop until SIGCONT or SIGKILL. Called with the siglock held (`flags`), returns without it. The parent hears of the stop when the last
- * thread comes here, and of the going on from whoever leaves first.
+ * thread comes here, and of the going on from whoever leaves first. What it hears is true: a thread is seen to be stopped before it counts,
+ * and preemption is off until it sleeps, so that the parent on the same CPU finds it asleep.
  */
 static void stop_here(struct process *process, struct thread *thread, uint64_t flags)
 {
+    preempt_disable();
+    thread_prepare_sleep(THREAD_STOPPED);
     bool last = stop_take_part_locked(process, thread);
-
     spin_unlock_irqrestore(&process->siglock, flags);
     if (last) {
         stop_tell_parent(process);
     }
-    for (;;) {
-        thread_prepare_sleep(THREAD_STOPPED);
-        /* Out of it, to be killed, already called to the next stop, or to the tracer. */
-        if (!atomic_load_acquire(&process->stopped) ||
-            (atomic_load_relaxed(&thread->sig_pending.set) & SIGMASK(SIGKILL)) != 0 ||
-            atomic_load_relaxed(&thread->stop_wanted) || trace_trap_pending(thread)) {
-            break;
-        }
+    preempt_enable_no_resched();
+    while (!stop_is_over(process, thread)) {
         schedule();
+        thread_prepare_sleep(THREAD_STOPPED);
     }
     thread_finish_sleep();
 }
