@@ -33,26 +33,41 @@ struct latency_chain *latency_meter_begin(struct latency_meter *meter, enum late
     return &section->begin;
 }
 
-struct latency_worst *latency_worst_of(struct latency_worst *worst, uint64_t length,
-                                       const struct latency_chain *begin)
-{
-    if (length <= worst->length) {
-        return NULL;
-    }
-    worst->length = length;
-    worst->begin = *begin;
-    return worst;
-}
-
-struct latency_worst *latency_meter_end(struct latency_meter *meter, enum latency_kind kind)
+uint64_t latency_meter_end(struct latency_meter *meter, enum latency_kind kind)
 {
     struct latency_section *section = &meter->sections[kind];
     uint64_t length = meter->entered - section->since;
     uint64_t own = meter->own - section->own;
 
     if (!section->open) {
-        return NULL;
+        return 0;
     }
     section->open = false;
-    return latency_worst_of(&meter->worst[kind], length > own ? length - own : 0, &section->begin);
+    return length > own ? length - own : 0;
+}
+
+/* An empty chain is of no place. */
+static bool same_place(const struct latency_chain *a, const struct latency_chain *b)
+{
+    return a->n > 0 && b->n > 0 && a->addrs[0] == b->addrs[0];
+}
+
+struct latency_worst *latency_keep(struct latency_worst *kept, uint64_t length,
+                                   const struct latency_chain *begin,
+                                   const struct latency_chain *end)
+{
+    unsigned at = 0;
+
+    while (at < LATENCY_KEPT - 1 &&
+           !(same_place(&kept[at].begin, begin) && same_place(&kept[at].end, end))) {
+        at++;
+    }
+    if (length <= kept[at].length) {
+        return NULL;
+    }
+    for (; at > 0 && kept[at - 1].length < length; at--) {
+        kept[at] = kept[at - 1];
+    }
+    kept[at] = (struct latency_worst){.length = length, .begin = *begin, .end = *end};
+    return &kept[at];
 }

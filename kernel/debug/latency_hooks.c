@@ -58,10 +58,12 @@ uint64_t latency_scale(enum latency_kind kind, uint64_t length)
 
 /* ---- sections ---- */
 
+#define SKIP_MAX 3u
+
 /* Without the first `skip` frames, which are this file's. */
 static __always_inline void take_chain(struct latency_chain *chain, size_t skip)
 {
-    uintptr_t addrs[LATENCY_DEPTH + 2];
+    uintptr_t addrs[LATENCY_DEPTH + SKIP_MAX];
     size_t n = cpu_backtrace(addrs, LATENCY_DEPTH + skip, NULL);
 
     chain->n = n > skip ? n - skip : 0;
@@ -78,15 +80,28 @@ static __noinline void section_begin(enum latency_kind kind)
     }
 }
 
+/* Apart: what is not kept does not pay for its frame. */
+static __noinline void keep(enum latency_kind kind, uint64_t length,
+                            const struct latency_chain *begin, size_t skip, const char *comm)
+{
+    struct latency_worst *kept = this_cpu_ptr(latency_meter)->worst[kind], *worst;
+    struct latency_chain end;
+
+    take_chain(&end, skip + 1);
+    worst = latency_keep(kept, length, begin, &end);
+    if (worst != NULL) {
+        memcpy(worst->comm, comm, sizeof(worst->comm));
+    }
+}
+
 static __noinline void section_end(enum latency_kind kind)
 {
     struct latency_meter *meter = this_cpu_ptr(latency_meter);
 
     if (latency_meter_enter(meter, counter())) {
-        struct latency_worst *worst = latency_meter_end(meter, kind);
-        if (worst != NULL) {
-            take_chain(&worst->end, 2);
-            memcpy(worst->comm, current_thread()->comm, sizeof(worst->comm));
+        uint64_t length = latency_meter_end(meter, kind);
+        if (latency_is_long(meter->worst[kind], length)) {
+            keep(kind, length, &meter->sections[kind].begin, 2, current_thread()->comm);
         }
         latency_meter_leave(meter, counter());
     }
@@ -191,11 +206,8 @@ void latency_switched_locked(const struct thread *next)
     }
     int64_t length = (int64_t)(cpu_cycles() - woken->since);
     if (next == woken->thread && length > 0) {
-        struct latency_worst *worst =
-            latency_worst_of(&meter->worst[LATENCY_WAKEUP], (uint64_t)length, &woken->begin);
-        if (worst != NULL) {
-            take_chain(&worst->end, 1);
-            memcpy(worst->comm, next->comm, sizeof(worst->comm));
+        if (latency_is_long(meter->worst[LATENCY_WAKEUP], (uint64_t)length)) {
+            keep(LATENCY_WAKEUP, (uint64_t)length, &woken->begin, 1, next->comm);
         }
     } else if (next->prio <= woken->prio) {
         return; /* somebody even more urgent came before it */
@@ -207,18 +219,19 @@ void latency_switched_locked(const struct thread *next)
 
 struct question {
     enum latency_kind kind;
-    struct latency_worst *ret_worst; /* NULL: forget */
+    struct latency_worst *ret_worst; /* LATENCY_KEPT of them. NULL: forget */
 };
 
 static void answer(void *arg)
 {
     const struct question *question = arg;
-    struct latency_worst *worst = &this_cpu_ptr(latency_meter)->worst[question->kind];
+    struct latency_worst *worst = this_cpu_ptr(latency_meter)->worst[question->kind];
+    const size_t size = LATENCY_KEPT * sizeof(worst[0]);
 
     if (question->ret_worst != NULL) {
-        *question->ret_worst = *worst;
+        memcpy(question->ret_worst, worst, size);
     } else {
-        worst->length = 0;
+        memset(worst, 0, size);
     }
 }
 
@@ -226,7 +239,7 @@ void latency_read(unsigned id, enum latency_kind kind, struct latency_worst *ret
 {
     struct question question = {.kind = kind, .ret_worst = ret_worst};
 
-    ret_worst->length = 0;
+    ret_worst[0].length = 0;
     (void)smp_call_one(id, answer, &question, true);
 }
 

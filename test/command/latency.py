@@ -11,11 +11,13 @@ import re
 import subprocess
 import sys
 import tempfile
+import textwrap
 
 import build
 import deps
 from build import TOP, CommandError
 
+WIDTH = 150  # columns of the table
 LIMIT = 20000  # instructions, of an irqsoff or preemptoff section
 PACKAGES = 'rt-tests,stress-ng'
 MEMORY = '1G'
@@ -30,7 +32,8 @@ def parser():
     p.add_argument('--cpus', default='1,4', metavar='N,M', help='machines with so many CPUs, one after another (1,4)')
     p.add_argument('--seconds', type=int, default=20, metavar='S', help="of the guest's time under load (20)")
     p.add_argument('--load', default=LOAD, metavar='ARGUMENTS', help='of stress-ng')
-    p.add_argument('--chains', action='store_true', help='the call chains too')
+    p.add_argument('--worst', type=int, default=3, metavar='N', help='places of each kind, the worst first (3; of each CPU the kernel keeps 8)')
+    p.add_argument('--chains', action='store_true', help='the call chains line by line, with offsets')
     p.add_argument('--check', action='store_true', help=f'fail when a section is longer than {LIMIT:,} instructions')
     p.add_argument('--timeout', type=float, default=3600, metavar='S', help='of one machine')
     p.add_argument('--no-build', action='store_true', help='measure what was built last')
@@ -98,20 +101,45 @@ def parse_output(text):
     return kinds, [line for line in parts[0].splitlines() if line.startswith('T:')]
 
 
-def show(cpus, kinds, cyclic, chains):
+def worst_places(entries):
+    """The longest entry of each place, which is where a section begins and ends, over all CPUs; the longest place first."""
+    places = {}
+    for entry in entries:
+        place = tuple(chain[0] if chain else '' for chain in entry[4:6])
+        if place not in places or entry[1] > places[place][1]:
+            places[place] = entry
+    return sorted(places.values(), key=lambda entry: -entry[1])
+
+
+def function_of(place):
+    return place.split('+', 1)[0]
+
+
+def show_chain(word, chain, lines):
+    """A chain, innermost function first: one line, or one for each function with its offset."""
+    if lines:
+        for i, place in enumerate(chain):
+            print(f'      {word if i == 0 else "":<5}  {place}')
+    else:
+        print(textwrap.fill(' < '.join(map(function_of, chain)) or '?', width=WIDTH, initial_indent=f'      {word:<5}  ',
+                            subsequent_indent=' ' * 13))
+
+
+def show(cpus, kinds, cyclic, worst, lines):
     """The table of one machine; the longest irqsoff or preemptoff section."""
-    print(f'{cpus} CPU{"s" if cpus > 1 else ""}')
+    print(f'{cpus} CPU{"s" if cpus > 1 else ""}\n  {"section":<10} {"longest":>9} {"unit":<12} {"cpu":<3} {"who":<15} from .. to')
     longest = 0
     for kind in KINDS:
-        for cpu, length, unit, comm, begin, end in kinds.get(kind, []):
-            places = f'{begin[0] if begin else "?"} .. {end[0] if end else "?"}'
-            print(f'  {kind:<10} cpu {cpu:<3} {length:>9,} {unit:<12} {comm:<16} {places}')
-            for i, place in enumerate(begin + end if chains else []):
-                print(f'      {"begin" if i == 0 else "end  " if i == len(begin) else "     "} {place}')
-            if kind != 'wakeup':
-                longest = max(longest, length)
-                if unit != 'instructions':
-                    raise CommandError('the machine did not count: is the plugin in it?')
+        places = worst_places(kinds.get(kind, []))
+        if kind != 'wakeup' and places:
+            longest = max(longest, places[0][1])
+        for cpu, length, unit, comm, begin, end in places[:worst]:
+            if kind != 'wakeup' and unit != 'instructions':
+                raise CommandError('the machine did not count: is the plugin in it?')
+            ends = ' .. '.join(function_of(chain[0]) if chain else '?' for chain in (begin, end))
+            print(f'  {kind:<10} {length:>9,} {unit:<12} {cpu:<3} {comm:<15} {ends}')
+            show_chain('begin', begin, lines)
+            show_chain('end', end, lines)
     for line in cyclic:
         print(f'  cyclictest {line}')
     return longest
@@ -126,11 +154,11 @@ def main(args):
     if not options.no_build:
         deps.ensure()
         build_variant()
-    print(f'Longest sections under load, {options.seconds} s; limit {LIMIT:,} instructions')
+    print(f'Longest sections in {options.seconds} s under stress-ng {options.load}; limit {LIMIT:,} instructions')
     longest = 0
     for cpus in machines:
         kinds, cyclic = parse_output(run_machine(options, cpus))
-        longest = max(longest, show(cpus, kinds, cyclic, options.chains))
+        longest = max(longest, show(cpus, kinds, cyclic, options.worst, options.chains))
         sys.stdout.flush()
     print(f'longest: {longest:,} instructions')
     return 1 if options.check and longest > LIMIT else 0

@@ -1,4 +1,6 @@
 """Unit tests of latency.py: what the tracer's files say."""
+import contextlib
+import io
 import os
 import sys
 import unittest
@@ -36,7 +38,23 @@ class Parse(unittest.TestCase):
 
     def test_wakeups_do_not_count_for_the_limit(self):
         kinds, cyclic = latency.parse_output(OUTPUT)
-        self.assertEqual(latency.show(2, kinds, cyclic, True), 5768)
+        self.assertEqual(latency.show(2, kinds, cyclic, 3, False), 5768)
+
+    def test_of_a_place_the_longest_entry_is_shown(self):
+        def entry(cpu, length, begin):
+            return (cpu, length, 'instructions', 'sh', [begin, 'caller+0x1'], ['end+0x2'])
+        entries = [entry(0, 7, 'a+0x1'), entry(1, 9, 'a+0x1'), entry(1, 8, 'b+0x1')]
+        self.assertEqual(latency.worst_places(entries), [entries[1], entries[2]])
+
+    def test_the_table_has_section_length_place_who_and_chains(self):
+        kinds, cyclic = latency.parse_output(OUTPUT)
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            latency.show(1, kinds, cyclic, 1, False)
+        lines = out.getvalue().splitlines()
+        self.assertEqual(lines[2].split(), ['irqsoff', '5,768', 'instructions', '0', 'stress-ng', 'a', 'b', 'pid_next', '..', 'pid_next'])
+        self.assertEqual(lines[3].split(), ['begin', 'pid_next', '<', 'process_next'])
+        self.assertEqual(lines[4].split(), ['end', 'pid_next'])
+        self.assertEqual(lines[5].split()[:2], ['wakeup', '9,348'])
 
 
 if __name__ == '__main__':

@@ -2,13 +2,14 @@
  * /sys/kernel/debug/latency/: the latency tracer (kernel/debug/latency.h), in builds with -Dlatency=true.
  *
  *   enabled                        1 or 0
- *   irqsoff, preemptoff, wakeup    each CPU's worst case: a line "cpu LENGTH UNIT COMM" and the call chains of its begin and end, innermost
- *                                  first. Writing anything forgets them.
+ *   irqsoff, preemptoff, wakeup    each CPU's worst cases, the longest first: a line "cpu LENGTH UNIT COMM" and the call chains of its begin
+ *                                  and end, innermost first. Writing anything forgets them.
  */
 #include "kernel/debug/latency.h"
 #include "kernel/base/errno.h"
 #include "kernel/fs/debugfs/debugfs.h"
 #include "kernel/machine/smp.h"
+#include "kernel/mm/kmalloc.h"
 
 static void show_chain(struct text *text, const char *word, const struct latency_chain *chain)
 {
@@ -17,22 +18,30 @@ static void show_chain(struct text *text, const char *word, const struct latency
     }
 }
 
+static void show_worst(struct text *text, unsigned id, unsigned kind,
+                       const struct latency_worst *worst)
+{
+    text_printf(text, "%u %llu %s %s\n", id, (unsigned long long)latency_scale(kind, worst->length),
+                latency_in_instructions(kind) ? "instructions" : "ns", worst->comm);
+    show_chain(text, "begin", &worst->begin);
+    show_chain(text, "end  ", &worst->end);
+}
+
 static int show(struct text *text, unsigned kind)
 {
-    struct latency_worst worst;
+    struct latency_worst *worst = kcalloc(LATENCY_KEPT, sizeof(worst[0]));
     unsigned id;
 
-    for_each_online_cpu (id) {
-        latency_read(id, kind, &worst);
-        if (worst.length == 0) {
-            continue;
-        }
-        text_printf(text, "%u %llu %s %s\n", id,
-                    (unsigned long long)latency_scale(kind, worst.length),
-                    latency_in_instructions(kind) ? "instructions" : "ns", worst.comm);
-        show_chain(text, "begin", &worst.begin);
-        show_chain(text, "end  ", &worst.end);
+    if (worst == NULL) {
+        return -ENOMEM;
     }
+    for_each_online_cpu (id) {
+        latency_read(id, kind, worst);
+        for (unsigned i = 0; i < LATENCY_KEPT && worst[i].length > 0; i++) {
+            show_worst(text, id, kind, &worst[i]);
+        }
+    }
+    kfree(worst);
     return 0;
 }
 
