@@ -1,5 +1,5 @@
 /*
- * How long a CPU could not be interrupted, could not be preempted, and how long its most urgent thread waited: the worst cases of each, with
+ * How long a CPU could not be interrupted, could not be preempted, and how long its most urgent real-time thread waited: the worst cases of each, with
  * where they began and ended. Shown in /sys/kernel/debug/latency, in builds with -Dlatency=true.
  *
  * Of a place, which is where a section begins and where it ends, only the longest one is kept: so the second worst is another fault.
@@ -74,6 +74,6 @@ bool latency_is_enabled(void);
 void latency_reset(enum latency_kind kind);
 /* LATENCY_KEPT entries of CPU `id`, as they stand. Thread context. */
 void latency_read(unsigned id, enum latency_kind kind, struct latency_worst *ret_worst);
-/* The unit of irqsoff and preemptoff: instructions where the machine counts them for us, else ns. Wakeup is always in ns. */
-bool latency_in_instructions(enum latency_kind kind);
-uint64_t latency_scale(enum latency_kind kind, uint64_t length);
+/* The unit: instructions where the machine counts them for us, else ns. */
+bool latency_in_instructions(void);
+uint64_t latency_scale(uint64_t length);

@@ -20,7 +20,7 @@
 struct woken {
     const struct thread *thread; /* not a reference: only compared. NULL: nobody */
     int prio;
-    uint64_t since;
+    uint64_t since, own; /* the CPU's counter, and its meter's own time, when it was woken */
     struct latency_chain begin;
 };
 
@@ -40,17 +40,17 @@ static uint64_t counter(void)
     return arch_count(cpu_cycles());
 }
 
-bool latency_in_instructions(enum latency_kind kind)
+bool latency_in_instructions(void)
 {
-    return kind != LATENCY_WAKEUP && atomic_load_relaxed(&counts_instructions);
+    return atomic_load_relaxed(&counts_instructions);
 }
 
-uint64_t latency_scale(enum latency_kind kind, uint64_t length)
+uint64_t latency_scale(uint64_t length)
 {
     uint64_t cycles = cpu_cycles() - epoch.cycles;
     uint64_t ns = (uint64_t)(ktime_now() - epoch.ns);
 
-    if (latency_in_instructions(kind) || cycles == 0) {
+    if (latency_in_instructions() || cycles == 0) {
         return length;
     }
     return (length * ((ns << 16) / cycles)) >> 16; /* exact enough for what lasts seconds in days */
@@ -182,17 +182,23 @@ void latency_interrupt_exit(void)
 
 /* ---- wakeups ---- */
 
+/*
+ * Real-time threads: others wait their turn. Instructions are counted by each CPU for itself, so that where they are the unit, who was woken by
+ * another CPU is not measured.
+ */
 void latency_woken_locked(const struct thread *thread, unsigned cpu, int current_prio)
 {
     struct woken *woken = per_cpu_ptr(latency_woken, cpu);
 
-    if (likely(!atomic_load_relaxed(&enabled)) || thread->prio >= current_prio ||
-        (woken->thread != NULL && woken->prio <= thread->prio)) {
+    if (likely(!atomic_load_relaxed(&enabled)) || thread->prio >= PRIO_FAIR ||
+        thread->prio >= current_prio || (woken->thread != NULL && woken->prio <= thread->prio) ||
+        (atomic_load_relaxed(&counts_instructions) && woken != this_cpu_ptr(latency_woken))) {
         return;
     }
     woken->thread = thread;
     woken->prio = thread->prio;
-    woken->since = cpu_cycles();
+    woken->since = counter();
+    woken->own = per_cpu_ptr(latency_meter, cpu)->own;
     take_chain(&woken->begin, 1);
 }
 
@@ -204,7 +210,7 @@ void latency_switched_locked(const struct thread *next)
     if (likely(woken->thread == NULL)) {
         return;
     }
-    int64_t length = (int64_t)(cpu_cycles() - woken->since);
+    int64_t length = (int64_t)(counter() - woken->since - (meter->own - woken->own));
     if (next == woken->thread && length > 0) {
         if (latency_is_long(meter->worst[LATENCY_WAKEUP], (uint64_t)length)) {
             keep(LATENCY_WAKEUP, (uint64_t)length, &woken->begin, 1, next->comm);

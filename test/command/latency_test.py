@@ -19,7 +19,7 @@ OUTPUT = """T: 0 (    5) P:80 I:1000 C:  19000 Min:      2 Act:    4 Avg:    4 M
   end   schedule+0x15/0x30
 == preemptoff
 == wakeup
-0 9348 ns cyclictest
+0 9348 instructions cyclictest
   begin runqueue_join_locked+0x7c/0xf0
   end   reschedule+0x2aa/0x4a0
 ==
@@ -33,7 +33,7 @@ class Parse(unittest.TestCase):
             (0, 5768, 'instructions', 'stress-ng a b', ['pid_next+0x13', 'process_next+0x16'], ['pid_next+0xec']),
             (1, 12, 'instructions', 'sh', ['schedule+0x9'], ['schedule+0x15'])])
         self.assertEqual(kinds['preemptoff'], [])
-        self.assertEqual(kinds['wakeup'][0][:4], (0, 9348, 'ns', 'cyclictest'))
+        self.assertEqual(kinds['wakeup'][0][:4], (0, 9348, 'instructions', 'cyclictest'))
         self.assertEqual(len(cyclic), 1)
 
     def test_wakeups_do_not_count_for_the_limit(self):

@@ -18,11 +18,10 @@ static void show_chain(struct text *text, const char *word, const struct latency
     }
 }
 
-static void show_worst(struct text *text, unsigned id, unsigned kind,
-                       const struct latency_worst *worst)
+static void show_worst(struct text *text, unsigned id, const struct latency_worst *worst)
 {
-    text_printf(text, "%u %llu %s %s\n", id, (unsigned long long)latency_scale(kind, worst->length),
-                latency_in_instructions(kind) ? "instructions" : "ns", worst->comm);
+    text_printf(text, "%u %llu %s %s\n", id, (unsigned long long)latency_scale(worst->length),
+                latency_in_instructions() ? "instructions" : "ns", worst->comm);
     show_chain(text, "begin", &worst->begin);
     show_chain(text, "end  ", &worst->end);
 }
@@ -38,7 +37,7 @@ static int show(struct text *text, unsigned kind)
     for_each_online_cpu (id) {
         latency_read(id, kind, worst);
         for (unsigned i = 0; i < LATENCY_KEPT && worst[i].length > 0; i++) {
-            show_worst(text, id, kind, &worst[i]);
+            show_worst(text, id, &worst[i]);
         }
     }
     kfree(worst);
