@@ -2,8 +2,8 @@
  * Arenas of address space.
  *
  * Each piece of a span, used or free, has a tag in one list by address: neighbours are found, and merged, in constant time. Tags of free
- * pieces hang in bins by size besides, those of used ones in a hash table by address, which is how a release finds its size and proves
- * that it is one. Two free pieces are never neighbours.
+ * pieces hang in bins by size besides, those of used ones in a hash table by address (vmem_hash.c), which is how a release finds its size and
+ * proves that it is one. Two free pieces are never neighbours.
  *
  * Tags are objects of a cache whose memory lies in the direct map: no arena is needed to run one. An allocation begins when there are spare
  * tags for what it may need; a release only gives tags back, and so cannot fail.
@@ -21,31 +21,11 @@
 #include "kernel/mm/cache.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/vmap.h"
+#include "kernel/mm/vmem_tag.h"
 
 #define SPARE_KEEP 4u /* tags that an arena keeps for its next allocations */
-
-enum tag_kind { TAG_SPAN, TAG_IMPORTED_SPAN, TAG_FREE, TAG_USED };
-
-/* All under the lock of its arena. */
-struct vmem_tag {
-    struct list_node segment; /* in arena->segments */
-    union {
-        struct list_node
-            link; /* spans: in arena->spans; free: in its bin; spare: in arena->spare */
-        struct vmem_tag *hash_next; /* used */
-    };
-    uint64_t start, len;
-#define SPARE_KEEP 4u /* tags that an arena keeps for its next allocations */
-
-    enum tag_kind kind;
-};
 
 static struct slab_cache tag_cache;
-
-static struct vmem_tag *tag_of(struct list_node *segment)
-{
-    return list_entry(segment, struct vmem_tag, segment);
-}
 
 /* ---- spare tags ---- */
 
@@ -93,8 +73,6 @@ static __always_inline void unlock_with_spare(struct vmem *arena, unsigned keep,
 }
 
 static struct vmem_tag *tag_make_locked(struct vmem *arena, uint64_t start, uint64_t len,
-#define SPARE_KEEP 4u /* tags that an arena keeps for its next allocations */
-
                                         enum tag_kind kind)
 {
     struct vmem_tag *tag = spare_pop_locked(arena);
@@ -213,76 +191,10 @@ static struct vmem_tag *find_locked(struct vmem *arena, const struct request *re
                                request->policy == VMEM_INSTANT_FIT);
 }
 
-/* ---- used pieces ---- */
-
-/* Multiplicative hashing (Knuth, TAOCP volume 3, 6.4). */
-static struct vmem_tag **bucket_of(struct vmem *arena, uint64_t start)
-{
-    uint64_t key = (start >> arena->shift) * 0x9e3779b97f4a7c15ull;
-
-    return &arena->buckets[key >> (64 - arena->bucket_bits)];
-}
-
-static void used_insert_locked(struct vmem *arena, struct vmem_tag *tag)
-{
-    struct vmem_tag **bucket = bucket_of(arena, tag->start);
-
-    tag->kind = TAG_USED;
-    tag->hash_next = *bucket;
-    *bucket = tag;
-}
-
-/* NULL: no piece in use begins there with that length. */
-static struct vmem_tag *used_remove_locked(struct vmem *arena, uint64_t start, uint64_t len)
-{
-    struct vmem_tag **link = bucket_of(arena, start), *tag;
-
-    while ((tag = *link) != NULL && tag->start != start) {
-        link = &tag->hash_next;
-    }
-    if (tag == NULL || tag->len != len) {
-        return NULL;
-    }
-    *link = tag->hash_next;
-    return tag;
-}
-
-/* More buckets, if there is memory; else chains get longer. The move costs each piece some ten instructions, each time their number doubles. */
-static __noinline void buckets_grow(struct vmem *arena)
-{
-    unsigned old_bits = READ_ONCE(arena->bucket_bits);
-    struct vmem_tag **fresh = kzalloc(sizeof(fresh[0]) << (old_bits + 1));
-
-    if (fresh == NULL) {
-        return;
-    }
-    uint64_t irq = spin_lock_irqsave(&arena->lock);
-    struct vmem_tag **old = arena->buckets;
-    if (arena->bucket_bits == old_bits) {
-        arena->buckets = fresh;
-        arena->bucket_bits = old_bits + 1;
-        for (uint64_t i = 0; i < 1ull << old_bits; i++) {
-            for (struct vmem_tag *tag = old[i], *next; tag != NULL; tag = next) {
-                next = tag->hash_next;
-                used_insert_locked(arena, tag);
-            }
-        }
-    } else {
-        old = fresh; /* another CPU came first */
-    }
-    spin_unlock_irqrestore(&arena->lock, irq);
-    if (old != arena->first_buckets) {
-        kfree(old);
-    }
-}
-
 /* ---- spans ---- */
 
 /* There are two spare tags. */
-static void span_insert_locked(struct vmem *arena, uint64_t start, uint64_t len,
-#define SPARE_KEEP 4u /* tags that an arena keeps for its next allocations */
-
-                               enum tag_kind kind)
+static void span_insert_locked(struct vmem *arena, uint64_t start, uint64_t len, enum tag_kind kind)
 {
     struct vmem_tag *span = tag_make_locked(arena, start, len, kind);
     struct vmem_tag *piece = tag_make_locked(arena, start, len, TAG_FREE), *next;
@@ -379,7 +291,7 @@ static uint64_t cut_locked(struct vmem *arena, struct vmem_tag *tag, const struc
         list_insert_before(&tag->segment, &used->segment);
         free_resize_locked(arena, tag, start + request->len, after);
     }
-    used_insert_locked(arena, used);
+    vmem_used_insert_locked(arena, used);
     arena->used_bytes += request->len;
     arena->nused++;
     arena->allocs++;
@@ -408,7 +320,7 @@ uint64_t vmem_alloc_aligned(struct vmem *arena, uint64_t len_bytes, uint64_t ali
         return 0;
     }
     if (unlikely(READ_ONCE(arena->nused) >> READ_ONCE(arena->bucket_bits) > 1)) {
-        buckets_grow(arena);
+        vmem_buckets_grow(arena);
     }
     do {
         if (!lock_with_spare(arena, 2, &irq)) {
@@ -442,7 +354,7 @@ static void tell_bad_free(const struct vmem *arena, uint64_t start, uint64_t len
 
 static bool tag_is_free(const struct vmem *arena, struct list_node *segment)
 {
-    return segment != &arena->segments && tag_of(segment)->kind == TAG_FREE;
+    return segment != &arena->segments && vmem_tag_of(segment)->kind == TAG_FREE;
 }
 
 /* The used piece becomes free, one with its free neighbours. Returns its tag. */
@@ -459,20 +371,20 @@ static struct vmem_tag *merge_locked(struct vmem *arena, struct vmem_tag *tag)
         }
         list_remove(&tag->segment);
         spare_push_locked(arena, tag);
-        tag = tag_of(after);
+        tag = vmem_tag_of(after);
         free_resize_locked(arena, tag, start, len + tag->len);
         return tag;
     }
     list_remove(&tag->segment);
     spare_push_locked(arena, tag);
     if (tag_is_free(arena, after)) {
-        tag = tag_of(after);
+        tag = vmem_tag_of(after);
         len += tag->len;
         free_remove_locked(arena, tag);
         list_remove(&tag->segment);
         spare_push_locked(arena, tag);
     }
-    tag = tag_of(before);
+    tag = vmem_tag_of(before);
     free_resize_locked(arena, tag, tag->start, tag->len + len);
     return tag;
 }
@@ -486,7 +398,7 @@ void vmem_free(struct vmem *arena, uint64_t start, uint64_t len_bytes)
         return;
     }
     uint64_t irq = spin_lock_irqsave(&arena->lock);
-    struct vmem_tag *tag = used_remove_locked(arena, start, len);
+    struct vmem_tag *tag = vmem_used_remove_locked(arena, start, len);
     if (unlikely(tag == NULL)) {
         spin_unlock_irqrestore(&arena->lock, irq);
         tell_bad_free(arena, start, len);
@@ -495,7 +407,7 @@ void vmem_free(struct vmem *arena, uint64_t start, uint64_t len_bytes)
     arena->nused--;
     arena->used_bytes -= len;
     tag = merge_locked(arena, tag);
-    struct vmem_tag *span = tag_of(tag->segment.prev);
+    struct vmem_tag *span = vmem_tag_of(tag->segment.prev);
     if (unlikely(span->kind == TAG_IMPORTED_SPAN && span->len == tag->len)) {
         start = span->start;
         len = span->len;
@@ -540,7 +452,7 @@ void vmem_fini(struct vmem *arena)
         uint64_t start = span->start, len = span->len;
         bool imported = span->kind == TAG_IMPORTED_SPAN;
         uint64_t irq = spin_lock_irqsave(&arena->lock);
-        span_remove_locked(arena, span, tag_of(span->segment.next));
+        span_remove_locked(arena, span, vmem_tag_of(span->segment.next));
         spin_unlock_irqrestore(&arena->lock, irq);
         if (imported) {
             arena->source->release(arena->source->arg, start, len);
@@ -552,46 +464,7 @@ void vmem_fini(struct vmem *arena)
     }
 }
 
-/* ---- figures ---- */
-
-void vmem_stats(struct vmem *arena, struct vmem_stats *ret_stats)
-{
-    uint64_t irq = spin_lock_irqsave(&arena->lock);
-    struct vmem_tag *span;
-
-    *ret_stats = (struct vmem_stats){
-        .name = arena->name,
-        .quantum_bytes = 1ull << arena->shift,
-        .total_bytes = arena->total_bytes,
-        .used_bytes = arena->used_bytes,
-        .nused = arena->nused,
-        .nfree = arena->nfree,
-        .allocs = arena->allocs,
-        .failures = atomic_load_relaxed(&arena->failures),
-        .imports = arena->imports,
-    };
-    list_for_each (span, &arena->spans, link) {
-        ret_stats->nspans++;
-    }
-    spin_unlock_irqrestore(&arena->lock, irq);
-}
-
-bool vmem_describe(struct vmem *arena, uint64_t from, struct vmem_piece *ret_piece)
-{
-    uint64_t irq = spin_lock_irqsave(&arena->lock);
-    struct vmem_tag *tag;
-    bool found = false;
-
-    list_for_each (tag, &arena->segments, segment) {
-        if (tag->start >= from && (tag->kind == TAG_FREE || tag->kind == TAG_USED)) {
-            *ret_piece = (struct vmem_piece){tag->start, tag->len, tag->kind == TAG_USED};
-            found = true;
-            break;
-        }
-    }
-    spin_unlock_irqrestore(&arena->lock, irq);
-    return found;
-}
+/* ---- boot ---- */
 
 void vmem_boot(void)
 {

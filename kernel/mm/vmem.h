@@ -48,6 +48,8 @@ struct vmem {
     uint64_t nonempty;                /* [l] a bit per bin */
     struct vmem_tag **buckets;        /* [l] tags of used pieces by address, hashed */
     unsigned bucket_bits;             /* [l] */
+    struct vmem_tag **old_buckets;    /* [l] while the table grows: the former one. Else NULL */
+    uint64_t nsplit;                  /* [l] chains of it that are in the new one */
     struct vmem_tag *first_buckets[VMEM_FIRST_BUCKETS];
     uint64_t nused, nfree;            /* [l] pieces */
     uint64_t used_bytes, total_bytes; /* [l] */

@@ -3,8 +3,9 @@
 
 #include "kernel/core/defect.h"
 #include "kernel/mm/fail.h"
+#include "kernel/mm/kmalloc.h"
 #include "kernel/mm/slab.h"
-#include "kernel/mm/vmem.h"
+#include "kernel/mm/vmem_tag.h"
 #include "test/unit/base/random.h"
 
 #define QUANTUM 0x1000ull
@@ -237,6 +238,47 @@ TEST(vmem, a_hundred_thousand_pieces_join_again)
     EXPECT_EQ(stats.nused, 0);
     EXPECT_EQ(stats.nfree, 1);
     EXPECT_EQ(stats.used_bytes, 0);
+    vmem_fini(&arena);
+}
+
+/* The last piece of three is freed and another one allocated, wherever the growth of the table stands. */
+TEST(vmem, pieces_come_and_go_while_the_table_grows)
+{
+    enum { N = 1200 };
+    static uint64_t starts[N];
+    unsigned bits, turns = 0;
+    bool more;
+
+    vmem_init(&arena, "test", QUANTUM, NULL);
+    EXPECT_EQ(vmem_add_span(&arena, BASE, 4 * N * QUANTUM), 0);
+    for (unsigned i = 0; i < N; i++) {
+        starts[i] = vmem_alloc(&arena, QUANTUM, VMEM_INSTANT_FIT);
+    }
+    bits = arena.bucket_bits;
+    EXPECT_EQ(bits, 10);
+    struct vmem_tag **old = arena.buckets;
+    uint64_t irq = spin_lock_irqsave(&arena.lock);
+    EXPECT(vmem_grow_begin_locked(&arena, kzalloc(sizeof(old[0]) << (bits + 1)), bits));
+    EXPECT(!vmem_grow_begin_locked(&arena, NULL, bits));
+    do {
+        more = vmem_grow_turn_locked(&arena);
+        turns++;
+        spin_unlock_irqrestore(&arena.lock, irq);
+        for (unsigned i = turns % 3; i < N; i += 3) {
+            vmem_free(&arena, starts[i], QUANTUM);
+            starts[i] = vmem_alloc(&arena, QUANTUM, VMEM_INSTANT_FIT);
+            EXPECT(starts[i] != 0);
+        }
+        irq = spin_lock_irqsave(&arena.lock);
+    } while (more);
+    spin_unlock_irqrestore(&arena.lock, irq);
+    kfree(old);
+    EXPECT_EQ(turns, (1u << bits) / VMEM_SPLIT_TURN);
+    for (unsigned i = 0; i < N; i++) {
+        vmem_free(&arena, starts[i], QUANTUM);
+    }
+    EXPECT_EQ(arena.nused, 0);
+    EXPECT_EQ(arena.nfree, 1);
     vmem_fini(&arena);
 }
 
