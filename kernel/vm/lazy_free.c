@@ -93,7 +93,7 @@ void vm_lazy_range(struct vm_region *region, uint64_t start, uint64_t end)
     struct lazy lazy = {.region = region};
 
     mmu_flush_init(&lazy.flush, &region->vm->mmu);
-    (void)vmspace_walk(region->vm, start, end, lazy_leaf, &lazy);
+    (void)vmspace_walk_whole(region->vm, start, end, lazy_leaf, &lazy);
     mmu_flush_finish(&lazy.flush);
     vm_rss_add(&region->vm->rss_swap, -(int64_t)lazy.dropped);
     vm_count(lazy_marked, lazy.marked);

@@ -43,15 +43,23 @@ static int remap_check(struct vmspace *vm, const struct remap *remap, struct vm_
     return 0;
 }
 
-/* How much goes over in one turn from `va` on: a table's worth, since others wait for it; a larger leaf goes whole. shape held. */
-static uint64_t move_turn(struct vmspace *vm, uint64_t va)
+#define MOVE_TURN (HUGE_PAGE_SIZE / 2)
+
+/*
+ * How much goes over in one turn: half a table's worth, since others wait for it; a larger leaf goes whole, if it stays one at the new place.
+ * shape held.
+ */
+static uint64_t move_turn(struct vmspace *vm, uint64_t from, uint64_t to)
 {
+    uint64_t size = MOVE_TURN;
     paddr_t pa;
     unsigned flags;
-    bool giant = mmu_query(&vm->mmu, va, &pa, &flags) && (flags & MMU_GIANT) != 0;
-    uint64_t size = giant ? GIANT_PAGE_SIZE : HUGE_PAGE_SIZE;
 
-    return size - va % size;
+    if (mmu_query(&vm->mmu, from, &pa, &flags) && (flags & (MMU_HUGE | MMU_GIANT)) != 0) {
+        uint64_t leaf = (flags & MMU_GIANT) != 0 ? GIANT_PAGE_SIZE : HUGE_PAGE_SIZE;
+        size = from % leaf == to % leaf ? leaf : MOVE_TURN;
+    }
+    return size - from % size;
 }
 
 /*
@@ -68,7 +76,7 @@ static int move_turns(struct vmspace *vm, uint64_t from, uint64_t to, uint64_t l
         struct mmu_flush flush;
         mmu_flush_init(&flush, &vm->mmu);
         spin_lock(&vm->locks.shape);
-        uint64_t turn = MIN(move_turn(vm, from + moved), len - moved);
+        uint64_t turn = MIN(move_turn(vm, from + moved, to + moved), len - moved);
         err = mmu_move(&vm->mmu, from + moved, to + moved, turn, &flush);
         mmu_flush_finish(&flush);
         spin_unlock(&vm->locks.shape);

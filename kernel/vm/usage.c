@@ -10,19 +10,63 @@
 #include "kernel/vm/private.h"
 #include "kernel/vm/swap.h"
 
-int vmspace_walk(struct vmspace *vm, uint64_t start, uint64_t end, mmu_walk_fn *fn, void *arg)
-{
-    int err = 0;
+/* ---- the walk ---- */
 
-    while (err == 0 && (start = mmu_skip_hole(&vm->mmu, start, end)) < end) {
+#define TURN_PAGES 32u
+
+/* A turn with the table lock held, in which nobody else gets at the block and this CPU is not preempted. */
+struct turn {
+    mmu_walk_fn *fn;
+    void *arg;
+    bool whole;    /* huge leaves are not told in parts */
+    bool stopped;  /* fn said so */
+    unsigned left; /* pages that it may still take */
+    uint64_t next; /* behind the last leaf told */
+};
+
+static bool turn_leaf(void *arg, vaddr_t va, paddr_t pa, unsigned flags, uint64_t npages)
+{
+    struct turn *turn = arg;
+
+    if (!turn->whole) {
+        npages = MIN(npages, (uint64_t)turn->left);
+    }
+    turn->next = va + (npages << PAGE_SHIFT);
+    turn->left -= (unsigned)MIN((uint64_t)turn->left, npages);
+    turn->stopped = !turn->fn(turn->arg, va, pa, flags, npages);
+    return turn->left > 0 && !turn->stopped;
+}
+
+static int walk(struct vmspace *vm, uint64_t start, uint64_t end, struct turn *turn)
+{
+    while ((start = mmu_skip_hole(&vm->mmu, start, end)) < end) {
         uint64_t stop = MIN(ALIGN_DOWN(start, HUGE_PAGE_SIZE) + HUGE_PAGE_SIZE, end);
 
+        turn->left = TURN_PAGES;
+        turn->stopped = false;
         vm_table_lock(vm, start);
-        err = mmu_walk(&vm->mmu, start, stop, fn, arg);
+        int err = mmu_walk(&vm->mmu, start, stop, turn_leaf, turn);
         vm_table_unlock(vm, start);
-        start = stop;
+        if (turn->stopped) {
+            return err;
+        }
+        start = err < 0 ? turn->next : stop;
     }
-    return err;
+    return 0;
+}
+
+int vmspace_walk(struct vmspace *vm, uint64_t start, uint64_t end, mmu_walk_fn *fn, void *arg)
+{
+    struct turn turn = {.fn = fn, .arg = arg};
+
+    return walk(vm, start, end, &turn);
+}
+
+int vmspace_walk_whole(struct vmspace *vm, uint64_t start, uint64_t end, mmu_walk_fn *fn, void *arg)
+{
+    struct turn turn = {.fn = fn, .arg = arg, .whole = true};
+
+    return walk(vm, start, end, &turn);
 }
 
 /* ---- usage ---- */

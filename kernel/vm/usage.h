@@ -7,10 +7,13 @@
 #include "kernel/vm/vmspace.h"
 
 /*
- * mmu_walk() over [start, end) with the table lock held, taken anew for each 2 MiB. vm->lock is held for reading. fn must not take locks
- * that are taken outside of a table lock. Returns what mmu_walk() does.
+ * mmu_walk() over [start, end) with the table lock held, which is taken anew after a few pages; a huge leaf is told in parts, too. vm->lock is
+ * held for reading. fn must not take locks that are taken outside of a table lock. Returns what mmu_walk() does.
  */
 int vmspace_walk(struct vmspace *vm, uint64_t start, uint64_t end, mmu_walk_fn *fn, void *arg);
+/* A huge leaf is told at once, as far as it lies in the range. */
+int vmspace_walk_whole(struct vmspace *vm, uint64_t start, uint64_t end, mmu_walk_fn *fn,
+                       void *arg);
 
 #define VM_PSS_SHIFT 12 /* of the proportional figures */
 

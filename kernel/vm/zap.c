@@ -2,7 +2,8 @@
  * Taking pages out of page tables and letting them go.
  *
  * A page may only be freed once no CPU can reach it through a stale translation, so pages are gathered in a batch, the range is flushed,
- * and the batch is put. In a space that nobody runs in any more there is nothing to flush: pages go as they come.
+ * and the batch is put. That is done without a lock also where nobody runs in the space any more and there is nothing to flush: to free what a
+ * batch holds takes long.
  */
 #include "kernel/machine/mmu.h"
 #include "kernel/mm/frame.h"
@@ -16,10 +17,10 @@
 
 struct zap {
     struct vmspace *vm;
-    bool at_once;            /* nobody runs in the space */
     bool outside;            /* the space is not the caller's: no lock keeps its regions */
     bool unlock;             /* pages may be marked as locked by the space */
     uint64_t floor, ceiling; /* struct mmu_flush */
+    uint64_t next;           /* behind the last leaf */
     unsigned n, nhuge;
     int64_t anon, shared, file, swap;
     struct page *pages[BATCH];
@@ -33,28 +34,21 @@ static void unlock_pages(struct page *first, unsigned n)
     }
 }
 
+/* Their pages are many, and are put when no lock is held. */
 static bool zap_huge(struct zap *zap, struct page *first)
 {
-    if (unlikely(zap->unlock)) {
-        unlock_pages(first, HUGE_PAGES);
-    }
     zap->anon += HUGE_PAGES;
-    if (zap->at_once) {
-        pages_unmap_put_block(first, HUGE_ORDER);
-        return true;
-    }
+    zap->next += HUGE_PAGE_SIZE - PAGE_SIZE;
     zap->huge[zap->nhuge++] = first;
     return zap->nhuge < HUGE_BATCH;
 }
 
-/* No room for MMU_RUN more. */
-static __noinline bool zap_full(struct zap *zap)
+static void put_huge(const struct zap *zap, struct page *first)
 {
-    if (zap->at_once) {
-        pages_unmap_put(zap->pages, zap->n);
-        zap->n = 0;
+    if (unlikely(zap->unlock)) {
+        unlock_pages(first, HUGE_PAGES);
     }
-    return zap->at_once;
+    pages_unmap_put_block(first, HUGE_ORDER);
 }
 
 static __noinline void zap_not_anon(struct zap *zap, const struct page *page)
@@ -80,7 +74,7 @@ static inline bool zap_pages(struct zap *zap, const paddr_t *pas, unsigned n)
         }
     }
     zap->n += n;
-    return likely(zap->n <= BATCH - MMU_RUN) ? true : zap_full(zap);
+    return likely(zap->n <= BATCH - MMU_RUN); /* room for MMU_RUN more */
 }
 
 static __noinline bool zap_odd(struct zap *zap, const paddr_t *pas, unsigned n, unsigned old_flags)
@@ -106,7 +100,7 @@ static bool zap_leaves(void *arg, vaddr_t va, const paddr_t *pas, unsigned n, un
 {
     struct zap *zap = arg;
 
-    (void)va;
+    zap->next = va + n * PAGE_SIZE;
     if (unlikely((old_flags & (MMU_SOFT | MMU_SPECIAL | MMU_HUGE)) != 0 || zap->unlock)) {
         return zap_odd(zap, pas, n, old_flags);
     }
@@ -152,10 +146,11 @@ static void zap_range(struct zap *zap, uint64_t start, uint64_t end)
             spin_unlock(&vm->locks.shape);
         }
         mmu_flush_finish(&flush);
+        start = zap->next;
         pages_unmap_put(zap->pages, zap->n);
         zap->n = 0;
         while (unlikely(zap->nhuge > 0)) {
-            pages_unmap_put_block(zap->huge[--zap->nhuge], HUGE_ORDER);
+            put_huge(zap, zap->huge[--zap->nhuge]);
         }
     } while (err == -EAGAIN);
     zap_settle(zap);
@@ -164,7 +159,6 @@ static void zap_range(struct zap *zap, uint64_t start, uint64_t end)
 static void zap_init(struct zap *zap, struct vmspace *vm)
 {
     zap->vm = vm;
-    zap->at_once = false;
     zap->outside = false;
     zap->unlock = atomic_load_relaxed(&vm->has_locked);
     zap->floor = 0;
@@ -206,7 +200,6 @@ void vm_zap_all(struct vmspace *vm)
     uint64_t end = 0;
 
     zap_init(&zap, vm);
-    zap.at_once = true;
     zap.ceiling = UINT64_MAX;
     for (struct vm_region *region = vmspace_first(vm); region != NULL;
          region = vm_region_next(region)) {

@@ -1,6 +1,8 @@
 #define TEST_SUITE "vm"
 #include "test/unit/test.h"
 
+#include "kernel/base/errno.h"
+#include "kernel/vm/huge_fault.h"
 #include "kernel/vm/usage.h"
 #include "test/unit/vm/space.h"
 
@@ -74,5 +76,45 @@ TEST(usage, the_peak_of_the_size_is_kept)
     EXPECT_EQ(vmspace_total_peak(vm), peak);
     EXPECT_EQ(map_anon(vm, BASE, 200, TEST_RW), (int64_t)BASE);
     EXPECT_EQ(vmspace_total_peak(vm), vm->total_pages);
+    space_leave();
+}
+
+struct told {
+    uint64_t next;  /* leaves come in order, without a gap between them */
+    uint64_t most;  /* of one leaf */
+    uint64_t until; /* where to stop */
+};
+
+static bool tell(void *arg, vaddr_t va, paddr_t pa, unsigned flags, uint64_t npages)
+{
+    struct told *told = arg;
+
+    (void)pa, (void)flags;
+    EXPECT_EQ(va, told->next);
+    told->next = va + npages * PAGE_SIZE;
+    told->most = MAX(told->most, npages);
+    return told->next < told->until;
+}
+
+TEST(usage, the_walk_lets_go_of_its_lock_within_a_huge_leaf)
+{
+    struct vmspace *vm = space_enter();
+    const uint64_t end = GIB(2) + 2 * HUGE_PAGE_SIZE;
+    struct told told = {.next = GIB(2), .until = UINT64_MAX};
+
+    EXPECT_EQ(map_anon(vm, GIB(2), 2 * HUGE_PAGES, TEST_RW), (int64_t)GIB(2));
+    EXPECT_EQ(poke(GIB(2), 1), 0);
+    EXPECT_EQ(poke(GIB(2) + HUGE_PAGE_SIZE, 1), 0);
+    EXPECT_EQ(vmspace_protect(vm, GIB(2), PAGE_SIZE, VM_READ),
+              0); /* the first one in small pieces */
+    EXPECT_EQ(vmspace_walk(vm, GIB(2), end, tell, &told), 0);
+    EXPECT_EQ(told.next, end);
+    EXPECT_EQ(told.most, 32);
+    told = (struct told){.next = GIB(2) + HUGE_PAGE_SIZE, .until = UINT64_MAX};
+    EXPECT_EQ(vmspace_walk_whole(vm, told.next, end, tell, &told), 0);
+    EXPECT_EQ(told.most, HUGE_PAGES);
+    told = (struct told){.next = GIB(2), .until = GIB(2) + 40 * PAGE_SIZE};
+    EXPECT_EQ(vmspace_walk(vm, GIB(2), end, tell, &told), -EAGAIN);
+    EXPECT_EQ(told.next, told.until);
     space_leave();
 }
