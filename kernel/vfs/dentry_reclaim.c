@@ -8,6 +8,8 @@
 #include "kernel/vfs/dentry_cache.h"
 #include "kernel/vm/reclaim.h"
 
+#define SHRINK_TURN 256u
+
 /* A reference to a dentry found by a list, which may be on its way out: false then. */
 static bool dentry_try_get(struct dentry *dentry)
 {
@@ -76,13 +78,19 @@ void dentry_prune(struct dentry *root)
     mutex_unlock(&root->super->rename_lock);
 }
 
-/* Take up to `n` unused dentries off the cold end, pinned. Looks at no more than `budget`. */
+/*
+ * Take up to `n` unused dentries off the cold end, pinned. Looks at no more than `budget`, and at SHRINK_TURN while it holds the lock: most
+ * may be in use, or have been lately.
+ */
 static unsigned shrink_pin(struct dentry **victims, unsigned n, uint64_t *budget)
 {
     unsigned count = 0;
 
     spin_lock(&dentry_lru_lock);
-    while (count<n && * budget> 0 && !list_empty(&dentry_lru)) {
+    if (list_empty(&dentry_lru)) {
+        *budget = 0;
+    }
+    for (unsigned i = 0; i < SHRINK_TURN && count<n && * budget> 0; i++) {
         struct dentry *dentry = list_first_entry(&dentry_lru, struct dentry, lru);
         uint32_t unused = DENTRY_CACHED;
         (*budget)--;
