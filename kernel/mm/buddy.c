@@ -8,12 +8,17 @@
  * free or of its own kind; so it comes back for more as late as can be. A movable page that finds no block worth that takes
  * the smallest instead: it can be moved away.
  *
+ * The free blocks of a page block that changes over do so some at a time, with the requests that follow: until then the rest is in the lists of
+ * the former type, and serves that one. With the last request, or when another page block changes over first, some may stay there.
+ *
  * Invariant: a frame whose kind is PAGE_FREE and whose order is at most FRAME_MAX_ORDER is the first of a block in the list of type
  * page->private; no other frame looks so. Blocks leave the lists with their kind cleared.
  */
 #include "kernel/base/string.h"
 #include "kernel/core/panic.h"
 #include "kernel/mm/zone.h"
+
+#define MOVE_TURN 32u /* free blocks that change lists at once */
 
 static const enum migrate_type fallbacks[MIGRATE_NTYPES][2] = {
     [MIGRATE_UNMOVABLE] = {MIGRATE_RECLAIMABLE, MIGRATE_MOVABLE},
@@ -83,11 +88,11 @@ static void pageblock_count(pfn_t first, unsigned *ret_free, unsigned *ret_movab
     *ret_movable = movable;
 }
 
-/* All free blocks of the page block change to the lists of `type`. */
-void zone_move_block_locked(struct zone *zone, pfn_t first, enum migrate_type type)
+pfn_t zone_move_part_locked(struct zone *zone, pfn_t pfn)
 {
-    pageblock_set_type(first, type);
-    for (pfn_t pfn = first; pfn < first + PAGEBLOCK_FRAMES;) {
+    pfn_t end = ALIGN_DOWN(pfn, PAGEBLOCK_FRAMES) + PAGEBLOCK_FRAMES;
+
+    for (unsigned moved = 0; pfn < end && moved < MOVE_TURN;) {
         struct page *page = pfn_to_page(pfn);
         if (!page_is_free_block(page)) {
             pfn++;
@@ -97,7 +102,9 @@ void zone_move_block_locked(struct zone *zone, pfn_t first, enum migrate_type ty
         zone_remove_locked(zone, page);
         zone_give_locked(zone, page, order); /* it may merge with its neighbour now */
         pfn += 1ull << order;
+        moved++;
     }
+    return pfn < end ? pfn : 0;
 }
 
 /*
@@ -117,7 +124,8 @@ static enum migrate_type pageblock_claim_locked(struct zone *zone, struct page *
         }
         return type;
     }
-    if (type == MIGRATE_MOVABLE && order < PAGEBLOCK_ORDER / 2) {
+    if ((type == MIGRATE_MOVABLE && order < PAGEBLOCK_ORDER / 2) ||
+        pageblock_type(first) == MIGRATE_ISOLATE) {
         return (enum migrate_type)page->private;
     }
     pageblock_count(first, &nfree, &movable);
@@ -129,7 +137,8 @@ static enum migrate_type pageblock_claim_locked(struct zone *zone, struct page *
     if (nfree + alike < PAGEBLOCK_FRAMES / 2) {
         return (enum migrate_type)page->private;
     }
-    zone_move_block_locked(zone, first, type);
+    pageblock_set_type(first, type);
+    zone->claimed = zone_move_part_locked(zone, first);
     return type;
 }
 
@@ -202,7 +211,11 @@ unsigned zone_take_singles_locked(struct zone *zone, unsigned n, enum migrate_ty
 {
     unsigned got = 0;
 
-    while (got < n) {
+    if (unlikely(zone->claimed != 0)) {
+        zone->claimed = zone_move_part_locked(zone, zone->claimed);
+    }
+    /* To take from another type takes long, so that ends it. */
+    while (got < n && (got == 0 || zone->nonempty[type] != 0)) {
         unsigned fits = bit_fls(n - got);
         unsigned order = zone->nonempty[type] != 0 ? bit_ffs(zone->nonempty[type]) : fits;
         struct page *page;

@@ -48,6 +48,21 @@ struct slab_cache {
 
 DECLARE_PER_CPU(struct slab_magazine *, slab_magazines)[SLAB_MAX_CACHES];
 
+/* ---- between slab.c and slab_shrink.c ---- */
+
+#define SLAB_MAGAZINE_KINDS 3
+extern struct slab_cache *slab_caches
+    [SLAB_MAX_CACHES]; /* [slab_caches_lock] by id; read without it by who can do with an old one */
+extern struct spinlock slab_caches_lock;
+extern struct slab_cache slab_caches_cache; /* struct slab_cache */
+extern struct slab_cache slab_magazine_caches[SLAB_MAGAZINE_KINDS];
+/* Put n objects back into their slabs. Interrupts off. */
+void slab_cache_give(struct slab_cache *cache, void **objects, unsigned n);
+/* Its empty slabs go, if it may lose them: returns pages. Any context. */
+size_t slab_cache_drop_empty(struct slab_cache *cache);
+
+/* ---- slab.c ---- */
+
 void *slab_alloc_slow(struct slab_cache *cache, unsigned flags);
 void slab_free_slow(struct slab_cache *cache, void *object);
 /* The first page of the slab that `page` is part of. */

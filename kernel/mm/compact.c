@@ -98,9 +98,15 @@ static bool block_isolate(struct zone *zone, pfn_t first, bool isolate)
 {
     uint64_t irq = spin_lock_irqsave(&zone->lock);
     bool may = !isolate || pageblock_type(first) == MIGRATE_MOVABLE;
+    pfn_t next = may ? first : 0;
 
     if (may) {
-        zone_move_block_locked(zone, first, isolate ? MIGRATE_ISOLATE : MIGRATE_MOVABLE);
+        pageblock_set_type(first, isolate ? MIGRATE_ISOLATE : MIGRATE_MOVABLE);
+    }
+    while (next != 0) {
+        next = zone_move_part_locked(zone, next);
+        spin_unlock_irqrestore(&zone->lock, irq); /* let others, and interrupts, in */
+        irq = spin_lock_irqsave(&zone->lock);
     }
     spin_unlock_irqrestore(&zone->lock, irq);
     return may;

@@ -2,7 +2,7 @@
  * Page frames: requests and releases.
  *
  * Single frames, which are nearly all requests, come from and go to stacks per CPU (hot.c), with interrupts off and no lock. Larger blocks,
- * requests for low memory and what belongs to other nodes go to the zones at once.
+ * requests for low memory and what belongs to other nodes go to the zones at once. References to many pages are dropped in frame_put.c.
  */
 #include "kernel/mm/frame.h"
 
@@ -12,10 +12,9 @@
 #include "kernel/core/percpu.h"
 #include "kernel/mm/compact.h"
 #include "kernel/mm/fail.h"
-#include "kernel/mm/frame_debug.h"
+#include "kernel/mm/frame_life.h"
 #include "kernel/mm/hot.h"
 #include "kernel/mm/lru.h"
-#include "kernel/mm/poison.h"
 #include "kernel/mm/slab.h"
 #include "kernel/mm/zone.h"
 #include "kernel/sync/lockdep.h"
@@ -128,14 +127,6 @@ static void wake_allowed(const struct frame_request *request)
 }
 
 /* ---- allocation ---- */
-
-static __always_inline void page_start_life(struct page *page, unsigned order, enum page_kind kind)
-{
-    memory_unpoison(page_to_virt(page), PAGE_SIZE << order);
-    frame_debug_alloc(page, order);
-    page->counts = 1;
-    page_set_meta(page, page_meta(order > 0 ? PAGE_FLAG_HEAD : 0, kind, order));
-}
 
 /* n frames of a node other than by way of the stacks: +n allocated, -n freed. */
 static __noinline void count_kind(unsigned node, enum page_kind kind, int64_t n)
@@ -400,8 +391,7 @@ unsigned frame_alloc_bulk(unsigned n, unsigned flags, enum page_kind kind, struc
 
 /* ---- release ---- */
 
-/* To the zones: blocks, and frames of other nodes. */
-static void block_free(struct page *page, unsigned order, enum page_kind kind)
+void frame_block_free(struct page *page, unsigned order, enum page_kind kind)
 {
     struct zone *zone = zone_of(page_to_pfn(page));
 
@@ -409,13 +399,6 @@ static void block_free(struct page *page, unsigned order, enum page_kind kind)
     uint64_t irq = spin_lock_irqsave(&zone->lock);
     zone_give_locked(zone, page, order);
     spin_unlock_irqrestore(&zone->lock, irq);
-}
-
-static inline void page_end_life(struct page *page, unsigned order)
-{
-    frame_debug_free(page, order);
-    memory_poison_as(page_to_virt(page), PAGE_SIZE << order, POISON_FRAME);
-    page_set_meta(page, page_meta(0, PAGE_FREE, FRAME_ORDER_HOT));
 }
 
 static __noinline void tell_bad_free(const struct page *page)
@@ -465,7 +448,7 @@ static __noinline void page_free_slow(struct page *page)
         if (kept) {
             return;
         }
-        block_free(page, order, kind);
+        frame_block_free(page, order, kind);
         return;
     }
     struct hot_stack *stack = &hot->stacks[page_kind_movable(kind)];
@@ -508,97 +491,6 @@ void frame_free(struct page *page)
     ASSERT(page->refs == 1);
     page->refs = 0;
     page_free_last(page);
-}
-
-#define DROP_BATCH 32u
-
-/* Take `count` from the counts of each page. Those that go leave their lists together. */
-static inline void pages_drop(struct page **pages, unsigned n, uint64_t count)
-{
-    struct page *last[DROP_BATCH];
-    unsigned nlast = 0;
-
-    for (unsigned i = 0; i < n; i++) {
-        if (page_is_live(pages[i]) &&
-            (uint32_t)__atomic_fetch_sub(&pages[i]->counts, count, __ATOMIC_ACQ_REL) == 1) {
-            last[nlast++] = pages[i];
-        }
-        if (nlast == DROP_BATCH || (i + 1 == n && nlast > 0)) {
-            lru_take_freed(last, nlast);
-            for (unsigned k = 0; k < nlast; k++) {
-                page_free_last(last[k]);
-            }
-            nlast = 0;
-        }
-    }
-}
-
-void pages_put(struct page **pages, unsigned n)
-{
-    pages_drop(pages, n, 1);
-}
-
-void pages_unmap_put(struct page **pages, unsigned n)
-{
-    pages_drop(pages, n, PAGE_COUNT_MAPPING);
-}
-
-/* Free 2^order frames that were single ones, a whole block, of the same kind; the counts of all are 0. */
-static void block_free_joined(struct page *first, unsigned order)
-{
-    enum page_kind kind = first->kind;
-
-    if (frame_init_on_free) {
-        memset(page_to_virt(first), 0, PAGE_SIZE << order);
-    }
-    page_end_life(first, order);
-    for (uint64_t i = 1; i < 1ull << order; i++) {
-        page_set_meta(first + i, page_meta(0, PAGE_FREE, FRAME_ORDER_HOT));
-    }
-    uint64_t irq = irq_save();
-    this_cpu_ptr(frame_hot)->frees++;
-    irq_restore(irq);
-    block_free(first, order, kind);
-}
-
-/* Of DROP_BATCH frames from `first` on: a bit for each whose last reference that was. They are off their lists then. */
-static uint32_t batch_unmap(struct page *first)
-{
-    struct page *last[DROP_BATCH];
-    uint32_t gone = 0;
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < DROP_BATCH; i++) {
-        struct page *page = first + i;
-        uint64_t before = __atomic_fetch_sub(&page->counts, PAGE_COUNT_MAPPING, __ATOMIC_ACQ_REL);
-        if (likely((uint32_t)before == 1)) {
-            gone |= 1u << i;
-            last[n++] = page;
-        }
-    }
-    lru_take_freed(last, n);
-    return gone;
-}
-
-void pages_unmap_put_block(struct page *first, unsigned order)
-{
-    uint32_t gone[FRAME_MAX_BLOCK / DROP_BATCH];
-    const unsigned nbatches = (1u << order) / DROP_BATCH;
-    uint32_t all = UINT32_MAX;
-
-    for (unsigned i = 0; i < nbatches; i++) {
-        gone[i] = batch_unmap(first + i * DROP_BATCH);
-        all &= gone[i];
-    }
-    if (likely(all == UINT32_MAX)) {
-        block_free_joined(first, order);
-        return;
-    }
-    for (unsigned i = 0; i < nbatches * DROP_BATCH; i++) {
-        if ((gone[i / DROP_BATCH] >> i % DROP_BATCH & 1) != 0) {
-            page_free_last(first + i);
-        }
-    }
 }
 
 void page_set_kind(struct page *page, enum page_kind kind)

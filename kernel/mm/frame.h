@@ -88,8 +88,14 @@ void frame_free(struct page *page);
 void frame_split(struct page *page);
 /* Many single frames at once: fills pages[], returns how many it got. */
 unsigned frame_alloc_bulk(unsigned n, unsigned flags, enum page_kind kind, struct page **pages);
-/* Give this CPU's hot frames back to the zones, where they merge. Any context. */
+/* Give this CPU's hot frames back to the zones, where they merge; of two CPUs some, if the thread moves meanwhile. Any context. */
 void frames_drain_local(void);
+/*
+ * Some of them, with interrupts off no longer than that takes; *more (a bool) becomes true if there may be more. So many times are enough for
+ * what there was at first; others may add to it meanwhile. Any context.
+ */
+#define FRAMES_DRAIN_TIMES 9u
+void frames_drain_batch(void *more);
 
 /*
  * frame_alloc() works before frames_init(), as soon as the machine knows the handoff's direct map: for the page tables that map the page

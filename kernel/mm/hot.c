@@ -154,18 +154,44 @@ static void blocks_spill(struct hot_blocks *blocks, unsigned order)
     }
 }
 
-void frames_drain_local(void)
+/* At most a batch of a stack at once: to give a frame back takes long where it merges with many. Interrupts off. False: there is no more. */
+static bool drain_batch(struct frame_hot *hot)
 {
-    uint64_t irq = irq_save();
-    struct frame_hot *hot = this_cpu_ptr(frame_hot);
-
     for (unsigned movable = 0; movable < 2; movable++) {
-        hot_spill(&hot->stacks[movable], hot->stacks[movable].count);
+        struct hot_stack *stack = &hot->stacks[movable];
+        if (stack->count > 0) {
+            hot_spill(stack, MIN(stack->count, HOT_BATCH));
+            return true;
+        }
+    }
+    for (unsigned movable = 0; movable < 2; movable++) {
         for (unsigned order = 1; order <= HOT_BLOCK_ORDERS; order++) {
             blocks_spill(&hot->blocks[movable][order - 1], order);
         }
     }
+    return false;
+}
+
+_Static_assert(2 * DIV_ROUND_UP(HOT_MAX, HOT_BATCH) + 1 == FRAMES_DRAIN_TIMES, "the blocks last");
+
+void frames_drain_batch(void *more)
+{
+    uint64_t irq = irq_save();
+
+    if (drain_batch(this_cpu_ptr(frame_hot))) {
+        atomic_store_relaxed((bool *)more, true);
+    }
     irq_restore(irq);
+}
+
+void frames_drain_local(void)
+{
+    bool more = true;
+
+    for (unsigned i = 0; i < FRAMES_DRAIN_TIMES && more; i++) {
+        more = false;
+        frames_drain_batch(&more);
+    }
 }
 
 /* ---- figures ---- */

@@ -11,7 +11,7 @@
  * Invariants: page->owner of every page of a slab is the cache, page->index its struct slab. A slab is on cache->partial when it has
  * free and used objects, on cache->empty when all are free, on no list when none is. An object in a magazine counts as used for its slab.
  *
- * Locks:  I immutable after create   c cache->lock   l caches_lock   p own CPU, interrupts off
+ * Locks:  I immutable after create   c cache->lock   l slab_caches_lock   p own CPU, interrupts off
  */
 #include "kernel/mm/slab.h"
 
@@ -20,11 +20,9 @@
 #include "kernel/core/log.h"
 #include "kernel/core/panic.h"
 #include "kernel/core/percpu.h"
-#include "kernel/core/smp_call.h"
 #include "kernel/mm/cache.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/poison.h"
-#include "kernel/mm/quarantine.h"
 #include "kernel/sync/lockdep.h"
 #include "kernel/sync/rcu.h"
 
@@ -44,13 +42,13 @@ struct slab {
 
 DEFINE_PER_CPU(struct slab_magazine *, slab_magazines)[SLAB_MAX_CACHES];
 
-static struct slab_cache *caches[SLAB_MAX_CACHES]; /* [l] */
-static struct spinlock caches_lock = SPINLOCK_INIT("slab caches");
-static struct slab_cache caches_cache;  /* struct slab_cache */
+struct slab_cache *slab_caches[SLAB_MAX_CACHES];
+struct spinlock slab_caches_lock = SPINLOCK_INIT("slab caches");
+struct slab_cache slab_caches_cache;
 static struct slab_cache headers_cache; /* struct slab that have no room in their slab */
-static struct slab_cache magazine_caches[3];
-static const uint32_t magazine_capacities[3] = {15, 31,
-                                                63}; /* with the header 128, 256, 512 bytes */
+struct slab_cache slab_magazine_caches[SLAB_MAGAZINE_KINDS];
+static const uint32_t magazine_capacities[SLAB_MAGAZINE_KINDS] = {
+    15, 31, 63}; /* with the header 128, 256, 512 bytes */
 
 /* ---- slabs ---- */
 
@@ -209,7 +207,7 @@ static void slab_come(struct rcu_head *head)
 }
 
 /* On no list, all objects free: its memory goes back, at once or when nobody can be looking at it any more. */
-static void slab_let_go(struct slab_cache *cache, struct slab *slab)
+static void let_go(struct slab_cache *cache, struct slab *slab)
 {
     if (cache->by_rcu) {
         rcu_call(&slab->rcu, slab_come);
@@ -223,8 +221,7 @@ static bool stays_for_ever(const struct slab_cache *cache)
     return cache->type_stable && !cache->by_rcu;
 }
 
-/* Put n objects back into their slabs. Interrupts off. */
-static void cache_give(struct slab_cache *cache, void **objects, unsigned n)
+void slab_cache_give(struct slab_cache *cache, void **objects, unsigned n)
 {
     struct list_node surplus = LIST_INIT(surplus);
 
@@ -252,7 +249,30 @@ static void cache_give(struct slab_cache *cache, void **objects, unsigned n)
 
     struct list_node *node;
     while ((node = list_pop_front(&surplus)) != NULL) {
-        slab_let_go(cache, list_entry(node, struct slab, node));
+        let_go(cache, list_entry(node, struct slab, node));
+    }
+}
+
+size_t slab_cache_drop_empty(struct slab_cache *cache)
+{
+    size_t pages = 0;
+
+    if (stays_for_ever(cache)) {
+        return 0;
+    }
+    for (;;) {
+        uint64_t irq = spin_lock_irqsave(&cache->lock);
+        struct list_node *node = list_pop_front(&cache->empty);
+        if (node != NULL) {
+            cache->nempty--;
+            cache->nslabs--;
+        }
+        spin_unlock_irqrestore(&cache->lock, irq);
+        if (node == NULL) {
+            return pages;
+        }
+        let_go(cache, list_entry(node, struct slab, node));
+        pages += 1ull << cache->order;
     }
 }
 
@@ -263,17 +283,17 @@ static struct slab_magazine *magazine_create(struct slab_cache *cache)
 {
     unsigned kind = cache->magazine_kind;
 
-    if (kind >= ARRAY_SIZE(magazine_caches)) {
+    if (kind >= ARRAY_SIZE(slab_magazine_caches)) {
         return NULL; /* the caches that magazines are made of */
     }
     if (frame_init_on_alloc || frame_init_on_free) {
         return NULL; /* so that every object passes here, and the fast paths need not ask */
     }
     struct slab_magazine *magazine;
-    if (cache_take(&magazine_caches[kind], (void **)&magazine, 1) == 0) {
+    if (cache_take(&slab_magazine_caches[kind], (void **)&magazine, 1) == 0) {
         return NULL;
     }
-    slab_debug_alloc(&magazine_caches[kind], magazine);
+    slab_debug_alloc(&slab_magazine_caches[kind], magazine);
     magazine->count = 0;
     magazine->capacity = magazine_capacities[kind];
     (*this_cpu_ptr(slab_magazines))[cache->id] = magazine;
@@ -330,11 +350,11 @@ void slab_free_slow(struct slab_cache *cache, void *object)
         magazine = magazine_create(cache);
     }
     if (magazine == NULL) {
-        cache_give(cache, &object, 1);
+        slab_cache_give(cache, &object, 1);
     } else {
         if (magazine->count == magazine->capacity) {
             unsigned half = magazine->capacity / 2;
-            cache_give(cache, magazine->objects, half);
+            slab_cache_give(cache, magazine->objects, half);
             magazine->count -= half;
             memmove(magazine->objects, magazine->objects + half,
                     magazine->count * sizeof(magazine->objects[0]));
@@ -407,23 +427,23 @@ static void cache_init(struct slab_cache *cache, const char *name, size_t size, 
     list_init(&cache->empty);
     cache_lay_out(cache, MAX(align, sizeof(void *)));
     cache->magazine_kind = magazine_kind;
-    cache->internal = magazine_kind >= ARRAY_SIZE(magazine_caches);
+    cache->internal = magazine_kind >= ARRAY_SIZE(slab_magazine_caches);
 }
 
 /* A number for the cache, which picks its magazines; false: too many caches. */
 static bool cache_register(struct slab_cache *cache)
 {
     bool found = false;
-    uint64_t irq = spin_lock_irqsave(&caches_lock);
+    uint64_t irq = spin_lock_irqsave(&slab_caches_lock);
 
     for (unsigned id = 0; id < SLAB_MAX_CACHES && !found; id++) {
-        if (caches[id] == NULL) {
-            caches[id] = cache;
+        if (slab_caches[id] == NULL) {
+            slab_caches[id] = cache;
             cache->id = id;
             found = true;
         }
     }
-    spin_unlock_irqrestore(&caches_lock, irq);
+    spin_unlock_irqrestore(&slab_caches_lock, irq);
     return found;
 }
 
@@ -448,190 +468,31 @@ struct slab_cache *slab_cache_create(const char *name, size_t size_bytes, size_t
         ((flags & (SLAB_TYPE_STABLE | SLAB_TYPE_STABLE_RCU)) != 0 && ctor == NULL)) {
         return NULL;
     }
-    struct slab_cache *cache = slab_alloc(&caches_cache, 0);
+    struct slab_cache *cache = slab_alloc(&slab_caches_cache, 0);
     if (cache == NULL) {
         return NULL;
     }
     cache_init(cache, name, size_bytes, align_bytes, flags, ctor, magazine_kind_for(size_bytes));
     if (!cache_register(cache)) {
         log_err("mm: no room for object cache %s", name);
-        slab_free(&caches_cache, cache);
+        slab_free(&slab_caches_cache, cache);
         return NULL;
     }
     return cache;
-}
-
-/* Empty this CPU's magazine into the slabs. Interrupts off. */
-static void magazine_flush(struct slab_cache *cache, struct slab_magazine *magazine)
-{
-    if (magazine != NULL && magazine->count > 0) {
-        cache_give(cache, magazine->objects, magazine->count);
-        magazine->count = 0;
-    }
-}
-
-/* The magazine itself as well. Interrupts off; the CPU whose it is does not use it meanwhile. */
-static void magazine_destroy(struct slab_cache *cache, struct slab_magazine **slot)
-{
-    if (*slot != NULL) {
-        magazine_flush(cache, *slot);
-        (void)slab_debug_free(&magazine_caches[cache->magazine_kind], *slot);
-        cache_give(&magazine_caches[cache->magazine_kind], (void **)slot, 1);
-        *slot = NULL;
-    }
-}
-
-static size_t cache_drop_empty(struct slab_cache *cache)
-{
-    size_t pages = 0;
-
-    if (stays_for_ever(cache)) {
-        return 0;
-    }
-    for (;;) {
-        uint64_t irq = spin_lock_irqsave(&cache->lock);
-        struct list_node *node = list_pop_front(&cache->empty);
-        if (node != NULL) {
-            cache->nempty--;
-            cache->nslabs--;
-        }
-        spin_unlock_irqrestore(&cache->lock, irq);
-        if (node == NULL) {
-            return pages;
-        }
-        slab_let_go(cache, list_entry(node, struct slab, node));
-        pages += 1ull << cache->order;
-    }
-}
-
-void slab_cache_destroy(struct slab_cache *cache)
-{
-    unsigned cpu;
-
-    if (cache == NULL) {
-        return;
-    }
-    quarantine_drain(cache);
-    /* Nobody uses the cache any more, so other CPUs' magazines of it stand still. */
-    uint64_t irq = irq_save();
-    for_each_cpu (cpu) {
-        magazine_destroy(cache, &(*per_cpu_ptr(slab_magazines, cpu))[cache->id]);
-    }
-    irq_restore(irq);
-    (void)cache_drop_empty(cache);
-    if (cache->by_rcu) {
-        rcu_barrier(); /* its slabs name it */
-    }
-    if (WARN_ON(cache->nslabs != 0)) {
-        return; /* objects still in use: leak rather than pull them away */
-    }
-    irq = spin_lock_irqsave(&caches_lock);
-    caches[cache->id] = NULL;
-    spin_unlock_irqrestore(&caches_lock, irq);
-    slab_free(&caches_cache, cache);
-}
-
-size_t slab_shrink_all(void)
-{
-    size_t pages = 0;
-
-    quarantine_drain(NULL);
-    /* Backwards: the first caches hold the headers of the others' slabs, which are freed on the way. */
-    for (unsigned id = SLAB_MAX_CACHES; id-- > 0;) {
-        struct slab_cache *cache = READ_ONCE(caches[id]);
-        if (cache != NULL) {
-            uint64_t irq = irq_save();
-            magazine_flush(cache, (*this_cpu_ptr(slab_magazines))[id]);
-            irq_restore(irq);
-            pages += cache_drop_empty(cache);
-        }
-    }
-    return pages;
-}
-
-/* On each CPU. Interrupts off. */
-static void cpu_drain(void *arg)
-{
-    (void)arg;
-    for (unsigned id = 0; id < SLAB_MAX_CACHES; id++) {
-        struct slab_cache *cache = READ_ONCE(caches[id]);
-        if (cache != NULL) {
-            magazine_flush(cache, (*this_cpu_ptr(slab_magazines))[id]);
-        }
-    }
-    frames_drain_local();
-}
-
-void slab_cpu_offline(unsigned cpu)
-{
-    (void)cpu;
-    for (unsigned id = 0; id < SLAB_MAX_CACHES; id++) {
-        struct slab_cache *cache = READ_ONCE(caches[id]);
-        if (cache != NULL) {
-            magazine_destroy(cache, &(*this_cpu_ptr(slab_magazines))[id]);
-        }
-    }
-    frames_drain_local();
-}
-
-size_t slab_shrink_cpus(void)
-{
-    might_sleep();
-    smp_call_others(cpu_drain, NULL, true);
-    size_t pages = slab_shrink_all();
-    frames_drain_local();
-    return pages;
-}
-
-uint64_t slab_objects(struct slab_cache *cache)
-{
-    uint64_t used = READ_ONCE(cache->nused), in_magazines = 0;
-    unsigned cpu;
-
-    for_each_cpu (cpu) {
-        const struct slab_magazine *magazine = (*per_cpu_ptr(slab_magazines, cpu))[cache->id];
-        in_magazines += magazine == NULL ? 0 : READ_ONCE(magazine->count);
-    }
-    return used > in_magazines ? used - in_magazines : 0;
-}
-
-bool slab_describe(unsigned index, struct slab_info *ret_info)
-{
-    bool found = false;
-    uint64_t irq = spin_lock_irqsave(&caches_lock);
-
-    for (unsigned id = 0; id < SLAB_MAX_CACHES && !found; id++) {
-        struct slab_cache *cache = caches[id];
-        if (cache == NULL || index-- > 0) {
-            continue;
-        }
-        *ret_info = (struct slab_info){
-            .name = cache->name,
-            .object_size = cache->size,
-            .objects_active = slab_objects(cache),
-            .objects_total = cache->nslabs * cache->per_slab,
-            .slabs = cache->nslabs,
-            .objects_per_slab = cache->per_slab,
-            .pages_per_slab = 1u << cache->order,
-        };
-        found = true;
-    }
-    spin_unlock_irqrestore(&caches_lock, irq);
-    return found;
 }
 
 void slab_init(void)
 {
     static const char *const names[3] = {"magazine-16", "magazine-32", "magazine-64"};
 
-    for (unsigned i = 0; i < ARRAY_SIZE(magazine_caches); i++) {
+    for (unsigned i = 0; i < ARRAY_SIZE(slab_magazine_caches); i++) {
         size_t size = sizeof(struct slab_magazine) + magazine_capacities[i] * sizeof(void *);
-        cache_init(&magazine_caches[i], names[i], size, 0, 0, NULL, ~0u);
-        BUG_ON(!cache_register(&magazine_caches[i]));
+        cache_init(&slab_magazine_caches[i], names[i], size, 0, 0, NULL, ~0u);
+        BUG_ON(!cache_register(&slab_magazine_caches[i]));
     }
     cache_init(&headers_cache, "slab", sizeof(struct slab), 0, 0, NULL,
                ~0u); /* magazines are made with it */
     BUG_ON(!cache_register(&headers_cache));
-    slab_cache_setup(&caches_cache, "slab_cache", sizeof(struct slab_cache));
+    slab_cache_setup(&slab_caches_cache, "slab_cache", sizeof(struct slab_cache));
     kmalloc_init();
 }

@@ -20,7 +20,7 @@
 
 static struct spinlock vunmap_lock = SPINLOCK_INIT("unmapped ranges");
 static struct vunmap *waiting; /* [vunmap_lock] */
-static uint64_t waiting_pages; /* [vunmap_lock] */
+static uint64_t waiting_pages; /* [a] of them; written under vunmap_lock, figures read it without */
 static uint64_t limit;         /* [a] pages; until vunmap_init() nothing waits */
 static uint64_t nflushes;      /* [a] so far */
 
@@ -29,10 +29,10 @@ uint64_t vunmap_flush(void)
     vaddr_t start = UINT64_MAX, end = 0;
     uint64_t irq = spin_lock_irqsave(&vunmap_lock);
     struct vunmap *list = waiting, *next;
-    uint64_t npages = waiting_pages;
+    uint64_t npages = atomic_load_relaxed(&waiting_pages);
 
     waiting = NULL;
-    waiting_pages = 0;
+    atomic_store_relaxed(&waiting_pages, 0);
     spin_unlock_irqrestore(&vunmap_lock, irq);
     if (list == NULL) {
         return 0;
@@ -56,8 +56,9 @@ void vunmap_later(struct vunmap *item)
     uint64_t irq = spin_lock_irqsave(&vunmap_lock);
     item->next = waiting;
     waiting = item;
-    waiting_pages += item->npages;
-    bool enough = waiting_pages >= atomic_load_relaxed(&limit);
+    uint64_t npages = atomic_load_relaxed(&waiting_pages) + item->npages;
+    atomic_store_relaxed(&waiting_pages, npages);
+    bool enough = npages >= atomic_load_relaxed(&limit);
     spin_unlock_irqrestore(&vunmap_lock, irq);
     if (enough) {
         (void)vunmap_flush();

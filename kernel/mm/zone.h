@@ -28,13 +28,15 @@
 
 struct zone {
     struct spinlock lock;
-    const char *name;        /* [I] */
-    uint32_t node, id;       /* [I] */
-    pfn_t start, end;        /* [lock] frames managed lie inside */
-    uint64_t present;        /* [I] frames of RAM of any use inside */
-    uint64_t managed;        /* [lock] frames given to this zone */
-    uint64_t free;           /* [lock] frames in the lists */
-    uint64_t untouched;      /* [lock] frames to come in with sections (section.c) */
+    const char *name;   /* [I] */
+    uint32_t node, id;  /* [I] */
+    pfn_t start, end;   /* [lock] frames managed lie inside */
+    uint64_t present;   /* [I] frames of RAM of any use inside */
+    uint64_t managed;   /* [lock] frames given to this zone */
+    uint64_t free;      /* [lock] frames in the lists */
+    uint64_t untouched; /* [lock] frames to come in with sections (section.c) */
+    pfn_t
+        claimed; /* [lock] a page block changes type: its free blocks from here on are to follow. 0: none */
     pfn_t compact_next;      /* [a] where compaction looks next */
     uint64_t next;           /* [grow_lock] the first section that may not be in yet */
     uint64_t min, low, high; /* [lock] watermarks: see frame.h */
@@ -151,8 +153,11 @@ unsigned zone_take_singles_locked(struct zone *zone, unsigned n, enum migrate_ty
                                   struct page **pages);
 /* A single frame from the smallest movable block there is; NULL: none. zone->lock held. */
 struct page *zone_take_smallest_locked(struct zone *zone);
-/* The page block is for `type` from now on, its free blocks too. zone->lock held. */
-void zone_move_block_locked(struct zone *zone, pfn_t first, enum migrate_type type);
+/*
+ * The type of the page block that pfn lies in has changed: some of its free blocks, from pfn on, go to the lists of that type. Returns where to
+ * go on, 0: that was all. zone->lock held; in between others may have it.
+ */
+pfn_t zone_move_part_locked(struct zone *zone, pfn_t pfn);
 /* Take a free block out of its list as it is. zone->lock held. */
 void zone_remove_locked(struct zone *zone, struct page *page);
 /* True for the first frame of a block in a list. zone->lock held, or the answer is a hint. */
