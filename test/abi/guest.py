@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""guest.py [--timeout SECONDS] [--cpu MODEL] [--append PARAMETERS] PROGRAM [ARGUMENT]...   run a static program inside Linnet; its output and status are ours."""
+"""guest.py [--timeout SECONDS] [--cpu MODEL] [--append PARAMETERS] [--smp N] PROGRAM [ARGUMENT]...   run a static program inside Linnet; its output and status are ours."""
 import os
 import subprocess
 import sys
@@ -9,7 +9,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 
 def main():
     args = sys.argv[1:]
-    options = {'--timeout': '300', '--cpu': 'max', '--append': '', '--smp': '1'}
+    options = {'--timeout': '300', '--cpu': 'max', '--append': '', '--smp': ''}
     while args[0] in options:
         options[args[0]], args = args[1], args[2:]
     program, rest = args[0], args[1:]

@@ -57,12 +57,10 @@ def parser():
 
 
 def accelerator(options):
-    """Commands run the same everywhere, by emulation; a session takes the processor's own help where that really works."""
-    if options.accel:
-        return options.accel
-    if options.command is None and os.access('/dev/kvm', os.W_OK) and kvm_works(options):
+    """Commands run the same everywhere, by emulation (None); a session takes the processor's own help where that really works."""
+    if options.accel is None and options.command is None and os.access('/dev/kvm', os.W_OK) and kvm_works(options):
         return 'kvm'
-    return 'tcg'
+    return options.accel
 
 
 def qemu_works(arguments):
@@ -124,9 +122,9 @@ def machine_fields(options, folder, parameters):
         parameters = parameters + ['initramfs_options=size=95%']  # it is the root for good, and more than half of a small memory
     append = ' '.join(filter(None, parameters + [options.append]))
     initramfs = make_initramfs(options, folder)
-    fields = {'machine': options.machine, 'accel': accelerator(options), 'cpu': options.cpu,
-              'smp': options.smp or ('1' if options.command is not None else '2'), 'memory': options.mem or root.default_memory(initramfs),
-              'firmware': firmware, 'disks': list(options.disk), 'extra': options.qemu}
+    asked = {'accel': accelerator(options), 'smp': options.smp or (None if options.command is not None else '2')}
+    fields = {'machine': options.machine, 'cpu': options.cpu, 'memory': options.mem or root.default_memory(initramfs),
+              'firmware': firmware, 'disks': list(options.disk), 'extra': options.qemu} | {name: value for name, value in asked.items() if value}
     if firmware == 'direct':
         fields |= {'kernel': build.artifact('kernel.elf'), 'initrd': initramfs, 'append': append}
     else:

@@ -213,6 +213,11 @@ def _die_with_parent():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def asked_for(environment):
+    """The fields that hold for every machine whose maker does not say otherwise: the whole test suite runs with so many CPUs, so emulated."""
+    return {field: environment[name] for field, name in (('smp', 'LINNET_SMP'), ('accel', 'LINNET_ACCEL')) if environment.get(name)}
+
+
 class Machine:
     """
     One QEMU. Keyword arguments are the fields of options.Options, and:
@@ -226,7 +231,7 @@ class Machine:
 
     def __init__(self, qemu='qemu-system-x86_64', port_logs=(), stdin=subprocess.DEVNULL, stdout=None,
                  stderr=subprocess.PIPE, monitor=True, debugger=False, **fields):
-        self.options = Options(**fields)
+        self.options = Options(**(asked_for(os.environ) | fields))
         self.qemu = qemu
         self.ports = []
         self.process = None
