@@ -21,14 +21,14 @@ static struct page *shown_at(struct vmspace *vm, uint64_t va)
     paddr_t pa;
     unsigned flags;
 
-    spin_lock(&vm->locks.shape);
+    read_lock(&vm->locks.shape);
     spin_lock(mmu_block_lock(&vm->locks, va));
     if (mmu_query(&vm->mmu, va, &pa, &flags) && (flags & MMU_SPECIAL) == 0) {
         page = phys_to_page(pa);
         page_get(page);
     }
     spin_unlock(mmu_block_lock(&vm->locks, va));
-    spin_unlock(&vm->locks.shape);
+    read_unlock(&vm->locks.shape);
     return page;
 }
 
