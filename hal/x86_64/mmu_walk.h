@@ -55,9 +55,9 @@ static inline void block_prune(struct range_op *op, vaddr_t va)
     vaddr_t block = va & ~(HUGE_PAGE_SIZE - 1);
 
     if (flush->floor <= block && block + HUGE_PAGE_SIZE <= flush->ceiling) {
-        spin_lock(&op->space->locks->shape);
+        write_lock(&op->space->locks->shape);
         tables_prune(op->space, va, flush);
-        spin_unlock(&op->space->locks->shape);
+        write_unlock(&op->space->locks->shape);
     }
 }
 

@@ -201,7 +201,7 @@ pte_t *pdpte_create(struct mmu_space *space, vaddr_t va);
 pte_t *pde_create(struct mmu_space *space, vaddr_t va);
 /* The last-level table below a level-2 entry that is not a large leaf, making it. NULL: no memory. */
 pte_t *table_below(struct mmu_space *space, pte_t *pde);
-/* Take the tables over `va` out that have no entries and lie between flush->floor and ceiling, from the last level up. locks->shape held. */
+/* Take the tables over `va` out that have no entries and lie between flush->floor and ceiling, from the last level up. locks->shape held for writing. */
 void tables_prune(struct mmu_space *space, vaddr_t va, struct mmu_flush *flush);
 /* Replace a large leaf by a table of the same pages, in leaves of the next size. -ENOMEM. */
 int large_split(struct mmu_space *space, pte_t *pde);

@@ -92,9 +92,9 @@ static bool giant_whole(struct spaces *s)
     WANT(mmu_copy(&s->other, space, AT, AT + GIANT_PAGE_SIZE, true, &s->flush, take_all, NULL) ==
          0);
     WANT(shows(&s->other, AT, PA, both, MMU_READ) && shows(space, AT, PA, both, MMU_READ));
-    spin_lock(&s->locks[1].shape);
+    write_lock(&s->locks[1].shape);
     WANT(mmu_move(&s->other, AT, TO, GIANT_PAGE_SIZE, &s->flush) == 0);
-    spin_unlock(&s->locks[1].shape);
+    write_unlock(&s->locks[1].shape);
     WANT(shows(&s->other, TO + PAGE_SIZE, PA + PAGE_SIZE, both, MMU_READ));
     WANT(mmu_skip_hole(&s->other, 0, UINT64_MAX >> 20) == TO);
     return true;

@@ -151,7 +151,7 @@ int mmu_protect(struct mmu_space *space, vaddr_t start, vaddr_t end, unsigned se
 typedef bool mmu_may_write_fn(paddr_t pa);
 void mmu_give_write(struct mmu_space *space, vaddr_t start, vaddr_t end, mmu_may_write_fn *fn);
 /*
- * Move leaves from [from, from+len) to the empty range at `to` (mremap). The caller keeps faults away from both, and holds locks->shape, so
+ * Move leaves from [from, from+len) to the empty range at `to` (mremap). The caller keeps faults away from both, and holds locks->shape for writing, so
  * that nobody outside misses a page on its way.
  */
 int mmu_move(struct mmu_space *space, vaddr_t from, vaddr_t to, uint64_t len_bytes,

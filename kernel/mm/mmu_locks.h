@@ -7,7 +7,7 @@
  * Tables are freed while others walk. What keeps a walker's tables in place depends on where it stands:
  *   inside   it holds something that keeps a region over the addresses mapped (vm->lock, or the region's own lock): tables that lie
  *            over a region are never taken out, see struct mmu_flush, floor and ceiling
- *   outside  it knows an address and a space, no more: it holds `shape`, under which tables are taken out
+ *   outside  it knows an address and a space, no more: it reads with `shape` held, which whoever takes tables out holds for writing
  * Order: shape -> a block's lock. Two blocks' locks are never held at once.
  */
 #pragma once
@@ -15,12 +15,12 @@
 #include <arch/page.h>
 
 #include "kernel/base/types.h"
-#include "kernel/sync/spinlock.h"
+#include "kernel/sync/rwlock.h"
 
 #define MMU_BLOCK_LOCKS 16u
 
 struct mmu_locks {
-    struct spinlock shape;
+    struct rwlock shape;
     struct {
         struct spinlock lock;
     } __cacheline blocks[MMU_BLOCK_LOCKS];
@@ -28,7 +28,7 @@ struct mmu_locks {
 
 static inline void mmu_locks_init(struct mmu_locks *locks)
 {
-    spin_init(&locks->shape, "page table tree");
+    rwlock_init(&locks->shape, "page table tree");
     for (unsigned i = 0; i < MMU_BLOCK_LOCKS; i++) {
         spin_init(&locks->blocks[i].lock, "page tables");
     }

@@ -36,7 +36,7 @@ static struct page *page_peek(struct vmspace *vm, uint64_t va, bool write, bool 
     paddr_t pa;
     unsigned flags;
 
-    spin_lock(&vm->locks.shape);
+    read_lock(&vm->locks.shape);
     vm_table_lock(vm, va);
     if (mmu_query(&vm->mmu, va, &pa, &flags)) {
         *ret_counted = (flags & MMU_SPECIAL) == 0;
@@ -48,7 +48,7 @@ static struct page *page_peek(struct vmspace *vm, uint64_t va, bool write, bool 
         }
     }
     vm_table_unlock(vm, va);
-    spin_unlock(&vm->locks.shape);
+    read_unlock(&vm->locks.shape);
     if (page != NULL && *ret_counted && !page_suits(page, flags, write, force)) {
         page_put(page);
         page = NULL;
@@ -58,17 +58,17 @@ static struct page *page_peek(struct vmspace *vm, uint64_t va, bool write, bool 
 
 bool vm_query_outside(struct vmspace *vm, uint64_t va, paddr_t *ret_pa, unsigned *ret_flags)
 {
-    spin_lock(&vm->locks.shape);
+    read_lock(&vm->locks.shape);
     bool found = mmu_query(&vm->mmu, va, ret_pa, ret_flags);
-    spin_unlock(&vm->locks.shape);
+    read_unlock(&vm->locks.shape);
     return found;
 }
 
 bool vmspace_page_exists(struct vmspace *vm, uint64_t va)
 {
-    spin_lock(&vm->locks.shape);
+    read_lock(&vm->locks.shape);
     bool exists = vm_entry_exists_locked(vm, va);
-    spin_unlock(&vm->locks.shape);
+    read_unlock(&vm->locks.shape);
     return exists;
 }
 

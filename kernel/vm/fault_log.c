@@ -64,10 +64,10 @@ static void entry_look(struct vmspace *vm, uint64_t va, struct entry_state *ret_
     uint64_t value;
 
     *ret_state = (struct entry_state){0};
-    spin_lock(&vm->locks.shape);
+    read_lock(&vm->locks.shape);
     ret_state->present = mmu_query(&vm->mmu, va, &ret_state->pa, &ret_state->flags);
     ret_state->soft = !ret_state->present && mmu_query_soft(&vm->mmu, va, &value);
-    spin_unlock(&vm->locks.shape);
+    read_unlock(&vm->locks.shape);
 }
 
 static enum fault_kind kind_of(const struct entry_state *before, const struct entry_state *after,

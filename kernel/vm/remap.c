@@ -47,7 +47,7 @@ static int remap_check(struct vmspace *vm, const struct remap *remap, struct vm_
 
 /*
  * How much goes over in one turn: half a table's worth, since others wait for it; a larger leaf goes whole, if it stays one at the new place.
- * shape held.
+ * shape held for writing.
  */
 static uint64_t move_turn(struct vmspace *vm, uint64_t from, uint64_t to)
 {
@@ -75,11 +75,11 @@ static int move_turns(struct vmspace *vm, uint64_t from, uint64_t to, uint64_t l
     while (moved < len && err == 0) {
         struct mmu_flush flush;
         mmu_flush_init(&flush, &vm->mmu);
-        spin_lock(&vm->locks.shape);
+        write_lock(&vm->locks.shape);
         uint64_t turn = MIN(move_turn(vm, from + moved, to + moved), len - moved);
         err = mmu_move(&vm->mmu, from + moved, to + moved, turn, &flush);
         mmu_flush_finish(&flush);
-        spin_unlock(&vm->locks.shape);
+        write_unlock(&vm->locks.shape);
         moved += err == 0 ? turn : 0;
     }
     *ret_moved = moved;

@@ -26,7 +26,7 @@ static struct vm_family *family_get(void)
         if (family == NULL) {
             return NULL;
         }
-        spin_init(&family->lock, "family");
+        rwlock_init(&family->lock, "family");
         list_init(&family->moved);
         family->spaces = family->few;
         family->capacity = FAMILY_INLINE;
@@ -42,7 +42,7 @@ static void family_put(struct vm_family *family)
     spin_unlock(&pool_lock);
 }
 
-/* A free slot; the array grows when there is none. UINT32_MAX: no memory. family->lock held. */
+/* A free slot; the array grows when there is none. UINT32_MAX: no memory. family->lock held for writing. */
 static uint32_t slot_find_locked(struct vm_family *family)
 {
     if (family->nspaces < family->capacity) {
@@ -67,7 +67,7 @@ static uint32_t slot_find_locked(struct vm_family *family)
 
 int vm_family_join(struct vmspace *vm, struct vm_family *family)
 {
-    spin_lock(&family->lock);
+    write_lock(&family->lock);
     uint32_t slot = slot_find_locked(family);
     if (slot != UINT32_MAX) {
         family->spaces[slot] = vm;
@@ -75,7 +75,7 @@ int vm_family_join(struct vmspace *vm, struct vm_family *family)
         vm->family = family;
         vm->family_slot = slot;
     }
-    spin_unlock(&family->lock);
+    write_unlock(&family->lock);
     return slot == UINT32_MAX ? -ENOMEM : 0;
 }
 
@@ -93,7 +93,7 @@ void vm_family_leave(struct vmspace *vm)
     if (family == NULL) {
         return;
     }
-    spin_lock(&family->lock);
+    write_lock(&family->lock);
     family->spaces[vm->family_slot] = NULL;
     family->first_free = MIN(family->first_free, vm->family_slot);
     bool last = --family->nspaces == 0;
@@ -105,7 +105,7 @@ void vm_family_leave(struct vmspace *vm)
         memset(family->few, 0, sizeof(family->few));
     }
     ASSERT(!last || list_empty(&family->moved));
-    spin_unlock(&family->lock);
+    write_unlock(&family->lock);
     kfree(array);
     if (last) {
         family_put(family);
@@ -117,9 +117,9 @@ void rmap_region_moved(struct vm_region *region)
     struct vm_family *family = region->vm->family;
 
     if (region->vpn_delta != 0) {
-        spin_lock(&family->lock);
+        write_lock(&family->lock);
         list_push_back(&family->moved, &region->moved_link);
-        spin_unlock(&family->lock);
+        write_unlock(&family->lock);
     }
 }
 
@@ -127,9 +127,9 @@ void rmap_region_gone_moved(struct vm_region *region)
 {
     struct vm_family *family = region->vm->family;
 
-    spin_lock(&family->lock);
+    write_lock(&family->lock);
     list_remove(&region->moved_link);
-    spin_unlock(&family->lock);
+    write_unlock(&family->lock);
 }
 
 /* ---- walking ---- */
@@ -150,14 +150,14 @@ static bool visit(struct walk *walk, struct vmspace *vm, uint64_t va)
     bool go_on = true;
 
     mmu_flush_init(&flush, &vm->mmu);
-    spin_lock(&vm->locks.shape);
+    read_lock(&vm->locks.shape);
     vm_table_lock(vm, va);
     if (mmu_query(&vm->mmu, va, &pa, &flags) && pa == page_to_phys(walk->page) &&
         (flags & MMU_SPECIAL) == 0) {
         go_on = walk->fn(walk->arg, vm, va, flags, &flush) && --walk->left > 0;
     }
     vm_table_unlock(vm, va);
-    spin_unlock(&vm->locks.shape);
+    read_unlock(&vm->locks.shape);
     mmu_flush_finish(&flush);
     return go_on;
 }
@@ -181,7 +181,7 @@ static void walk_anon(struct walk *walk)
     if (family == NULL) {
         return;
     }
-    spin_lock(&family->lock);
+    read_lock(&family->lock);
     if (hint < family->capacity && family->spaces[hint] != NULL) {
         go_on = visit(walk, family->spaces[hint], vpn << PAGE_SHIFT);
     }
@@ -195,7 +195,7 @@ static void walk_anon(struct walk *walk)
         uint64_t va = moved_address(region, vpn);
         go_on = va == 0 || visit(walk, region->vm, va);
     }
-    spin_unlock(&family->lock);
+    read_unlock(&family->lock);
 }
 
 static int walk_file(struct walk *walk, struct pagecache *cache, uint64_t index, unsigned flags)

@@ -9,7 +9,7 @@
  * A walk proposes addresses and looks into the page table there: what it calls back for is true, whatever happened to regions meanwhile. It may
  * miss an entry that is just being moved, so page->mapcount has the last word on whether all were found.
  *
- * Locking: family->lock (spin) is held while anonymous mappings are visited, the cache's rmap_lock for others; inside, the table locks of
+ * Locking: family->lock (spinning, for reading) is held while anonymous mappings are visited, the cache's rmap_lock for others; inside, the table locks of
  * each space in turn, from outside (mmu_locks.h). Families are never given back to the allocator of memory: what page->owner leads to is always a family, if perhaps not the
  * page's any more.
  */
@@ -21,7 +21,7 @@
 #define FAMILY_VPN_BITS 48u /* of page->index; the space's slot above is a hint */
 
 struct vm_family {
-    struct spinlock lock;
+    struct rwlock lock;
     uint32_t capacity;                  /* [lock] of `spaces` */
     uint32_t nspaces;                   /* [lock] living ones; 0: the family is in the pool */
     uint32_t first_free;                /* [lock] no slot below is free */

@@ -136,10 +136,10 @@ static void protect_region(struct vm_region *region, uint64_t first, uint64_t la
     first = MAX(first, region->pgoff) - region->pgoff;
     last = MIN(last, region_last) - region->pgoff;
     mmu_flush_init(&flush, &vm->mmu);
-    spin_lock(&vm->locks.shape);
+    read_lock(&vm->locks.shape);
     (void)mmu_protect(&vm->mmu, region->start + (first << PAGE_SHIFT),
                       region->start + ((last + 1) << PAGE_SHIFT), 0, MMU_WRITE, &flush);
-    spin_unlock(&vm->locks.shape);
+    read_unlock(&vm->locks.shape);
     mmu_flush_finish(&flush);
 }
 

@@ -139,11 +139,11 @@ static void zap_range(struct zap *zap, uint64_t start, uint64_t end)
         flush.floor = zap->floor;
         flush.ceiling = zap->ceiling;
         if (unlikely(zap->outside)) {
-            spin_lock(&vm->locks.shape);
+            read_lock(&vm->locks.shape);
         }
         err = mmu_unmap(&vm->mmu, start, end, &flush, zap_leaves, zap);
         if (unlikely(zap->outside)) {
-            spin_unlock(&vm->locks.shape);
+            read_unlock(&vm->locks.shape);
         }
         mmu_flush_finish(&flush);
         start = zap->next;
