@@ -62,7 +62,7 @@ static struct sem_set *set_create(int key, unsigned nsems, uint32_t mode)
     memset(set, 0, size);
     sysv_init(&set->object, key, mode);
     refcount_init(&set->refs, 1);
-    spin_init(&set->lock, "semaphore set");
+    mutex_init(&set->lock, "semaphore set");
     set->nsems = nsems;
     set->ctime = ktime_realtime_coarse();
     list_init(&set->waiters);
@@ -151,10 +151,10 @@ int sem_remove(int id)
         return err;
     }
     struct sem_set *set = set_of(object);
-    spin_lock(&set->lock);
+    mutex_lock(&set->lock);
     set->removed = true;
     sem_wake_removed_locked(set);
-    spin_unlock(&set->lock);
+    mutex_unlock(&set->lock);
     sem_set_put(set);
     return 0;
 }
@@ -230,7 +230,7 @@ int sem_ask(int id, int num, int cmd)
     }
     result = -EINVAL;
     if (num >= 0 && (unsigned)num < set->nsems) {
-        spin_lock(&set->lock);
+        mutex_lock(&set->lock);
         const struct sem *sem = &set->sems[num];
         if (set->removed) {
             result = -EIDRM;
@@ -241,7 +241,7 @@ int sem_ask(int id, int num, int cmd)
         } else {
             result = (int)sem_count_waiters_locked(set, (unsigned)num, cmd == GETZCNT);
         }
-        spin_unlock(&set->lock);
+        mutex_unlock(&set->lock);
     }
     sem_set_put(set);
     return result;
@@ -255,12 +255,12 @@ int sem_get_all(int id, unsigned n, uint16_t *ret_values)
     if (err < 0) {
         return err;
     }
-    spin_lock(&set->lock);
+    mutex_lock(&set->lock);
     err = set->removed || set->nsems != n ? -EIDRM : 0;
     for (unsigned i = 0; err == 0 && i < n; i++) {
         ret_values[i] = (uint16_t)set->sems[i].value;
     }
-    spin_unlock(&set->lock);
+    mutex_unlock(&set->lock);
     sem_set_put(set);
     return err;
 }
@@ -271,7 +271,7 @@ static int set_values(struct sem_set *set, unsigned first, unsigned n, const uin
     int pid = sysv_current_nr();
     int err = 0;
 
-    spin_lock(&set->lock);
+    mutex_lock(&set->lock);
     if (set->removed) {
         err = -EIDRM;
     } else {
@@ -283,7 +283,7 @@ static int set_values(struct sem_set *set, unsigned first, unsigned n, const uin
         set->ctime = ktime_realtime_coarse();
         sem_wake_locked(set);
     }
-    spin_unlock(&set->lock);
+    mutex_unlock(&set->lock);
     return err;
 }
 

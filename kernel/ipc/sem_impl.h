@@ -2,13 +2,14 @@
  * What sem.c (sets, semctl), sem_op.c (operations and who waits) and sem_undo.c share.
  *
  * Locks: t sem_table.lock   s set->lock   u list->lock   I immutable once the set is in the table   o the waiting thread's own
- * Order: undo list -> set; the table's lock is never held with another.
+ * set->lock is a mutex. None is held with another.
  */
 #pragma once
 
 #include "kernel/base/errno.h"
 #include "kernel/ipc/sem.h"
 #include "kernel/ipc/sysv.h"
+#include "kernel/sched/mutex.h"
 
 #define SEM_VALUE_MAX 32767 /* SEMVMX; also the largest adjustment, SEMAEM */
 
@@ -21,7 +22,7 @@ struct sem {
 struct sem_set {
     struct sysv_object object; /* [t] */
     struct refcount refs;      /* the table's, calls under way, undos */
-    struct spinlock lock;
+    struct mutex lock;
     bool removed;             /* [s] */
     unsigned nsems;           /* [I] */
     ktime_t otime, ctime;     /* [s] real time; 0: never */

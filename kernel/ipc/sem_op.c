@@ -4,11 +4,14 @@
  * A call with one operation waits at its semaphore, one with several at the set. Whoever changes values performs what has become
  * possible in the name of those who wait, and wakes them with the result; so a value that was enough for somebody cannot be taken away
  * before that thread runs.
+ *
+ * A call may have hundreds of operations, a set thousands of semaphores: so the set's lock is one that sleeps.
  */
 #include "kernel/core/time.h"
 #include "kernel/ipc/sem_impl.h"
 
-#define WAITING 1 /* sem_waiter.status: not done yet */
+#define BRIEF_OPS 16u /* of a call: more take long */
+#define WAITING   1   /* sem_waiter.status: not done yet */
 
 struct sem_waiter {
     struct list_node node;    /* [s] */
@@ -207,20 +210,24 @@ unsigned sem_count_waiters_locked(struct sem_set *set, unsigned num, bool for_ze
 
 /* ---- semtimedop ---- */
 
-/* Sleep until the call is done, its set removed, a signal pending, or the time over. Enters with set->lock, leaves without. */
-static int wait_locked(struct sem_set *set, struct sem_waiter *call, ktime_t deadline)
+static void wait_begin_locked(struct sem_set *set, struct sem_waiter *call)
 {
     call->status = WAITING;
     list_push_back(call->nops == 1 ? &set->sems[call->ops[0].sem_num].waiters : &set->waiters,
                    &call->node);
-    spin_unlock(&set->lock);
+}
+
+/* Sleep until the call is done, its set removed, a signal pending, or the time over. */
+static int wait_end(struct sem_set *set, struct sem_waiter *call, ktime_t deadline)
+{
     int err = thread_sleep_for(atomic_load_relaxed(&call->status) != WAITING, deadline);
-    spin_lock(&set->lock);
+
+    mutex_lock(&set->lock);
     if (call->status == WAITING) {
         list_remove(&call->node);
         call->status = err == -ETIMEDOUT ? -EAGAIN : err;
     }
-    spin_unlock(&set->lock);
+    mutex_unlock(&set->lock);
     return call->status;
 }
 
@@ -262,15 +269,25 @@ int sem_operate(int id, const struct sembuf *ops, unsigned nops, ktime_t deadlin
         sem_set_put(set);
         return result;
     }
-    spin_lock(&set->lock);
+    mutex_lock(&set->lock);
+    /* Who is woken wants the lock: it is not to take the CPU before that is free, unless the call takes long. */
+    const bool brief = nops <= BRIEF_OPS;
+    if (likely(brief)) {
+        preempt_disable();
+    }
     result = set->removed ? -EIDRM : perform_locked(set, &call);
-    if (result == WAITING) {
-        result = wait_locked(set, &call, deadline);
-    } else {
-        if (result == 0) {
-            wake_after_locked(set, ops, nops);
-        }
-        spin_unlock(&set->lock);
+    const bool waits = result == WAITING;
+    if (waits) {
+        wait_begin_locked(set, &call);
+    } else if (result == 0) {
+        wake_after_locked(set, ops, nops);
+    }
+    mutex_unlock(&set->lock);
+    if (likely(brief)) {
+        preempt_enable();
+    }
+    if (waits) {
+        result = wait_end(set, &call, deadline);
     }
     sem_set_put(set);
     return result;

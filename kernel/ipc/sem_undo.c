@@ -35,9 +35,9 @@ static struct sem_undo_list *list_of_current(void)
 
 static void undo_free(struct sem_undo *undo)
 {
-    spin_lock(&undo->set->lock);
+    mutex_lock(&undo->set->lock);
     list_remove(&undo->set_node);
-    spin_unlock(&undo->set->lock);
+    mutex_unlock(&undo->set->lock);
     sem_set_put(undo->set);
     kvfree(undo);
 }
@@ -69,9 +69,9 @@ static struct sem_undo *undo_create(struct sem_set *set)
         memset(undo, 0, size);
         refcount_get(&set->refs);
         undo->set = set;
-        spin_lock(&set->lock);
+        mutex_lock(&set->lock);
         list_push_back(&set->undos, &undo->set_node);
-        spin_unlock(&set->lock);
+        mutex_unlock(&set->lock);
     }
     return undo;
 }
@@ -123,7 +123,7 @@ static void undo_apply(struct sem_undo *undo, int pid)
     struct sem_set *set = undo->set;
     bool changed = false;
 
-    spin_lock(&set->lock);
+    mutex_lock(&set->lock);
     for (unsigned i = 0; !set->removed && i < set->nsems; i++) {
         if (undo->adjust[i] != 0) {
             struct sem *sem = &set->sems[i];
@@ -136,7 +136,7 @@ static void undo_apply(struct sem_undo *undo, int pid)
         set->otime = ktime_realtime_coarse();
         sem_wake_locked(set);
     }
-    spin_unlock(&set->lock);
+    mutex_unlock(&set->lock);
 }
 
 /* ---- threads ---- */
