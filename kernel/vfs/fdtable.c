@@ -122,6 +122,21 @@ static int fdtable_grow_and_lock(struct fdtable *table, unsigned fd)
     return 0;
 }
 
+#define CLONE_TURN 4u /* words of descriptors that are copied without a pause */
+
+static void copy_word_locked(struct fdtable *copy, const struct fdtable *table, size_t word)
+{
+    for (uint64_t bits = table->open[word]; bits != 0; bits &= bits - 1) {
+        size_t fd = word * 64 + bit_ffs(bits);
+        struct file *file = table->files[fd];
+        if (file != NULL) { /* NULL: reserved by a thread that shares the old table */
+            copy->files[fd] = file_get(file);
+            bitmap_set(copy->open, fd);
+        }
+    }
+    copy->cloexec[word] = table->cloexec[word] & copy->open[word];
+}
+
 struct fdtable *fdtable_clone(struct fdtable *table)
 {
     struct fdtable *copy = fdtable_create();
@@ -140,17 +155,15 @@ struct fdtable *fdtable_clone(struct fdtable *table)
         spin_unlock(&copy->lock);
         spin_lock(&table->lock);
     }
-    size_t words = BITMAP_WORDS(table->size);
+    /* A table that nobody shares does not change meanwhile: there it need not be held for all of it. */
+    const bool turns = refcount_read(&table->refs) == 1;
+    const size_t words = BITMAP_WORDS(table->size);
     for (size_t word = 0; word < words; word++) {
-        for (uint64_t bits = table->open[word]; bits != 0; bits &= bits - 1) {
-            size_t fd = word * 64 + bit_ffs(bits);
-            struct file *file = table->files[fd];
-            if (file != NULL) { /* NULL: reserved by a thread that shares the old table */
-                copy->files[fd] = file_get(file);
-                bitmap_set(copy->open, fd);
-            }
+        copy_word_locked(copy, table, word);
+        if (turns && (word + 1) % CLONE_TURN == 0) {
+            spin_unlock(&table->lock);
+            spin_lock(&table->lock);
         }
-        copy->cloexec[word] = table->cloexec[word] & copy->open[word];
     }
     copy->next_hint = 0;
     spin_unlock(&table->lock);
