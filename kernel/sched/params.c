@@ -99,7 +99,7 @@ static struct runqueue *thread_lock(struct thread *thread, uint64_t *ret_flags)
 /* What was asked for meanwhile is done here, if it may be. */
 static void thread_unlock(struct runqueue *rq, uint64_t flags)
 {
-    spin_unlock_raw_(&rq->lock);
+    runqueue_release(rq);
     irq_restore(flags);
     preempt_enable();
 }

@@ -105,6 +105,7 @@ struct runqueue {
     struct list_node stop;        /* [lock] */
     uint32_t nstop;               /* [lock] */
     struct timer slice_timer;     /* armed for the end of the running thread's turn */
+    ktime_t owed;                 /* [lock] left to do without it, OWED_*; 0: nothing */
     struct timer alarm_timer;     /* aimed at the running thread's alarms: alarm.h */
     struct timer tick_timer;      /* armed while the CPU is not idle */
     bool online;                  /* [lock] threads may be brought here */
@@ -162,9 +163,24 @@ static inline void runqueue_lock(struct runqueue *rq)
     spin_lock_raw_(&rq->lock);
 }
 
+/*
+ * What the holder of the lock finds to be wanted of the hardware waits until the lock is given back: the access takes long, in a virtual machine
+ * very long, and other CPUs may be waiting. OWED_MESSAGE: the queue's CPU is to look; any other time: the own slice timer is to be armed for it.
+ */
+#define OWED_MESSAGE ((ktime_t)1)
+void runqueue_release_pay(struct runqueue *rq);
+static inline void runqueue_release(struct runqueue *rq)
+{
+    if (likely(rq->owed == 0)) {
+        spin_unlock_raw_(&rq->lock);
+    } else {
+        runqueue_release_pay(rq);
+    }
+}
+
 static inline void runqueue_unlock(struct runqueue *rq)
 {
-    spin_unlock_raw_(&rq->lock);
+    runqueue_release(rq);
     preempt_enable_no_resched();
 }
 

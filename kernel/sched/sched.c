@@ -34,6 +34,19 @@ struct runqueue *runqueue_lock_of(struct thread *thread)
     }
 }
 
+__noinline void runqueue_release_pay(struct runqueue *rq)
+{
+    ktime_t owed = rq->owed;
+
+    rq->owed = 0;
+    spin_unlock_raw_(&rq->lock);
+    if (owed == OWED_MESSAGE) {
+        smp_send_reschedule(rq->cpu);
+    } else {
+        timer_arm(&rq->slice_timer, owed);
+    }
+}
+
 void runqueue_update_current_locked(struct runqueue *rq, ktime_t now)
 {
     struct thread *current = rq->current;
@@ -58,7 +71,7 @@ void runqueue_resched_locked(struct runqueue *rq)
     if (likely(rq == this_cpu_ptr(runqueue))) {
         preempt_set_need_resched();
     } else if ((had & (THREAD_WORK_RESCHED | THREAD_WORK_POLLING)) == 0) {
-        smp_send_reschedule(rq->cpu);
+        rq->owed = OWED_MESSAGE;
     }
 }
 
@@ -67,7 +80,7 @@ void runqueue_start_turn_locked(struct runqueue *rq, ktime_t now)
 {
     if (unlikely(rq != this_cpu_ptr(runqueue))) {
         if (!timer_is_armed(&rq->slice_timer)) {
-            smp_send_reschedule(rq->cpu); /* a timer is armed on its own CPU */
+            rq->owed = OWED_MESSAGE; /* a timer is armed on its own CPU */
         }
         return;
     }
@@ -80,7 +93,7 @@ void runqueue_start_turn_locked(struct runqueue *rq, ktime_t now)
     }
     ktime_t end = now + MAX(left, SCHED_TURN_MIN_NS);
     if (!timer_is_armed(&rq->slice_timer) || end < rq->slice_timer.deadline) {
-        timer_arm(&rq->slice_timer, end);
+        rq->owed = end;
     }
 }
 

@@ -134,7 +134,7 @@ bool thread_wake_how(struct thread *thread, uint32_t mask, unsigned how)
             }
         }
     }
-    spin_unlock_raw_(&rq->lock);
+    runqueue_release(rq);
     if (unlikely(goes)) {
         runqueue_deliver(thread, JOIN_WAKE);
     }
