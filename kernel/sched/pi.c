@@ -256,8 +256,8 @@ bool pi_leave_locked(struct pi_lock *lock, struct pi_waiter *waiter)
     if (old == waiter) {
         owner_waits = donor_replace_locked(lock->owner, waiter, pi_best_locked(lock));
     }
+    end_waiting(waiter->thread); /* who walks a chain believes what `waiting` leads to */
     waiter->lock = NULL;
-    end_waiting(waiter->thread);
     return owner_waits;
 }
 

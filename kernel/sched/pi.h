@@ -28,7 +28,8 @@ struct pi_waiter {
     struct rb_node
         donor_node;        /* [owner's pi.lock] among the owner's donors, while it is the best */
     struct thread *thread; /* [I] */
-    struct pi_lock *lock;  /* [lock->lock] NULL: it waits no more */
+    struct pi_lock
+        *lock; /* [lock->lock] what thread->pi.waiting leads to; NULL: it waits no more */
     int64_t
         rank; /* [lock->lock] as it stands in the trees, smaller ones first; read by all at any time */
 };
