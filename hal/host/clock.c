@@ -52,6 +52,12 @@ ktime_t clock_monotonic_ns(void)
     return monotonic_of(host_now());
 }
 
+/* Time is simulated here. */
+uint64_t clock_cycles_hz(void)
+{
+    return 0;
+}
+
 ktime_t clock_raw_ns(void)
 {
     return (ktime_t)host_now();

@@ -187,6 +187,11 @@ void clock_switch(const struct counter *counter)
     keeper_arm();
 }
 
+uint64_t clock_cycles_hz(void)
+{
+    return tsc_counter()->source.frequency_hz;
+}
+
 void clock_set_rate(struct counter *counter, uint64_t frequency_hz)
 {
     struct rate_scale scale = rate_scale_compute(frequency_hz, NS_PER_SECOND);

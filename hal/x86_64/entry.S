@@ -354,6 +354,25 @@ entry_interrupts:
     .balign 16
     .size entry_interrupts, . - entry_interrupts
 
+/* rax: cpu_cycles() */
+    .macro READ_CYCLES
+    rdtsc
+    shlq $32, %rdx
+    orq %rdx, %rax
+    .endm
+
+/* From CPU_IRQ_SINCE up to rax the CPU has done this (kernel/machine/percpu.h). Changes rcx, rdx. */
+    .macro CHARGE_CYCLES sum
+    movq %rax, %rdx
+    subq %gs:CPU_IRQ_SINCE, %rdx
+    addq %rdx, %gs:\sum
+    movq %gs:CPU_IDLE, %rcx
+    cmpq %rcx, %gs:CPU_CURRENT
+    jne 91f
+    addq %rdx, %gs:CPU_IRQ_IDLE_CYCLES
+91: movq %rax, %gs:CPU_IRQ_SINCE
+    .endm
+
     .type interrupt_common, @function
 interrupt_common:
     testb $3, 24(%rsp)
@@ -361,6 +380,11 @@ interrupt_common:
     swapgs
 1:  PUSH_INTERRUPTED
     addl $0x10000, %gs:CPU_PREEMPT_COUNT /* PREEMPT_HARDIRQ_ONE */
+    READ_CYCLES
+    testl $0x100, %gs:CPU_PREEMPT_COUNT /* PREEMPT_SOFTIRQ */
+    jnz 5f
+    movq %rax, %gs:CPU_IRQ_SINCE
+6:
 #ifdef CONFIG_LATENCY
     pushq %rdi
     call latency_interrupt_enter
@@ -372,6 +396,8 @@ interrupt_common:
     testb $1, %gs:CPU_RCU_IDLE
     jnz 3f
 2:  call *(%rax,%rsi,8)
+    READ_CYCLES
+    CHARGE_CYCLES CPU_IRQ_CYCLES
     subl $0x10000, %gs:CPU_PREEMPT_COUNT
     cmpl $0, %gs:CPU_SOFTIRQ_PENDING
     jne 4f
@@ -400,6 +426,8 @@ interrupt_return:
     jz interrupt_done
     call machine_softirqs
     jmp interrupt_done
+5:  CHARGE_CYCLES CPU_SOFTIRQ_CYCLES
+    jmp 6b
     .size interrupt_common, . - interrupt_common
 
 /* ---- threads ---- */

@@ -7,9 +7,14 @@
 #define CPU_PREEMPT_COUNT   24
 #define CPU_STACK_TOP       32
 #define CPU_SCRATCH         48
+#define CPU_IDLE            64
 #define CPU_RCU_NESTING     96
 #define CPU_RCU_IDLE        100
 #define CPU_SOFTIRQ_PENDING 112
+#define CPU_IRQ_SINCE       120
+#define CPU_IRQ_CYCLES      128
+#define CPU_SOFTIRQ_CYCLES  136
+#define CPU_IRQ_IDLE_CYCLES 144
 
 #define THREAD_WORK 56
 

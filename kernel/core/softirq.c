@@ -110,12 +110,24 @@ static uint32_t call_all(uint32_t vectors)
     return more;
 }
 
+/* The cycles since irq_since were ours; those of interrupts in between, the machine has counted. */
+static void charge_cycles(void)
+{
+    uint64_t cycles = cpu_cycles() - this_cpu->irq_since;
+
+    this_cpu->softirq_cycles += cycles;
+    if (current_thread() == this_cpu->idle) {
+        this_cpu->irq_idle_cycles += cycles;
+    }
+}
+
 /* Interrupts off, at the return too; in_interrupt() is false. */
 static void run(unsigned rounds)
 {
     ktime_t end = 0;
 
     preempt_count_add(PREEMPT_SOFTIRQ);
+    this_cpu->irq_since = cpu_cycles();
     for (;;) {
         uint32_t vectors = this_cpu->softirq_pending;
         this_cpu->softirq_pending = 0;
@@ -133,6 +145,7 @@ static void run(unsigned rounds)
             break;
         }
     }
+    charge_cycles();
     preempt_count_sub(PREEMPT_SOFTIRQ);
 }
 

@@ -44,6 +44,8 @@ ktime_t clock_raw_ns(void);
  * machine_clock_changed() follow, and sees to it that nobody else is here meanwhile. Interrupts off.
  */
 void clock_adjust(int64_t rate);
+/* How fast cpu_cycles() counts; 0: nobody knows. It is refined once after boot. Any context. */
+uint64_t clock_cycles_hz(void);
 /* Wall clock read from the RTC, seconds UTC since 1970; 0 when there is none. Slow; thread context. */
 uint64_t clock_rtc_read(void);
 int clock_rtc_write(uint64_t unix_time_s);

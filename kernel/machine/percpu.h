@@ -57,6 +57,11 @@ struct cpu {
     uint32_t rcu_idle; /* 100: [a] odd: waits for an interrupt; counts up at its begin and end */
     uint64_t rcu_seen; /* 104: the grace period that this CPU has reported to */
     uint32_t softirq_pending; /* 112: BIT(enum softirq) that want to run (kernel/core/softirq.h) */
+    /* Where cpu_cycles() go. The machine's entry counts those of interrupts, kernel/core/softirq.c its own; others read the sums. */
+    uint64_t irq_since;       /* 120: up to when they are counted, while one of the two runs */
+    uint64_t irq_cycles;      /* 128: [a] of interrupt handlers, */
+    uint64_t softirq_cycles;  /* 136: [a] of softirqs without the interrupts in them, */
+    uint64_t irq_idle_cycles; /* 144: [a] and what of both met the idle thread */
 };
 
 /* Does another CPU run its idle thread, and no interrupt or softirq on it? It may be over when the caller reads the answer. */

@@ -69,6 +69,40 @@ static bool tick_met_user(struct thread *thread)
            trapframe_syscall_nr(thread_trapframe(thread)) == ~(uint64_t)0;
 }
 
+/*
+ * Interrupts and softirqs have had a tick's time of threads: then this tick is none of the running thread's, for they tell of theirs themselves.
+ */
+static bool tick_was_interrupts(struct runqueue *rq)
+{
+    const struct cpu *cpu = cpu_self();
+    uint64_t tick = clock_cycles_hz() / SCHED_TICK_HZ;
+    uint64_t cycles = cpu->irq_cycles + cpu->softirq_cycles - cpu->irq_idle_cycles;
+
+    if (likely(cycles - rq->irq_charged < tick) || tick == 0) {
+        return false;
+    }
+    rq->irq_charged += tick;
+    return true;
+}
+
+static void tick_sample(struct runqueue *rq, struct thread *thread)
+{
+    if (tick_was_interrupts(rq)) {
+        return;
+    }
+    if (!tick_met_user(thread)) {
+        thread->stime_ticks++;
+        rq->ticks_system++;
+        return;
+    }
+    thread->utime_ticks++;
+    if (thread->nice > 0) {
+        rq->ticks_nice++;
+    } else {
+        rq->ticks_user++;
+    }
+}
+
 static void tick_expired(struct timer *timer)
 {
     struct runqueue *rq = container_of(timer, struct runqueue, tick_timer);
@@ -81,18 +115,7 @@ static void tick_expired(struct timer *timer)
         return;
     }
     watchdog_tick(now);
-    bool user = tick_met_user(thread);
-    if (user) {
-        thread->utime_ticks++;
-        if (thread->nice > 0) {
-            rq->ticks_nice++;
-        } else {
-            rq->ticks_user++;
-        }
-    } else {
-        thread->stime_ticks++;
-        rq->ticks_system++;
-    }
+    tick_sample(rq, thread);
     runqueue_lock(rq);
     runqueue_update_current_locked(rq, now);
     runqueue_unlock(rq);
@@ -126,6 +149,22 @@ void sched_tick_init(struct runqueue *rq)
     }
 }
 
+static ktime_t cycles_ns(uint64_t cycles)
+{
+    uint64_t hz = clock_cycles_hz();
+
+    return hz == 0 ? 0 : (ktime_t)(cycles / hz * NS_PER_S + cycles % hz * NS_PER_S / hz);
+}
+
+/* An interrupt that is going on counts as idle time until it is over. */
+static ktime_t idle_time_locked(struct runqueue *rq, const struct cpu *cpu, ktime_t iowait)
+{
+    ktime_t interrupts = cycles_ns(atomic_load_relaxed(&cpu->irq_idle_cycles));
+
+    rq->idle_told = MAX(rq->idle_told, rq->idle->runtime_ns - interrupts - iowait);
+    return rq->idle_told;
+}
+
 void sched_cpu_stats(unsigned cpu, struct sched_cpu_stats *ret_stats)
 {
     struct runqueue *rq = per_cpu_ptr(runqueue, cpu);
@@ -136,15 +175,23 @@ void sched_cpu_stats(unsigned cpu, struct sched_cpu_stats *ret_stats)
         irq_restore(flags);
         return;
     }
+    const struct cpu *self = cpu_by_id(cpu);
     runqueue_lock(rq);
+    ktime_t now = ktime_now();
     if (cpu_is_online(cpu)) {
-        runqueue_update_current_locked(rq, ktime_now());
+        runqueue_update_current_locked(rq, now);
     }
+    psi_switched_locked(rq, now);
+    ktime_t iowait = (ktime_t)rq->psi.sums.lost[PSI_SUM_IO_FULL];
     *ret_stats = (struct sched_cpu_stats){
         .user_ns = (ktime_t)rq->ticks_user * SCHED_TICK_NS,
         .nice_ns = (ktime_t)rq->ticks_nice * SCHED_TICK_NS,
         .system_ns = (ktime_t)rq->ticks_system * SCHED_TICK_NS,
-        .idle_ns = rq->idle->runtime_ns,
+        .idle_ns = idle_time_locked(rq, self, iowait),
+        .iowait_ns = iowait,
+        .irq_ns = cycles_ns(atomic_load_relaxed(&self->irq_cycles)),
+        .softirq_ns = cycles_ns(atomic_load_relaxed(&self->softirq_cycles)),
+        .niowait = rq->psi.nstalled[PSI_IO],
         .switches = rq->switches,
         .nrun = rq->nrun,
         .run_delay_ns = rq->run_delay,

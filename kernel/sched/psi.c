@@ -104,7 +104,9 @@ bool psi_begin(enum psi_resource resource)
     thread->stalled_on[resource] = (uint16_t)rq->cpu;
     rq->psi.nstalled[resource]++;
     rq->psi.nstalls++;
-    psi_stalls_update_locked(rq, ktime_now());
+    ktime_t now = ktime_now();
+    thread->io_since = resource == PSI_IO ? now : thread->io_since;
+    psi_stalls_update_locked(rq, now);
     runqueue_unlock(rq);
     irq_restore(flags);
     return true;
@@ -121,7 +123,11 @@ void psi_end(enum psi_resource resource)
     rq->psi.nstalled[resource]--;
     rq->psi.nstalls--;
     thread->stalled &= (uint8_t)~BIT(resource);
-    psi_stalls_update_locked(rq, ktime_now());
+    ktime_t now = ktime_now();
+    if (resource == PSI_IO) {
+        atomic_store_relaxed(&thread->io_delay, thread->io_delay + now - thread->io_since);
+    }
+    psi_stalls_update_locked(rq, now);
     runqueue_unlock(rq);
     irq_restore(flags);
 }

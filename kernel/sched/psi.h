@@ -17,7 +17,7 @@ enum psi_kind { PSI_SOME, PSI_FULL };
 
 /*
  * The current thread cannot go on for lack of memory (it frees some, or brings back what has been freed too soon), or waits for a device, from
- * begin to end. Not nested: begin says whether it was begun here, and then end is due. Thread context.
+ * begin to end: every wait for a device is one, and shows as iowait in /proc/stat. Not nested: begin says whether it was begun here, and then end is due. Thread context.
  */
 bool psi_begin(enum psi_resource resource);
 void psi_end(enum psi_resource resource);

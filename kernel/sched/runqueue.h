@@ -125,6 +125,8 @@ struct runqueue {
     ktime_t run_delay;            /* [lock] these have waited so long in all */
     uint64_t pulls;               /* [lock] threads fetched from other CPUs */
     uint64_t ticks_user, ticks_nice, ticks_system; /* own CPU's tick */
+    uint64_t irq_charged; /* own CPU's tick: cycles of interrupts that had ticks of their own */
+    ktime_t idle_told;    /* [lock] idle time that somebody was told of: it does not become less */
 };
 
 DECLARE_PER_CPU(struct runqueue, runqueue);

@@ -136,7 +136,10 @@ struct domain_stats {
 bool sched_domain_stats(unsigned cpu, unsigned index, struct cpumask *ret_span,
                         struct domain_stats *ret_stats);
 struct sched_cpu_stats {
-    ktime_t user_ns, nice_ns, system_ns, idle_ns, irq_ns;
+    /* By samples of the tick; the time of interrupts is exact, as is idle time, which iowait_ns (with threads that wait for a device) is no part of. */
+    ktime_t user_ns, nice_ns, system_ns;
+    ktime_t idle_ns, iowait_ns, irq_ns, softirq_ns;
+    unsigned niowait; /* threads that began to wait for a device there */
     uint64_t switches;
     /* Switches to other threads than the idle one, how long these had waited in all, and threads fetched from other CPUs. */
     uint64_t nrun;

@@ -100,6 +100,7 @@ static struct thread *thread_alloc(const char *comm)
     thread->nvcsw = thread->nivcsw = 0;
     thread->switch_work = 0;
     thread->stalled = 0;
+    thread->io_delay = 0;
     thread->minflt = thread->majflt = 0;
     thread->io = (struct thread_io){0};
     thread->exiting = thread->stop_wanted = thread->futex_ended = false;

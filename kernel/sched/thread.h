@@ -124,6 +124,8 @@ struct thread {
     uint64_t utime_ticks,
         stime_ticks;         /* [o] samples of the 100 Hz tick, scaled to runtime_ns on reading */
     uint16_t stalled_on[2];  /* [o] CPUs on which that began */
+    ktime_t io_since;        /* [o] when it began to wait for a device, if it does */
+    ktime_t io_delay;        /* [a] waited so long for devices in all */
     uint64_t nvcsw, nivcsw;  /* [r] voluntary and involuntary switches */
     uint64_t minflt, majflt; /* [o] */
     struct cpumask cpu_mask; /* [r] affinity */

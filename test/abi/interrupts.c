@@ -274,3 +274,52 @@ ABI_TEST(interrupts, stat_counts_all_softirqs_and_each)
     CHECK_EQ(n, NSOFTIRQS);
     CHECK_EQ(total, sum);
 }
+
+/* ---- where the time of CPUs goes ---- */
+
+#define NCOLUMNS 10
+
+/* The line of `cpu` ("cpu", "cpu0") in /proc/stat. */
+static void read_columns(const char *cpu, unsigned long long ret_columns[NCOLUMNS])
+{
+    char label[16];
+    const char *text = abi_read_file("/proc/stat");
+
+    (void)snprintf(label, sizeof(label), "%s ", cpu);
+    text = strstr(text, label);
+    CHECK(text != NULL);
+    char *at = (char *)text + strlen(label);
+    for (int i = 0; i < NCOLUMNS; i++) {
+        ret_columns[i] = strtoull(at, &at, 10);
+    }
+    CHECK_EQ(*at, '\n');
+}
+
+ABI_TEST(interrupts, stat_has_ten_columns_for_all_and_for_each_cpu)
+{
+    unsigned long long all[NCOLUMNS], one[NCOLUMNS];
+
+    read_columns("cpu", all);
+    read_columns("cpu0", one);
+    CHECK_EQ(strncmp(abi_read_file("/proc/stat"), "cpu  ", 5), 0);
+    CHECK(strstr(abi_read_file("/proc/stat"), "\nprocs_blocked ") != NULL);
+}
+
+/* Who computes is seen in the first three; user, system and so on never become less. */
+ABI_TEST(interrupts, stat_tells_of_who_computes)
+{
+    unsigned long long before[NCOLUMNS], now[NCOLUMNS];
+
+    read_columns("cpu", before);
+    do {
+        for (volatile int i = 0; i < 1000000; i++) {
+        }
+        read_columns("cpu", now);
+        for (int i = 0; i < 3; i++) {
+            CHECK(now[i] >= before[i]);
+        }
+        for (int i = 5; i < NCOLUMNS; i++) {
+            CHECK(now[i] >= before[i]);
+        }
+    } while (now[0] + now[1] + now[2] < before[0] + before[1] + before[2] + 3);
+}

@@ -190,8 +190,10 @@ static int stat_show(struct text *text, const struct proc_target *target)
     stat_signals(text, &signals);
     text_number(text, waits); /* wchan: that there is one */
     text_puts(text, " 0 0");  /* nswap, cnswap */
-    text_printf(text, " %d %u %u %u 0 0 0", target->process->exit_signal, thread->cpu,
+    text_printf(text, " %d %u %u %u", target->process->exit_signal, thread->cpu,
                 thread->rt_priority, thread->policy);
+    text_number(text, ns_to_ticks(atomic_load_relaxed(&thread->io_delay)));
+    text_puts(text, " 0 0"); /* guest time */
     stat_layout(text, target, vm);
     text_printf(text, " %d\n", process_may_access(target->process) ? family.exit_code : 0);
     if (vm != NULL) {

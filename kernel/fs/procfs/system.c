@@ -70,14 +70,21 @@ static int loadavg_show(struct text *text)
 
 /* ---- stat ---- */
 
+/* proc(5), "cpu": user, nice, system, idle, iowait, irq, softirq; there are no hosts that steal, and no guests. */
 static void cpu_line(struct text *text, const char *label, const struct sched_cpu_stats *stats)
 {
-    text_printf(text, "%s %llu %llu %llu %llu 0 %llu 0 0 0 0\n", label, ticks(stats->user_ns),
-                ticks(stats->nice_ns), ticks(stats->system_ns), ticks(stats->idle_ns),
-                ticks(stats->irq_ns));
+    const ktime_t columns[] = {stats->user_ns,   stats->nice_ns, stats->system_ns, stats->idle_ns,
+                               stats->iowait_ns, stats->irq_ns,  stats->softirq_ns};
+
+    text_puts(text, label);
+    for (unsigned i = 0; i < ARRAY_SIZE(columns); i++) {
+        text_number(text, ticks(columns[i]));
+    }
+    text_puts(text, " 0 0 0\n");
 }
 
-static void cpu_lines(struct text *text, uint64_t *ret_switches)
+/* *ret_all: the switches and waiting threads of all. */
+static void cpu_lines(struct text *text, struct sched_cpu_stats *ret_all)
 {
     struct sched_cpu_stats all = {0}, one;
     char label[16];
@@ -89,8 +96,11 @@ static void cpu_lines(struct text *text, uint64_t *ret_switches)
         all.nice_ns += one.nice_ns;
         all.system_ns += one.system_ns;
         all.idle_ns += one.idle_ns;
+        all.iowait_ns += one.iowait_ns;
         all.irq_ns += one.irq_ns;
+        all.softirq_ns += one.softirq_ns;
         all.switches += one.switches;
+        all.niowait += one.niowait;
     }
     cpu_line(text, "cpu ", &all);
     for_each_online_cpu (cpu) {
@@ -98,7 +108,7 @@ static void cpu_lines(struct text *text, uint64_t *ret_switches)
         (void)ksnprintf(label, sizeof(label), "cpu%u", cpu);
         cpu_line(text, label, &one);
     }
-    *ret_switches = all.switches;
+    *ret_all = all;
 }
 
 /* All that were taken, then each line's. */
@@ -143,13 +153,13 @@ static void softirqs_line(struct text *text)
 static int stat_show(struct text *text)
 {
     ktime_t boot = ktime_realtime() - ktime_now();
-    uint64_t switches;
+    struct sched_cpu_stats all;
 
-    cpu_lines(text, &switches);
+    cpu_lines(text, &all);
     interrupts_line(text);
-    text_printf(text, "ctxt %llu\nbtime %llu\nprocesses %llu\n", (unsigned long long)switches,
+    text_printf(text, "ctxt %llu\nbtime %llu\nprocesses %llu\n", (unsigned long long)all.switches,
                 (unsigned long long)(boot / NS_PER_S), (unsigned long long)sched_total_forks());
-    text_printf(text, "procs_running %u\nprocs_blocked 0\n", sched_nr_running());
+    text_printf(text, "procs_running %u\nprocs_blocked %u\n", sched_nr_running(), all.niowait);
     softirqs_line(text);
     return 0;
 }

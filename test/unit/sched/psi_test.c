@@ -273,3 +273,38 @@ TEST(psi, waiting_for_a_device_is_full_while_the_cpu_has_nothing_else)
     EXPECT_GE(full, 480);
     EXPECT_LE(full, 520);
 }
+
+static struct sched_cpu_stats stats_of_cpu(void)
+{
+    struct sched_cpu_stats stats;
+
+    sched_cpu_stats(0, &stats);
+    return stats;
+}
+
+static struct sched_cpu_stats meanwhile;
+
+static void look_while_waiting(void *arg)
+{
+    (void)arg;
+    thread_sleep_ns(NS_PER_S / 2);
+    meanwhile = stats_of_cpu();
+}
+
+TEST(psi, an_idle_cpu_whose_thread_waits_for_a_device_is_in_iowait)
+{
+    setup();
+    struct sched_cpu_stats before = stats_of_cpu();
+    hold();
+    start(waiting);
+    start(look_while_waiting);
+    run();
+    struct sched_cpu_stats after = stats_of_cpu();
+    ktime_t iowait = after.iowait_ns - before.iowait_ns;
+    EXPECT_GE(iowait, 999 * NS_PER_MS);
+    EXPECT_LE(iowait, 1020 * NS_PER_MS);
+    EXPECT_LE(after.idle_ns - before.idle_ns, 20 * NS_PER_MS);
+    EXPECT_EQ(before.niowait, 0);
+    EXPECT_EQ(meanwhile.niowait, 1);
+    EXPECT_EQ(after.niowait, 0);
+}
