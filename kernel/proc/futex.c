@@ -227,7 +227,7 @@ static void waiter_wake_locked(struct futex_waiter *waiter)
     (void)thread_wake(thread);
 }
 
-/* Wake waiters of the key, `count` at most but one at least, as Linux does. How many there were; -EINVAL: one waits for a lock. */
+/* Wake waiters of the key, `count` at most but one at least, as Linux does. How many there were; -EINVAL: they wait for a lock. */
 static int wake_locked(struct futex_bucket *bucket, const struct futex_key *key, int count,
                        uint32_t bitset)
 {
@@ -244,6 +244,9 @@ static int wake_locked(struct futex_bucket *bucket, const struct futex_key *key,
                 break;
             }
         }
+    }
+    if (woken == 0 && unlikely(!list_empty(&bucket->locks)) && futex_pi_waits_locked(bucket, key)) {
+        return -EINVAL;
     }
     return woken;
 }
@@ -291,6 +294,9 @@ static int requeue_locked(struct futex_bucket *from, const struct futex_key *key
             list_push_back(&to->waiters, &waiter->node);
             WRITE_ONCE(waiter->bucket, to);
         }
+    }
+    if (met == 0 && unlikely(!list_empty(&from->locks)) && futex_pi_waits_locked(from, key)) {
+        return -EINVAL;
     }
     return met;
 }

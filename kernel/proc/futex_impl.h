@@ -77,6 +77,9 @@ struct futex_pi_owner {
 int futex_pi_owner_wanted(struct futex_pi_owner *owner, uint32_t __user *uaddr, uint32_t tid);
 void futex_pi_owner_put(struct futex_pi_owner *owner);
 
+/* Does anybody wait for a lock that is this word? Bucket locked. */
+bool futex_pi_waits_locked(struct futex_bucket *bucket, const struct futex_key *key);
+
 #define FUTEX_PI_WAITS 1 /* futex_pi_lock_locked(): the thread is queued */
 #define FUTEX_PI_OWNER 2 /* look for the owner that *ret_tid names, and come again */
 /*

@@ -34,6 +34,13 @@ static struct futex_pi *state_find_locked(struct futex_bucket *bucket, const str
     return NULL;
 }
 
+bool futex_pi_waits_locked(struct futex_bucket *bucket, const struct futex_key *key)
+{
+    const struct futex_pi *state = state_find_locked(bucket, key);
+
+    return state != NULL && state->users > 0;
+}
+
 static void state_put(struct futex_pi *state)
 {
     if (refcount_put(&state->refs)) {

@@ -90,6 +90,14 @@ static ktime_t now_locked(const struct posix_timer *timer)
     return usage.user_ns + (clock->user_only ? 0 : usage.system_ns);
 }
 
+/* Does it count the time of a thread that has ended? */
+static bool counts_dead(const struct posix_timer *timer)
+{
+    const struct thread *thread = timer->cpu.clock.thread;
+
+    return counts_cpu(timer) && thread != NULL && atomic_load_relaxed(&thread->exiting);
+}
+
 static void start_locked(struct posix_timer *timer)
 {
     if (counts_cpu(timer)) {
@@ -511,7 +519,7 @@ static void read_locked(struct posix_timer *timer, struct itimer *ret)
     ktime_t now = now_locked(timer);
 
     *ret = (struct itimer){.interval_ns = timer->interval};
-    if (!timer->active) {
+    if (!timer->active || counts_dead(timer)) {
         return;
     }
     if (timer->interval != 0 && (timer->state != ENTRY_FREE || timer->notify == SIGEV_NONE)) {
@@ -540,8 +548,9 @@ int posix_timer_set(int id, bool absolute, const struct itimer *new, struct itim
     struct process *process = process_current();
     uint64_t flags;
     struct posix_timer *timer = find_and_lock(process, id, &flags);
+    int err = timer == NULL ? -EINVAL : counts_dead(timer) ? -ESRCH : 0;
 
-    if (timer != NULL) {
+    if (err == 0) {
         read_locked(timer, ret_old);
         end_setting_locked(timer);
         timer->interval = new->value_ns == 0 ? 0 : new->interval_ns;
@@ -556,7 +565,7 @@ int posix_timer_set(int id, bool absolute, const struct itimer *new, struct itim
         }
     }
     spin_unlock_irqrestore(&process->siglock, flags);
-    return timer == NULL ? -EINVAL : 0;
+    return err;
 }
 
 int posix_timer_get(int id, struct itimer *ret_setting)

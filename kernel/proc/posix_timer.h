@@ -13,7 +13,10 @@ struct posix_timer_request {
 
 /* -EINVAL, -EOPNOTSUPP: a clock without timers, -EAGAIN: RLIMIT_SIGPENDING or memory. */
 int posix_timer_create(const struct posix_timer_request *request, int *ret_id);
-/* All others: -EINVAL when there is no such timer. A signal that an earlier setting has queued is taken back. */
+/*
+ * All others: -EINVAL when there is no such timer. A signal that an earlier setting has queued is taken back. -ESRCH: it counts the time of
+ * a thread that has ended.
+ */
 int posix_timer_set(int id, bool absolute, const struct itimer *new, struct itimer *ret_old);
 int posix_timer_get(int id, struct itimer *ret_setting);
 int posix_timer_overrun(int id); /* of the signal delivered last */
