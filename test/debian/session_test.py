@@ -11,6 +11,7 @@ from terminal_test import Talk  # noqa: E402
 
 PROMPT = r'root@\S+:\S*# $'
 PANE = r'root@\S+:\S*#\s'
+GDB = r'^\(gdb\) $'
 UP, F10 = '\x1b[A', '\x1b[21~'
 
 
@@ -127,9 +128,99 @@ def multiplexer():
     say('kill-server\r', r'(exited|lost server)\]\n(.*\n)*.*' + PROMPT)
 
 
+DEBUG = 'TERM=dumb gdb -q -nx -ex "set confirm off" -ex "set pagination off" -ex "set width 0" '
+THREADS = r"""
+#include <pthread.h>
+#include <unistd.h>
+static volatile int total;
+static int add(int n)
+{
+    total += n;
+    return total;
+}
+static void *work(void *arg)
+{
+    for (int i = 1; arg == &total; i++) {
+        add(i);
+        usleep(1000);
+    }
+    pause();
+    return arg;
+}
+int main(void)
+{
+    pthread_t one, two;
+    pthread_create(&one, 0, work, 0);
+    pthread_create(&two, 0, work, (void *)&total);
+    pthread_join(two, 0);
+    return 0;
+}
+"""
+
+
+def threads_program():
+    say("cat >threads.c <<'END'" + THREADS.replace('\n', '\r') + 'END\r', r'^> END\n(.*\n)*' + PROMPT)
+    say('gcc -g -O0 -pthread -o threads threads.c; echo made $?\r', r'^made 0\n' + PROMPT)
+
+
+def debugger():
+    """gdb on a program with threads: breakpoints, steps, threads, and a program that is interrupted while it runs."""
+    threads_program()
+    say(DEBUG + 'threads\r', GDB)
+    say('break add\r', r'^Breakpoint 1 at .*threads\.c, line 6\.\n(.*\n)*' + GDB)
+    say('run\r', r'^Thread 3 "threads" hit Breakpoint 1, add \(n=1\) at threads\.c:6\n(.*\n)*' + GDB)
+    say('info threads\r', r'^  1 +Thread .*\n  2 +Thread .* pause .*\n\* 3 +Thread .* add \(n=1\).*\n' + GDB)
+    say('backtrace\r', r'^#0  add \(n=1\) .*\n#1 .* in work .*threads\.c:12\n(.*\n)*' + GDB)
+    say('print total\r', r'^\$1 = 0\n' + GDB)
+    say('next\r', r'^7\s+return total;\n' + GDB)
+    say('print total\r', r'^\$2 = 1\n' + GDB)
+    say('set variable total = 100\r', GDB)
+    say('finish\r', r'^Value returned is \$3 = 100\n' + GDB)
+    say('continue\r', r'hit Breakpoint 1, add \(n=2\)(.*\n)*' + GDB)
+    say('step\r', r'^7\s+return total;\n' + GDB)
+    say('watch total\r', r'^Hardware watchpoint 2: total\n' + GDB)
+    say('delete 1\r', GDB)
+    say('continue\r', r'hit Hardware watchpoint 2: total\n\nOld value = 102\nNew value = 105\n(.*\n)*' + GDB)
+    say('delete\r', GDB)
+    say('thread 2\r', r'^\[Switching to thread 2 .*\n(.*\n)*' + GDB)
+    say('up\r', r'^#1 .*work \(arg=0x0\).*\n(.*\n)*' + GDB)
+    say('thread apply all backtrace\r', r'^Thread 3 (.*\n)*.*work \((.*\n)*Thread 2 (.*\n)*.*work \((.*\n)*Thread 1 (.*\n)*.*main \(.*\n(.*\n)*' + GDB)
+    for _ in range(3):
+        say('continue\r', r'^Continuing\.\n')
+        say('\x03', r'^Thread \d "threads" received signal SIGINT, Interrupt\.\n(.*\n)*' + GDB)
+    say('print total > 105\r', r'= 1\n' + GDB)
+    say('print (int)getpid()\r', r'= \d+\n' + GDB)
+    say('tbreak work if i > 20\r', GDB)
+    say('kill\r', r'killed\]\n' + GDB)
+    say('quit\r')
+    say('pgrep threads; echo left $?\r', r'^left 1\n' + PROMPT)
+
+
+def debugger_attaches():
+    """gdb and strace come to a program that runs, and leave it running."""
+    threads_program()
+    say('./threads & sleep 1\r', r'^\[1\] \d+\n(.*\n)*' + PROMPT)
+    say('strace -f -o log -p $!\r', r'attached with 3 threads')
+    time.sleep(1)
+    say('\x03', r'detached\n(.*\n)*' + PROMPT)
+    say('grep -q "nanosleep.* = 0" log && grep -c "^[0-9]* *pause" log\r', r'^1\n' + PROMPT)
+    say(DEBUG + '-p $!\r', GDB)
+    say('info threads\r', r'^\* 1 .*\n  2 .*\n  3 .*\n' + GDB)
+    say('break add\r', GDB)
+    say('continue\r', r'hit Breakpoint 1, add(.*\n)*' + GDB)
+    say('detach\r', r'detached\]\n' + GDB)
+    say('quit\r')
+    say('jobs\r', r'^\[1\]\+  Running +\./threads &\n' + PROMPT)
+    say('gdb -q -nx -batch -p $! -ex "print total > 0"\r', r'^\$1 = 1\n(.*\n)*' + PROMPT)
+    say('strace -f -c -o counts -p $! & sleep 2; kill -INT %2; wait %2\r', r'detached\n(.*\n)*' + PROMPT)
+    say('grep -c clock_nanosleep counts\r', r'^1\n' + PROMPT)
+    say('kill %1; wait %1; echo ended $?\r', r'^ended 143\n(.*\n)*' + PROMPT)
+    say('strace -f -o log ./threads & sleep 1; kill $(pgrep -x threads); wait $!; grep -c "killed by SIGTERM" log\r', r'^3\n(.*\n)*' + PROMPT)
+
+
 def main():
     try:
-        run([Case(case.__name__, case) for case in (line_editing, jobs, editors, viewers, commander, multiplexer)])
+        run([Case(case.__name__, case) for case in (line_editing, jobs, editors, viewers, commander, multiplexer, debugger, debugger_attaches)])
     finally:
         SESSION.stop()
 
