@@ -16,6 +16,7 @@
 #include "kernel/debug/leak.h"
 #include "kernel/debug/selftest.h"
 #include "kernel/dev/driver.h"
+#include "kernel/dev/input.h"
 #include "kernel/dev/tty.h"
 #include "kernel/fs/initramfs.h"
 #include "kernel/ipc/pipe.h"
@@ -104,6 +105,7 @@ static void boot_thread_main(void *arg)
     reclaim_init();                   /* threads that keep some memory free */
     process_init();                   /* process and signal caches, job control, pid 1's identity */
     hung_task_start();                /* a watch over threads that hang */
+    input_sysrq_init();               /* requests to the kernel by keys */
     tty_init();                       /* terminals, the console device, virtual terminals */
     drivers_probe(boot);              /* serial, keyboard, framebuffer */
     initramfs_mount_root(boot);       /* rootfs, unpacked from the initramfs */

@@ -52,7 +52,7 @@ static const uint8_t set2_keys[0x90] = {
     [0x77] = KEY_NUMLOCK,    [0x78] = KEY_F11,        [0x79] = KEY_KPPLUS,
     [0x7a] = KEY_KP3,        [0x7b] = KEY_KPMINUS,    [0x7c] = KEY_KPASTERISK,
     [0x7d] = KEY_KP9,        [0x7e] = KEY_SCROLLLOCK, [0x83] = KEY_F7,
-    [0x84] = KEY_SYSRQ,
+    [0x84] = KEY_SYSRQ,      [0x7f] = KEY_SYSRQ, /* both are 0x54 in set 1 */
 };
 
 static const uint8_t set2_e0_keys[0x80] = {

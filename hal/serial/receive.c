@@ -8,11 +8,13 @@
  * Locks: uart.h. What is taken under uart->lock is delivered without it; the handler itself never runs twice at once.
  */
 #include "hal/serial/uart.h"
+#include "kernel/core/sysrq.h"
 #include "kernel/core/time.h"
 
 #define PASS_LIMIT      64u /* rounds of the interrupt handler */
 #define WAKE_SPACE      (UART_TX_BYTES / 2)
 #define THROTTLE_MAX_NS NS_PER_S
+#define SYSRQ_NS        (5 * NS_PER_S)
 
 /* ---- input ---- */
 
@@ -21,13 +23,37 @@ struct rx_batch {
     size_t len_bytes;
     uint8_t error_byte; /* comes after data */
     uint8_t errors;     /* UART_LSR_*; 0: no error byte */
+    uint8_t sysrq;      /* a request to the kernel, which came after all that; 0: none */
 };
 
-/* Take bytes until the receiver is empty, the batch is full, or one has an error. */
+/*
+ * A break on the console and a byte within SYSRQ_NS are a request (kernel/core/sysrq.h). A second break is one for the terminal. True: it is
+ * not for the terminal; *ret_key: the request.
+ */
+static bool sysrq_locked(struct uart *uart, uint8_t byte, uint8_t errors, uint8_t *ret_key)
+{
+    ktime_t until = uart->sysrq_until;
+
+    if (!uart->console || (until == 0 && (errors & UART_LSR_BI) == 0)) {
+        return false;
+    }
+    if ((errors & UART_LSR_BI) != 0 && until == 0) {
+        uart->sysrq_until = ktime_now() + SYSRQ_NS;
+        return true;
+    }
+    uart->sysrq_until = 0;
+    if (errors != 0 || byte == 0 || ktime_now() >= until) {
+        return false;
+    }
+    *ret_key = byte;
+    return true;
+}
+
+/* Take bytes until the receiver is empty, the batch is full, or one has an error or is a request. */
 static void rx_take_locked(struct uart *uart, struct rx_batch *batch)
 {
     batch->len_bytes = 0;
-    batch->errors = 0;
+    batch->errors = batch->sysrq = 0;
     while (batch->len_bytes < sizeof(batch->data)) {
         uint8_t status = uart_line_status_locked(uart);
         if (!(status & UART_LSR_DR)) {
@@ -36,6 +62,12 @@ static void rx_take_locked(struct uart *uart, struct rx_batch *batch)
         uint8_t byte = uart_read(uart, UART_RX);
         uint8_t errors = uart->lsr_errors;
         uart->lsr_errors = 0;
+        if (unlikely(sysrq_locked(uart, byte, errors, &batch->sysrq))) {
+            if (batch->sysrq != 0) {
+                return;
+            }
+            continue;
+        }
         if (uart->ignore_input) {
             continue;
         }
@@ -54,6 +86,9 @@ static void rx_deliver(struct uart *uart, const struct rx_batch *batch)
 
     if (batch->len_bytes > 0) {
         (void)tty_receive(uart->tty, batch->data, batch->len_bytes);
+    }
+    if (unlikely(batch->sysrq != 0)) {
+        sysrq_request_checked((char)batch->sysrq);
     }
     if (likely(errors == 0)) {
         return;

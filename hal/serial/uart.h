@@ -41,6 +41,8 @@ struct uart {
     bool open, throttled;    /* [u] */
     bool ignore_input;       /* [u] !CREAD */
     bool local;              /* [u] CLOCAL: no carrier to lose */
+    ktime_t
+        sysrq_until; /* [u] a break came on the console: the next byte is a request, if it comes by then; 0: none did */
     struct timer throttle_timer;
     struct tty *tty; /* [I] */
     struct irq_handler irq_handler;

@@ -20,6 +20,8 @@ struct input_listener {
     struct list_node node; /* [input lock] */
 };
 
+/* Boot: Alt+SysRq and a key on any keyboard are requests to the kernel (kernel/core/sysrq.h). */
+void input_sysrq_init(void);
 void input_device_register(struct input_device *device);
 /* Any context. */
 void input_event(struct input_device *device, unsigned type, unsigned code, int value);

@@ -380,6 +380,38 @@ static bool is_modifier(unsigned code)
            code == KEY_LEFTMETA || code == KEY_RIGHTMETA;
 }
 
+/* What is on the key where the layout is the US one, 0: nothing. */
+static int us_character(unsigned code)
+{
+    const struct keymap *map = keymap_find("us");
+
+    for (unsigned i = 0; i < map->nkeys; i++) {
+        if (map->keys[i].code == code) {
+            return map->keys[i].plain;
+        }
+    }
+    return 0;
+}
+
+/* SysRq with Alt held, whichever, and the keys from there on until it is released. */
+static bool sysrq_key(struct keyboard *keyboard, unsigned code, int value,
+                      struct key_action *action)
+{
+    if (code == KEY_SYSRQ && value == 0) {
+        keyboard->sysrq = false;
+    } else if (code == KEY_SYSRQ && (alt_down(keyboard) || is_down(keyboard, KEY_RIGHTALT))) {
+        keyboard->sysrq = true;
+    } else if (!keyboard->sysrq) {
+        return false;
+    }
+    if (is_modifier(code)) {
+        return false;
+    }
+    action->kind = KEY_ACTION_SYSRQ;
+    action->number = value == 1 && code != KEY_SYSRQ ? us_character(code) : 0;
+    return true;
+}
+
 /* Enter, Backspace, Tab, Escape. */
 static bool editing_control(struct keyboard *keyboard, unsigned code, const struct key_modes *modes,
                             struct key_action *action)
@@ -421,7 +453,8 @@ void keyboard_event(struct keyboard *keyboard, unsigned code, int value,
     } else {
         keyboard->down[code / 8] &= (uint8_t) ~(1u << (code % 8));
     }
-    if (is_modifier(code) || lock_key(keyboard, code, value, ret_action) || value == 0) {
+    if (sysrq_key(keyboard, code, value, ret_action) || is_modifier(code) ||
+        lock_key(keyboard, code, value, ret_action) || value == 0) {
         return;
     }
     if (console_key(keyboard, code, ret_action) ||

@@ -43,6 +43,7 @@ struct keyboard {
     uint8_t index[KEYBOARD_CODES]; /* code -> 1 + position in map->keys; 0: none */
     uint8_t down[KEYBOARD_CODES / 8];
     bool caps_lock, num_lock, scroll_lock;
+    bool sysrq;     /* Alt+SysRq are held: keys are requests to the kernel */
     uint8_t accent; /* dead key waiting: enum key_accent */
 };
 
@@ -54,6 +55,7 @@ enum key_action_kind {
     KEY_ACTION_HOLD,    /* Scroll Lock: stop (number 1) or resume output */
     KEY_ACTION_REBOOT,  /* Ctrl-Alt-Del */
     KEY_ACTION_LEDS,    /* lock states changed */
+    KEY_ACTION_SYSRQ, /* Alt+SysRq and a key: the US layout's character `number`; 0: nothing yet */
 };
 
 #define KEY_TEXT_MAX 16u

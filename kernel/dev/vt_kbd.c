@@ -1,6 +1,8 @@
 /*
  * The keyboard of the virtual terminals: input events become bytes for the active terminal, or actions.
  *
+ * Keys with Alt+SysRq are requests to the kernel (input_sysrq.c), and not the terminal's, whatever the keyboard's mode.
+ *
  * Events arrive in interrupt context under the input layer's lock, which guards vt_keyboard too. Switching may sleep, so a thread does it.
  */
 #include <linux/input-event-codes.h>
@@ -81,6 +83,7 @@ static void act(struct vt *vt, const struct key_action *action)
             machine_reset();
         }
         break;
+    case KEY_ACTION_SYSRQ:
     case KEY_ACTION_NONE:
         break;
     }
@@ -116,6 +119,9 @@ static void on_event(struct input_listener *listener, struct input_device *devic
         return;
     }
     keyboard_event(&vt_keyboard, code, value, &modes, &action);
+    if (action.kind == KEY_ACTION_SYSRQ) {
+        return;
+    }
     if (kb_mode == K_MEDIUMRAW) {
         send_raw(vt, code, value == 0);
     } else if (kb_mode != K_OFF) {

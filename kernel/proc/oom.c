@@ -310,6 +310,20 @@ static void wait_for_better_times(void)
     thread_sleep_ns(RETRY_NS);
 }
 
+void oom_kill_one(void)
+{
+    uint64_t number;
+
+    oom_report_begin();
+    struct process *victim = victim_address(&number) == NULL ? choose() : NULL;
+    if (victim == NULL) {
+        log_info("OOM request ignored. No task eligible");
+        return;
+    }
+    kill_victim(victim);
+    process_put(victim);
+}
+
 static bool out_of_memory(void)
 {
     struct thread *thread = current_thread();

@@ -29,4 +29,6 @@ extern int oom_dump_tasks;      /* [a] a table of all processes in the log */
 
 /* Processes killed so far. */
 uint64_t oom_kills(void);
+/* Somebody at the machine wants it: end the process that has most. Thread context, may sleep. */
+void oom_kill_one(void);
 void oom_init(void);

@@ -24,7 +24,7 @@ static uint32_t uid_of(struct process *process)
     return uid;
 }
 
-static void report_memory(void)
+void oom_report_memory(void)
 {
     struct frame_stats frames;
 
@@ -70,7 +70,7 @@ void oom_report_begin(void)
     }
     log_warn("%s invoked oom-killer: order=0, oom_score_adj=%d", thread->comm,
              thread->process == NULL ? 0 : atomic_load_relaxed(&thread->process->oom_score_adj));
-    report_memory();
+    oom_report_memory();
     if (atomic_load_relaxed(&oom_dump_tasks) != 0) {
         report_tasks();
     }

@@ -77,8 +77,56 @@ def serial_conversation():
     expect(status == 0, f'QEMU ended with {status}')
 
 
+def requests_to_the_kernel():
+    """Alt+SysRq and a key, and a break on the serial console and a key, as far as /proc/sys/kernel/sysrq lets them; /proc/sysrq-trigger always."""
+    with Machine(kernel=artifact('kernel.elf'), initrd=artifact('userspace', 'image', 'initramfs.cpio'), append='console=ttyS0 loglevel=8 panic=off linnet.defects=panic',
+                 serials=['port']) as vm:
+        port = vm.ports[0]
+
+        def send_break(key):
+            vm.qmp('chardev-send-break', id='ser0')
+            time.sleep(0.3)  # of the five seconds
+            port.send(key)
+
+        try:
+            port.wait_for(PROMPT, DIRECT_TIMEOUT_S)
+            port.send('cat /proc/sys/kernel/sysrq\r')
+            port.wait_for(r'\n438\r\n', 30)
+            vm.send_keys('alt', 'sysrq', 't')
+            port.wait_for('sysrq: This sysrq operation is disabled', 30)
+            port.send('echo 1 > /proc/sys/kernel/sysrq; echo all of them\r')
+            port.wait_for(r'\nall of them', 30)
+            vm.send_keys('alt', 'sysrq', 't')
+            port.wait_for(r'sysrq: Show State', 30)
+            port.wait_for(r'task:sh +state:. pid:', 30)
+            vm.send_keys('alt', 'sysrq', 'h')
+            port.wait_for(r'sysrq: HELP :.* reboot\(b\).* show-task-states\(t\)', 30)
+            send_break('m')
+            port.wait_for(r'sysrq: Show Memory[^$]*Mem-Info: total:', 30)
+            send_break('s')
+            port.wait_for(r'sysrq: Emergency Sync[^$]*Emergency Sync complete', 30)
+            send_break('4')
+            port.wait_for('sysrq: Loglevel set to 4', 30)
+            port.send('cat /proc/sys/kernel/printk\r')
+            port.wait_for(r'\n4\t', 30)
+            port.send('echo 0 > /proc/sys/kernel/sysrq; sleep 1000 & echo none of them\r')
+            port.wait_for(r'\nnone of them', 30)
+            send_break('b')
+            port.send('echo still here; echo 64 > /proc/sys/kernel/sysrq; echo ends\r')
+            port.wait_for(r'\nends', 30)
+            send_break('i')
+            port.wait_for('sysrq: Kill All Tasks', 30)
+            port.wait_for(PROMPT, 60)  # of the next shell
+            port.send('echo o > /proc/sysrq-trigger\r')
+            status = vm.wait(60)
+        except MachineError as error:
+            raise Failed(f'{error}\n{tail(port.text())}') from error
+    expect(status == 0, f'QEMU ended with {status}')
+
+
 if __name__ == '__main__':
     run([
         Case('a command typed on the keyboard shows its text on the screen', keyboard_and_screen),
         Case('a conversation with the shell on the serial line', serial_conversation),
+        Case('requests to the kernel by keys, on the keyboard and the serial line', requests_to_the_kernel),
     ])

@@ -1,6 +1,6 @@
 /*
  * /proc/sys/kernel: the watches over CPUs and threads that hang (kernel.watchdog_thresh(5), kernel.hung_task_timeout_secs).
- * /proc/sysrq-trigger.
+ * /proc/sysrq-trigger, and what keyboards may ask for (kernel.sysrq).
  */
 #include "kernel/core/sysrq.h"
 #include "kernel/fs/procfs/setting.h"
@@ -43,6 +43,8 @@ static int seconds_set(char *value, uint64_t *setting)
 SECONDS_FILE(hung_task_timeout, "sys/kernel/hung_task_timeout_secs", hung_task_timeout);
 SECONDS_FILE(hung_task_interval, "sys/kernel/hung_task_check_interval_secs",
              hung_task_check_interval);
+
+PROC_SETTING(sysrq_allowed, "sys/kernel/sysrq", sysrq_mask, 0, INT32_MAX);
 
 static int sysrq_write(char *value, size_t len)
 {

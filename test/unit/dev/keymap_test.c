@@ -157,3 +157,30 @@ TEST(keymap, repeats_type_and_releases_do_not)
     event(KEY_A, 0);
     EXPECT_STR_EQ(text, "aa");
 }
+
+TEST(keymap, alt_sysrq_and_a_key_is_a_request_and_no_text)
+{
+    begin("de");
+    event(KEY_LEFTALT, 1);
+    event(KEY_SYSRQ, 1);
+    EXPECT_EQ(action.kind, KEY_ACTION_SYSRQ);
+    EXPECT_EQ(action.number, 0);
+    event(KEY_Y, 1); /* by its place on a US keyboard, whatever the layout */
+    EXPECT_EQ(action.kind, KEY_ACTION_SYSRQ);
+    EXPECT_EQ(action.number, 'y');
+    event(KEY_Y, 2);
+    EXPECT_EQ(action.number, 0);
+    event(KEY_Y, 0);
+    EXPECT_EQ(action.number, 0);
+    event(KEY_LEFTALT, 0); /* which one need not hold on to */
+    event(KEY_9, 1);
+    EXPECT_EQ(action.number, '9');
+    event(KEY_9, 0);
+    event(KEY_SYSRQ, 0);
+    press(KEY_T);
+    EXPECT_STR_EQ(text, "t");
+    event(KEY_SYSRQ, 1); /* without Alt: nothing */
+    press(KEY_T);
+    event(KEY_SYSRQ, 0);
+    EXPECT_STR_EQ(text, "tt");
+}

@@ -66,6 +66,19 @@ TEST(scancode, set_2_print_screen_has_no_shifts)
     EXPECT_KEY(events[1], KEY_SYSRQ, 0);
 }
 
+TEST(scancode, set_2_print_screen_with_alt_is_one_byte)
+{
+    struct scancode_event events[4];
+
+    scancode_init(&decoder, false);
+    EXPECT_EQ(FEED(events, 0x84, 0xf0, 0x84), 2);
+    EXPECT_KEY(events[0], KEY_SYSRQ, 1);
+    EXPECT_KEY(events[1], KEY_SYSRQ, 0);
+    EXPECT_EQ(FEED(events, 0x7f, 0xf0, 0x7f), 2); /* the same: controllers translate both to 0x54 */
+    EXPECT_KEY(events[0], KEY_SYSRQ, 1);
+    EXPECT_KEY(events[1], KEY_SYSRQ, 0);
+}
+
 TEST(scancode, pause_presses_and_releases_in_both_sets)
 {
     struct scancode_event events[8];
