@@ -5,8 +5,8 @@
  * A waiter stays on the list until it takes itself off. One that has been woken already does not count as a wake-up again: its
  * thread is no longer sleeping, and the next in line is asked.
  *
- * A wake of many lets go of the lock now and then, with a bookmark in the list: who comes meanwhile has seen the condition. So a queue with
- * more than WAKE_TURN waiters must not be freed by one of those who are woken while others sleep there.
+ * A wake of many lets go of the lock now and then, with a bookmark in the list, and one behind the last waiter: who comes meanwhile has seen the
+ * condition, and is not met. So a queue with more than WAKE_TURN waiters must not be freed by one of those who are woken while others sleep there.
  *
  * Locking: queue->lock (spin, irqsave) -> run queue lock.
  */
@@ -87,22 +87,30 @@ static struct list_node *wake_pause(struct wait_queue *queue, struct list_node *
 
 void wait_wake_n(struct wait_queue *queue, unsigned n, uint32_t key)
 {
+    struct waiter last = {.fn = bookmark_passed}; /* on the list from the first pause on */
+    const struct list_node *end = &queue->waiters;
     unsigned turn = 0;
 
     if (!wait_queue_active(queue)) {
         return;
     }
     uint64_t flags = spin_lock_irqsave(&queue->lock);
-    for (struct list_node *node = queue->waiters.next, *next; node != &queue->waiters;
-         node = next) {
+    for (struct list_node *node = queue->waiters.next, *next; node != end; node = next) {
         struct waiter *waiter = list_entry(node, struct waiter, node);
         next = node->next;
         if (waiter->fn(waiter, key) && waiter->exclusive && --n == 0) {
             break;
         }
-        if (++turn % WAKE_TURN == 0 && next != &queue->waiters) {
+        if (++turn % WAKE_TURN == 0 && next != end) {
+            if (end != &last.node) {
+                list_push_back(&queue->waiters, &last.node);
+                end = &last.node;
+            }
             next = wake_pause(queue, next, &flags);
         }
+    }
+    if (end == &last.node) {
+        list_remove(&last.node);
     }
     spin_unlock_irqrestore(&queue->lock, flags);
 }

@@ -119,6 +119,45 @@ TEST(wait, a_deadline_ends_the_wait)
     EXPECT_GE(ktime_now(), gate.deadline);
 }
 
+static void wait_again(void *arg)
+{
+    struct gate *gate = arg;
+
+    while (!gate->open) {
+        struct waiter waiter;
+        waiter_init(&waiter);
+        wait_add_exclusive(&gate->queue, &waiter);
+        thread_prepare_sleep(THREAD_UNINTERRUPTIBLE);
+        if (!gate->open) {
+            schedule();
+        }
+        thread_finish_sleep();
+        wait_remove(&gate->queue, &waiter);
+        gate->passed++;
+    }
+}
+
+TEST(wait, who_queues_up_again_during_a_wake_of_many_is_not_met)
+{
+    struct gate gate = {0};
+
+    setup();
+    wait_queue_init(&gate.queue);
+    for (unsigned i = 0; i < 100; i++) {
+        start(wait_again, &gate);
+    }
+    run();
+    wait_wake_all(&gate.queue,
+                  0); /* this thread is the idle one: whoever is woken runs in the pauses */
+    host_run_threads();
+    EXPECT_EQ(gate.passed, 100);
+    gate.open = true;
+    wait_wake_all(&gate.queue, 0);
+    host_run_threads();
+    EXPECT_EQ(gate.passed, 200);
+    EXPECT(!wait_queue_active(&gate.queue));
+}
+
 static bool count_wakes(struct waiter *waiter, uint32_t key)
 {
     (void)waiter;
