@@ -174,21 +174,42 @@ static __noinline int mutex_lock_slow(struct mutex *mutex, enum thread_state sta
     return err;
 }
 
+static inline bool unlock_try(struct mutex *mutex)
+{
+    uintptr_t expected = (uintptr_t)current_thread();
+
+    return __atomic_compare_exchange_n(&mutex->word, &expected, (uintptr_t)0, false,
+                                       __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+}
+
+/* The mutex, which has waiters, goes to the best one, or is let free for it. */
+static void let_go_locked(struct mutex *mutex, struct lock_waiter *best)
+{
+    if (lock_hands_over(best)) {
+        hand_over_locked(mutex);
+        return;
+    }
+    best->overtaken++;
+    pi_release_locked(&mutex->wait);
+    word_set_locked(mutex, NULL);
+    (void)thread_wake(best->pi.thread);
+}
+
 static __noinline void mutex_unlock_slow(struct mutex *mutex)
 {
-    spin_lock(&mutex->wait.lock);
-    struct lock_waiter *best = lock_waiter_of(pi_best_locked(&mutex->wait));
-    if (best == NULL) {
-        word_set_locked(mutex, NULL); /* the last one has just given up */
-    } else if (lock_hands_over(best)) {
-        hand_over_locked(mutex);
-    } else {
-        best->overtaken++;
-        pi_release_locked(&mutex->wait);
-        word_set_locked(mutex, NULL);
-        (void)thread_wake(best->pi.thread);
+    bool gone = false;
+
+    while (!gone) {
+        spin_lock(&mutex->wait.lock);
+        struct lock_waiter *best = lock_waiter_of(pi_best_locked(&mutex->wait));
+        gone = best != NULL;
+        if (gone) {
+            let_go_locked(mutex, best);
+        }
+        spin_unlock(&mutex->wait.lock);
+        /* Has the last one just given up? Then the mutex may be gone with the word that says that it is free. */
+        gone = gone || unlock_try(mutex);
     }
-    spin_unlock(&mutex->wait.lock);
 }
 
 static __noinline bool mutex_trylock_slow(struct mutex *mutex)
@@ -238,12 +259,9 @@ bool mutex_trylock(struct mutex *mutex)
 
 void mutex_unlock(struct mutex *mutex)
 {
-    uintptr_t expected = (uintptr_t)current_thread();
-
     ASSERT(mutex_is_held(mutex));
     lockdep_release(MUTEX_CLASS_(mutex), mutex);
-    if (unlikely(!__atomic_compare_exchange_n(&mutex->word, &expected, (uintptr_t)0, false,
-                                              __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))) {
+    if (unlikely(!unlock_try(mutex))) {
         mutex_unlock_slow(mutex);
     }
 }

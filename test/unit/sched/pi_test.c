@@ -5,6 +5,7 @@
 #include "hal/host/host.h"
 #include "kernel/base/errno.h"
 #include "kernel/base/string.h"
+#include "kernel/core/time.h"
 #include "kernel/sched/pi.h"
 #include "kernel/sched/sched.h"
 #include "test/unit/base/random.h"
@@ -126,6 +127,58 @@ TEST(pi, equals_come_in_order)
     EXPECT_EQ(pass(0), 2);
     EXPECT_EQ(pass(0), 3);
     EXPECT_EQ(pass(0), -1);
+    teardown();
+}
+
+TEST(pi, niceness_is_no_rank)
+{
+    setup();
+    for (int i = 1; i < 4; i++) {
+        set_fifo(threads[i], 0);
+        sched_set_nice(threads[i], 15 - 10 * i);
+    }
+    take(0, 0);
+    EXPECT_EQ(wait(0, 2), 0);
+    EXPECT_EQ(wait(0, 1), 0);
+    EXPECT_EQ(wait(0, 3), 0);
+    sched_set_nice(threads[1], -20);
+    EXPECT_EQ(threads[0]->prio, PRIO_NICE_0);
+    EXPECT_EQ(pass(0), 2);
+    EXPECT_EQ(pass(0), 1);
+    EXPECT_EQ(pass(0), 3);
+    EXPECT_EQ(pass(0), -1);
+    teardown();
+}
+
+TEST(pi, deadline_threads_come_first_and_by_their_deadlines)
+{
+    struct sched_params params = {.policy = SCHED_DEADLINE,
+                                  .runtime = NS_PER_MS,
+                                  .deadline = 100 * NS_PER_MS,
+                                  .period = 100 * NS_PER_MS},
+                        normal = {.policy = SCHED_NORMAL};
+
+    setup();
+    for (int i = 1; i < 4; i++) {
+        EXPECT_EQ(sched_set_params(threads[i], &params), 0);
+        threads[i]->dl.absolute = 1000 * (4 - i); /* the last one's is the first */
+    }
+    take(0, 0);
+    EXPECT_EQ(wait(0, 5), 0);
+    EXPECT_EQ(wait(0, 1), 0);
+    EXPECT_EQ(wait(0, 3), 0);
+    EXPECT_EQ(wait(0, 2), 0);
+    EXPECT_EQ(threads[0]->prio, PRIO_DEADLINE);
+    EXPECT_EQ(threads[0]->dl.absolute, 1000);
+    EXPECT_EQ(pass(0), 3);
+    EXPECT_EQ(pass(0), 2);
+    EXPECT_EQ(pass(0), 1);
+    EXPECT_EQ(pass(0), 5);
+    EXPECT_EQ(pass(0), -1);
+    EXPECT_EQ(threads[0]->prio, PRIO_NICE_0);
+    for (int i = 1; i < 4; i++) {
+        EXPECT_EQ(sched_set_params(threads[i], &normal), 0);
+    }
     teardown();
 }
 
