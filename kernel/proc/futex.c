@@ -8,6 +8,9 @@
  * first and then takes that lock. A requeue moves waiters to another word and so to another bucket: it holds both locks, and
  * whoever looks for a waiter's bucket locks what it finds and looks again.
  *
+ * Thousands may wait for one word. They are woken, or requeued, some at a time; a mark in the list says where those end who waited when the call
+ * began.
+ *
  * Locks: b the bucket's lock. Two buckets: the one at the lower address first.
  */
 #include "kernel/proc/futex.h"
@@ -20,6 +23,8 @@
 #include "kernel/vm/vmspace.h"
 
 #define FUTEX_BUCKETS 256
+#define WAKE_TURN     8u   /* woken, at most, while a bucket is locked */
+#define REQUEUE_TURN  128u /* requeued; who is woken counts for several */
 
 static struct futex_bucket buckets[FUTEX_BUCKETS];
 
@@ -227,78 +232,187 @@ static void waiter_wake_locked(struct futex_waiter *waiter)
     (void)thread_wake(thread);
 }
 
-/* Wake waiters of the key, `count` at most but one at least, as Linux does. How many there were; -EINVAL: they wait for a lock. */
-static int wake_locked(struct futex_bucket *bucket, const struct futex_key *key, int count,
-                       uint32_t bitset)
+/*
+ * A wake that may take several turns, with the bucket's lock free in between. Whoever waits when it begins is before `mark`, which is of no key;
+ * who comes later is behind it and not woken.
+ */
+struct futex_wake {
+    struct futex_bucket *bucket;
+    const struct futex_key *key;
+    unsigned left; /* to be woken at most */
+    int woken;     /* so far; negative error */
+    uint32_t bitset;
+    bool unfinished; /* the mark is in the bucket: there may be more */
+    struct futex_waiter mark;
+};
+
+/* `count` waiters at most but one at least, as Linux does. */
+static inline void wake_init(struct futex_wake *wake, struct futex_bucket *bucket,
+                             const struct futex_key *key, int count, uint32_t bitset)
 {
+    wake->bucket = bucket;
+    wake->key = key;
+    wake->left = (unsigned)MAX(count, 1);
+    wake->woken = 0;
+    wake->bitset = bitset;
+    wake->unfinished = false;
+}
+
+static __noinline void mark_put_locked(struct futex_bucket *bucket, struct futex_waiter *mark)
+{
+    *mark = (struct futex_waiter){.bucket = bucket};
+    list_push_back(&bucket->waiters, &mark->node);
+}
+
+/* A turn. -EINVAL in wake->woken: they wait for a lock. */
+static void wake_locked(struct futex_wake *wake)
+{
+    struct futex_bucket *bucket = wake->bucket;
     struct futex_waiter *waiter, *next;
-    int woken = 0;
+    unsigned turn = MIN(wake->left, WAKE_TURN);
+    bool more = false;
 
     list_for_each_safe (waiter, next, &bucket->waiters, node) {
-        if (futex_key_equal(&waiter->key, key) && (waiter->bitset & bitset) != 0) {
-            if (waiter->call != NULL) {
-                return -EINVAL; /* it wants to be given a lock: FUTEX_CMP_REQUEUE_PI's */
-            }
-            waiter_wake_locked(waiter);
-            if (++woken >= count) {
-                break;
-            }
+        if (unlikely(wake->unfinished) && waiter == &wake->mark) {
+            break;
+        }
+        if (!futex_key_equal(&waiter->key, wake->key) || (waiter->bitset & wake->bitset) == 0) {
+            continue;
+        }
+        if (unlikely(turn == 0)) {
+            more = true; /* one more than there was time for */
+            break;
+        }
+        if (waiter->call != NULL) {
+            wake->woken = -EINVAL; /* it wants to be given a lock: FUTEX_CMP_REQUEUE_PI's */
+            break;
+        }
+        waiter_wake_locked(waiter);
+        wake->woken++;
+        turn--;
+        if (--wake->left == 0) {
+            break;
         }
     }
-    if (woken == 0 && unlikely(!list_empty(&bucket->locks)) && futex_pi_waits_locked(bucket, key)) {
-        return -EINVAL;
+    if (wake->woken == 0 && unlikely(!list_empty(&bucket->locks)) &&
+        futex_pi_waits_locked(bucket, wake->key)) {
+        wake->woken = -EINVAL;
     }
-    return woken;
+    if (unlikely(more != wake->unfinished)) {
+        if (more) {
+            mark_put_locked(bucket, &wake->mark);
+        } else {
+            list_remove(&wake->mark.node);
+        }
+        wake->unfinished = more;
+    }
+}
+
+/* The turns that are left. */
+static inline void wake_rest(struct futex_wake *wake)
+{
+    while (unlikely(wake->unfinished)) {
+        futex_bucket_lock(wake->bucket);
+        wake_locked(wake);
+        spin_unlock(&wake->bucket->lock);
+    }
 }
 
 int futex_wake(uint32_t __user *uaddr, bool private, int count, uint32_t bitset)
 {
+    struct futex_wake wake;
     struct futex_key key;
-    int result = bitset == 0 ? -EINVAL : futex_key(uaddr, private, &key);
+    int err = bitset == 0 ? -EINVAL : futex_key(uaddr, private, &key);
 
-    if (result < 0) {
-        return result;
+    if (err < 0) {
+        return err;
     }
-    struct futex_bucket *bucket = futex_bucket_of(&key);
-    futex_bucket_lock(bucket);
-    result = wake_locked(bucket, &key, count, bitset);
-    spin_unlock(&bucket->lock);
-    return result;
+    wake_init(&wake, futex_bucket_of(&key), &key, count, bitset);
+    futex_bucket_lock(wake.bucket);
+    wake_locked(&wake);
+    spin_unlock(&wake.bucket->lock);
+    wake_rest(&wake);
+    return wake.woken;
 }
 
 /* ---- requeueing ---- */
 
-static int requeue_locked(struct futex_bucket *from, const struct futex_key *key,
-                          struct futex_bucket *to, const struct futex_key *key2, int wake, int move)
+/* A requeue in turns, like a wake: those that are met before `mark`. */
+struct futex_requeue {
+    struct futex_bucket *from, *to;
+    const struct futex_key *key, *key2;
+    unsigned wake, move; /* that may still be */
+    int met;             /* so far; negative error */
+    bool unfinished;
+    struct futex_waiter mark;
+};
+
+static void waiter_move_locked(const struct futex_requeue *requeue, struct futex_waiter *waiter)
 {
+    waiter->key = *requeue->key2;
+    if (requeue->from != requeue->to) {
+        list_remove(&waiter->node);
+        list_push_back(&requeue->to->waiters, &waiter->node);
+        WRITE_ONCE(waiter->bucket, requeue->to);
+    }
+}
+
+/* A turn. Where a word's waiters go to the word itself there is but one: the next would meet them again. */
+static void requeue_locked(struct futex_requeue *requeue)
+{
+    struct futex_bucket *from = requeue->from;
     struct futex_waiter *waiter, *next;
-    int met = 0;
+    unsigned cost = futex_key_equal(requeue->key, requeue->key2) ? 0 : 1, spent = 0;
+    bool more = false;
 
     list_for_each_safe (waiter, next, &from->waiters, node) {
-        if (met - wake >= move) {
+        if ((unlikely(requeue->unfinished) && waiter == &requeue->mark) ||
+            (requeue->wake == 0 && requeue->move == 0)) {
             break;
         }
-        if (!futex_key_equal(&waiter->key, key)) {
+        if (!futex_key_equal(&waiter->key, requeue->key)) {
             continue;
+        }
+        if (unlikely(spent >= REQUEUE_TURN)) {
+            more = true;
+            break;
         }
         if (waiter->call != NULL) {
-            return -EINVAL;
+            requeue->met = -EINVAL;
+            break;
         }
-        if (++met <= wake) {
+        requeue->met++;
+        if (requeue->wake > 0) {
+            requeue->wake--;
+            spent += cost * (REQUEUE_TURN / WAKE_TURN);
             waiter_wake_locked(waiter);
-            continue;
-        }
-        waiter->key = *key2;
-        if (from != to) {
-            list_remove(&waiter->node);
-            list_push_back(&to->waiters, &waiter->node);
-            WRITE_ONCE(waiter->bucket, to);
+        } else {
+            requeue->move--;
+            spent += cost;
+            waiter_move_locked(requeue, waiter);
         }
     }
-    if (met == 0 && unlikely(!list_empty(&from->locks)) && futex_pi_waits_locked(from, key)) {
-        return -EINVAL;
+    if (requeue->met == 0 && unlikely(!list_empty(&from->locks)) &&
+        futex_pi_waits_locked(from, requeue->key)) {
+        requeue->met = -EINVAL;
     }
-    return met;
+    if (unlikely(more != requeue->unfinished)) {
+        if (more) {
+            mark_put_locked(from, &requeue->mark);
+        } else {
+            list_remove(&requeue->mark.node);
+        }
+        requeue->unfinished = more;
+    }
+}
+
+static void requeue_rest(struct futex_requeue *requeue)
+{
+    while (unlikely(requeue->unfinished)) {
+        futex_bucket_lock_two(requeue->from, requeue->to);
+        requeue_locked(requeue);
+        futex_bucket_unlock_two(requeue->from, requeue->to);
+    }
 }
 
 int futex_requeue(uint32_t __user *uaddr, uint32_t __user *uaddr2, bool private, int wake, int move,
@@ -314,6 +428,9 @@ int futex_requeue(uint32_t __user *uaddr, uint32_t __user *uaddr2, bool private,
         return err;
     }
     struct futex_bucket *from = futex_bucket_of(&key), *to = futex_bucket_of(&key2);
+    struct futex_requeue requeue = {.from = from, .to = to, .key = &key, .key2 = &key2};
+    requeue.wake = (unsigned)wake;
+    requeue.move = (unsigned)move;
     for (;;) {
         uint32_t now;
         futex_bucket_lock_two(from, to);
@@ -321,7 +438,9 @@ int futex_requeue(uint32_t __user *uaddr, uint32_t __user *uaddr2, bool private,
         if (err == 0 && expected != NULL && now != *expected) {
             err = -EAGAIN;
         }
-        int met = err < 0 ? 0 : requeue_locked(from, &key, to, &key2, wake, move);
+        if (err == 0) {
+            requeue_locked(&requeue);
+        }
         futex_bucket_unlock_two(from, to);
         if (err == -EFAULT) {
             err = get_user(now, uaddr);
@@ -329,7 +448,8 @@ int futex_requeue(uint32_t __user *uaddr, uint32_t __user *uaddr2, bool private,
                 continue;
             }
         }
-        return err < 0 ? err : met;
+        requeue_rest(&requeue);
+        return err < 0 ? err : requeue.met;
     }
 }
 
@@ -432,6 +552,9 @@ int futex_wake_op(uint32_t __user *uaddr, uint32_t __user *uaddr2, bool private,
         return result;
     }
     struct futex_bucket *bucket = futex_bucket_of(&key), *bucket2 = futex_bucket_of(&key2);
+    struct futex_wake first, second;
+    wake_init(&first, bucket, &key, wake, FUTEX_ANY);
+    wake_init(&second, bucket2, &key2, wake2, FUTEX_ANY);
     for (;;) {
         uint32_t old;
         futex_bucket_lock_two(bucket, bucket2);
@@ -440,15 +563,16 @@ int futex_wake_op(uint32_t __user *uaddr, uint32_t __user *uaddr2, bool private,
             err = wake_op_compare(encoded >> 24 & 15, (int)old, wake_op_arg(encoded));
         }
         if (err >= 0) {
-            result = wake_locked(bucket, &key, wake, FUTEX_ANY);
+            wake_locked(&first);
         }
-        if (err > 0 && result >= 0) {
-            int more = wake_locked(bucket2, &key2, wake2, FUTEX_ANY);
-            result = more < 0 ? more : result + more;
+        if (err > 0 && first.woken >= 0) {
+            wake_locked(&second);
         }
         futex_bucket_unlock_two(bucket, bucket2);
         if (err >= 0) {
-            return result;
+            wake_rest(&first);
+            wake_rest(&second);
+            return MIN(first.woken, second.woken) < 0 ? -EINVAL : first.woken + second.woken;
         }
         err = err == -EFAULT ? futex_fault_in(uaddr2) : err;
         if (err < 0) {

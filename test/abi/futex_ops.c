@@ -4,6 +4,7 @@
 #include <asm/unistd.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <stddef.h>
 
 #define WAITERS 4
@@ -112,6 +113,42 @@ ABI_TEST(futex, a_wake_for_less_than_one_wakes_one)
     expect_ended(1, 2);
     CHECK_EQ(futex(&word[0], FUTEX_WAKE, 9, 0, NULL, 0), 1);
     expect_ended(2, 3);
+}
+
+/* ---- more than are woken at once ---- */
+
+#define MANY 200
+
+static void *wait_here(void *arg)
+{
+    (void)arg;
+    CHECK_EQ(futex(&word[0], FUTEX_WAIT, 0, 0, NULL, 0), 0);
+    return NULL;
+}
+
+ABI_TEST(futex, hundreds_are_woken_and_moved_like_few)
+{
+    pthread_t threads[MANY];
+
+    share_words();
+    for (int i = 0; i < MANY; i++) {
+        CHECK_EQ(pthread_create(&threads[i], NULL, wait_here, NULL), 0);
+    }
+    while (waiters(&word[0]) != MANY) {
+        abi_sleep_ms(1);
+    }
+    CHECK_EQ(futex(&word[0], FUTEX_REQUEUE, 20, 150, &word[1], 0), 170);
+    CHECK_EQ(waiters(&word[0]), 30);
+    CHECK_EQ(waiters(&word[1]), 150);
+    CHECK_EQ(futex(&word[1], FUTEX_WAKE, 33, 0, NULL, 0), 33);
+    CHECK_EQ(waiters(&word[1]), 117);
+    CHECK_EQ(futex(&word[1], FUTEX_WAKE_OP, INT_MAX, 17, &word[0],
+                   FUTEX_OP(FUTEX_OP_SET, 1, FUTEX_OP_CMP_EQ, 0)),
+             117 + 17);
+    CHECK_EQ(futex(&word[0], FUTEX_WAKE, INT_MAX, 0, NULL, 0), 13);
+    for (int i = 0; i < MANY; i++) {
+        CHECK_EQ(pthread_join(threads[i], NULL), 0);
+    }
 }
 
 static uint32_t after_op(int op, uint32_t old, int arg)
