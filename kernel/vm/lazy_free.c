@@ -20,41 +20,78 @@ struct lazy {
     struct vm_region *region;
     struct mmu_flush flush;
     uint64_t marked, dropped;
+    uint64_t next; /* where the walk that was stopped goes on */
+    struct page *
+        leaf; /* referenced: it was stopped at this huge leaf, to be given up whole. NULL: for another reason */
 };
 
-/* Nobody else shows or uses it, so nobody else's data is in it. */
-static bool page_is_ours_alone(const struct page *page)
+/* Nobody else shows or uses it, so nobody else's data is in it. Of references there are `refs` besides that of the entry. */
+static bool page_is_ours_alone(const struct page *page, uint64_t refs)
 {
-    return page->kind == PAGE_ANON && atomic_load_acquire(&page->counts) == PAGE_COUNT_MAPPING;
+    return page->kind == PAGE_ANON &&
+           atomic_load_acquire(&page->counts) == PAGE_COUNT_MAPPING + refs;
 }
 
 static void page_give_up(struct lazy *lazy, uint64_t va, struct page *page)
 {
     struct vmspace *vm = lazy->region->vm;
 
-    if (page_is_ours_alone(page) && lru_make_lazy(page)) {
+    if (page_is_ours_alone(page, 0) && lru_make_lazy(page)) {
         mmu_replace(&vm->mmu, va, page_to_phys(page), region_mmu_flags(lazy->region, false),
                     &lazy->flush);
         lazy->marked++;
     }
 }
 
-/* All of a huge leaf. False: some page of it is not for us to give up alone. */
-static bool leaf_give_up(struct lazy *lazy, uint64_t va, struct page *first)
+static bool leaf_is_ours_alone(const struct page *first, uint64_t refs)
 {
-    struct vmspace *vm = lazy->region->vm;
-
     for (unsigned i = 0; i < HUGE_PAGES; i++) {
-        if (!page_is_ours_alone(first + i)) {
+        if (!page_is_ours_alone(first + i, refs)) {
             return false;
         }
     }
-    for (unsigned i = 0; i < HUGE_PAGES; i++) {
-        lazy->marked += lru_make_lazy(first + i);
-    }
-    mmu_replace_huge(&vm->mmu, va, page_to_phys(first), region_mmu_flags(lazy->region, false),
-                     &lazy->flush);
     return true;
+}
+
+/*
+ * All of a huge leaf, whose pages are referenced: to make them lazy takes long, so that is done without a lock. If the leaf is another one by
+ * then, they are pages that were written to, as far as reclaim can see, and so ordinary ones.
+ */
+static void leaf_give_up(struct lazy *lazy, uint64_t va, struct page *first)
+{
+    struct vmspace *vm = lazy->region->vm;
+    uint64_t marked = 0;
+    paddr_t pa;
+    unsigned flags;
+
+    for (unsigned i = 0; i < HUGE_PAGES; i++) {
+        marked += lru_make_lazy(first + i);
+    }
+    vm_table_lock(vm, va);
+    if (mmu_query(&vm->mmu, va, &pa, &flags) && (flags & MMU_HUGE) != 0 &&
+        pa == page_to_phys(first) && leaf_is_ours_alone(first, 1)) {
+        mmu_replace_huge(&vm->mmu, va, pa, region_mmu_flags(lazy->region, false), &lazy->flush);
+        lazy->marked += marked;
+    }
+    vm_table_unlock(vm, va);
+    for (unsigned i = 0; i < HUGE_PAGES; i++) {
+        page_put(first + i);
+    }
+}
+
+/* The walk stops: a leaf that is ours alone goes whole, another one in pieces. */
+static bool leaf_met(struct lazy *lazy, uint64_t va, struct page *first, uint64_t npages)
+{
+    if (npages == HUGE_PAGES && leaf_is_ours_alone(first, 0)) {
+        for (unsigned i = 0; i < HUGE_PAGES; i++) {
+            page_get(first + i);
+        }
+        lazy->leaf = first;
+        lazy->next = va + HUGE_PAGE_SIZE;
+        return false;
+    }
+    lazy->next = va;
+    return mmu_split_huge(&lazy->region->vm->mmu, va) < 0; /* no memory for what is only advice */
 }
 
 static void swapped_drop(struct lazy *lazy, uint64_t va, swap_entry_t entry)
@@ -77,14 +114,9 @@ static bool lazy_leaf(void *arg, vaddr_t va, paddr_t pa, unsigned flags, uint64_
         return true;
     }
     if ((flags & MMU_HUGE) != 0) {
-        if ((npages == HUGE_PAGES && leaf_give_up(lazy, va, phys_to_page(pa))) ||
-            mmu_split_huge(&lazy->region->vm->mmu, va) < 0) {
-            return true; /* done, or no memory for what is only advice */
-        }
+        return leaf_met(lazy, va, phys_to_page(pa), npages);
     }
-    for (uint64_t i = 0; i < npages; i++) {
-        page_give_up(lazy, va + i * PAGE_SIZE, phys_to_page(pa) + i);
-    }
+    page_give_up(lazy, va, phys_to_page(pa));
     return true;
 }
 
@@ -93,7 +125,14 @@ void vm_lazy_range(struct vm_region *region, uint64_t start, uint64_t end)
     struct lazy lazy = {.region = region};
 
     mmu_flush_init(&lazy.flush, &region->vm->mmu);
-    (void)vmspace_walk_whole(region->vm, start, end, lazy_leaf, &lazy);
+    while (start < end) {
+        lazy.leaf = NULL;
+        int err = vmspace_walk_whole(region->vm, start, end, lazy_leaf, &lazy);
+        if (lazy.leaf != NULL) {
+            leaf_give_up(&lazy, lazy.next - HUGE_PAGE_SIZE, lazy.leaf);
+        }
+        start = err < 0 ? lazy.next : end;
+    }
     mmu_flush_finish(&lazy.flush);
     vm_rss_add(&region->vm->rss_swap, -(int64_t)lazy.dropped);
     vm_count(lazy_marked, lazy.marked);

@@ -333,7 +333,7 @@ static void pages_let_go(struct pagecache *cache, struct page **pages, unsigned 
 
 uint64_t pagecache_drop(struct pagecache *cache, uint64_t first, uint64_t last)
 {
-    struct page *batch[32];
+    struct page *batch[16]; /* far from each other each takes a tree's height of nodes along */
     uint64_t dropped = 0;
     unsigned seen;
 

@@ -12,7 +12,7 @@
 
 /* ---- the walk ---- */
 
-#define TURN_PAGES 32u
+#define TURN_PAGES 16u
 
 /* A turn with the table lock held, in which nobody else gets at the block and this CPU is not preempted. */
 struct turn {

@@ -109,7 +109,7 @@ TEST(usage, the_walk_lets_go_of_its_lock_within_a_huge_leaf)
               0); /* the first one in small pieces */
     EXPECT_EQ(vmspace_walk(vm, GIB(2), end, tell, &told), 0);
     EXPECT_EQ(told.next, end);
-    EXPECT_EQ(told.most, 32);
+    EXPECT_EQ(told.most, 16);
     told = (struct told){.next = GIB(2) + HUGE_PAGE_SIZE, .until = UINT64_MAX};
     EXPECT_EQ(vmspace_walk_whole(vm, told.next, end, tell, &told), 0);
     EXPECT_EQ(told.most, HUGE_PAGES);
