@@ -22,12 +22,20 @@ bool signal_may_send(struct process *target, int signo)
     return allowed;
 }
 
+/* Whether there is such a signal is asked when somebody was found to have it. */
+static int check_send(struct process *target, int signo)
+{
+    if (signo < 0 || signo > SIGNAL_COUNT) {
+        return -EINVAL;
+    }
+    return signal_may_send(target, signo) ? 0 : -EPERM;
+}
+
 static int kill_process(struct process *target, const siginfo_t *info)
 {
-    if (!signal_may_send(target, info->si_signo)) {
-        return -EPERM;
-    }
-    return info->si_signo == 0 ? 0 : signal_send_process(target, info);
+    int err = check_send(target, info->si_signo);
+
+    return err < 0 || info->si_signo == 0 ? err : signal_send_process(target, info);
 }
 
 /*
@@ -66,13 +74,10 @@ static bool is_other(struct process *process, int unused)
 
 int signal_kill(int pid, const siginfo_t *info)
 {
-    if (info->si_signo < 0 || info->si_signo > SIGNAL_COUNT) {
-        return -EINVAL;
-    }
     if (pid > 0) {
         struct process *me = process_current();
         if (pid == me->pid->nr) {
-            return info->si_signo == 0 ? 0 : signal_send_process(me, info);
+            return kill_process(me, info);
         }
         struct thread *thread;
         struct process *target = process_find_thread(pid, &thread);
@@ -88,28 +93,26 @@ int signal_kill(int pid, const siginfo_t *info)
         return -ESRCH;
     }
     if (pid == -1) {
-        return kill_matching(is_other, 0, info);
+        int err = kill_matching(is_other, 0, info);
+        return err == -EPERM ? 0 : err; /* those that may not be signalled are not meant */
     }
     return kill_matching(in_group, pid == 0 ? process_getpgid(0) : -pid, info);
 }
 
 int signal_tgkill(int tgid, int tid, const siginfo_t *info)
 {
-    int err = -ESRCH;
-
-    if (info->si_signo < 0 || info->si_signo > SIGNAL_COUNT) {
-        return -EINVAL;
-    }
     struct thread *thread;
     struct process *target = process_find_thread(tid, &thread);
+    int err = -ESRCH;
+
     if (target == NULL) {
         return -ESRCH;
     }
     if (tgid == 0 || tgid == target->pid->nr) {
-        err = -EPERM;
-        if (signal_may_send(target, info->si_signo)) {
+        err = check_send(target, info->si_signo);
+        if (err == 0 && info->si_signo != 0) {
             uint64_t flags = spin_lock_irqsave(&target->siglock);
-            err = info->si_signo == 0 ? 0 : signal_send_locked(target, thread, info, false);
+            err = signal_send_locked(target, thread, info, false);
             spin_unlock_irqrestore(&target->siglock, flags);
         }
     }

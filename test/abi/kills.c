@@ -1,0 +1,239 @@
+/*
+ * Who gets a signal (kill(2)), what stands on the alternate stack (sigaltstack(2)), what unshare(2) takes apart, and modes of epoll(7) together.
+ */
+#include "abi.h"
+
+#include <linux/sched.h>
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+static pid_t sleeper(uid_t uid)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        CHECK_EQ(setpgid(0, 0), 0);
+        CHECK_EQ(setresuid(uid, uid, uid), 0);
+        CHECK_EQ(prctl(PR_SET_PDEATHSIG, SIGKILL), 0);
+        for (;;) {
+            pause();
+        }
+    }
+    abi_wait_state(pid, pid, 'S');
+    while (getpgid(pid) != pid) {
+        abi_sleep_ms(1);
+    }
+    return pid;
+}
+
+ABI_TEST(kill, a_zombie_takes_any_signal_and_its_number_lives)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        _exit(3);
+    }
+    abi_wait_state(pid, pid, 'Z');
+    CHECK_EQ(kill(pid, 0), 0);
+    CHECK_EQ(kill(pid, SIGKILL), 0);
+    CHECK_EQ(syscall(SYS_tgkill, pid, pid, SIGTERM), 0);
+    CHECK_EQ(getpgid(pid), getpgrp());
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    CHECK(fd >= 0);
+    CHECK_EQ(syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0), 0);
+    CHECK_ERR(kill(pid, 65), EINVAL);
+    CHECK_ERR(kill(pid, -1), EINVAL);
+    int status;
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK_EQ(WEXITSTATUS(status), 3);
+    CHECK_ERR(kill(pid, 0), ESRCH);
+    CHECK_ERR(kill(999999, 65), ESRCH); /* nobody is there to have it */
+    CHECK_ERR(syscall(SYS_tgkill, pid, pid, 65), ESRCH);
+    CHECK_ERR(syscall(SYS_rt_sigqueueinfo, 999999, 65, &(siginfo_t){.si_code = SI_QUEUE}), ESRCH);
+    CHECK_ERR(kill(getpid(), 65), EINVAL);
+    CHECK_ERR(kill(-getpgrp(), -1), EINVAL);
+}
+
+ABI_TEST(kill, a_group_of_strangers_refuses_and_one_with_a_friend_does_not)
+{
+    pid_t stranger = sleeper(2001), friend = sleeper(2002), status;
+
+    CHECK_EQ(IN_CHILD({
+                 CHECK_EQ(setresuid(2002, 2002, 2002), 0);
+                 CHECK_ERR(kill(stranger, 0), EPERM);
+                 CHECK_ERR(kill(-stranger, SIGTERM), EPERM);
+                 CHECK_EQ(kill(-friend, 0), 0);
+                 CHECK_ERR(kill(-999999, 0), ESRCH);
+                 /* All but itself and the first: the friend alone. */
+                 CHECK_EQ(kill(-1, SIGTERM), 0);
+             }),
+             0);
+    CHECK_EQ(waitpid(friend, &status, 0), friend);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+    CHECK_EQ(IN_CHILD({
+                 CHECK_EQ(setresuid(2003, 2003, 2003), 0);
+                 CHECK_EQ(kill(-1, 0), 0); /* though it may signal none of them */
+                 CHECK_ERR(kill(-1, 65), EINVAL);
+                 /* Whose saved number fits may send, and SIGCONT goes through a session. */
+                 CHECK_EQ(kill(stranger, SIGCONT), 0);
+                 CHECK_ERR(kill(stranger, SIGSTOP), EPERM);
+             }),
+             0);
+    CHECK_EQ(kill(stranger, SIGKILL), 0);
+    CHECK_EQ(waitpid(stranger, NULL, 0), stranger);
+}
+
+/* ---- alternate stacks ---- */
+
+static char stack[65536] __attribute__((aligned(64))), second[65536];
+static volatile int stage;
+
+static void on_the_stack(int signo)
+{
+    stack_t now, other = {.ss_sp = second, .ss_size = sizeof(second)};
+    char here;
+
+    CHECK_EQ(sigaltstack(NULL, &now), 0);
+    if (signo == SIGUSR1) {
+        CHECK(&here >= stack && &here < stack + sizeof(stack));
+        CHECK_EQ(now.ss_flags, SS_ONSTACK);
+        CHECK_ERR(sigaltstack(&other, NULL), EPERM); /* it is in use */
+    } else {
+        CHECK_EQ(now.ss_flags, SS_DISABLE); /* SS_AUTODISARM: it is free for others meanwhile */
+        CHECK_EQ(sigaltstack(&other, NULL), 0);
+    }
+    stage++;
+}
+
+#ifndef SS_AUTODISARM
+#define SS_AUTODISARM (1u << 31)
+#endif
+
+ABI_TEST(altstack, is_kept_while_in_use_or_disarmed)
+{
+    stack_t new = {.ss_sp = stack, .ss_size = sizeof(stack)}, old;
+    struct sigaction sa = {.sa_handler = on_the_stack, .sa_flags = SA_ONSTACK};
+
+    CHECK_EQ(sigaltstack(NULL, &old), 0);
+    CHECK_EQ(old.ss_flags, SS_DISABLE);
+    CHECK_EQ(sigaction(SIGUSR1, &sa, NULL), 0);
+    CHECK_EQ(sigaction(SIGUSR2, &sa, NULL), 0);
+    new.ss_size = 1;
+    CHECK_ERR(syscall(SYS_sigaltstack, &new, NULL), ENOMEM);
+    new.ss_size = sizeof(stack);
+    new.ss_flags = 4;
+    CHECK_ERR(syscall(SYS_sigaltstack, &new, NULL), EINVAL);
+    CHECK_ERR(syscall(SYS_sigaltstack, 8, NULL), EFAULT);
+    new.ss_flags = 0;
+    CHECK_EQ(sigaltstack(&new, NULL), 0);
+    CHECK_EQ(raise(SIGUSR1), 0);
+    CHECK_EQ(stage, 1);
+    new.ss_flags = (int)SS_AUTODISARM;
+    CHECK_EQ(syscall(SYS_sigaltstack, &new, NULL), 0);
+    CHECK_EQ(sigaltstack(NULL, &old), 0);
+    CHECK_EQ(old.ss_flags, (int)SS_AUTODISARM);
+    CHECK_EQ(raise(SIGUSR2), 0);
+    CHECK_EQ(stage, 2);
+    CHECK_EQ(sigaltstack(NULL, &old), 0);
+    CHECK_EQ(old.ss_flags, (int)SS_AUTODISARM); /* it comes back with the old context */
+    CHECK(old.ss_sp == stack);
+    new.ss_flags = SS_DISABLE;
+    CHECK_EQ(sigaltstack(&new, &old), 0);
+    CHECK_EQ(sigaltstack(NULL, &old), 0);
+    CHECK(old.ss_flags == SS_DISABLE && old.ss_sp == NULL && old.ss_size == 0);
+}
+
+/* ---- unshare ---- */
+
+static void *try_alone(void *arg)
+{
+    (void)arg;
+    CHECK_ERR(syscall(SYS_unshare, CLONE_THREAD), EINVAL); /* there are two of us */
+    CHECK_ERR(syscall(SYS_unshare, CLONE_VM), EINVAL);
+    CHECK_ERR(syscall(SYS_unshare, CLONE_SIGHAND), EINVAL);
+    CHECK_EQ(syscall(SYS_unshare, CLONE_FILES | CLONE_FS | CLONE_SYSVSEM), 0);
+    return NULL;
+}
+
+ABI_TEST(unshare, what_cannot_be_parted_is_refused)
+{
+    pthread_t thread;
+
+    CHECK_EQ(syscall(SYS_unshare, 0), 0);
+    CHECK_EQ(syscall(SYS_unshare, CLONE_THREAD | CLONE_VM | CLONE_SIGHAND), 0); /* nobody shares */
+    CHECK_ERR(syscall(SYS_unshare, CLONE_PTRACE), EINVAL);
+    CHECK_ERR(syscall(SYS_unshare, CLONE_PARENT), EINVAL);
+    CHECK_ERR(syscall(SYS_unshare, CLONE_SETTLS), EINVAL);
+    CHECK_EQ(pthread_create(&thread, NULL, try_alone, NULL), 0);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+}
+
+/* ---- epoll ---- */
+
+static uint32_t told(int set)
+{
+    struct epoll_event event = {0};
+
+    return epoll_wait(set, &event, 1, 0) == 1 ? event.events : 0;
+}
+
+static int change(int set, int op, int fd, uint32_t events)
+{
+    struct epoll_event event = {.events = events};
+
+    return epoll_ctl(set, op, fd, &event);
+}
+
+ABI_TEST(epoll_modes, go_together)
+{
+    int set = epoll_create1(0), other = epoll_create1(0), fd = eventfd(0, EFD_NONBLOCK);
+    uint64_t value = 1;
+
+    /* Edge and one shot: one event, then none until it is set anew, which looks again. */
+    CHECK_EQ(change(set, EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLET | EPOLLONESHOT), 0);
+    CHECK_EQ(told(set), 0);
+    CHECK_EQ(write(fd, &value, 8), 8);
+    CHECK_EQ(told(set), EPOLLIN);
+    CHECK_EQ(write(fd, &value, 8), 8);
+    CHECK_EQ(told(set), 0);
+    CHECK_EQ(change(set, EPOLL_CTL_MOD, fd, EPOLLIN | EPOLLET | EPOLLONESHOT), 0);
+    CHECK_EQ(told(set), EPOLLIN);
+    CHECK_EQ(change(set, EPOLL_CTL_MOD, fd, EPOLLIN | EPOLLOUT | EPOLLET), 0);
+    CHECK_EQ(told(set), EPOLLIN | EPOLLOUT);
+    CHECK_EQ(told(set), 0);
+    CHECK_EQ(read(fd, &value, 8), 8);
+    CHECK_EQ(told(set), EPOLLOUT); /* a read is an edge of its own */
+    CHECK_EQ(change(set, EPOLL_CTL_MOD, fd, 0), 0);
+    CHECK_EQ(write(fd, &value, 8), 8);
+    CHECK_EQ(told(set), 0);
+    CHECK_EQ(change(set, EPOLL_CTL_DEL, fd, 0), 0);
+    CHECK_ERR(change(set, EPOLL_CTL_DEL, fd, 0), ENOENT);
+    CHECK_ERR(change(set, EPOLL_CTL_MOD, fd, EPOLLIN), ENOENT);
+    /* Exclusive ones are added, with edge and wake-up at most, and never changed. */
+    CHECK_EQ(change(set, EPOLL_CTL_ADD, fd, EPOLLEXCLUSIVE | EPOLLIN | EPOLLET | EPOLLWAKEUP), 0);
+    CHECK_ERR(change(set, EPOLL_CTL_MOD, fd, EPOLLIN), EINVAL);
+    CHECK_ERR(change(set, EPOLL_CTL_MOD, fd, EPOLLEXCLUSIVE | EPOLLIN), EINVAL);
+    CHECK_ERR(change(set, EPOLL_CTL_ADD, fd, EPOLLIN), EEXIST);
+    CHECK_ERR(change(other, EPOLL_CTL_ADD, fd, EPOLLEXCLUSIVE | EPOLLIN | EPOLLONESHOT), EINVAL);
+    CHECK_ERR(change(other, EPOLL_CTL_ADD, set, EPOLLEXCLUSIVE | EPOLLIN), EINVAL);
+    CHECK_EQ(told(set), EPOLLIN);
+    CHECK_EQ(change(set, EPOLL_CTL_DEL, fd, 0), 0);
+    CHECK_ERR(change(set, EPOLL_CTL_ADD, set, EPOLLIN), EINVAL);
+    CHECK_ERR(change(fd, EPOLL_CTL_ADD, set, EPOLLIN), EINVAL);
+    CHECK_ERR(change(set, 9, fd, EPOLLIN), EINVAL);
+    CHECK_ERR(change(set, EPOLL_CTL_ADD, 99, EPOLLIN), EBADF);
+    CHECK_ERR(change(99, EPOLL_CTL_ADD, fd, EPOLLIN), EBADF);
+    CHECK_ERR(epoll_ctl(set, EPOLL_CTL_ADD, fd, NULL), EFAULT);
+    /* An outer set with an edge hears of each new event within. */
+    CHECK_EQ(change(other, EPOLL_CTL_ADD, set, EPOLLIN | EPOLLET), 0);
+    CHECK_EQ(change(set, EPOLL_CTL_ADD, fd, EPOLLIN), 0);
+    CHECK_EQ(told(other), EPOLLIN);
+    CHECK_EQ(told(other), 0);
+    CHECK_EQ(write(fd, &value, 8), 8);
+    CHECK_EQ(told(other), EPOLLIN);
+    CHECK_EQ(close(fd), 0);
+    CHECK_EQ(told(set), 0);
+}
