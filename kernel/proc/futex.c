@@ -232,112 +232,92 @@ static void waiter_wake_locked(struct futex_waiter *waiter)
     (void)thread_wake(thread);
 }
 
-/*
- * A wake that may take several turns, with the bucket's lock free in between. Whoever waits when it begins is before `mark`, which is of no key;
- * who comes later is behind it and not woken.
- */
-struct futex_wake {
-    struct futex_bucket *bucket;
-    const struct futex_key *key;
-    unsigned left; /* to be woken at most */
-    int woken;     /* so far; negative error */
-    uint32_t bitset;
-    bool unfinished; /* the mark is in the bucket: there may be more */
-    struct futex_waiter mark;
-};
-
-/* `count` waiters at most but one at least, as Linux does. */
-static inline void wake_init(struct futex_wake *wake, struct futex_bucket *bucket,
-                             const struct futex_key *key, int count, uint32_t bitset)
-{
-    wake->bucket = bucket;
-    wake->key = key;
-    wake->left = (unsigned)MAX(count, 1);
-    wake->woken = 0;
-    wake->bitset = bitset;
-    wake->unfinished = false;
-}
-
-static __noinline void mark_put_locked(struct futex_bucket *bucket, struct futex_waiter *mark)
+/* The bucket's end as it is now, known by a waiter of no key: those before it are who waited when the call began. */
+static void mark_put_locked(struct futex_bucket *bucket, struct futex_waiter *mark)
 {
     *mark = (struct futex_waiter){.bucket = bucket};
     list_push_back(&bucket->waiters, &mark->node);
 }
 
-/* A turn. -EINVAL in wake->woken: they wait for a lock. */
-static void wake_locked(struct futex_wake *wake)
+/*
+ * A turn of a wake: waiters of the key up to `mark` (NULL: all), `count` at most but one at least, as Linux does, and not more than WAKE_TURN:
+ * *ret_more then. How many there were; -EINVAL: they wait for a lock.
+ */
+static inline int wake_locked(struct futex_bucket *bucket, const struct futex_key *key, int count,
+                              uint32_t bitset, const struct futex_waiter *mark, bool *ret_more)
 {
-    struct futex_bucket *bucket = wake->bucket;
     struct futex_waiter *waiter, *next;
-    unsigned turn = MIN(wake->left, WAKE_TURN);
-    bool more = false;
+    int woken = 0;
 
     list_for_each_safe (waiter, next, &bucket->waiters, node) {
-        if (unlikely(wake->unfinished) && waiter == &wake->mark) {
-            break;
-        }
-        if (!futex_key_equal(&waiter->key, wake->key) || (waiter->bitset & wake->bitset) == 0) {
+        if (!futex_key_equal(&waiter->key, key) || (waiter->bitset & bitset) == 0) {
+            if (unlikely(waiter == mark)) {
+                break;
+            }
             continue;
         }
-        if (unlikely(turn == 0)) {
-            more = true; /* one more than there was time for */
-            break;
-        }
         if (waiter->call != NULL) {
-            wake->woken = -EINVAL; /* it wants to be given a lock: FUTEX_CMP_REQUEUE_PI's */
-            break;
+            return -EINVAL; /* it wants to be given a lock: FUTEX_CMP_REQUEUE_PI's */
         }
         waiter_wake_locked(waiter);
-        wake->woken++;
-        turn--;
-        if (--wake->left == 0) {
+        if (++woken >= count) {
+            break;
+        }
+        if (unlikely(woken == WAKE_TURN)) {
+            *ret_more = true;
             break;
         }
     }
-    if (wake->woken == 0 && unlikely(!list_empty(&bucket->locks)) &&
-        futex_pi_waits_locked(bucket, wake->key)) {
-        wake->woken = -EINVAL;
+    if (woken == 0 && unlikely(!list_empty(&bucket->locks)) && mark == NULL &&
+        futex_pi_waits_locked(bucket, key)) {
+        return -EINVAL;
     }
-    if (unlikely(more != wake->unfinished)) {
-        if (more) {
-            mark_put_locked(bucket, &wake->mark);
-        } else {
-            list_remove(&wake->mark.node);
-        }
-        wake->unfinished = more;
-    }
+    return woken;
 }
 
-/* The turns that are left. */
-static inline void wake_rest(struct futex_wake *wake)
+/* The turns behind the first one, which woke `woken`. Returns how many they all were, or -EINVAL. */
+static __noinline int wake_rest(struct futex_bucket *bucket, const struct futex_key *key, int woken,
+                                int count, uint32_t bitset)
 {
-    while (unlikely(wake->unfinished)) {
-        futex_bucket_lock(wake->bucket);
-        wake_locked(wake);
-        spin_unlock(&wake->bucket->lock);
+    struct futex_waiter mark;
+    bool more = true;
+    int result = 0;
+
+    futex_bucket_lock(bucket);
+    mark_put_locked(bucket, &mark);
+    spin_unlock(&bucket->lock);
+    while (more && result >= 0) {
+        more = false;
+        futex_bucket_lock(bucket);
+        result = wake_locked(bucket, key, count - woken, bitset, &mark, &more);
+        if (!more || result < 0) {
+            list_remove(&mark.node);
+        }
+        spin_unlock(&bucket->lock);
+        woken += MAX(result, 0);
     }
+    return result < 0 ? result : woken;
 }
 
 int futex_wake(uint32_t __user *uaddr, bool private, int count, uint32_t bitset)
 {
-    struct futex_wake wake;
     struct futex_key key;
-    int err = bitset == 0 ? -EINVAL : futex_key(uaddr, private, &key);
+    int result = bitset == 0 ? -EINVAL : futex_key(uaddr, private, &key);
+    bool more = false;
 
-    if (err < 0) {
-        return err;
+    if (result < 0) {
+        return result;
     }
-    wake_init(&wake, futex_bucket_of(&key), &key, count, bitset);
-    futex_bucket_lock(wake.bucket);
-    wake_locked(&wake);
-    spin_unlock(&wake.bucket->lock);
-    wake_rest(&wake);
-    return wake.woken;
+    struct futex_bucket *bucket = futex_bucket_of(&key);
+    futex_bucket_lock(bucket);
+    result = wake_locked(bucket, &key, count, bitset, NULL, &more);
+    spin_unlock(&bucket->lock);
+    return likely(!more) ? result : wake_rest(bucket, &key, result, count, bitset);
 }
 
 /* ---- requeueing ---- */
 
-/* A requeue in turns, like a wake: those that are met before `mark`. */
+/* A requeue in turns, like a wake: of those that are met before `mark`. */
 struct futex_requeue {
     struct futex_bucket *from, *to;
     const struct futex_key *key, *key2;
@@ -552,10 +532,9 @@ int futex_wake_op(uint32_t __user *uaddr, uint32_t __user *uaddr2, bool private,
         return result;
     }
     struct futex_bucket *bucket = futex_bucket_of(&key), *bucket2 = futex_bucket_of(&key2);
-    struct futex_wake first, second;
-    wake_init(&first, bucket, &key, wake, FUTEX_ANY);
-    wake_init(&second, bucket2, &key2, wake2, FUTEX_ANY);
     for (;;) {
+        bool more = false, more2 = false;
+        int result2 = 0;
         uint32_t old;
         futex_bucket_lock_two(bucket, bucket2);
         int err = wake_op_apply(uaddr2, encoded, &old);
@@ -563,16 +542,20 @@ int futex_wake_op(uint32_t __user *uaddr, uint32_t __user *uaddr2, bool private,
             err = wake_op_compare(encoded >> 24 & 15, (int)old, wake_op_arg(encoded));
         }
         if (err >= 0) {
-            wake_locked(&first);
+            result = wake_locked(bucket, &key, wake, FUTEX_ANY, NULL, &more);
         }
-        if (err > 0 && first.woken >= 0) {
-            wake_locked(&second);
+        if (err > 0 && result >= 0) {
+            result2 = wake_locked(bucket2, &key2, wake2, FUTEX_ANY, NULL, &more2);
         }
         futex_bucket_unlock_two(bucket, bucket2);
+        if (unlikely(more)) {
+            result = wake_rest(bucket, &key, result, wake, FUTEX_ANY);
+        }
+        if (unlikely(more2)) {
+            result2 = wake_rest(bucket2, &key2, result2, wake2, FUTEX_ANY);
+        }
         if (err >= 0) {
-            wake_rest(&first);
-            wake_rest(&second);
-            return MIN(first.woken, second.woken) < 0 ? -EINVAL : first.woken + second.woken;
+            return MIN(result, result2) < 0 ? -EINVAL : result + result2;
         }
         err = err == -EFAULT ? futex_fault_in(uaddr2) : err;
         if (err < 0) {
