@@ -89,17 +89,28 @@ def console_tail(port, lines=15):
     return '\n'.join('  ' + line for line in port.text().splitlines()[-lines:])
 
 
-def run_rows(guest, plugin, initramfs, folder, rows=(), samples=2, profile=False):
-    """Boot with the benchmark as process 1. Returns ({name: figures}, what the plugin counted)."""
-    output = os.path.join(folder, f'{guest.name}.counts')
-    append = f'rdinit=/bench bench.samples={samples}'
+def interleave(vm, cpus):
+    """
+    Have a CPU's turn end in the midst of things, not only where it gives way or halts: channel 0 of the 8254 timer counts down over and
+    over (its interrupt is masked), and when a timer of the machine expires, the CPU's turn does too. About 2,000 instructions.
+    """
+    count = 16 // cpus
+    for port, value in ((0x43, 0x34), (0x40, count), (0x40, 0)):
+        vm.qmp('human-monitor-command', command_line=f'o/b {port:#x} {value:#x}')
+
+
+def run_counted(guest, plugin, initramfs, folder, name, parameters, rows, samples, profile, cpus=1, prepare=lambda vm: None):
+    """Boot with the benchmark as process 1, `prepare` the machine, and wait for the end. Returns ({row: figures}, what the plugin counted)."""
+    output = os.path.join(folder, f'{name}.counts')
+    append = f'rdinit=/bench bench.samples={samples}{parameters}'
     if rows:
         append += f' bench.rows={",".join(rows)}'
     if profile:
         append += ' nokaslr'
-    logs = [os.path.join(folder, f'{guest.name}.{name}') for name in ('console', 'report')]
-    with machine(guest, plugin, output, initramfs, append, '1024M', ',profile=on' if profile else '', logs) as vm:
+    logs = [os.path.join(folder, f'{name}.{log}') for log in ('console', 'report')]
+    with machine(guest, plugin, output, initramfs, append, '1024M', ',profile=on' if profile else '', logs, cpus) as vm:
         try:
+            prepare(vm)
             vm.wait(BOOT_TIMEOUT_S)
             report = counts.parse_report(vm.ports[1].text())
         except (Timeout, counts.CountError) as error:
@@ -107,6 +118,22 @@ def run_rows(guest, plugin, initramfs, folder, rows=(), samples=2, profile=False
             raise MachineError(f'{guest.name}: {error}. {vm.errors}\n{console_tail(vm.ports[0])}') from error
     counted = read_counts(output)
     return counts.join(report, counted['rows']), counted
+
+
+def run_rows(guest, plugin, initramfs, folder, rows=(), samples=2, profile=False):
+    """The rows of one CPU: as run_counted()."""
+    return run_counted(guest, plugin, initramfs, folder, guest.name, '', rows, samples, profile)
+
+
+def run_scaling(guest, plugin, initramfs, folder, cpus, rows=(), samples=2, profile=False):
+    """The scaling rows on so many CPUs: as run_counted()."""
+    def prepare(vm):
+        vm.ports[1].wait_for('ready', BOOT_TIMEOUT_S)
+        interleave(vm, cpus)
+        vm.ports[1].send('\n')
+
+    return run_counted(guest, plugin, initramfs, folder, f'{guest.name}-{cpus}', ' bench.scaling=1 bench.wait=1', rows, samples, profile, cpus,
+                       prepare)
 
 
 def run_times(guest, initramfs, folder, rows, samples, cpus):
@@ -120,39 +147,6 @@ def run_times(guest, initramfs, folder, rows, samples, cpus):
         except (Timeout, counts.CountError) as error:
             vm.kill()
             raise MachineError(f'{guest.name}: {error}. {vm.errors}\n{console_tail(vm.ports[0])}') from error
-
-
-def interleave(vm, cpus):
-    """
-    Have a CPU's turn end in the midst of things, not only where it gives way or halts: channel 0 of the 8254 timer counts down over and
-    over (its interrupt is masked), and when a timer of the machine expires, the CPU's turn does too. About 2,000 instructions.
-    """
-    count = 16 // cpus
-    for port, value in ((0x43, 0x34), (0x40, count), (0x40, 0)):
-        vm.qmp('human-monitor-command', command_line=f'o/b {port:#x} {value:#x}')
-
-
-def run_scaling(guest, plugin, initramfs, folder, cpus, rows=(), samples=2, profile=False):
-    """Boot with so many CPUs and the scaling rows as process 1. Returns ({name: figures}, what the plugin counted)."""
-    output = os.path.join(folder, f'{guest.name}-{cpus}.counts')
-    append = f'rdinit=/bench bench.scaling=1 bench.wait=1 bench.samples={samples}'
-    if rows:
-        append += f' bench.rows={",".join(rows)}'
-    if profile:
-        append += ' nokaslr'
-    logs = [os.path.join(folder, f'{guest.name}-{cpus}.{name}') for name in ('console', 'report')]
-    with machine(guest, plugin, output, initramfs, append, '1024M', ',profile=on' if profile else '', logs, cpus) as vm:
-        try:
-            vm.ports[1].wait_for('ready', BOOT_TIMEOUT_S)
-            interleave(vm, cpus)
-            vm.ports[1].send('\n')
-            vm.wait(BOOT_TIMEOUT_S)
-            report = counts.parse_report(vm.ports[1].text())
-        except (Timeout, counts.CountError) as error:
-            vm.kill()
-            raise MachineError(f'{guest.name}: {error}. {vm.errors}\n{console_tail(vm.ports[0])}') from error
-    counted = read_counts(output)
-    return counts.join(report, counted['rows']), counted
 
 
 def run_kernel(guest, plugin, initramfs, folder, groups='all'):
