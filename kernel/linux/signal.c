@@ -27,7 +27,7 @@ SYSCALL4(rt_sigaction, int, signo, const struct user_sigaction __user *, unew,
     if (size != sizeof(uint64_t)) {
         return -EINVAL;
     }
-    if (unew != NULL && copy_from_user(&new, unew, sizeof(new)) < 0) {
+    if (unew != NULL && get_user(new, unew) < 0) {
         return -EFAULT;
     }
     int err = signal_action_set(signo, unew != NULL ? &new : NULL, uold != NULL ? &old : NULL);

@@ -39,8 +39,7 @@ static inline bool user_range_ok(const void __user *ptr, size_t len_bytes)
     ((__typeof__((ptr)->member) __user *)((uintptr_t)(ptr) + offsetof(__typeof__(*(ptr)), member)))
 
 /* Sizes for which <arch/user.h> has inline code: user_get_word() and user_put_word(), with these functions' results. */
-#define USER_IS_WORD_(size)                                                                        \
-    (ARCH_USER_WORDS && ((size) == 1 || (size) == 2 || (size) == 4 || (size) == 8 || (size) == 16))
+#define USER_IS_WORD_(size) (ARCH_USER_WORDS && (size) <= 32 && ((size) & ((size)-1)) == 0)
 
 /* dst, an object of any type of the size wanted, from the user pointer ptr. */
 #define get_user(dst, ptr)                                                                         \

@@ -87,14 +87,14 @@ static __always_inline bool user_word_address_ok(const void __user *ptr)
         }                                                                                          \
     } while (0)
 
-/* size: 1, 2, 4, 8 or 16, a constant. 0, or -EFAULT with *dst cleared. */
+/* size: 1, 2, 4, 8, 16 or 32, a constant. 0, or -EFAULT with *dst cleared. */
 static __always_inline int user_get_word(void *dst, const void __user *ptr, size_t size)
 {
     union {
         uint8_t b;
         uint16_t w;
         uint32_t l;
-        uint64_t q[2];
+        uint64_t q[4];
     } value;
 
     if (unlikely(!user_word_address_ok(ptr))) {
@@ -112,6 +112,10 @@ static __always_inline int user_get_word(void *dst, const void __user *ptr, size
     } else {
         user_load64(value.q[0], ptr, fault);
         user_load64(value.q[1], (const uint8_t *)ptr + 8, fault);
+        if (size == 32) {
+            user_load64(value.q[2], (const uint8_t *)ptr + 16, fault);
+            user_load64(value.q[3], (const uint8_t *)ptr + 24, fault);
+        }
     }
     user_close();
     __builtin_memcpy(dst, &value, size);
@@ -128,7 +132,7 @@ static __always_inline int user_put_word(void __user *ptr, const void *src, size
         uint8_t b;
         uint16_t w;
         uint32_t l;
-        uint64_t q[2];
+        uint64_t q[4];
     } value;
 
     if (unlikely(!user_word_address_ok(ptr))) {
@@ -147,6 +151,10 @@ static __always_inline int user_put_word(void __user *ptr, const void *src, size
     } else {
         user_store64(value.q[0], ptr, fault);
         user_store64(value.q[1], (uint8_t *)ptr + 8, fault);
+        if (size == 32) {
+            user_store64(value.q[2], (uint8_t *)ptr + 16, fault);
+            user_store64(value.q[3], (uint8_t *)ptr + 24, fault);
+        }
     }
     user_close();
     return 0;
