@@ -225,11 +225,17 @@ static __noinline int give_write_slot(struct range_op *op, pte_t *pde, vaddr_t s
     const pte_t *last = pte + ((end - start) >> PAGE_SHIFT);
     unsigned left = atomic_load_relaxed(&pte_table_page(pte)->private);
 
-    for (; left > 0 && (pte = entry_next(pte, last)) < last; left--, pte++) {
+    while (left > 0 && pte < last) {
         pte_t old = *pte;
+        if (old == 0) {
+            pte = entry_next(pte, last);
+            continue;
+        }
         if ((old & bits) == (PTE_PRESENT | PTE_DIRTY) && op->may_write(pte_phys(old))) {
             atomic_store_relaxed(pte, old | PTE_WRITE);
         }
+        left--;
+        pte++;
     }
     return 0;
 }
