@@ -81,7 +81,7 @@ def make_initramfs(path, program, items=()):
     """The benchmark as /bench, busybox for the row that runs a shell, and more items of mkcpio.py."""
     busybox = subprocess.run(['sh', '-c', 'command -v busybox'], capture_output=True, text=True, check=True).stdout.strip()
     subprocess.run([sys.executable, os.path.join(TOP, 'userspace', 'image', 'mkcpio.py'), path, f'{program}:/bench',
-                    f'{busybox}:/bin/busybox', 'link:/bin/sh:busybox', 'dir:/dev', 'dir:/proc', 'dir:/tmp:1777', *items], check=True)
+                    f'{busybox}:/bin/busybox', 'link:/bin/sh:busybox', 'dir:/dev', 'dir:/proc', 'dir:/sys', 'dir:/tmp:1777', *items], check=True)
     return path
 
 

@@ -1,4 +1,7 @@
-"""hackbench on Linux and on Linnet: instructions on one CPU, and wall time on two, in turns, since the machine beneath is not quiet."""
+"""
+hackbench on Linux and on Linnet: instructions on one CPU, and wall time on two, in turns, since the machine beneath is not quiet. cyclictest, which
+mostly sleeps: instructions only.
+"""
 import os
 import re
 import statistics
@@ -8,8 +11,10 @@ import debian
 import guests
 
 ROWS = [f'hackbench_{kind}_{groups}' for groups in (4, 8) for kind in ('pipe', 'pipe_threads', 'socket', 'socket_threads')]
-PACKAGES = ['rt-tests', 'libc6']
-LIBRARIES = ['libc.so.6', 'libpthread.so.0', 'ld-linux-x86-64.so.2']
+CYCLICTEST = 'cyclictest'
+PROGRAMS = ['hackbench', CYCLICTEST]
+PACKAGES = ['rt-tests', 'libc6', 'libnuma1']
+LIBRARIES = ['libc.so.6', 'libpthread.so.0', 'librt.so.1', 'libnuma.so.1', 'ld-linux-x86-64.so.2']
 
 # What the project promises of the geometric means; each row's ratio is shown.
 INSTRUCTIONS_LIMIT = 0.7
@@ -17,17 +22,23 @@ TIME_LIMIT = 1.0
 TIMED_CPUS = 2
 
 
+def library(root, name):
+    """The file of a library, in either of the folders that packages put them in."""
+    places = [os.path.join(root, above, 'lib', 'x86_64-linux-gnu', name) for above in ('', 'usr')]
+    return os.path.realpath(next(path for path in places if os.path.exists(path)))
+
+
 def archive_items(folder):
-    """The program and the libraries it needs, from Debian's packages, as items of mkcpio.py."""
+    """The programs and the libraries they need, from Debian's packages, as items of mkcpio.py."""
     root = debian.unpacked(folder, PACKAGES)
-    libraries = os.path.join(root, 'lib', 'x86_64-linux-gnu')
-    return ([f'{root}/usr/bin/hackbench:/usr/bin/hackbench', 'link:/lib64/ld-linux-x86-64.so.2:/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2'] +
-            [f'{os.path.realpath(os.path.join(libraries, name))}:/lib/x86_64-linux-gnu/{name}' for name in LIBRARIES])
+    return ([f'{root}/usr/bin/{name}:/usr/bin/{name}' for name in PROGRAMS] +
+            ['link:/lib64/ld-linux-x86-64.so.2:/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2'] +
+            [f'{library(root, name)}:/lib/x86_64-linux-gnu/{name}' for name in LIBRARIES])
 
 
-def count_instructions(pair, plugin, initramfs, folder):
-    """[{row: figures}] of the guests."""
-    return [guests.run_rows(guest, plugin, initramfs, folder, ROWS, 1)[0] for guest in pair]
+def count_instructions(guest, plugin, initramfs, folder):
+    """{row: figures} of a guest."""
+    return guests.run_rows(guest, plugin, initramfs, folder, [*ROWS, CYCLICTEST], 1)[0]
 
 
 def measure_times(pair, initramfs, folder, runs):
@@ -58,9 +69,9 @@ def cell(value, form):
 
 
 def table(rows, times):
-    """Lines: instructions per message of 100 bytes, seconds (median of the samples), ratios."""
+    """Lines: instructions per message of 100 bytes or wake, seconds (median of the samples), ratios."""
     yield f'{"row":<28} {"Linux":>9} {"Linnet":>9}  ratio {"Linux s":>9} {"Linnet s":>9}  ratio'
-    for name in ROWS:
+    for name in [*ROWS, CYCLICTEST]:
         totals = [row[name]['user'] + row[name]['kernel'] if 'kernel' in row.get(name, {}) else None for row in rows]
         seconds = [statistics.median(column[name]) if column.get(name) else None for column in times]
         yield (f'{name:<28} ' + ' '.join(cell(total, '9,.0f') for total in totals) + ' ' + cell(instruction_ratio(rows, name), '6.2f') + ' ' +

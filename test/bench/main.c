@@ -247,7 +247,9 @@ static void run_as_init(void)
 
     mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
     mount("proc", "/proc", "proc", 0, NULL);
+    mount("sysfs", "/sys", "sysfs", 0, NULL);
     mount("tmpfs", "/tmp", "tmpfs", 0, NULL);
+    mkdir("/dev/shm", 01777);
     report = open_report();
     strncpy(rows, parameter("bench.rows="), sizeof(rows) - 1);
     int samples = atoi(parameter("bench.samples="));

@@ -2,11 +2,13 @@
  * Programs that people measure schedulers with, as rows: only run when their names are asked for, since the archive must hold them.
  *
  * hackbench (Debian's rt-tests): groups of 20 senders that each send 100 messages of 100 bytes to each of 20 receivers. A row is counted
- * per message, with everything that the program does to begin and to end.
+ * per message, with everything that the program does to begin and to end. cyclictest (the same package): a real-time thread that sleeps until
+ * each next millisecond; counted per wake.
  */
 #include "test/bench/bench.h"
 
 #define HACKBENCH          "/usr/bin/hackbench"
+#define CYCLICTEST         "/usr/bin/cyclictest"
 #define LOOPS              100
 #define MESSAGES_PER_GROUP 400 /* a loop: 20 senders to 20 receivers */
 
@@ -47,6 +49,15 @@ HACKBENCH_ROW(pipe_threads_8, "-T", "-p", "-g", "8")
 HACKBENCH_ROW(socket_8, "-g", "8")
 HACKBENCH_ROW(socket_threads_8, "-T", "-g", "8")
 
+static int cyclictest(long count)
+{
+    char loops[16];
+
+    snprintf(loops, sizeof(loops), "%ld", count);
+    return run_program(
+        (char *const[]){CYCLICTEST, "-q", "-m", "-p", "80", "-i", "1000", "-l", loops, NULL});
+}
+
 #define ROW(name, run, groups)                                                                     \
     {                                                                                              \
         name, run, UNIT_OPERATION, MESSAGES_PER_GROUP *(groups), LOOPS, true                       \
@@ -61,5 +72,6 @@ const struct row program_rows[] = {
     ROW("hackbench_pipe_threads_8", pipe_threads_8, 8),
     ROW("hackbench_socket_8", socket_8, 8),
     ROW("hackbench_socket_threads_8", socket_threads_8, 8),
+    {"cyclictest", cyclictest, UNIT_OPERATION, 1, 2000, true},
     {0},
 };
