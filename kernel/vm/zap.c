@@ -14,6 +14,7 @@
 
 #define BATCH      128u
 #define HUGE_BATCH 8u
+#define SWAP_BATCH 32u
 
 struct zap {
     struct vmspace *vm;
@@ -21,10 +22,11 @@ struct zap {
     bool unlock;             /* pages may be marked as locked by the space */
     uint64_t floor, ceiling; /* struct mmu_flush */
     uint64_t next;           /* behind the last leaf */
-    unsigned n, nhuge;
+    unsigned n, nhuge, nswap;
     int64_t anon, shared, file, swap;
     struct page *pages[BATCH];
     struct page *huge[HUGE_BATCH]; /* first pages of huge leaves */
+    swap_entry_t entries[SWAP_BATCH];
 };
 
 static void unlock_pages(struct page *first, unsigned n)
@@ -80,9 +82,9 @@ static inline bool zap_pages(struct zap *zap, const paddr_t *pas, unsigned n)
 static __noinline bool zap_odd(struct zap *zap, const paddr_t *pas, unsigned n, unsigned old_flags)
 {
     if ((old_flags & MMU_SOFT) != 0) {
-        swap_slot_put((swap_entry_t)(pas[0] >> PAGE_SHIFT));
+        zap->entries[zap->nswap++] = (swap_entry_t)(pas[0] >> PAGE_SHIFT);
         zap->swap++;
-        return true;
+        return zap->nswap < SWAP_BATCH;
     }
     if ((old_flags & MMU_SPECIAL) != 0) {
         return true;
@@ -152,6 +154,9 @@ static void zap_range(struct zap *zap, uint64_t start, uint64_t end)
         while (unlikely(zap->nhuge > 0)) {
             put_huge(zap, zap->huge[--zap->nhuge]);
         }
+        while (unlikely(zap->nswap > 0)) {
+            swap_slot_put(zap->entries[--zap->nswap]);
+        }
     } while (err == -EAGAIN);
     zap_settle(zap);
 }
@@ -163,8 +168,10 @@ static void zap_init(struct zap *zap, struct vmspace *vm)
     zap->unlock = atomic_load_relaxed(&vm->has_locked);
     zap->floor = 0;
     zap->ceiling = 0;
+    zap->next = 0;
     zap->n = 0;
     zap->nhuge = 0;
+    zap->nswap = 0;
     zap->anon = zap->file = zap->shared = zap->swap = 0;
 }
 
