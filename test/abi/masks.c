@@ -330,7 +330,7 @@ ABI_TEST(masks, a_stop_restarts_the_wait_with_what_is_left_of_the_limit)
         abi_wait_state(pid, pid, 'S');
         CHECK_EQ(kill(pid, SIGSTOP), 0);
         CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
-        CHECK(limit->tv_sec == (writable ? FAR_S - 1 : FAR_S));
+        CHECK(writable ? limit->tv_sec < FAR_S : limit->tv_sec == FAR_S);
         CHECK_EQ(kill(pid, SIGCONT), 0);
         CHECK_EQ(write(pipes[1], "x", 1), 1);
         CHECK_EQ(waitpid(pid, &status, 0), pid);
@@ -350,10 +350,10 @@ ABI_TEST(masks, select_writes_what_is_left)
     FD_ZERO(&set);
     FD_SET(pipes[0], &set);
     CHECK_EQ(syscall(SYS_select, pipes[0] + 1, &set, NULL, NULL, &tv), 1);
-    CHECK(tv.tv_sec == FAR_S - 1);
-    tv = (struct timeval){0, 2500000}; /* more than a second of microseconds is taken */
+    CHECK(tv.tv_sec < FAR_S && tv.tv_sec > FAR_S - 100);
+    tv = (struct timeval){0, 100500000}; /* more than a second of microseconds is taken */
     CHECK_EQ(syscall(SYS_select, pipes[0] + 1, &set, NULL, NULL, &tv), 1);
-    CHECK(tv.tv_sec == 2);
+    CHECK(tv.tv_sec <= 100 && tv.tv_sec > 1);
     tv = (struct timeval){-1, 0};
     CHECK_ERR(syscall(SYS_select, pipes[0] + 1, &set, NULL, NULL, &tv), EINVAL);
     tv = (struct timeval){0, -1};
