@@ -2,7 +2,8 @@
  * timerfd_create(2): a timer whose expirations are counted behind a descriptor.
  *
  * The kernel's timers know monotonic time only. An absolute time of the wall clock is kept as such, and converted anew whenever that clock is
- * stepped; TFD_TIMER_CANCEL_ON_SET makes a step an event that read(2) tells as -ECANCELED. The alarm clocks are the plain ones: there is no
+ * stepped; a timer with an interval that has expired stands still until somebody looks at it, which counts what it missed: so it costs nothing however
+ * short the interval, and however many there are. TFD_TIMER_CANCEL_ON_SET makes a step an event that read(2) tells as -ECANCELED. The alarm clocks are the plain ones: there is no
  * suspend to wake from.
  *
  * Locking: timer->lock (spin, irqsave): expirations come from interrupts. Order: listeners of time.c -> lock -> wait queue, timer queue.
@@ -20,9 +21,6 @@
 #include "kernel/mm/kmalloc.h"
 #include "kernel/security/cred.h"
 
-/* A timer may not take the CPU for itself, however short its interval: what it missed is counted. */
-#define SPACING_NS (50 * NS_PER_US)
-
 struct timerfd {
     struct spinlock lock;
     struct wait_queue wait;
@@ -35,6 +33,7 @@ struct timerfd {
     int clock;        /* [I] */
     int flags;        /* [lock] TFD_TIMER_* of the setting */
     bool real;        /* [lock] `next` is real time */
+    bool still;       /* [lock] it has an interval, has expired at `next`, and stands still */
     bool canceled;    /* [lock] the clock was stepped, and nobody has been told */
 };
 
@@ -54,10 +53,10 @@ static ktime_t now_locked(const struct timerfd *timerfd)
     return timerfd->real ? ktime_realtime() : ktime_now();
 }
 
-/* Wait for `next`, but for `least` at least. */
-static void arm_locked(struct timerfd *timerfd, ktime_t least)
+/* Wait for `next`. */
+static void arm_locked(struct timerfd *timerfd)
 {
-    ktime_t left = MAX(timerfd->next - now_locked(timerfd), least), now = ktime_now();
+    ktime_t left = MAX(timerfd->next - now_locked(timerfd), (ktime_t)0), now = ktime_now();
 
     timer_arm(&timerfd->timer, left > KTIME_MAX - 1 - now ? KTIME_MAX - 1 : now + left);
 }
@@ -68,27 +67,28 @@ static void expired(struct timer *timer)
 
     spin_lock(&timerfd->lock);
     if (timer_is_armed(timer)) {
-        spin_unlock(&timerfd->lock); /* it was set anew while this expiration came */
-        return;
+        /* it was set anew while this expiration came */
+    } else if (timerfd->real && ktime_realtime() < timerfd->next) {
+        arm_locked(timerfd); /* the clock was set back meanwhile */
+    } else {
+        timerfd->ticks++;
+        timerfd->still = timerfd->interval != 0;
+        wait_wake_n(&timerfd->wait, 1, POLLIN); /* threads do not wait exclusively: all are woken */
     }
-    ktime_t now = now_locked(timerfd);
-    if (timerfd->real && now < timerfd->next) {
-        arm_locked(timerfd, 0); /* the clock was set back meanwhile */
-        spin_unlock(&timerfd->lock);
-        return;
-    }
-    timerfd->ticks++;
-    if (timerfd->interval != 0) {
-        timerfd->next += timerfd->interval;
-        if (timerfd->next <= now) {
-            uint64_t missed = (uint64_t)((now - timerfd->next) / timerfd->interval) + 1;
-            timerfd->ticks += missed;
-            timerfd->next += (ktime_t)missed * timerfd->interval;
-        }
-        arm_locked(timerfd, SPACING_NS);
-    }
-    wait_wake_n(&timerfd->wait, 1, POLLIN); /* threads do not wait exclusively: all are woken */
     spin_unlock(&timerfd->lock);
+}
+
+/* One that stands still goes on: the intervals that have passed since are counted. */
+static void catch_up_locked(struct timerfd *timerfd)
+{
+    if (!timerfd->still) {
+        return;
+    }
+    ktime_t late = MAX(now_locked(timerfd) - timerfd->next, (ktime_t)0);
+    timerfd->still = false;
+    timerfd->ticks += (uint64_t)(late / timerfd->interval);
+    timerfd->next = ktime_after(timerfd->next + late - late % timerfd->interval, timerfd->interval);
+    arm_locked(timerfd);
 }
 
 /* The wall clock was stepped. */
@@ -99,7 +99,7 @@ static void stepped(struct time_listener *listener)
     uint64_t flags = spin_lock_irqsave(&timerfd->lock);
 
     if (timerfd->real && timer_is_armed(&timerfd->timer)) {
-        arm_locked(timerfd, 0);
+        arm_locked(timerfd);
     }
     if ((timerfd->flags & cancelable) == cancelable) {
         timerfd->canceled = true;
@@ -113,6 +113,8 @@ static void stepped(struct time_listener *listener)
 static int64_t ticks_take(struct timerfd *timerfd)
 {
     uint64_t flags = spin_lock_irqsave(&timerfd->lock);
+
+    catch_up_locked(timerfd);
     int64_t ticks = timerfd->canceled ? -ECANCELED : (int64_t)timerfd->ticks;
 
     timerfd->canceled = false;
@@ -189,7 +191,7 @@ static void timerfd_release(struct file *file)
         time_listener_remove(&timerfd->listener);
     }
     uint64_t flags = spin_lock_irqsave(&timerfd->lock);
-    timerfd->interval = 0; /* an expiration under way does not arm it again */
+    timerfd->real = false; /* an expiration under way does not arm it again */
     spin_unlock_irqrestore(&timerfd->lock, flags);
     (void)timer_cancel_sync(&timerfd->timer);
     kfree(timerfd);
@@ -277,6 +279,7 @@ int timerfd_set(const struct file *file, int flags, const struct timerfd_setting
         return -EPERM;
     }
     uint64_t irq = spin_lock_irqsave(&timerfd->lock);
+    catch_up_locked(timerfd);
     setting_read_locked(timerfd, ret_old);
     (void)timer_cancel(&timerfd->timer);
     timerfd->ticks = 0;
@@ -288,7 +291,7 @@ int timerfd_set(const struct file *file, int flags, const struct timerfd_setting
         ktime_t from = absolute ? 0 : ktime_now();
         timerfd->next =
             setting->value_ns > KTIME_MAX - 1 - from ? KTIME_MAX - 1 : from + setting->value_ns;
-        arm_locked(timerfd, 0);
+        arm_locked(timerfd);
         err = timerfd->canceled ? -ECANCELED : 0; /* set it is, though */
         timerfd->canceled = false;
     }
@@ -304,6 +307,7 @@ int timerfd_get(const struct file *file, struct timerfd_setting *ret_setting)
     struct timerfd *timerfd = file->private;
     uint64_t flags = spin_lock_irqsave(&timerfd->lock);
 
+    catch_up_locked(timerfd);
     setting_read_locked(timerfd, ret_setting);
     spin_unlock_irqrestore(&timerfd->lock, flags);
     return 0;

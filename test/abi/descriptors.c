@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
@@ -301,6 +302,37 @@ ABI_TEST(timerfd, counts_expirations)
     abi_sleep_ms(10);
     CHECK_ERR(read(fd, &ticks, 8), EAGAIN);
     CHECK_ERR(write(fd, &ticks, 8), EINVAL);
+}
+
+/* However many they are and however short their intervals, timers that nobody reads leave the CPU to others. */
+ABI_TEST(timerfd, who_is_not_read_stands_still)
+{
+    const struct itimerspec spec = {.it_value.tv_nsec = 1, .it_interval.tv_nsec = 1};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+    int fds[200], set = epoll_create1(0);
+    struct itimerspec now;
+    uint64_t before, after;
+
+    for (int i = 0; i < 200; i++) {
+        fds[i] = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
+        CHECK(fds[i] >= 0);
+        CHECK_EQ(timerfd_settime(fds[i], 0, &spec, NULL), 0);
+    }
+    CHECK_EQ(epoll_ctl(set, EPOLL_CTL_ADD, fds[0], &event), 0);
+    CHECK_EQ(epoll_wait(set, &event, 1, 60000), 1);
+    CHECK_EQ(epoll_wait(set, &event, 1, 20), 0); /* it has not been looked at since */
+    CHECK_EQ(read(fds[0], &before, 8), 8);
+    CHECK(before > 20000000);
+    CHECK_EQ(epoll_wait(set, &event, 1, 60000), 1);
+    CHECK_EQ(timerfd_gettime(fds[0], &now), 0); /* is a look */
+    CHECK_EQ(now.it_interval.tv_nsec, 1);
+    CHECK_EQ(epoll_wait(set, &event, 1, 60000), 1);
+    CHECK_EQ(read(fds[0], &after, 8), 8);
+    CHECK(after > 0);
+    for (int i = 0; i < 200; i++) {
+        CHECK_EQ(close(fds[i]), 0);
+    }
+    CHECK_EQ(close(set), 0);
 }
 
 ABI_TEST(timerfd, absolute_times_and_errors)
