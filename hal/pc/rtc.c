@@ -34,6 +34,7 @@
 #define RTC_B_24H      0x02u
 #define RTC_CMOS_BYTES 0x80u
 #define RTC_UPDATE_US  2300u /* longest update, with its announcement */
+#define RTC_TRIES      50u   /* a virtual machine on a busy host may be held up again and again */
 
 static struct spinlock rtc_lock = SPINLOCK_INIT("rtc");
 
@@ -101,22 +102,32 @@ static bool update_wait(void)
 
 static struct resource rtc_resource = {.start = CMOS_INDEX, .last = CMOS_DATA, .name = "rtc0"};
 
-uint64_t clock_rtc_read(void)
+/* Two readings one after the other that agree. False: somebody held this CPU up in between, or the chip is always busy. */
+static bool registers_read_twice(struct rtc_registers *ret_registers)
 {
-    struct rtc_registers first = {.second = 0}, second = {.second = 0};
-    uint64_t unix_time_s = 0;
-    bool stable = false;
-
+    struct rtc_registers again = {.second = 0};
     uint64_t flags = spin_lock_irqsave(&rtc_lock);
-    if (rtc_present()) {
-        for (unsigned tries = 0; tries < 4 && !stable && update_wait(); tries++) {
-            registers_read(&first);
-            registers_read(&second);
-            stable = memcmp(&first, &second, sizeof(first)) == 0;
-        }
+    bool read = rtc_present() && update_wait();
+
+    if (read) {
+        registers_read(ret_registers);
+        registers_read(&again);
     }
     spin_unlock_irqrestore(&rtc_lock, flags);
-    if (!stable || rtc_date_decode(&first, &unix_time_s) < 0) {
+    return read && memcmp(ret_registers, &again, sizeof(again)) == 0;
+}
+
+uint64_t clock_rtc_read(void)
+{
+    struct rtc_registers registers = {.second = 0};
+    uint64_t unix_time_s = 0;
+
+    for (unsigned tries = 0; !registers_read_twice(&registers); tries++) {
+        if (tries == RTC_TRIES) {
+            return 0;
+        }
+    }
+    if (rtc_date_decode(&registers, &unix_time_s) < 0) {
         return 0;
     }
     (void)resource_add(&resource_ports, &rtc_resource); /* the first time */

@@ -183,11 +183,13 @@ static int64_t look_and_sleep(struct process *me, struct wait_request *request,
     wait_add(&me->child_wait, &waiter);
     for (;;) {
         thread_prepare_sleep(THREAD_SLEEPING);
+        bool signalled =
+            thread_signal_pending(thread); /* whoever sent SIGCHLD is found by a look after it */
         result = look(me, request, ret_taken);
         if (result != 0) {
             break;
         }
-        if (thread_signal_pending(thread)) {
+        if (signalled) {
             result = -ERESTARTSYS;
             break;
         }

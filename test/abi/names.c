@@ -224,7 +224,7 @@ ABI_TEST(attr, times_can_be_set_now_and_left)
     CHECK_EQ(utimensat(AT_FDCWD, "f", times, 0), 0);
     CHECK_EQ(stat("f", &st), 0);
     CHECK_EQ(st.st_atim.tv_sec, 1000);
-    CHECK(st.st_mtim.tv_sec > 1000000);
+    CHECK_EQ(st.st_mtim.tv_sec > 1000000 ? 0 : st.st_mtim.tv_sec, 0);
     times[0].tv_nsec = -1;
     CHECK_ERR(utimensat(AT_FDCWD, "f", times, 0), EINVAL);
 }

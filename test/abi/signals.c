@@ -297,9 +297,9 @@ ABI_TEST(time, sleeping_takes_at_least_as_long)
     b.tv_sec = 0;
     CHECK_EQ(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &b, NULL), 0);
     handle(SIGALRM, on_signal, 0);
-    struct itimerval soon = {.it_value = {0, 10000}};
+    struct itimerval soon = {.it_value = {0, 10000}, .it_interval = {0, 10000}};
     CHECK_EQ(setitimer(ITIMER_REAL, &soon, NULL), 0);
-    ts = (struct timespec){10, 0};
+    ts = (struct timespec){1000, 0};
     CHECK_ERR(nanosleep(&ts, &ts), EINTR);
-    CHECK(ts.tv_sec == 9);
+    CHECK(ts.tv_sec < 1000 && ts.tv_sec > 900);
 }
