@@ -251,7 +251,8 @@ static void wake_any_locked(struct process *process, int signo)
 {
     struct thread *chosen = takes_signal(process->leader, signo) ? process->leader : NULL, *thread;
 
-    if (unlikely(process->nlive > 1) && (chosen == NULL || thread_signal_pending(chosen))) {
+    if (unlikely(process->nlive > 1 || process->leader->exiting) &&
+        (chosen == NULL || thread_signal_pending(chosen))) {
         list_for_each (thread, &process->threads, process_node) {
             if (takes_signal(thread, signo)) {
                 chosen = thread;

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -104,6 +105,14 @@ static inline char abi_state(pid_t pid, pid_t tid)
     ssize_t n = read(fd, text, sizeof(text) - 1);
     close(fd);
     return n <= 0 ? 0 : strrchr(text, ')')[2];
+}
+
+/* For a child that leaves the test's process group, before it does: it ends with its parent, also when that has ended already. */
+static inline void abi_end_with(pid_t parent)
+{
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent) {
+        _exit(1);
+    }
 }
 
 static inline void abi_wait_state(pid_t pid, pid_t tid, char letter)

@@ -12,12 +12,12 @@
 
 static pid_t sleeper(uid_t uid)
 {
-    pid_t pid = fork();
+    pid_t parent = getpid(), pid = fork();
 
     if (pid == 0) {
-        CHECK_EQ(setpgid(0, 0), 0);
         CHECK_EQ(setresuid(uid, uid, uid), 0);
-        CHECK_EQ(prctl(PR_SET_PDEATHSIG, SIGKILL), 0);
+        abi_end_with(parent);
+        CHECK_EQ(setpgid(0, 0), 0);
         for (;;) {
             pause();
         }
@@ -55,6 +55,36 @@ ABI_TEST(kill, a_zombie_takes_any_signal_and_its_number_lives)
     CHECK_ERR(syscall(SYS_rt_sigqueueinfo, 999999, 65, &(siginfo_t){.si_code = SI_QUEUE}), ESRCH);
     CHECK_ERR(kill(getpid(), 65), EINVAL);
     CHECK_ERR(kill(-getpgrp(), -1), EINVAL);
+}
+
+static void *tell_and_read(void *arg)
+{
+    int *pipes = arg, tid = (int)syscall(SYS_gettid);
+
+    CHECK_EQ(write(pipes[3], &tid, sizeof(tid)), sizeof(tid));
+    (void)read(pipes[0], &tid, sizeof(tid));
+    return NULL;
+}
+
+ABI_TEST(kill, the_last_thread_hears_of_signals_when_the_main_one_has_ended)
+{
+    int pipes[4], status, tid;
+
+    CHECK_EQ(pipe(pipes), 0);
+    CHECK_EQ(pipe(pipes + 2), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        pthread_t thread;
+        CHECK_EQ(pthread_create(&thread, NULL, tell_and_read, pipes), 0);
+        (void)syscall(SYS_exit, 0); /* this thread alone */
+    }
+    CHECK_EQ(read(pipes[2], &tid, sizeof(tid)), sizeof(tid));
+    abi_wait_state(pid, pid, 'Z'); /* as long as the other one lives */
+    abi_wait_state(pid, tid, 'S');
+    CHECK_EQ(waitpid(pid, &status, WNOHANG), 0);
+    CHECK_EQ(kill(pid, SIGTERM), 0);
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
 }
 
 ABI_TEST(kill, a_group_of_strangers_refuses_and_one_with_a_friend_does_not)

@@ -60,13 +60,13 @@ static void want_privilege(void)
 /* A child that waits to be killed, with this user and niceness, in this process group (0: its own). */
 static pid_t sleeper(uid_t uid, int nice, pid_t group)
 {
-    pid_t pid = fork();
+    pid_t parent = getpid(), pid = fork();
 
     if (pid == 0) {
-        CHECK_EQ(setpgid(0, group), 0);
         CHECK_EQ(setpriority(PRIO_PROCESS, 0, nice), 0);
         CHECK_EQ(setresuid(uid, uid, uid), 0);
-        CHECK_EQ(prctl(PR_SET_PDEATHSIG, SIGKILL), 0); /* when a check fails */
+        abi_end_with(parent);
+        CHECK_EQ(setpgid(0, group), 0);
         for (;;) {
             pause();
         }

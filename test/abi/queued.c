@@ -150,11 +150,11 @@ static void *sleep_for_ever(void *arg)
 /* A process of three threads that sleep. */
 static pid_t three_threads(void)
 {
-    pid_t pid = fork();
+    pid_t parent = getpid(), pid = fork();
 
     if (pid == 0) {
         pthread_t thread;
-        CHECK_EQ(prctl(PR_SET_PDEATHSIG, SIGKILL), 0);
+        abi_end_with(parent);
         CHECK_EQ(setpgid(0, 0), 0); /* SIGTSTP does not stop an orphaned group */
         CHECK_EQ(pthread_create(&thread, NULL, sleep_for_ever, NULL), 0);
         CHECK_EQ(pthread_create(&thread, NULL, sleep_for_ever, NULL), 0);
