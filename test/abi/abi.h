@@ -69,13 +69,20 @@ void abi_skip(const char *why) __attribute__((noreturn));
         }                                                                                          \
     } while (0)
 
+/* fork(2) that gives a child or ends the test: kill(-1, ...) would go to everybody. */
+#define abi_fork()                                                                                 \
+    ({                                                                                             \
+        pid_t fork_ = fork();                                                                      \
+        CHECK(fork_ >= 0);                                                                         \
+        fork_;                                                                                     \
+    })
+
 /* Run `code` in a child and give its wait status. */
 #define IN_CHILD(...)                                                                              \
     ({                                                                                             \
         int child_status_ = -1;                                                                    \
         fflush(NULL);                                                                              \
-        pid_t child_ = fork();                                                                     \
-        CHECK(child_ >= 0);                                                                        \
+        pid_t child_ = abi_fork();                                                                 \
         if (child_ == 0) {                                                                         \
             __VA_ARGS__;                                                                           \
             _exit(0);                                                                              \

@@ -67,8 +67,7 @@ ABI_TEST(advise_age, what_was_paged_out_survives_fork_mremap_and_mprotect)
     CHECK_EQ(mprotect(own, NPAGES * PAGE, PROT_NONE), 0);
     CHECK_EQ(madvise(own, NPAGES * PAGE, MADV_PAGEOUT), 0);
     CHECK_EQ(mprotect(own, NPAGES * PAGE, PROT_READ | PROT_WRITE), 0);
-    pid_t pid = fork();
-    CHECK(pid >= 0);
+    pid_t pid = abi_fork();
     if (pid == 0) {
         bool good = intact(own, NPAGES, 3);
         fill(own, NPAGES, 4);

@@ -266,7 +266,7 @@ ABI_TEST(clone3, a_sister_is_a_child_of_the_parent)
     pid_t sister, told;
 
     CHECK_EQ(pipe(pipes), 0);
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
     if (pid == 0) {
         sister = (pid_t)clone3(&args, sizeof(args));
         if (sister == 0) {

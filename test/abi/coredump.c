@@ -136,7 +136,7 @@ ABI_TEST(coredump, its_name_follows_the_pattern)
     });
     CHECK_EQ(status, SIGQUIT | 0x80);
     fflush(NULL);
-    pid = fork();
+    pid = abi_fork();
     if (pid == 0) {
         prctl(PR_SET_NAME, "a/b", 0, 0, 0);
         allow(RLIM_INFINITY);

@@ -177,7 +177,7 @@ ABI_TEST(cpu_timer, of_another_process)
     sigemptyset(&set_);
     sigaddset(&set_, SIGUSR1);
     CHECK_EQ(sigprocmask(SIG_BLOCK, &set_, NULL), 0);
-    pid_t child = fork();
+    pid_t child = abi_fork();
     if (child == 0) {
         (void)!read(go[0], &c, 1);
         for (;;) {
@@ -229,7 +229,7 @@ ABI_TEST(cpu_timer, the_limit_of_cpu_time)
     struct rusage usage;
     int status;
 
-    pid_t child = fork();
+    pid_t child = abi_fork();
     if (child == 0) {
         CHECK(signal(SIGXCPU, on_signal) != SIG_ERR);
         fired_clock = CLOCK_PROCESS_CPUTIME_ID;
@@ -266,7 +266,7 @@ ABI_TEST(cpu_timer, the_limit_of_real_time_threads)
     struct rlimit limit = {30000, 80000}, before = {100000000, 100000000};
     int status;
 
-    pid_t child = fork();
+    pid_t child = abi_fork();
     if (child == 0) {
         CHECK(signal(SIGXCPU, on_signal) != SIG_ERR);
         fired_clock = CLOCK_THREAD_CPUTIME_ID;

@@ -107,7 +107,7 @@ static int pidfd_open_(pid_t pid, unsigned flags)
 ABI_TEST(pidfd, tells_the_end_and_is_waited_for)
 {
     siginfo_t info = {0};
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
 
     if (pid == 0) {
         pause();
@@ -136,7 +136,7 @@ ABI_TEST(pidfd, a_directory_of_proc_will_do_to_send_a_signal)
 {
     char path[32];
     int status;
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
 
     if (pid == 0) {
         pause();
@@ -211,7 +211,7 @@ ABI_TEST(pidfd, clone_gives_one)
 ABI_TEST(pidfd, without_blocking_says_try_again)
 {
     siginfo_t info = {0};
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
 
     if (pid == 0) {
         pause();
@@ -381,7 +381,7 @@ ABI_TEST(signalfd, reads_what_is_blocked)
     CHECK_EQ(info[0].ssi_pid, getpid());
     CHECK_EQ(info[1].ssi_signo, SIGRTMIN + 1);
     CHECK_EQ(info[1].ssi_int, 77);
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
     if (pid == 0) {
         _exit(5);
     }

@@ -138,7 +138,7 @@ ABI_TEST(iomem, memory_lies_in_it_and_addresses_are_the_administrators)
         CHECK((long)(total >> 10) >= figure("/proc/meminfo", "MemTotal:"));
         CHECK(inner >= 3); /* code, rodata or data, bss */
     }
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
     if (pid == 0) {
         CHECK_EQ(setresuid(1000, 1000, 1000), 0);
         for (char *line = abi_read_file("/proc/iomem"); *line != '\0';
@@ -208,7 +208,7 @@ ABI_TEST(kpage, tells_what_a_frame_is)
     uint64_t flags = word_at("/proc/kpageflags", pfn);
     CHECK((flags & 1u << KPF_ANON) != 0 && (flags & 1u << KPF_MMAP) != 0);
     CHECK((flags & (1u << KPF_BUDDY | 1u << KPF_SLAB | 1u << KPF_NOPAGE)) == 0);
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
     if (pid == 0) {
         CHECK_EQ(word_at("/proc/kpagecount", pfn), 2);
         _exit(0);

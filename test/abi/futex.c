@@ -30,7 +30,7 @@ ABI_TEST(futex, a_shared_word_wakes_another_process)
 
     for (int i = 0; i < 50; i++) {
         word[0] = 0;
-        pid_t pid = fork();
+        pid_t pid = abi_fork();
         if (pid == 0) {
             while (word[0] == 0) {
                 long r = futex(word, FUTEX_WAIT, 0, NULL);

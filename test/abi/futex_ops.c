@@ -35,7 +35,7 @@ static void share_words(void)
 static void start_waiters(int count)
 {
     for (int i = 0; i < count; i++) {
-        children[i] = fork();
+        children[i] = abi_fork();
         CHECK(children[i] >= 0);
         if (children[i] == 0) {
             _exit(futex(&word[0], FUTEX_WAIT, 0, 0, NULL, 0) == 0 ? 7 : 1);
@@ -266,7 +266,7 @@ ABI_TEST(futex, waitv_says_which_word_was_woken)
 {
     share_words();
     for (long which = 0; which < 3; which++) {
-        pid_t pid = fork();
+        pid_t pid = abi_fork();
         if (pid == 0) {
             struct futex_waitv words[3] = {{0, (uintptr_t)&word[0], FUTEX_32, 0},
                                            {0, (uintptr_t)&word[1], FUTEX_32, 0},
@@ -366,7 +366,7 @@ ABI_TEST(robust, what_the_dead_had_locked_is_marked)
 ABI_TEST(robust, one_who_waits_for_the_dead_is_woken)
 {
     share_locks();
-    pid_t owner = fork();
+    pid_t owner = abi_fork();
     if (owner == 0) {
         set_list();
         locks->lock[0].word = (uint32_t)getpid() | FUTEX_WAITERS;

@@ -144,7 +144,7 @@ ABI_TEST(futex_pi, the_end_of_its_owner_passes_it_on)
     CHECK_EQ(futex(shared, FUTEX_UNLOCK_PI, 0, NULL, NULL, 0), 0);
     /* A process that is killed, from another one's view. */
     store(shared, 0);
-    pid_t child = fork();
+    pid_t child = abi_fork();
     if (child == 0) {
         CHECK_EQ(futex(shared, FUTEX_LOCK_PI, 0, NULL, NULL, 0), 0);
         pause();
@@ -152,7 +152,7 @@ ABI_TEST(futex_pi, the_end_of_its_owner_passes_it_on)
     while (load(shared) == 0) {
         sched_yield();
     }
-    pid_t killer = fork();
+    pid_t killer = abi_fork();
     if (killer == 0) {
         while ((load(shared) & FUTEX_WAITERS) == 0) {
             usleep(1000);

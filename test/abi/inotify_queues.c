@@ -120,7 +120,7 @@ ABI_TEST(inotify, a_reader_sleeps_until_something_happens)
     CHECK(queue >= 0);
     touch("f");
     int wd = watch("f", IN_OPEN);
-    pid_t child = fork();
+    pid_t child = abi_fork();
     if (child == 0) {
         usleep(30000);
         touch("f");
@@ -279,7 +279,7 @@ ABI_TEST(inotify, a_storm_of_processes_harms_nobody)
     CHECK_EQ(mkdir("d", 0755), 0);
     int wd = watch("d", IN_ALL_EVENTS);
     for (int i = 0; i < 3; i++) {
-        children[i] = fork();
+        children[i] = abi_fork();
         if (children[i] == 0) {
             char name[16], other[16];
             snprintf(name, sizeof(name), "d/%d", i);

@@ -97,7 +97,7 @@ ABI_TEST(sem_undo, outlives_another_program_and_unshare_ends_it)
 
     sem = semget(IPC_PRIVATE, 1, 0600);
     CHECK_EQ(pipe(pipes), 0);
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
     if (pid == 0) {
         CHECK_EQ(op(sem, 2, SEM_UNDO), 0);
         CHECK_EQ(dup2(open("/dev/null", O_WRONLY), 1), 1); /* it lists its tests: none */
@@ -106,7 +106,7 @@ ABI_TEST(sem_undo, outlives_another_program_and_unshare_ends_it)
     }
     CHECK_EQ(waitpid(pid, NULL, 0), pid);
     CHECK_EQ(value(sem), 0);
-    pid = fork();
+    pid = abi_fork();
     if (pid == 0) {
         CHECK_EQ(op(sem, 2, SEM_UNDO), 0);
         CHECK_EQ(syscall(SYS_unshare, CLONE_SYSVSEM), 0);

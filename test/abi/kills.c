@@ -12,7 +12,7 @@
 
 static pid_t sleeper(uid_t uid)
 {
-    pid_t parent = getpid(), pid = fork();
+    pid_t parent = getpid(), pid = abi_fork();
 
     if (pid == 0) {
         CHECK_EQ(setresuid(uid, uid, uid), 0);
@@ -31,7 +31,7 @@ static pid_t sleeper(uid_t uid)
 
 ABI_TEST(kill, a_zombie_takes_any_signal_and_its_number_lives)
 {
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
 
     if (pid == 0) {
         _exit(3);
@@ -72,7 +72,7 @@ ABI_TEST(kill, the_last_thread_hears_of_signals_when_the_main_one_has_ended)
 
     CHECK_EQ(pipe(pipes), 0);
     CHECK_EQ(pipe(pipes + 2), 0);
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
     if (pid == 0) {
         pthread_t thread;
         CHECK_EQ(pthread_create(&thread, NULL, tell_and_read, pipes), 0);

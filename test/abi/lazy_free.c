@@ -87,8 +87,7 @@ ABI_TEST(lazy_free, a_child_keeps_what_was_not_given_up_before_it)
     char byte;
 
     CHECK_EQ(pipe(pipes), 0);
-    pid_t pid = fork();
-    CHECK(pid >= 0);
+    pid_t pid = abi_fork();
     if (pid == 0) {
         close(pipes[1]);
         (void)read(pipes[0], &byte, 1);

@@ -150,6 +150,10 @@ int main(int argc, char **argv)
         (void)snprintf(dir, sizeof(dir), "%s/%u", base, ++number);
         fflush(stdout);
         running = fork();
+        if (running < 0) {
+            printf("Bail out! no process\n");
+            return 1;
+        }
         if (running == 0) {
             run_test(test, dir);
         }

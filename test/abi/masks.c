@@ -249,7 +249,7 @@ ABI_TEST(masks, sigkill_and_sigstop_are_never_kept_out)
     {
         int status, pipes[2];
         CHECK_EQ(pipe(pipes), 0);
-        pid_t pid = fork();
+        pid_t pid = abi_fork();
         if (pid == 0) {
             sigset_t all;
             sigfillset(&all);
@@ -321,7 +321,7 @@ ABI_TEST(masks, a_stop_restarts_the_wait_with_what_is_left_of_the_limit)
             mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANON, -1, 0);
         *limit = (struct timespec){FAR_S, 0};
         CHECK_EQ(pipe(pipes), 0);
-        pid_t pid = fork();
+        pid_t pid = abi_fork();
         if (pid == 0) {
             CHECK_EQ(mprotect(limit, 4096, writable ? PROT_READ | PROT_WRITE : PROT_READ), 0);
             long result = way->wait(pipes[0], limit, NULL, 0);

@@ -174,9 +174,8 @@ ABI_TEST(membarrier, a_core_that_forgets_what_it_fetched_passes_a_barrier_too)
 ABI_TEST(membarrier, a_global_barrier_is_passed_by_those_who_want_it)
 {
     struct pair *pair = pair_create(MEMBARRIER_CMD_GLOBAL_EXPEDITED);
-    pid_t child = fork();
+    pid_t child = abi_fork();
 
-    CHECK(child >= 0);
     if (child == 0) {
         CHECK_EQ(membarrier(MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0), 0);
         (void)fast_side(pair);

@@ -83,7 +83,7 @@ ABI_TEST(datagram, the_queue_is_bounded)
     CHECK(n > 5 && n < 2000);
     CHECK_EQ(sock_ready(b, POLLOUT), 0);
     fflush(NULL);
-    pid_t child = fork();
+    pid_t child = abi_fork();
     if (child == 0) {
         struct pollfd p = {b, POLLOUT, 0};
         _exit(poll(&p, 1, 5000) == 1 && send(b, "y", 1, 0) == 1 ? 0 : 1);
@@ -96,7 +96,7 @@ ABI_TEST(datagram, the_queue_is_bounded)
     /* A blocked sender goes on as soon as there is room. */
     CHECK_EQ(fcntl(b, F_SETFL, 0), 0);
     fflush(NULL);
-    child = fork();
+    child = abi_fork();
     if (child == 0) {
         _exit(send(b, "z", 1, 0) == 1 ? 0 : 1);
     }

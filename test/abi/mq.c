@@ -126,7 +126,7 @@ ABI_TEST(mq, waiting)
     struct timespec until;
     char text[8];
     int status;
-    pid_t child = fork();
+    pid_t child = abi_fork();
 
     if (child == 0) {
         CHECK_EQ(mq_receive(mq, text, 8, NULL), 3);
@@ -180,7 +180,7 @@ ABI_TEST(mq, a_process_is_told_once)
     CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
     CHECK_EQ(mq_notify(mq, &event), 0);
     CHECK_ERR(mq_notify(mq, &event), EBUSY);
-    pid_t child = fork();
+    pid_t child = abi_fork();
     if (child == 0) {
         CHECK_ERR(mq_notify(mq, &event), EBUSY);
         CHECK_EQ(mq_notify(mq, NULL), 0); /* not its own: nothing happens */

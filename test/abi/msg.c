@@ -110,7 +110,7 @@ ABI_TEST(msg, who_waits_goes_on)
 {
     int id = create(), status;
     struct message message;
-    pid_t child = fork();
+    pid_t child = abi_fork();
 
     if (child == 0) {
         CHECK_EQ(msgrcv(id, &message, 3, 7, 0), 3);
@@ -126,7 +126,7 @@ ABI_TEST(msg, who_waits_goes_on)
     message.type = 1;
     CHECK_EQ(msgsnd(id, &message, 8192, 0), 0);
     CHECK_EQ(msgsnd(id, &message, 8192, 0), 0);
-    child = fork();
+    child = abi_fork();
     if (child == 0) {
         _exit(send(id, 2, "late", 0) == 0 ? 0 : 1);
     }
@@ -153,7 +153,7 @@ ABI_TEST(msg, waiting_ends_by_removal_and_signals)
     char c;
 
     CHECK_EQ(pipe(ready), 0);
-    pid_t child = fork();
+    pid_t child = abi_fork();
     if (child == 0) {
         sigaction(SIGUSR1, &action, NULL);
         CHECK_EQ(write(ready[1], "", 1), 1);

@@ -61,7 +61,7 @@ ABI_TEST(pipe, blocked_writer_and_reader_meet)
     long sum = 0;
 
     CHECK_EQ(pipe(p), 0);
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
     if (pid == 0) {
         for (long done = 0; done < TOTAL;) {
             long n = TOTAL - done < (long)sizeof(buf) ? TOTAL - done : (long)sizeof(buf);
@@ -91,7 +91,7 @@ ABI_TEST(fifo, a_writer_that_waited_is_met_even_if_it_is_quick)
 
     CHECK_EQ(mkfifo("f", 0600), 0);
     for (int i = 0; i < 20; i++) {
-        pid_t pid = fork();
+        pid_t pid = abi_fork();
         if (pid == 0) {
             int out = open("f", O_WRONLY); /* waits for the reader, then is done at once */
             CHECK_EQ(write(out, "text", 4), 4);
@@ -131,7 +131,7 @@ ABI_TEST(poll, wakes_up_when_a_writer_comes)
     int p[2];
 
     CHECK_EQ(pipe(p), 0);
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
     if (pid == 0) {
         abi_sleep_ms(30);
         (void)!write(p[1], "x", 1);
@@ -212,7 +212,7 @@ ABI_TEST(tty, keys_send_signals_to_the_foreground)
     char c;
 
     CHECK_EQ(pipe(p), 0);
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
     if (pid == 0) {
         CHECK_EQ(setsid(), getpid());
         CHECK_EQ(ioctl(slave, TIOCSCTTY, 0), 0);

@@ -123,7 +123,7 @@ ABI_TEST(pressure, losing_the_cpu_sets_a_trigger_off)
     CHECK(pollfd.fd >= 0);
     CHECK_EQ(write(pollfd.fd, text, sizeof(text)), sizeof(text));
     for (int i = 0; i < 2; i++) {
-        children[i] = fork();
+        children[i] = abi_fork();
         CHECK(children[i] >= 0);
         if (children[i] == 0) {
             unsigned long one = 1; /* CPU 0, both */

@@ -60,7 +60,7 @@ static void want_privilege(void)
 /* A child that waits to be killed, with this user and niceness, in this process group (0: its own). */
 static pid_t sleeper(uid_t uid, int nice, pid_t group)
 {
-    pid_t parent = getpid(), pid = fork();
+    pid_t parent = getpid(), pid = abi_fork();
 
     if (pid == 0) {
         CHECK_EQ(setpriority(PRIO_PROCESS, 0, nice), 0);

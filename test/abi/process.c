@@ -61,7 +61,7 @@ ABI_TEST(wait, status_words)
     CHECK_EQ(IN_CHILD(raise(SIGTERM)), SIGTERM);
     CHECK_ERR(waitpid(-1, NULL, 0), ECHILD);
     CHECK_ERR(waitpid(-1, NULL, 0x4000), EINVAL);
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
     if (pid == 0) {
         (void)pause();
         _exit(0);
@@ -106,7 +106,7 @@ ABI_TEST(wait, orphans_go_to_a_reaper)
     CHECK_EQ(pipe(p), 0);
     CHECK_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
     int status = IN_CHILD({
-        if (fork() == 0) {
+        if (abi_fork() == 0) {
             abi_sleep_ms(50);
             parent = getppid();
             (void)!write(p[1], &parent, sizeof(parent));
@@ -231,7 +231,7 @@ ABI_TEST(group, sessions_and_groups)
         CHECK_EQ(getpgrp(), getpid());
         CHECK_ERR(setsid(), EPERM);
         CHECK_ERR(setpgid(0, 0), EPERM);
-        pid_t child = fork();
+        pid_t child = abi_fork();
         if (child == 0) {
             (void)pause();
             _exit(0);
@@ -345,7 +345,7 @@ ABI_TEST(ioprio, is_kept_and_inherited)
 
     CHECK_EQ(syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, low), 0);
     CHECK_EQ(io_priority(), low);
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
     if (pid == 0) {
         CHECK_EQ(io_priority(), low);
         CHECK_EQ(syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, idle), 0);

@@ -68,7 +68,7 @@ ABI_TEST(ptrace, an_unprivileged_tracer_meets_other_users_and_undumpable_process
         CHECK_EQ(setgid(1000), 0);
         CHECK_EQ(setuid(1000), 0);
         CHECK_ERR(TRACE(PTRACE_ATTACH, other, 0, 0), EPERM);
-        pid_t pid = fork();
+        pid_t pid = abi_fork();
         if (pid == 0) {
             prctl(PR_SET_DUMPABLE, 0);
             for (;;) {

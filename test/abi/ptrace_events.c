@@ -70,8 +70,7 @@ ABI_TEST(ptrace, threads_of_a_seized_process_come_with_events_and_are_waited_for
     int reaped[2];
 
     CHECK_EQ(pipe(reaped), 0);
-    pid_t pid = fork();
-    CHECK(pid >= 0);
+    pid_t pid = abi_fork();
     if (pid == 0) {
         pthread_t thread;
         char byte;
@@ -227,8 +226,7 @@ ABI_TEST(ptrace, a_tracer_hears_of_the_end_before_the_parent)
     CHECK_EQ(pipe(go), 0);
     CHECK_EQ(pipe(told), 0);
     pid_t pid = trace_idle_child();
-    pid_t tracer = fork();
-    CHECK(tracer >= 0);
+    pid_t tracer = abi_fork();
     if (tracer == 0) {
         CHECK_EQ(TRACE(PTRACE_SEIZE, pid, 0, 0), 0);
         CHECK_EQ(write(told[1], "x", 1), 1);

@@ -150,7 +150,7 @@ static void *sleep_for_ever(void *arg)
 /* A process of three threads that sleep. */
 static pid_t three_threads(void)
 {
-    pid_t parent = getpid(), pid = fork();
+    pid_t parent = getpid(), pid = abi_fork();
 
     if (pid == 0) {
         pthread_t thread;

@@ -137,7 +137,7 @@ ABI_TEST(refusal, of_lists_of_others)
 {
     void *head;
     size_t size;
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
 
     if (pid == 0) {
         CHECK_EQ(prctl(PR_SET_PDEATHSIG, SIGKILL), 0);
@@ -242,7 +242,7 @@ ABI_TEST(refusal, of_clocks_of_the_dead)
     CHECK_ERR(syscall(SYS_timer_delete, of_thread), EINVAL);
     CHECK_ERR(clock_gettime(clock_of(nr, true) | 3, &ts), EINVAL);
     /* A child's clock stands until it is waited for. */
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
     if (pid == 0) {
         _exit(0);
     }

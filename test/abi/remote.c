@@ -23,7 +23,7 @@ static struct child child_start(int prot)
     CHECK_EQ(pipe(ready) | pipe(go), 0);
     child.page = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(child.page != MAP_FAILED);
-    child.pid = fork();
+    child.pid = abi_fork();
     CHECK(child.pid >= 0);
     if (child.pid == 0) {
         close(go[1]);

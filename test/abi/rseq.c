@@ -145,7 +145,7 @@ ABI_TEST(rseq, losing_the_cpu_aborts_the_sequence)
     pid_t rival;
 
     (void)stay_on_one_cpu();
-    rival = fork();
+    rival = abi_fork();
     if (rival == 0) {
         for (;;) {
         }

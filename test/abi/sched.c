@@ -62,7 +62,7 @@ static int set_attr(struct sched_attr_ *attr)
 static int in_child(void (*fn)(void))
 {
     int status;
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
 
     if (pid == 0) {
         fn();
@@ -118,14 +118,14 @@ static void reset_on_fork(void)
 
     CHECK_EQ(set_policy(SCHED_FIFO | 0x40000000, 10), 0);
     CHECK_EQ(policy_of(0), SCHED_FIFO | 0x40000000);
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
     if (pid == 0) {
         _exit(policy_of(0) == SCHED_OTHER ? 0 : 1);
     }
     CHECK_EQ(waitpid(pid, &status, 0), pid);
     CHECK_EQ(status, 0);
     CHECK_EQ(set_policy(SCHED_RR, 3), 0);
-    pid = fork();
+    pid = abi_fork();
     if (pid == 0) {
         _exit(policy_of(0) == SCHED_RR ? 0 : 1);
     }

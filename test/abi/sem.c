@@ -105,13 +105,13 @@ ABI_TEST(sem, several_operations_happen_together_or_not_at_all)
 ABI_TEST(sem, waiters_go_on_when_they_can)
 {
     int id = create(2);
-    pid_t one = fork(), several, zero;
+    pid_t one = abi_fork(), several, zero;
 
     if (one == 0) {
         _exit(op(id, 0, -2, 0) == 0 ? 0 : 1);
     }
     wait_for_waiters(id, 0, GETNCNT, 1);
-    several = fork();
+    several = abi_fork();
     if (several == 0) {
         struct sembuf ops[2] = {{0, -1, 0}, {1, -1, 0}};
         _exit(semop(id, ops, 2) == 0 ? 0 : 1);
@@ -126,7 +126,7 @@ ABI_TEST(sem, waiters_go_on_when_they_can)
     CHECK_EQ(status, 0);
     CHECK_EQ(get(id, 1, GETVAL), 0);
     CHECK_EQ(get(id, 0, GETNCNT), 1);
-    zero = fork();
+    zero = abi_fork();
     if (zero == 0) {
         CHECK_EQ(op(id, 1, 1, 0), 0);
         _exit(op(id, 1, 0, 0) == 0 ? 0 : 1);
@@ -153,7 +153,7 @@ ABI_TEST(sem, waiting_ends_by_removal_signals_and_time)
     struct timespec brief = {0, 20000000}, wrong = {0, 1000000000};
     struct sembuf down = {0, -1, 0};
     int id = create(1), status;
-    pid_t child = fork();
+    pid_t child = abi_fork();
 
     if (child == 0) {
         _exit(op(id, 0, -1, 0) == -1 && errno == EIDRM ? 0 : 1);
@@ -163,7 +163,7 @@ ABI_TEST(sem, waiting_ends_by_removal_signals_and_time)
     CHECK_EQ(waitpid(child, &status, 0), child);
     CHECK_EQ(status, 0);
     id = create(1);
-    child = fork();
+    child = abi_fork();
     if (child == 0) { /* never restarted (signal(7)) */
         sigaction(SIGUSR1, &action, NULL);
         _exit(op(id, 0, -1, 0) == -1 && errno == EINTR ? 0 : 1);
@@ -203,7 +203,7 @@ ABI_TEST(sem, what_a_process_did_is_undone)
     CHECK_EQ(get(id, 0, GETVAL), 9);
     /* What waits for it goes on. */
     set(id, 1, 1);
-    pid_t child = fork();
+    pid_t child = abi_fork();
     if (child == 0) {
         CHECK_EQ(op(id, 1, -1, SEM_UNDO), 0);
         pause();

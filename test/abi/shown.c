@@ -138,7 +138,7 @@ ABI_TEST(smaps, what_fork_shares_counts_in_parts)
     int status;
 
     touch_three(p);
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
     if (pid == 0) {
         CHECK_EQ(smaps_kb(p, "Rss:"), 12);
         CHECK_EQ(smaps_kb(p, "Pss:"), 6);
@@ -232,7 +232,7 @@ ABI_TEST(smaps, rollup_is_the_sum)
     size_t len;
 
     CHECK_EQ(pipe(pipes), 0);
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
     if (pid == 0) {
         touch_three(map(16));
         CHECK_EQ(write(pipes[1], "x", 1), 1);
@@ -338,7 +338,7 @@ ABI_TEST(pagemap, tells_each_page)
     CHECK_EQ(pagemap_of(shared) & bits, bits);
     CHECK_EQ(*(volatile char *)(p + 8 * PAGE), 0);
     CHECK_EQ(pagemap_of(p + 8 * PAGE) & (PM_PRESENT | PM_FILE), PM_PRESENT);
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
     if (pid == 0) {
         CHECK_EQ(pagemap_of(p + 7 * PAGE) & bits, PM_PRESENT);
         _exit(0);
@@ -384,7 +384,7 @@ ABI_TEST(shown, memory_of_others_is_not)
 
     for (unsigned i = 0; i < 4; i++) {
         (void)snprintf(path, sizeof(path), "/proc/%d/%s", getpid(), names[i]);
-        pid_t pid = fork();
+        pid_t pid = abi_fork();
         if (pid == 0) {
             CHECK_EQ(setgid(65534), 0);
             CHECK_EQ(setuid(65534), 0);
@@ -456,7 +456,7 @@ ABI_TEST(map_files, each_mapping_of_a_file_is_a_link_to_it)
     CHECK_EQ(fstat(fd, &st), 0);
     CHECK_EQ(stat(link, &opened), 0);
     CHECK(st.st_ino == opened.st_ino && st.st_dev == opened.st_dev);
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
     if (pid == 0) {
         CHECK_EQ(setresuid(1000, 1000, 1000), 0);
         CHECK_EQ(prctl(PR_SET_DUMPABLE, 1), 0);

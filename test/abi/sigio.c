@@ -267,8 +267,7 @@ ABI_TEST(sigio, a_group_may_be_the_owner)
     CHECK_EQ(pipe(fds), 0);
     CHECK_EQ(pipe(ready), 0);
     block(RT_SIGNAL);
-    pid_t pid = fork();
-    CHECK(pid >= 0);
+    pid_t pid = abi_fork();
     if (pid == 0) {
         sigset_t set;
         siginfo_t info;

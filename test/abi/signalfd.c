@@ -129,7 +129,7 @@ ABI_TEST(signalfd, a_file_that_is_ready_says_which_and_for_what)
 ABI_TEST(signalfd, a_child_says_how_it_ended_stopped_and_went_on)
 {
     int fd = blocked_fd(SIGCHLD, 0, 0), status;
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
 
     if (pid == 0) {
         for (;;) {
@@ -167,7 +167,7 @@ ABI_TEST(signalfd, sigkill_and_sigstop_are_left_out_of_the_mask)
     uint64_t mask = strtoull(line + 9, NULL, 16);
     CHECK((mask & (1ull << (SIGKILL - 1))) == 0 && (mask & (1ull << (SIGSTOP - 1))) == 0);
     CHECK((mask & (1ull << (SIGTERM - 1))) != 0 && (mask & (1ull << 63)) != 0);
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
     if (pid == 0) {
         struct signalfd_siginfo info;
         sigprocmask(SIG_BLOCK, &all, NULL);
@@ -264,7 +264,7 @@ ABI_TEST(signalfd, after_a_fork_each_reads_its_own)
 
     CHECK_EQ(pipe(ready), 0);
     CHECK_EQ(kill(getpid(), SIGUSR1), 0);
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
     if (pid == 0) {
         CHECK(!readable(fd)); /* what is pending is not inherited */
         CHECK_EQ(kill(getpid(), SIGUSR2), 0);
@@ -319,7 +319,7 @@ ABI_TEST(signalfd, a_handled_signal_ends_a_waiting_read)
 
     CHECK_EQ(pipe(told), 0);
     for (int flags = 0; flags <= SA_RESTART; flags += SA_RESTART) {
-        pid_t pid = fork();
+        pid_t pid = abi_fork();
         if (pid == 0) {
             struct sigaction sa = {.sa_handler = tell, .sa_flags = flags};
             struct signalfd_siginfo info;

@@ -176,7 +176,7 @@ ABI_TEST(signal, restart_flag_decides_about_eintr)
     CHECK_EQ(setitimer(ITIMER_REAL, &soon, NULL), 0);
     CHECK_ERR(read(p[0], &c, 1), EINTR);
     handle(SIGALRM, on_signal, SA_RESTART);
-    pid_t writer = fork();
+    pid_t writer = abi_fork();
     if (writer == 0) {
         abi_sleep_ms(150);
         (void)!write(p[1], "x", 1);
@@ -213,7 +213,7 @@ ABI_TEST(signal, child_changes_are_told)
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
     CHECK_EQ(sigprocmask(SIG_BLOCK, &set, NULL), 0);
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
     if (pid == 0) {
         _exit(9);
     }
@@ -223,7 +223,7 @@ ABI_TEST(signal, child_changes_are_told)
     CHECK_EQ(info.si_status, 9);
     CHECK_EQ(waitpid(pid, NULL, 0), pid);
     handle(SIGCHLD, SIG_IGN, 0);
-    if (fork() == 0) {
+    if (abi_fork() == 0) {
         _exit(0);
     }
     CHECK_ERR(wait(NULL), ECHILD);

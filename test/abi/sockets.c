@@ -157,7 +157,7 @@ ABI_TEST(socketpair, blocked_writer_and_reader_meet)
 
     sock_pair(SOCK_STREAM, s);
     fflush(NULL);
-    if (fork() == 0) {
+    if (abi_fork() == 0) {
         close(s[1]);
         for (long at = 0; at < TOTAL;) {
             size_t len = sizeof(buf) < (size_t)(TOTAL - at) ? sizeof(buf) : (size_t)(TOTAL - at);
@@ -191,7 +191,7 @@ ABI_TEST(socketpair, waitall_and_timeouts)
 
     sock_pair(SOCK_STREAM, s);
     fflush(NULL);
-    pid_t child = fork();
+    pid_t child = abi_fork();
     if (child == 0) {
         abi_sleep_ms(20);
         (void)!write(s[0], "abc", 3);
@@ -305,7 +305,7 @@ ABI_TEST(socket, the_backlog_is_kept)
     CHECK_EQ(setsockopt(clients[2], SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)), 0);
     int status = 0;
     fflush(NULL);
-    pid_t child = fork();
+    pid_t child = abi_fork();
     if (child == 0) {
         _exit(sock_connect(clients[2], "@abi-backlog") == 0 ? 0 : 1);
     }
@@ -543,7 +543,7 @@ static void check_epoll_room(int type, bool later)
     }
     CHECK_EQ(epoll_wait(set, &got, 1, 0), 0);
     fflush(NULL);
-    pid_t child = fork();
+    pid_t child = abi_fork();
     if (child == 0) {
         abi_sleep_ms(20);
         while (read(s[1], big, sizeof(big)) > 0) {

@@ -152,13 +152,13 @@ ABI_TEST(splice, a_long_file_passes_through)
     int in = open("in", O_RDWR | O_CREAT, 0644), out = open("out", O_RDWR | O_CREAT, 0644);
     CHECK_EQ(write(in, text, SIZE), SIZE);
     CHECK_EQ(lseek(in, 0, SEEK_SET), 0);
-    pid_t reader = fork();
+    pid_t reader = abi_fork();
     if (reader == 0) {
         while ((n = splice(in, NULL, one[1], NULL, 100000, 0)) > 0) {
         }
         _exit(n == 0 ? 0 : 1);
     }
-    pid_t middle = fork();
+    pid_t middle = abi_fork();
     if (middle == 0) {
         CHECK_EQ(close(one[1]), 0);
         while ((n = splice(one[0], NULL, two[1], NULL, 5000, 0)) > 0) {

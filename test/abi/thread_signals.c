@@ -241,7 +241,7 @@ ABI_TEST(thread_signal, stop_and_continue_are_for_all)
     int status;
 
     spun = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
     if (pid == 0) {
         pthread_t threads[2];
         for (intptr_t i = 0; i < 2; i++) {
@@ -293,7 +293,7 @@ static void *stop_all(void *arg)
 ABI_TEST(thread_signal, sleepers_go_on_sleeping_after_a_stop)
 {
     int status;
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
 
     if (pid == 0) {
         pthread_t thread;

@@ -333,7 +333,7 @@ ABI_TEST(thread, the_process_lives_until_its_last_thread_ends)
     int gate_fds[2];
 
     CHECK_EQ(pipe(gate_fds), 0);
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
     if (pid == 0) {
         pthread_t thread;
         start(&thread, linger, gate_fds);
@@ -394,7 +394,7 @@ static void *exec_here(void *arg)
 
 static void check_exec(bool main_ends_first)
 {
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
     int status, shell = 0, task = 0;
 
     if (pid == 0) {

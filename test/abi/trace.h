@@ -18,8 +18,7 @@
 /* A child that has asked to be traced and stopped itself; it goes on with `code` and exits with 0. */
 #define TRACED_CHILD(...)                                                                          \
     ({                                                                                             \
-        pid_t child_ = fork();                                                                     \
-        CHECK(child_ >= 0);                                                                        \
+        pid_t child_ = abi_fork();                                                                 \
         if (child_ == 0) {                                                                         \
             if (TRACE(PTRACE_TRACEME, 0, 0, 0) != 0) {                                             \
                 _exit(99);                                                                         \
@@ -83,9 +82,8 @@ static inline char trace_state(pid_t pid, int *ret_tracer)
 /* A child that waits in pause() without being traced. */
 static inline pid_t trace_idle_child(void)
 {
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
 
-    CHECK(pid >= 0);
     if (pid == 0) {
         for (;;) {
             pause();

@@ -77,7 +77,7 @@ ABI_TEST(tracing, whom_one_may_not_have)
 
 ABI_TEST(tracing, a_seized_one_stops_on_demand_and_listens_in_group_stops_alone)
 {
-    pid_t pid = fork();
+    pid_t pid = abi_fork();
     siginfo_t info;
 
     if (pid == 0) {

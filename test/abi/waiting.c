@@ -37,8 +37,7 @@ static pid_t sleeper(int *ret_fd)
     char buf[4096], state = 0;
 
     CHECK_EQ(pipe(fds), 0);
-    pid_t pid = fork();
-    CHECK(pid >= 0);
+    pid_t pid = abi_fork();
     if (pid == 0) {
         CHECK_EQ(prctl(PR_SET_PDEATHSIG, SIGKILL), 0);
         (void)!syscall(SYS_read, fds[0], (void *)0x123456, 17);
@@ -104,8 +103,7 @@ ABI_TEST(waiting, syscall_of_one_that_runs_is_running)
     volatile bool go_on = true;
 
     need("syscall");
-    pid_t pid = fork();
-    CHECK(pid >= 0);
+    pid_t pid = abi_fork();
     if (pid == 0) {
         CHECK_EQ(prctl(PR_SET_PDEATHSIG, SIGKILL), 0);
         while (go_on) {
@@ -129,8 +127,7 @@ ABI_TEST(waiting, stopped_outside_of_a_call_shows_place_alone)
     int nr;
 
     need("syscall");
-    pid_t pid = fork();
-    CHECK(pid >= 0);
+    pid_t pid = abi_fork();
     if (pid == 0) {
         CHECK_EQ(prctl(PR_SET_PDEATHSIG, SIGKILL), 0);
         while (go_on) {

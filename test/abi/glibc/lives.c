@@ -448,7 +448,7 @@ static void in_child(void)
 static void *fork_here(void *arg)
 {
     int status;
-    pid_t child = fork();
+    pid_t child = abi_fork();
 
     if (child == 0) {
         CHECK_EQ(forks[2], 1);

@@ -85,7 +85,7 @@ static void check_counter(struct kind kind)
     mutex_make(&counter->mutex, kind);
     counter->recursive = kind.type == PTHREAD_MUTEX_RECURSIVE;
     if (kind.shared == PTHREAD_PROCESS_SHARED) {
-        child = fork();
+        child = abi_fork();
     }
     for (int i = 0; i < NTHREADS; i++) {
         CHECK_EQ(pthread_create(&threads[i], NULL, count, counter), 0);
@@ -221,7 +221,7 @@ static void check_robust(struct kind kind)
     CHECK_EQ(pthread_mutex_lock(mutex), 0);
     CHECK_EQ(pthread_mutex_unlock(mutex), 0);
     if (kind.shared == PTHREAD_PROCESS_SHARED) {
-        pid_t child = fork();
+        pid_t child = abi_fork();
         if (child == 0) {
             CHECK_EQ(pthread_mutex_lock(mutex), 0);
             raise(SIGKILL);

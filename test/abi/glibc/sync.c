@@ -74,7 +74,7 @@ static void check_queue(bool pshared)
     CHECK_EQ(pthread_cond_init(&queue->not_empty, &cond_attr), 0);
     CHECK_EQ(pthread_cond_init(&queue->all_done, &cond_attr), 0);
     queue->workers = NWORKERS;
-    pid_t child = pshared ? fork() : 1;
+    pid_t child = pshared ? abi_fork() : 1;
     if (child == 0) {
         for (int i = 0; i < NWORKERS / 2; i++) {
             CHECK_EQ(pthread_create(&threads[i], NULL, worker, queue), 0);
@@ -264,7 +264,7 @@ ABI_TEST(barrier, all_meet_in_each_round)
         CHECK_EQ(pthread_barrierattr_setpshared(&attr, pshared), 0);
         CHECK_EQ(pthread_barrier_init(&meeting->barrier, &attr, NBARRIER), 0);
         int here = pshared ? NBARRIER / 2 : NBARRIER;
-        pid_t child = pshared ? fork() : 1;
+        pid_t child = pshared ? abi_fork() : 1;
         for (int i = 0; i < here; i++) {
             CHECK_EQ(pthread_create(&threads[i], NULL, meet, meeting), 0);
         }
@@ -318,7 +318,7 @@ ABI_TEST(semaphore, named_ones_are_shared)
     sem_t *sem = sem_open("/abi_glibc", O_CREAT | O_EXCL, 0600, 0);
 
     CHECK(sem != SEM_FAILED);
-    pid_t child = fork();
+    pid_t child = abi_fork();
     if (child == 0) {
         sem_t *own = sem_open("/abi_glibc", 0);
         CHECK(own != SEM_FAILED);
