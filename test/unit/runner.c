@@ -1,7 +1,8 @@
 /*
  * Host runner of the unit tests: hands each TEST() of the chosen folders to cmocka, which prints TAP.
  *
- *     unit [FOLDER[/NOUN]]...      no argument: all but sim, torture and runner
+ *     unit [SUITE[/NOUN]]...       no argument: all but sim, torture and runner
+ *     unit --all SUITE...          fails if a test belongs to none of them
  *
  * The cases of sim make machines of their own, each noun one: `unit sim/NOUN`. Those of runner fail, to see that it is told.
  */
@@ -113,8 +114,29 @@ static void run_one(void **state)
     }
 }
 
+/* Does every test belong to one of these suites? Else there are some that nobody runs. */
+static int check_suites(int n, char **names)
+{
+    const struct test_case *test;
+    int i;
+
+    for (test = __start_linkset_tests; test < __stop_linkset_tests; test++) {
+        for (i = 0; i < n && strcmp(names[i], test->suite) != 0; i++) {
+        }
+        if (i == n) {
+            (void)fprintf(stderr, "%s: %s: nobody runs the suite '%s'\n", test->noun, test->name,
+                          test->suite);
+            return 1;
+        }
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "--all") == 0) {
+        return check_suites(argc - 2, argv + 2);
+    }
     size_t total = (size_t)(__stop_linkset_tests - __start_linkset_tests);
     struct CMUnitTest *cases = calloc(total + 1, sizeof(*cases));
     size_t n = 0;
