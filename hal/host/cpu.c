@@ -18,6 +18,7 @@
 #include "kernel/core/percpu.h"
 #include "kernel/core/smp_call.h"
 #include "kernel/core/softirq.h"
+#include "kernel/core/time.h"
 #include "kernel/core/timer.h"
 #include "kernel/machine/cpu.h"
 #include "kernel/machine/entry.h"
@@ -519,6 +520,16 @@ void host_sched_init(void)
         sched_init();
         rcu_start();
     }
+}
+
+void host_sched_begin(void)
+{
+    host_sched_init();
+    preempt_disable();
+    host_clock_set_manual(ktime_now() + 10 * NS_PER_S);
+    irq_disable();
+    machine_timer_interrupt(); /* the event timer forgot what it was asked for */
+    irq_enable();
 }
 
 void host_run_threads(void)

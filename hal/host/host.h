@@ -73,6 +73,11 @@ extern bool host_mmu_no_giants;
  */
 void host_sched_init(void);
 void host_run_threads(void);
+/*
+ * A test of threads begins: the same, and the clock is the test's own and stands some seconds after whatever was before. The caller, the idle
+ * thread, gives way as soon as it may: preemption is off until all threads are there.
+ */
+void host_sched_begin(void);
 
 /* ---- simulated CPUs ---- */
 

@@ -144,13 +144,8 @@ static inline void setup_threads(void)
 {
     static bool workers;
 
-    host_sched_init();
-    preempt_disable();
+    host_sched_begin();
     lockdep_ignore_sleeping(true);
-    host_clock_set_manual(ktime_now() + NS_PER_S);
-    irq_disable();
-    machine_timer_interrupt();
-    irq_enable();
     if (!workers) {
         work_threads_start();
         workers = true;

@@ -32,12 +32,7 @@ static void note(struct thread *thread)
 
 static void setup(void)
 {
-    host_sched_init();
-    preempt_disable();
-    host_clock_set_manual(ktime_now() + NS_PER_S);
-    irq_disable();
-    machine_timer_interrupt();
-    irq_enable();
+    host_sched_begin();
     sched_alarm_hook = note;
     nalarms = 0;
     again_ns = 0;

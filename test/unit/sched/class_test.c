@@ -15,17 +15,6 @@
 
 static ktime_t end_time;
 
-/* The idle thread, which the test is, gives way as soon as it may: hold it until all threads are there. */
-static void setup(void)
-{
-    host_sched_init();
-    preempt_disable();
-    host_clock_set_manual(ktime_now() + 10 * NS_PER_S);
-    irq_disable();
-    machine_timer_interrupt();
-    irq_enable();
-}
-
 static void run(void)
 {
     preempt_enable();
@@ -94,7 +83,7 @@ TEST(sched_class, higher_priorities_run_first_and_equals_in_order)
     struct mark a = {log, &at, 'a', 2}, b = {log, &at, 'b', 2}, c = {log, &at, 'c', 2},
                 d = {log, &at, 'd', 2};
 
-    setup();
+    host_sched_begin();
     (void)start(mark_steps, &a, NORMAL());
     (void)start(mark_steps, &b, FIFO(10));
     (void)start(mark_steps, &c, FIFO(10));
@@ -109,7 +98,7 @@ TEST(sched_class, yield_among_fifo_threads_passes_only_to_equals)
     unsigned at = 0;
     struct mark a = {log, &at, 'a', 3}, b = {log, &at, 'b', 3}, c = {log, &at, 'c', 3};
 
-    setup();
+    host_sched_begin();
     (void)start(mark_turns, &a, FIFO(5));
     (void)start(mark_turns, &b, FIFO(5));
     (void)start(mark_turns, &c, FIFO(4));
@@ -121,7 +110,7 @@ TEST(sched_class, round_robin_shares_among_equals_by_slices)
 {
     uint64_t steps[3] = {0};
 
-    setup();
+    host_sched_begin();
     end_time = ktime_now() + 900 * NS_PER_MS;
     (void)start(spin, &steps[0], RR(5));
     (void)start(spin, &steps[1], RR(5));
@@ -136,7 +125,7 @@ TEST(sched_class, a_wild_fifo_thread_leaves_a_twentieth_to_the_others)
 {
     uint64_t wild = 0, meek = 0;
 
-    setup();
+    host_sched_begin();
     end_time = ktime_now() + 10 * NS_PER_S;
     (void)start(spin, &wild, FIFO(50));
     (void)start(spin, &meek, NORMAL());
@@ -150,7 +139,7 @@ TEST(sched_class, alone_a_fifo_thread_has_the_whole_cpu)
 {
     uint64_t wild = 0;
 
-    setup();
+    host_sched_begin();
     end_time = ktime_now() + 3 * NS_PER_S;
     (void)start(spin, &wild, FIFO(50));
     run();
@@ -161,7 +150,7 @@ TEST(sched_class, idle_policy_gets_what_others_leave)
 {
     uint64_t normal = 0, idle = 0;
 
-    setup();
+    host_sched_begin();
     end_time = ktime_now() + 10 * NS_PER_S;
     (void)start(spin, &idle, &(struct sched_params){.policy = SCHED_IDLE});
     (void)start(spin, &normal, NORMAL());
@@ -174,7 +163,7 @@ TEST(sched_class, a_deadline_thread_gets_its_budget_and_no_more)
 {
     uint64_t deadline = 0, normal = 0, fifo = 0;
 
-    setup();
+    host_sched_begin();
     end_time = ktime_now() + 2 * NS_PER_S;
     (void)start(spin, &normal, NORMAL());
     (void)start(spin, &deadline, DEADLINE(3 * NS_PER_MS, 10 * NS_PER_MS, 10 * NS_PER_MS));
@@ -221,7 +210,7 @@ TEST(sched_class, admitted_deadline_threads_meet_their_deadlines)
                     c = {12 * NS_PER_MS, 30 * NS_PER_MS, 0, 0};
     uint64_t normal = 0;
 
-    setup();
+    host_sched_begin();
     end_time = ktime_now() + 3 * NS_PER_S;
     (void)start(spin, &normal, NORMAL());
     (void)start(work_in_periods, &a, DEADLINE(2200000, 10 * NS_PER_MS, 10 * NS_PER_MS));
@@ -246,7 +235,7 @@ TEST(sched_class, no_more_bandwidth_is_promised_than_there_is)
 {
     struct thread *threads[3];
 
-    setup();
+    host_sched_begin();
     for (unsigned i = 0; i < 3; i++) {
         threads[i] = thread_create_kernel("dl", nothing, NULL);
     }
@@ -267,7 +256,8 @@ TEST(sched_class, no_more_bandwidth_is_promised_than_there_is)
 
 TEST(sched_class, senseless_numbers_are_refused)
 {
-    struct thread *thread = (setup(), thread_create_kernel("t", nothing, NULL));
+    host_sched_begin();
+    struct thread *thread = thread_create_kernel("t", nothing, NULL);
 
     EXPECT_EQ(sched_set_params(thread, FIFO(0)), -EINVAL);
     EXPECT_EQ(sched_set_params(thread, FIFO(100)), -EINVAL);
@@ -304,7 +294,7 @@ TEST(sched_class, short_requests_are_served_sooner)
     struct nap usual = {10 * NS_PER_MS, 300 * NS_PER_US, 0, 0}, brief = usual;
     uint64_t steps[3] = {0};
 
-    setup();
+    host_sched_begin();
     end_time = ktime_now() + 3 * NS_PER_S;
     for (unsigned i = 0; i < 3; i++) {
         (void)start(spin, &steps[i], NORMAL());
@@ -322,7 +312,7 @@ TEST(sched_class, sleeping_neither_gains_nor_loses_a_share)
     struct nap half = {2 * NS_PER_MS, 2 * NS_PER_MS, 0, 0};
     uint64_t steps[2] = {0};
 
-    setup();
+    host_sched_begin();
     end_time = ktime_now() + 6 * NS_PER_S;
     (void)start(spin, &steps[0], NORMAL());
     (void)start(spin, &steps[1], NORMAL());
@@ -379,7 +369,7 @@ TEST(sched_class, a_boosted_thread_runs_with_its_donors_rank)
 {
     char log[16] = "";
 
-    setup();
+    host_sched_begin();
     (void)start(lend, log, NORMAL());
     run();
     EXPECT_STR_EQ(log, "be");
@@ -411,7 +401,7 @@ TEST(sched_class, parameters_change_while_a_thread_runs_and_waits)
     struct mark a = {log, &at, 'a', 0}, b = {log, &at, 'b', 2};
     struct sched_params params;
 
-    setup();
+    host_sched_begin();
     struct thread *thread = start(change_itself, &a, NORMAL());
     struct thread *other = start(mark_steps, &b, NORMAL());
     EXPECT_EQ(sched_set_params(other, NORMAL(.nice = -10)), 0); /* it waits */

@@ -36,12 +36,7 @@ static void note(const struct actor *actor)
 
 static void setup(void)
 {
-    host_sched_init();
-    preempt_disable();
-    host_clock_set_manual(ktime_now() + NS_PER_S);
-    irq_disable();
-    machine_timer_interrupt(); /* the event timer forgot what it was asked for */
-    irq_enable();
+    host_sched_begin();
     mutex_init(&a, "test a");
     mutex_init(&b, "test b");
     rwsem_init(&sem, "test semaphore");

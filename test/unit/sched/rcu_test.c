@@ -23,12 +23,7 @@ static void note(char letter)
 
 static void setup(void)
 {
-    host_sched_init();
-    preempt_disable();
-    host_clock_set_manual(ktime_now() + NS_PER_S);
-    irq_disable();
-    machine_timer_interrupt();
-    irq_enable();
+    host_sched_begin();
     order[0] = '\0';
 }
 

@@ -11,17 +11,6 @@
 
 static ktime_t end_time;
 
-/* The idle thread, which the test is, gives way as soon as it may: hold it until all threads are there. */
-static void setup(void)
-{
-    host_sched_init();
-    preempt_disable();
-    host_clock_set_manual(ktime_now() + NS_PER_S);
-    irq_disable();
-    machine_timer_interrupt(); /* the event timer forgot what it was asked for */
-    irq_enable();
-}
-
 static void run(void)
 {
     preempt_enable();
@@ -53,7 +42,7 @@ TEST(sched, equal_threads_share_the_cpu_equally)
 {
     uint64_t steps[3] = {0};
 
-    setup();
+    host_sched_begin();
     end_time = ktime_now() + 3 * NS_PER_S;
     for (unsigned i = 0; i < 3; i++) {
         (void)start("spin", spin, &steps[i], 0);
@@ -69,7 +58,7 @@ TEST(sched, five_nice_levels_are_a_factor_of_three)
 {
     uint64_t high = 0, low = 0;
 
-    setup();
+    host_sched_begin();
     end_time = ktime_now() + 4 * NS_PER_S;
     (void)start("high", spin, &high, 0);
     (void)start("low", spin, &low, 5);
@@ -83,7 +72,7 @@ TEST(sched, a_newcomer_does_not_starve_who_is_there)
 {
     uint64_t first = 0, second = 0;
 
-    setup();
+    host_sched_begin();
     end_time = ktime_now() + 2 * NS_PER_S;
     (void)start("first", spin, &first, 0);
     run();
@@ -119,7 +108,7 @@ TEST(sched, who_sleeps_is_served_quickly_beside_a_busy_thread)
     struct sleeper sleeper = {0};
     uint64_t steps = 0;
 
-    setup();
+    host_sched_begin();
     end_time = ktime_now() + 2 * NS_PER_S;
     (void)start("spin", spin, &steps, 0);
     (void)start("sleep", sleep_often, &sleeper, 0);
@@ -141,7 +130,7 @@ TEST(sched, sleeping_takes_at_least_as_long_as_asked)
 {
     ktime_t slept = 0;
 
-    setup();
+    host_sched_begin();
     (void)start("sleep", sleep_once, &slept, 0);
     run();
     EXPECT_GE(slept, 1234567);
@@ -170,7 +159,7 @@ TEST(sched, yield_lets_the_other_run)
     unsigned at = 0;
     struct turn a = {log, &at, 'a'}, b = {log, &at, 'b'};
 
-    setup();
+    host_sched_begin();
     (void)start("a", take_turns, &a, 0);
     (void)start("b", take_turns, &b, 0);
     run();
@@ -192,7 +181,7 @@ TEST(sched, a_wake_between_prepare_and_schedule_is_not_lost)
 {
     bool done = false;
 
-    setup();
+    host_sched_begin();
     (void)start("w", wake_before_sleep, &done, 0);
     run();
     EXPECT(done);
@@ -203,7 +192,7 @@ TEST(sched, times_add_up_to_the_running_time)
     uint64_t steps = 0;
     ktime_t user, system;
 
-    setup();
+    host_sched_begin();
     end_time = ktime_now() + NS_PER_S;
     struct thread *thread = thread_create_kernel("spin", spin, &steps);
     thread_get(thread);
@@ -219,7 +208,7 @@ TEST(sched, load_average_follows_the_number_of_runnable_threads)
 {
     uint64_t steps[2] = {0}, load[3];
 
-    setup();
+    host_sched_begin();
     host_clock_advance(3600 * NS_PER_S); /* the load of earlier tests is forgotten */
     end_time = ktime_now() + 300 * NS_PER_S;
     (void)start("a", spin, &steps[0], 0);

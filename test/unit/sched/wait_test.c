@@ -8,17 +8,6 @@
 #include "kernel/sched/work.h"
 #include "test/unit/test.h"
 
-/* The idle thread, which the test is, gives way as soon as it may: hold it until all threads are there. */
-static void setup(void)
-{
-    host_sched_init();
-    preempt_disable();
-    host_clock_set_manual(ktime_now() + NS_PER_S);
-    irq_disable();
-    machine_timer_interrupt(); /* the event timer forgot what it was asked for */
-    irq_enable();
-}
-
 static void run(void)
 {
     preempt_enable();
@@ -53,7 +42,7 @@ TEST(wait, all_waiters_pass_when_the_condition_comes_true)
 {
     struct gate gate = {0};
 
-    setup();
+    host_sched_begin();
     wait_queue_init(&gate.queue);
     for (unsigned i = 0; i < 3; i++) {
         start(pass_gate, &gate);
@@ -82,7 +71,7 @@ TEST(wait, one_wake_lets_one_exclusive_waiter_go)
 {
     struct gate gate = {0};
 
-    setup();
+    host_sched_begin();
     wait_queue_init(&gate.queue);
     for (unsigned i = 0; i < 3; i++) {
         start(take_token, &gate);
@@ -109,7 +98,7 @@ TEST(wait, a_deadline_ends_the_wait)
 {
     struct gate gate = {0};
 
-    setup();
+    host_sched_begin();
     wait_queue_init(&gate.queue);
     gate.deadline = ktime_now() + NS_PER_MS;
     start(pass_gate_until, &gate);
@@ -141,7 +130,7 @@ TEST(wait, who_queues_up_again_during_a_wake_of_many_is_not_met)
 {
     struct gate gate = {0};
 
-    setup();
+    host_sched_begin();
     wait_queue_init(&gate.queue);
     for (unsigned i = 0; i < 100; i++) {
         start(wait_again, &gate);
@@ -253,7 +242,7 @@ TEST(mutex, one_at_a_time_even_when_the_holder_sleeps)
 {
     struct shared shared = {0};
 
-    setup();
+    host_sched_begin();
     mutex_init(&shared.mutex, "test mutex");
     for (unsigned i = 0; i < 4; i++) {
         start(enter_often, &shared);
@@ -309,7 +298,7 @@ TEST(rwsem, readers_share_and_a_waiting_writer_comes_before_new_readers)
 {
     struct shared shared = {0};
 
-    setup();
+    host_sched_begin();
     rwsem_init(&shared.sem, "test rwsem");
     start(read_long, &shared);
     start(read_long, &shared);
@@ -338,7 +327,7 @@ TEST(rwsem, downgrade_lets_readers_in_at_once)
 {
     struct shared shared = {0};
 
-    setup();
+    host_sched_begin();
     rwsem_init(&shared.sem, "test rwsem");
     start(downgrader, &shared);
     start(late_reader, &shared);
@@ -386,7 +375,7 @@ TEST(work, queued_work_runs_once_and_flush_waits_for_it)
     struct work work;
     unsigned seen = 0;
 
-    setup();
+    host_sched_begin();
     if (!started) {
         started = true;
         work_threads_start();

@@ -33,12 +33,7 @@ static uint32_t reports_of(unsigned for_seconds, bool with_pauses)
 
     seconds = for_seconds;
     pauses = with_pauses;
-    host_sched_init();
-    preempt_disable();
-    host_clock_set_manual(ktime_now() + NS_PER_S);
-    irq_disable();
-    machine_timer_interrupt();
-    irq_enable();
+    host_sched_begin();
     struct thread *thread = thread_create_kernel("hog", hog, NULL);
     EXPECT(thread != NULL);
     thread_start(thread);

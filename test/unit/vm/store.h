@@ -274,12 +274,7 @@ static inline void store_test(void (*test)(void))
     struct writeback_stats stats;
 
     vm_test_init();
-    host_sched_init();
-    preempt_disable();
-    host_clock_set_manual(ktime_now() + NS_PER_S);
-    irq_disable();
-    machine_timer_interrupt(); /* the event timer forgot what it was asked for */
-    irq_enable();
+    host_sched_begin();
     memset(&store, 0, sizeof(store));
     store_test_ended = false;
     struct thread *thread = thread_create_kernel("test", store_thread, &test);
