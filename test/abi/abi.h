@@ -165,6 +165,19 @@ static inline long abi_free_kib(void)
     return kib;
 }
 
+/* The link in /proc that tells what a descriptor is of. */
+static inline void abi_check_link(int fd, const char *text)
+{
+    char path[64], link[256] = "";
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    CHECK(readlink(path, link, sizeof(link) - 1) > 0);
+    if (strcmp(link, text) != 0) {
+        abi_fail(__FILE__, __LINE__, "expected descriptor %d to be of '%s', got '%s'", fd, text,
+                 link);
+    }
+}
+
 /* What is in a file, up to a megabyte, in a buffer that the next call uses again. */
 char *abi_read_file(const char *path);
 

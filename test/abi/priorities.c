@@ -9,20 +9,13 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include "sched_attr.h"
+
 #define RESET_ON_FORK 0x01
 #define RECLAIM       0x02
 #define DL_OVERRUN    0x04
 #define KEEP_POLICY   0x08
 #define KEEP_PARAMS   0x10
-
-struct attr {
-    uint32_t size, policy;
-    uint64_t flags;
-    int32_t nice;
-    uint32_t priority;
-    uint64_t runtime, deadline, period;
-    uint32_t util_min, util_max;
-};
 
 static int set_attr(pid_t pid, struct attr attr)
 {

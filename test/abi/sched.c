@@ -5,18 +5,11 @@
 #include <sched.h>
 #include <sys/resource.h>
 
-struct sched_attr_ {
-    uint32_t size, policy;
-    uint64_t flags;
-    int32_t nice;
-    uint32_t priority;
-    uint64_t runtime, deadline, period;
-    uint32_t util_min, util_max;
-};
+#include "sched_attr.h"
 
 ABI_TEST(sched, attributes_are_told_and_set)
 {
-    struct sched_attr_ attr = {.size = sizeof(attr), .nice = 7};
+    struct attr attr = {.size = sizeof(attr), .nice = 7};
     struct timespec ts;
 
     CHECK_EQ(syscall(SYS_sched_setattr, 0, &attr, 0), 0);
@@ -52,7 +45,7 @@ static int set_policy(int policy, int priority)
     return (int)syscall(SYS_sched_setscheduler, 0, policy, &priority);
 }
 
-static int set_attr(struct sched_attr_ *attr)
+static int set_attr(struct attr *attr)
 {
     attr->size = sizeof(*attr);
     return (int)syscall(SYS_sched_setattr, 0, attr, 0);
@@ -144,8 +137,7 @@ ABI_TEST(sched, children_inherit_the_policy_unless_it_is_reset)
 
 static void deadline_policy(void)
 {
-    struct sched_attr_ attr = {
-        .policy = 6, .runtime = 1000000, .deadline = 10000000, .period = 20000000};
+    struct attr attr = {.policy = 6, .runtime = 1000000, .deadline = 10000000, .period = 20000000};
 
     CHECK_EQ(set_attr(&attr), 0);
     CHECK_EQ(policy_of(0), 6);
@@ -158,16 +150,15 @@ static void deadline_policy(void)
     sched_yield();
     attr.runtime = 100;
     CHECK_ERR(set_attr(&attr), EINVAL);
-    attr = (struct sched_attr_){
-        .policy = 6, .runtime = 20000000, .deadline = 10000000, .period = 20000000};
+    attr =
+        (struct attr){.policy = 6, .runtime = 20000000, .deadline = 10000000, .period = 20000000};
     CHECK_ERR(set_attr(&attr), EINVAL);
     CHECK_EQ(set_policy(SCHED_OTHER, 0), 0);
 }
 
 ABI_TEST(sched, deadline_threads_have_their_numbers_and_no_children)
 {
-    struct sched_attr_ attr = {
-        .policy = 6, .runtime = 1000000, .deadline = 10000000, .period = 20000000};
+    struct attr attr = {.policy = 6, .runtime = 1000000, .deadline = 10000000, .period = 20000000};
 
     if (geteuid() != 0 || set_attr(&attr) < 0) {
         abi_skip("no privilege to schedule");
@@ -178,8 +169,7 @@ ABI_TEST(sched, deadline_threads_have_their_numbers_and_no_children)
 
 static void unprivileged(void)
 {
-    struct sched_attr_ attr = {
-        .policy = 6, .runtime = 1000000, .deadline = 10000000, .period = 20000000};
+    struct attr attr = {.policy = 6, .runtime = 1000000, .deadline = 10000000, .period = 20000000};
     struct rlimit limit = {0, 0};
 
     CHECK_EQ(setrlimit(RLIMIT_NICE, &limit), 0);
