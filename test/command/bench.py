@@ -63,16 +63,21 @@ def system_figures(guest, plugin, shipped, counted, sizes):
     return figures
 
 
+def counted_before(stored):
+    """What was counted on Linux last and is in this file."""
+    try:
+        with open(stored, encoding='utf-8') as file:
+            return json.load(file)
+    except OSError as error:
+        raise CommandError('--no-linux: Linux has not been counted yet; run without it once') from error
+
+
 def linux_column(options, plugin, initramfs, shipped):
     """What was counted on Linux, from the cache or anew: {'release', 'rows', 'system'}."""
     folder = build.artifact('bench')
     stored = os.path.join(folder, 'linux.json')
     if options.no_linux:
-        try:
-            with open(stored, encoding='utf-8') as file:
-                return json.load(file)
-        except OSError as error:
-            raise CommandError('--no-linux: Linux has not been counted yet; run without it once') from error
+        return counted_before(stored)
     image = debian.fetch(os.path.join(folder, 'linux'))
     guest = guests.linux(image)
     rows, counted = guests.run_rows(guest, plugin, initramfs, folder, options.rows, options.repeat)
@@ -187,11 +192,7 @@ def linux_hackbench(options, guest, plugin, initramfs, folder):
     """Linux's instructions of the programs, as they were counted last if that will do."""
     stored = os.path.join(folder, 'linux-hackbench.json')
     if options.no_linux:
-        try:
-            with open(stored, encoding='utf-8') as file:
-                return json.load(file)
-        except OSError as error:
-            raise CommandError('--no-linux: Linux has not been counted yet; run without it once') from error
+        return counted_before(stored)
     rows = hackbench.count_instructions(guest, plugin, initramfs, folder)
     with open(stored, 'w', encoding='utf-8') as file:
         json.dump(rows, file, indent=1)

@@ -46,39 +46,44 @@ FOLDER = tempfile.TemporaryDirectory(prefix='linnet-session-')
 say = SESSION.say
 
 
+def tells(command, line, prompt=PROMPT):
+    """A command that prints such a line, and then perhaps others, before the prompt is there again."""
+    return say(command + '\r', f'^{line}\n(.*\n)*{prompt}')
+
+
 def line_editing():
     say('echo one\r')
-    say('echo $((6 * 7)) two\r', r'^42 two\n(.*\n)*' + PROMPT)
-    say(UP + UP + ' more\r', r'^one more\n(.*\n)*' + PROMPT)
-    say('echo /etc/host\tn\t\r', r'^/etc/hostname\n(.*\n)*' + PROMPT)
+    tells('echo $((6 * 7)) two', r'42 two')
+    tells(UP + UP + ' more', r'one more')
+    tells('echo /etc/host\tn\t', r'/etc/hostname')
     say('\x12two', r'reverse-i-search')
-    say('\r', r'^42 two\n(.*\n)*' + PROMPT)
+    tells('', r'42 two')
     say('never run', r'never run$')
     time.sleep(1)  # a signal between bash's look for one and its wait for keys is seen with the next key only
     say('\x03')
     say('read -p "name: " x; echo "<$x>"\r', r'name: $')
-    say('ab\x7fc\r', r'^<ac>\n(.*\n)*' + PROMPT)
+    tells('ab\x7fc', r'<ac>')
 
 
 def jobs():
     say('sleep 100\r', r'sleep 100\n')
     say('\x1a', r'^\[1\]\+  Stopped +sleep 100\n(.*\n)*' + PROMPT)
-    say('bg\r', r'^\[1\]\+ sleep 100 &\n(.*\n)*' + PROMPT)
-    say('jobs\r', r'^\[1\]\+  Running +sleep 100 &\n(.*\n)*' + PROMPT)
+    tells('bg', r'\[1\]\+ sleep 100 &')
+    tells('jobs', r'\[1\]\+  Running +sleep 100 &')
     say('fg\r', r'^sleep 100\n')
     say('\x03')
-    say('echo status $?\r', r'^status 130\n(.*\n)*' + PROMPT)
+    tells('echo status $?', r'status 130')
     say('sh -c "while read -r x; do echo \\"<\\$x>\\"; done; echo over" | cat\r', r'cat\n')
     say('\x1a', r'Stopped +sh -c')
     say('fg\r', r'^sh -c')
     time.sleep(1)  # until bash has given the terminal its settings back
     say('pipe\r', r'^<pipe>\n')
     say('\x04', r'^over\n(.*\n)*' + PROMPT)
-    say('cat &\r', r'^\[1\] \d+\n(.*\n)*' + PROMPT)
+    tells('cat &', r'\[1\] \d+')
     say('sleep 1; jobs\r', r'Stopped.* cat\n(.*\n)*' + PROMPT)
     say('kill -9 %1; sleep 1\r', r'Killed +cat\n(.*\n)*' + PROMPT)
-    say('trap "echo caught" INT; sh -c "kill -INT \\$PPID"\r', r'^caught\n(.*\n)*' + PROMPT)
-    say('trap - INT; (sleep 1; echo behind) & sleep 3\r', r'^behind\n(.*\n)*' + PROMPT)
+    tells('trap "echo caught" INT; sh -c "kill -INT \\$PPID"', r'caught')
+    tells('trap - INT; (sleep 1; echo behind) & sleep 3', r'behind')
 
 
 def editors():
@@ -87,13 +92,13 @@ def editors():
     say(':!echo from $((2 + 1)) shells\r', r'from 3 shells\n(.*\n)*.*ENTER')
     say('\r', r'')
     say(':q\r')
-    say('grep -c one lines\r', r'^20\n(.*\n)*' + PROMPT)
+    tells('grep -c one lines', r'20')
     say('nano lines\r', r'GNU nano')
     say('typed ', r'typed')
     say('\x0f', r'File Name to Write')
     say('\r', r'Wrote 100 lines')
     say('\x18')
-    say('head -1 lines\r', r'^typed one\n(.*\n)*' + PROMPT)
+    tells('head -1 lines', r'typed one')
 
 
 def viewers():
@@ -120,7 +125,7 @@ def multiplexer():
     say('\x1a', r'Stopped')
     say('jobs; stty size\r', r'Stopped +sleep 1000\n(.*\n)*.*11 80')
     say('\x02d', r'detached \(from session one\)\]\n(.*\n)*.*' + PROMPT)
-    say('tmux ls; tmux list-panes -F "#{pane_index} #{pane_tty} #{pane_height}"\r', r'^one: 1 windows .*\n0 /dev/pts/0 11\n1 /dev/pts/1 11\n(.*\n)*' + PROMPT)
+    tells('tmux ls; tmux list-panes -F "#{pane_index} #{pane_tty} #{pane_height}"', r'one: 1 windows .*\n0 /dev/pts/0 11\n1 /dev/pts/1 11')
     say('tmux send-keys -t one.0 "seq 5 | tac | paste -sd,; tmux wait-for -S told" Enter; tmux wait-for told; tmux capture-pane -p -t one.0 | grep -v seq\r',
         r'^5,4,3,2,1\n(.*\n)*' + PROMPT)
     say('tmux attach\r', r'Stopped')
@@ -159,7 +164,7 @@ int main(void)
 
 
 def threads_program():
-    say("cat >threads.c <<'END'" + THREADS.replace('\n', '\r') + 'END\r', r'^> END\n(.*\n)*' + PROMPT)
+    tells("cat >threads.c <<'END'" + THREADS.replace('\n', '\r') + 'END', r'> END')
     say('gcc -g -O0 -pthread -o threads threads.c; echo made $?\r', r'^made 0\n' + PROMPT)
 
 
@@ -167,10 +172,10 @@ def debugger():
     """gdb on a program with threads: breakpoints, steps, threads, and a program that is interrupted while it runs."""
     threads_program()
     say(DEBUG + 'threads\r', GDB)
-    say('break add\r', r'^Breakpoint 1 at .*threads\.c, line 6\.\n(.*\n)*' + GDB)
-    say('run\r', r'^Thread 3 "threads" hit Breakpoint 1, add \(n=1\) at threads\.c:6\n(.*\n)*' + GDB)
+    tells('break add', r'Breakpoint 1 at .*threads\.c, line 6\.', GDB)
+    tells('run', r'Thread 3 "threads" hit Breakpoint 1, add \(n=1\) at threads\.c:6', GDB)
     say('info threads\r', r'^  1 +Thread .*\n  2 +Thread .* pause .*\n\* 3 +Thread .* add \(n=1\).*\n' + GDB)
-    say('backtrace\r', r'^#0  add \(n=1\) .*\n#1 .* in work .*threads\.c:12\n(.*\n)*' + GDB)
+    tells('backtrace', r'#0  add \(n=1\) .*\n#1 .* in work .*threads\.c:12', GDB)
     say('print total\r', r'^\$1 = 0\n' + GDB)
     say('next\r', r'^7\s+return total;\n' + GDB)
     say('print total\r', r'^\$2 = 1\n' + GDB)
@@ -182,9 +187,9 @@ def debugger():
     say('delete 1\r', GDB)
     say('continue\r', r'hit Hardware watchpoint 2: total\n\nOld value = 102\nNew value = 105\n(.*\n)*' + GDB)
     say('delete\r', GDB)
-    say('thread 2\r', r'^\[Switching to thread 2 .*\n(.*\n)*' + GDB)
-    say('up\r', r'^#1 .*work \(arg=0x0\).*\n(.*\n)*' + GDB)
-    say('thread apply all backtrace\r', r'^Thread 3 (.*\n)*.*work \((.*\n)*Thread 2 (.*\n)*.*work \((.*\n)*Thread 1 (.*\n)*.*main \(.*\n(.*\n)*' + GDB)
+    tells('thread 2', r'\[Switching to thread 2 .*', GDB)
+    tells('up', r'#1 .*work \(arg=0x0\).*', GDB)
+    tells('thread apply all backtrace', r'Thread 3 (.*\n)*.*work \((.*\n)*Thread 2 (.*\n)*.*work \((.*\n)*Thread 1 (.*\n)*.*main \(.*', GDB)
     for _ in range(3):
         say('continue\r', r'^Continuing\.\n')
         say('\x03', r'^Thread \d "threads" received signal SIGINT, Interrupt\.\n(.*\n)*' + GDB)
@@ -199,7 +204,7 @@ def debugger():
 def debugger_attaches():
     """gdb and strace come to a program that runs, and leave it running."""
     threads_program()
-    say('./threads & sleep 1\r', r'^\[1\] \d+\n(.*\n)*' + PROMPT)
+    tells('./threads & sleep 1', r'\[1\] \d+')
     say('strace -f -o log -p $!\r', r'attached with 3 threads')
     time.sleep(1)
     say('\x03', r'detached\n(.*\n)*' + PROMPT)
@@ -211,11 +216,11 @@ def debugger_attaches():
     say('detach\r', r'detached\]\n' + GDB)
     say('quit\r')
     say('jobs\r', r'^\[1\]\+  Running +\./threads &\n' + PROMPT)
-    say('gdb -q -nx -batch -p $! -ex "print total > 0"\r', r'^\$1 = 1\n(.*\n)*' + PROMPT)
+    tells('gdb -q -nx -batch -p $! -ex "print total > 0"', r'\$1 = 1')
     say('strace -f -c -o counts -p $! & sleep 2; kill -INT %2; wait %2\r', r'detached\n(.*\n)*' + PROMPT)
     say('grep -c clock_nanosleep counts\r', r'^1\n' + PROMPT)
-    say('kill %1; wait %1; echo ended $?\r', r'^ended 143\n(.*\n)*' + PROMPT)
-    say('strace -f -o log ./threads & sleep 1; kill $(pgrep -x threads); wait $!; grep -c "killed by SIGTERM" log\r', r'^3\n(.*\n)*' + PROMPT)
+    tells('kill %1; wait %1; echo ended $?', r'ended 143')
+    tells('strace -f -o log ./threads & sleep 1; kill $(pgrep -x threads); wait $!; grep -c "killed by SIGTERM" log', r'3')
 
 
 def main():
