@@ -158,7 +158,7 @@ void cpu_timers_leave_locked(struct process *process, struct thread *thread);
 /* clock_step.c */
 void clock_step_init(void);
 
-/* ---- posix_timer.c ---- */
+/* ---- posix_timer_run.c, posix_timer.c ---- */
 /* The timer's signal leaves the queue for a taker: what it missed is counted. siglock held. */
 void posix_timer_taken_locked(struct posix_timer *timer);
 /* The taker has done with it, or it was thrown away: the timer goes on. */
