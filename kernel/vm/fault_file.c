@@ -63,6 +63,15 @@ static unsigned around(const struct vm_region *region, uint64_t va, uint64_t npa
     return (unsigned)MIN((end - start) >> PAGE_SHIFT, pages_left);
 }
 
+static void put_present(struct page *const *pages, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        if (pages[i] != NULL) {
+            page_put(pages[i]);
+        }
+    }
+}
+
 static int file_read(struct vmspace *vm, struct vm_region *region, uint64_t va)
 {
     struct pagecache *cache = region->source->cache;
@@ -85,11 +94,7 @@ static int file_read(struct vmspace *vm, struct vm_region *region, uint64_t va)
                                 &pages[target]);
         if (err < 0) {
             pages[target] = NULL;
-            for (unsigned i = 0; i < n; i++) {
-                if (pages[i] != NULL) {
-                    page_put(pages[i]);
-                }
-            }
+            put_present(pages, n);
             return err == -ENOSPC ? -EIO : err;
         }
     }
