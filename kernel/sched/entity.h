@@ -12,9 +12,11 @@ struct fair_entity {
     struct rb_node node;   /* in the tree by `deadline`, while it waits */
     uint64_t vruntime;     /* service it has had */
     uint64_t deadline;     /* virtual: by then its current request of `slice` is to be served */
+    uint64_t settled;      /* virtual, while it runs: until then its equals do not preempt it */
     uint64_t min_vruntime; /* the smallest one in the subtree below `node` */
     int64_t lag;           /* what it was owed, in virtual time, when it left */
     uint64_t slice;        /* ns of CPU time that it asks for at a time */
+    uint64_t request;      /* the same as virtual time */
     uint32_t weight;
     uint32_t inverse; /* 2^32 / weight */
 };

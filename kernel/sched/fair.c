@@ -8,6 +8,9 @@
  * request is where his virtual runtime will be when it has been served. Of the eligible ones the one with the earliest deadline
  * runs. So weights decide how much one gets, slices how soon and how often.
  *
+ * Who has been given the CPU keeps it for half of its request, whoever of its equals is woken meanwhile: else those who wake each other
+ * (the two ends of a pipe) would pass each message singly, at the cost of two switches. Shorter requests come at once.
+ *
  * V - vruntime is the lag: what one is owed. It is kept when a thread leaves (it sleeps, it moves to another CPU) and restored when
  * it comes back, so that nobody gains by sleeping; it is bounded by two requests, so that nobody hoards.
  *
@@ -35,6 +38,15 @@ void fair_queue_init(struct fair_queue *queue)
     *queue = (struct fair_queue){0};
 }
 
+/* CPU time as virtual time of a thread. */
+static inline uint64_t vtime_of(const struct fair_entity *fair, uint64_t ns)
+{
+    if (likely(fair->weight == WEIGHT_0)) {
+        return ns;
+    }
+    return (uint64_t)(((unsigned __int128)ns * fair->inverse) >> 22);
+}
+
 void fair_set_params(struct thread *thread, uint64_t slice_ns)
 {
     uint32_t weight = thread->policy == SCHED_IDLE ? WEIGHT_IDLE : nice_weight[thread->nice + 20];
@@ -47,6 +59,7 @@ void fair_set_params(struct thread *thread, uint64_t slice_ns)
     fair->weight = weight;
     fair->inverse = (uint32_t)(BIT(32) / weight);
     fair->slice = slice_ns;
+    fair->request = vtime_of(fair, slice_ns);
 }
 
 /* ---- virtual time ---- */
@@ -61,15 +74,7 @@ static inline struct thread *thread_of(struct rb_node *node)
     return rb_entry(node, struct thread, fair.node);
 }
 
-/* CPU time as virtual time of a thread, and back. */
-static inline uint64_t vtime_of(const struct fair_entity *fair, uint64_t ns)
-{
-    if (likely(fair->weight == WEIGHT_0)) {
-        return ns;
-    }
-    return (uint64_t)(((unsigned __int128)ns * fair->inverse) >> 22);
-}
-
+/* Virtual time of a thread as CPU time. */
 static inline int64_t ns_of(const struct fair_entity *fair, int64_t vtime)
 {
     return likely(fair->weight == WEIGHT_0) ? vtime : vtime * (int64_t)fair->weight / WEIGHT_0;
@@ -209,7 +214,7 @@ static void place(struct fair_queue *queue, struct thread *thread, const struct 
                   enum join_kind kind)
 {
     struct fair_entity *fair = &thread->fair;
-    uint64_t v = average(queue, running), request = vtime_of(fair, fair->slice);
+    uint64_t v = average(queue, running);
     uint64_t weight = queue->sum_weight + (running != NULL ? running->fair.weight : 0);
     int64_t lag = kind == JOIN_NEW || weight == 0 ? 0 : fair->lag;
 
@@ -217,7 +222,7 @@ static void place(struct fair_queue *queue, struct thread *thread, const struct 
         lag += lag * (int64_t)fair->weight / (int64_t)weight;
     }
     fair->vruntime = v - (uint64_t)lag;
-    fair->deadline = fair->vruntime + request;
+    fair->deadline = fair->vruntime + fair->request;
 }
 
 static void fair_join(struct runqueue *rq, struct thread *thread, enum join_kind kind, ktime_t now)
@@ -231,6 +236,7 @@ static void fair_resume(struct runqueue *rq, struct thread *current, ktime_t now
 {
     (void)now;
     place(&rq->fair, current, NULL, JOIN_MOVE);
+    current->fair.settled = current->fair.vruntime;
 }
 
 static void fair_leave(struct runqueue *rq, struct thread *thread, bool running)
@@ -244,7 +250,7 @@ static void fair_leave(struct runqueue *rq, struct thread *thread, bool running)
         return;
     }
     uint64_t v = average(queue, running ? thread : running_fair(rq));
-    int64_t limit = (int64_t)vtime_of(fair, 2 * fair->slice);
+    int64_t limit = (int64_t)(2 * fair->request);
 
     fair->lag = CLAMP((int64_t)(v - fair->vruntime), -limit, limit);
     if (!running) {
@@ -267,10 +273,11 @@ static struct thread *fair_pick(struct runqueue *rq, struct thread *prev, bool y
     bool served = false;
 
     (void)now;
+    queue->challenged = false;
     if (prev != NULL && (yield || !vtime_before(prev->fair.vruntime, prev->fair.deadline))) {
         /* Its request has been served, or it gives it up: the next one. */
         served = true;
-        prev->fair.deadline = prev->fair.vruntime + vtime_of(&prev->fair, prev->fair.slice);
+        prev->fair.deadline = prev->fair.vruntime + prev->fair.request;
     }
     if (queue->n == 0) {
         return prev;
@@ -288,6 +295,7 @@ static struct thread *fair_pick(struct runqueue *rq, struct thread *prev, bool y
         }
     }
     take(rq, best);
+    best->fair.settled = best->fair.vruntime + best->fair.request / 2;
     return best;
 }
 
@@ -304,14 +312,24 @@ static bool fair_preempts(struct runqueue *rq, const struct thread *current,
     if (unlikely((current->policy == SCHED_IDLE) != (woken->policy == SCHED_IDLE))) {
         return current->policy == SCHED_IDLE;
     }
-    return woken->policy == SCHED_NORMAL && !vtime_before(rq->fair.base, woken->fair.vruntime) &&
-           vtime_before(woken->fair.deadline, current->fair.deadline);
+    if (woken->policy != SCHED_NORMAL || vtime_before(rq->fair.base, woken->fair.vruntime) ||
+        !vtime_before(woken->fair.deadline, current->fair.deadline)) {
+        return false;
+    }
+    if (woken->fair.slice < current->fair.slice ||
+        !vtime_before(current->fair.vruntime, current->fair.settled)) {
+        return true;
+    }
+    rq->fair.challenged = true;
+    return false;
 }
 
 static ktime_t fair_turn_left(struct runqueue *rq, const struct thread *current, ktime_t now)
 {
-    (void)rq, (void)now;
-    return ns_of(&current->fair, (int64_t)(current->fair.deadline - current->fair.vruntime));
+    uint64_t end = rq->fair.challenged ? current->fair.settled : current->fair.deadline;
+
+    (void)now;
+    return ns_of(&current->fair, (int64_t)(end - current->fair.vruntime));
 }
 
 const struct sched_class fair_class = {

@@ -241,6 +241,7 @@ void sched_params_inherit(struct thread *thread, const struct thread *parent)
         thread->fair.weight = parent->fair.weight;
         thread->fair.inverse = parent->fair.inverse;
         thread->fair.slice = parent->fair.slice;
+        thread->fair.request = parent->fair.request;
     } else {
         fair_set_params(thread, SCHED_SLICE_NS);
     }

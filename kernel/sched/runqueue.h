@@ -46,6 +46,7 @@ struct fair_queue {
         base; /* virtual time that sum_service counts from: the average when it was computed last */
     int64_t sum_service; /* sum of weight * (vruntime - base) over the tree */
     uint64_t sum_weight; /* sum of weight over the tree */
+    bool challenged; /* somebody better has come, and waits till the running thread is settled */
 };
 
 struct rt_queue {

@@ -323,6 +323,73 @@ TEST(sched_class, sleeping_neither_gains_nor_loses_a_share)
     EXPECT_LT(steps[0] > steps[1] ? steps[0] - steps[1] : steps[1] - steps[0], 150);
 }
 
+struct post {
+    struct wait_queue queue;
+    unsigned sent, had, turns;
+    ktime_t since;                /* the oldest message that has not been read was sent then */
+    ktime_t count_from, worst_ns; /* from then on one has waited so long at most */
+};
+
+static void send_often(void *arg)
+{
+    struct post *post = arg;
+
+    while (ktime_now() < end_time) {
+        host_clock_advance(STEP_NS);
+        if (post->sent++ == post->had) {
+            post->since = ktime_now();
+        }
+        wait_wake_one(&post->queue);
+    }
+}
+
+/* Takes all there is, at a tenth of what the sender has to do for it. */
+static void receive(void *arg)
+{
+    struct post *post = arg;
+
+    for (ktime_t end = end_time - 10 * NS_PER_MS; ktime_now() < end; post->turns++) {
+        wait_event(&post->queue, post->sent != post->had);
+        if (post->since >= post->count_from) {
+            post->worst_ns = MAX(post->worst_ns, ktime_now() - post->since);
+        }
+        for (; post->had != post->sent; post->had++) {
+            host_clock_advance(STEP_NS / 10);
+        }
+    }
+}
+
+/* Messages between two threads, of which the receiver asks for requests of so many ns; 0: as everybody does. */
+static void send_to(struct post *post, uint64_t slice_ns)
+{
+    *post = (struct post){.sent = 0};
+    wait_queue_init(&post->queue);
+    host_sched_begin();
+    end_time = ktime_now() + 500 * NS_PER_MS;
+    post->count_from = ktime_now() + 50 * NS_PER_MS; /* both have had and lost their share */
+    (void)start(receive, post, NORMAL(.runtime = slice_ns));
+    (void)start(send_often, post, NORMAL());
+    run();
+    EXPECT_GT(post->sent, 4000);
+}
+
+TEST(sched_class, a_woken_equal_waits_for_half_a_request_at_most)
+{
+    struct post post;
+
+    send_to(&post, 0);
+    EXPECT_GE(post.had, 10 * post.turns);
+    EXPECT_LE(post.worst_ns, SCHED_SLICE_NS / 2 + STEP_NS);
+}
+
+TEST(sched_class, a_woken_thread_with_a_shorter_request_comes_at_once)
+{
+    struct post post;
+
+    send_to(&post, 300 * NS_PER_US);
+    EXPECT_LE(post.had, 2 * post.turns);
+}
+
 static void say(char *log, char what)
 {
     log += strlen(log);
