@@ -116,14 +116,32 @@ uint32_t time_steps(void)
     return atomic_load_acquire(&steps);
 }
 
+/* So many are told at a time, since interrupts are off. */
+#define TELL_TURN 16u
+
+/* Others, and interrupts, in between; a listener without a function is the bookmark of such a walk. */
 void time_tell_step(void)
 {
-    struct time_listener *listener;
+    struct time_listener here = {.stepped = NULL}, last = {.stepped = NULL};
+    unsigned turn = 0;
     uint64_t flags = spin_lock_irqsave(&listeners_lock);
 
-    list_for_each (listener, &listeners, node) {
-        listener->stepped(listener);
+    list_push_back(&listeners, &last.node); /* who comes later knows the new time */
+    for (struct list_node *node = listeners.next; node != &last.node;) {
+        struct time_listener *listener = list_entry(node, struct time_listener, node);
+        node = node->next;
+        if (listener->stepped != NULL) {
+            listener->stepped(listener);
+        }
+        if (++turn % TELL_TURN == 0) {
+            list_insert_before(node, &here.node);
+            spin_unlock_irqrestore(&listeners_lock, flags);
+            flags = spin_lock_irqsave(&listeners_lock);
+            node = here.node.next;
+            list_remove(&here.node);
+        }
     }
+    list_remove(&last.node);
     spin_unlock_irqrestore(&listeners_lock, flags);
 }
 

@@ -12,7 +12,11 @@
 
 #include "kernel/sched/runqueue.h"
 
-#define AGAIN_NS (20 * NS_PER_US) /* between two looks that find nothing new */
+/*
+ * Between two alarms that were due, however short the interval of a timer: else its interrupts take the CPU for themselves, and what runs with
+ * preemption off while they come is stretched without bound.
+ */
+#define AGAIN_NS (250 * NS_PER_US)
 
 void (*sched_alarm_hook)(struct thread *thread);
 

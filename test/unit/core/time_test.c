@@ -61,3 +61,39 @@ TEST(time, each_change_moves_the_sequence_by_two)
     ktime_set_realtime(5);
     EXPECT_EQ(vdso_data()->sequence, before + 2);
 }
+
+static unsigned told[50];
+
+struct counted {
+    struct time_listener listener;
+    unsigned nr;
+};
+
+static void count_step(struct time_listener *listener)
+{
+    told[container_of(listener, struct counted, listener)->nr]++;
+}
+
+TEST(time, a_step_is_told_to_each_of_many_listeners_once)
+{
+    static struct counted counted[ARRAY_SIZE(told)];
+
+    host_clock_set_manual(1000);
+    time_init(1700000000);
+    for (unsigned i = 0; i < ARRAY_SIZE(counted); i++) {
+        counted[i] = (struct counted){.listener = {.stepped = count_step}, .nr = i};
+        time_listener_add(&counted[i].listener);
+        told[i] = 0;
+    }
+    ktime_set_realtime(100 * NS_PER_S);
+    time_listener_remove(&counted[20].listener);
+    ktime_set_realtime(200 * NS_PER_S);
+    for (unsigned i = 0; i < ARRAY_SIZE(counted); i++) {
+        EXPECT_EQ(told[i], i == 20 ? 1u : 2u);
+        if (i != 20) {
+            time_listener_remove(&counted[i].listener);
+        }
+    }
+    ktime_set_realtime(300 * NS_PER_S);
+    EXPECT_EQ(told[0], 2u);
+}
