@@ -176,6 +176,8 @@ static void inherit(struct process *child, struct process *parent, uint64_t flag
         child->stop_told = false;
     child->stop_dequeued = child->group_exiting = child->unkillable = false;
     child->stop_left = 0;
+    child->call = CALL_NONE;
+    child->private_signals = 0;
     child->exec_thread = NULL;
     memcpy(child->limits, parent->limits, sizeof(child->limits));
     child->start_time = child->leader->start_time;

@@ -71,10 +71,11 @@ static bool dump_begin(struct process *process, int signo)
         process->dumper = current_thread();
         process->dump_left = process->nlive - 1;
         atomic_store_relaxed(&process->dumping, true);
-        group_exit_locked(process, signo);
+        (void)group_exit_locked(process, signo);
     }
     spin_unlock_irqrestore(&process->siglock, flags);
     if (first) {
+        call_finish(process, CALL_END);
         wait_event(&process->threads_wait, atomic_load_acquire(&process->dump_left) == 0);
     }
     return first;

@@ -26,14 +26,26 @@
 
 /* ---- stopping ---- */
 
+void thread_want_stop_locked(struct process *process, struct thread *thread)
+{
+    atomic_store_relaxed(&thread->stop_number, process->stop_number);
+    process->stop_left++;
+}
+
+void stop_let_off_locked(struct process *process)
+{
+    uint32_t next = process->stop_number + 1;
+
+    atomic_store_relaxed(&process->stop_number, next != 0 ? next : 1);
+    process->stop_left = 0;
+}
+
 /*
- * A thread has taken a stop signal: all others are called to stop as well. With tracers about, some may be running in a group that has
+ * A thread has taken a stop signal: all others are to be called to stop as well. With tracers about, some may be running in a group that has
  * stopped. siglock held.
  */
-static void stop_begin_locked(struct process *process, int signo)
+static void stop_begin_locked(struct process *process, struct thread *thread, int signo)
 {
-    struct thread *current = current_thread(), *thread;
-
     process->stop_dequeued = false;
     process->stop_signal = signo;
     if (!process->stopped) {
@@ -42,26 +54,20 @@ static void stop_begin_locked(struct process *process, int signo)
         process->continued = false;
         process->stopped = true;
     }
-    list_for_each (thread, &process->threads, process_node) {
-        if (thread->exiting || thread->stop_wanted ||
-            (thread != current && atomic_load_relaxed(&thread->state) == THREAD_STOPPED)) {
-            continue;
-        }
-        thread->stop_wanted = true;
-        process->stop_left++;
-        if (thread != current) {
-            signal_wake_thread_locked(thread);
-            ptrace_trap_notify_locked(thread);
-        }
+    if (!thread_stop_wanted(process, thread)) {
+        thread_want_stop_locked(process, thread);
+    }
+    if (process->nthreads > 1) {
+        call_begin_locked(process, CALL_STOP);
     }
 }
 
 bool stop_take_part_locked(struct process *process, struct thread *thread)
 {
-    if (!thread->stop_wanted) {
+    if (!thread_stop_wanted(process, thread)) {
         return false;
     }
-    thread->stop_wanted = false;
+    atomic_store_relaxed(&thread->stop_number, 0);
     if (--process->stop_left > 0 || process->stop_told) {
         return false;
     }
@@ -69,11 +75,11 @@ bool stop_take_part_locked(struct process *process, struct thread *thread)
     return true;
 }
 
-void stop_tell_parent(struct process *process)
+void stop_tell_parent(struct process *process, const struct usage *usage)
 {
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);
 
-    process_tell_parent_locked(process, CLD_STOPPED, process->stop_signal);
+    process_tell_parent_locked(process, CLD_STOPPED, process->stop_signal, usage);
     spin_unlock_irqrestore(&process_tree_lock, flags);
 }
 
@@ -82,22 +88,34 @@ static bool stop_is_over(const struct process *process, const struct thread *thr
 {
     return !atomic_load_acquire(&process->stopped) ||
            (atomic_load_relaxed(&thread->sig_pending.set) & SIGMASK(SIGKILL)) != 0 ||
-           atomic_load_relaxed(&thread->stop_wanted) || trace_trap_pending(thread);
+           thread_stop_wanted(process, thread) || trace_trap_pending(thread);
 }
 
 /*
  * Stop until SIGCONT or SIGKILL. Called with the siglock held (`flags`), returns without it. The parent hears of the stop when the last
  * thread comes here, and of the going on from whoever leaves first. What it hears is true: a thread is seen to be stopped before it counts,
- * and preemption is off until it sleeps, so that the parent on the same CPU finds it asleep.
+ * and preemption is off until it sleeps, so that the parent on the same CPU finds it asleep. What all
+ * have used, which it hears as well, is added up before that.
  */
 static void stop_here(struct process *process, struct thread *thread, uint64_t flags)
 {
+    struct usage usage = {0};
+
+    if (process->stop_left == 1 && thread_stop_wanted(process, thread)) {
+        spin_unlock_irqrestore(&process->siglock, flags);
+        process_usage(process, &usage);
+        flags = spin_lock_irqsave(&process->siglock);
+        if (!thread_stop_wanted(process, thread)) {
+            spin_unlock_irqrestore(&process->siglock, flags);
+            return;
+        }
+    }
     preempt_disable();
     thread_prepare_sleep(THREAD_STOPPED);
     bool last = stop_take_part_locked(process, thread);
     spin_unlock_irqrestore(&process->siglock, flags);
     if (last) {
-        stop_tell_parent(process);
+        stop_tell_parent(process, &usage);
     }
     preempt_enable_no_resched();
     while (!stop_is_over(process, thread)) {
@@ -113,13 +131,15 @@ static void tell_continued(struct process *process)
     if (likely(!atomic_load_relaxed(&process->continue_untold))) {
         return;
     }
+    struct usage usage;
+    process_usage(process, &usage);
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);
     spin_lock(&process->siglock);
     bool tell = process->continue_untold;
     process->continue_untold = false;
     spin_unlock(&process->siglock);
     if (tell) {
-        process_tell_parent_locked(process, CLD_CONTINUED, SIGCONT);
+        process_tell_parent_locked(process, CLD_CONTINUED, SIGCONT, &usage);
     }
     spin_unlock_irqrestore(&process_tree_lock, flags);
 }
@@ -143,12 +163,21 @@ static void act_stop(struct process *process, struct thread *thread, int signo, 
             process->stop_dequeued = false;
         }
     }
-    if (!process->stop_dequeued) {
+    if (process->exec_thread != NULL && process->exec_thread != thread) {
+        process->shared.set |= SIGMASK(signo); /* for the one that is left */
+        process->stop_dequeued = false;
+    }
+    if (!process->stop_dequeued || process->group_exiting) {
         spin_unlock_irqrestore(&process->siglock, flags);
         return;
     }
-    stop_begin_locked(process, signo);
-    if (thread_is_traced(thread)) {
+    stop_begin_locked(process, thread, signo);
+    if (process->call == CALL_STOP) {
+        spin_unlock_irqrestore(&process->siglock, flags);
+        call_finish(process, CALL_STOP);
+        flags = spin_lock_irqsave(&process->siglock);
+    }
+    if (thread_is_traced(thread) || !thread_stop_wanted(process, thread)) {
         spin_unlock_irqrestore(&process->siglock, flags); /* obey_group() */
         return;
     }
@@ -180,12 +209,13 @@ static bool obey_group(struct process *process, struct thread *thread, uint64_t 
         spin_unlock_irqrestore(&process->siglock, flags);
         process_exit(0);
     }
-    if (unlikely(thread_is_traced(thread)) && (thread->stop_wanted || trace_trap_pending(thread))) {
+    bool stop = thread_stop_wanted(process, thread);
+    if (unlikely(thread_is_traced(thread)) && (stop || trace_trap_pending(thread))) {
         ptrace_trap_locked(process, thread, &flags);
         spin_unlock_irqrestore(&process->siglock, flags);
         return true;
     }
-    if (unlikely(thread->stop_wanted)) {
+    if (unlikely(stop)) {
         stop_here(process, thread, flags);
         return true;
     }
@@ -198,6 +228,9 @@ static void signal_choose(struct process *process, struct thread *thread, struct
     for (;;) {
         tell_continued(process);
         uint64_t flags = spin_lock_irqsave(&process->siglock);
+        if (unlikely(process->call == CALL_GO_ON)) {
+            call_turn_locked(process);
+        }
         if (obey_group(process, thread, flags)) {
             continue;
         }

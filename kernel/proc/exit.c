@@ -20,19 +20,17 @@
 
 /* ---- telling the parent ---- */
 
-static void child_info(siginfo_t *info, struct process *child, int why, int status)
+static void child_info(siginfo_t *info, struct process *child, int why, int status,
+                       const struct usage *usage)
 {
-    struct usage usage;
-
     memset(info, 0, sizeof(*info));
-    process_usage_locked(child, &usage);
     info->si_signo = SIGCHLD;
     info->si_code = why;
     info->si_pid = child->pid->nr;
     info->si_uid = child->leader->cred->uid;
     info->si_status = status;
-    info->si_utime = usage.user_ns / (NS_PER_S / 100); /* in USER_HZ (sigaction(2)) */
-    info->si_stime = usage.system_ns / (NS_PER_S / 100);
+    info->si_utime = usage->user_ns / (NS_PER_S / 100); /* in USER_HZ (sigaction(2)) */
+    info->si_stime = usage->system_ns / (NS_PER_S / 100);
 }
 
 /* Does the parent's SIGCHLD want a handler or a record of it? The usual shell-less parent has the default: nothing to do. */
@@ -55,12 +53,13 @@ void process_send_sigchld_locked(struct process *process, const siginfo_t *info)
     wait_wake_all(&process->child_wait, 0);
 }
 
-void process_tell_parent_locked(struct process *process, int why, int status)
+void process_tell_parent_locked(struct process *process, int why, int status,
+                                const struct usage *usage)
 {
     siginfo_t info;
 
     if (process->parent != NULL) {
-        child_info(&info, process, why, status);
+        child_info(&info, process, why, status, usage);
         process_send_sigchld_locked(process->parent, &info);
     }
 }
@@ -85,7 +84,10 @@ static bool tell_parent_of_exit_locked(struct process *process)
     }
     spin_unlock(&parent->siglock);
     if (send) {
-        child_info(&info, process, why, signal != 0 ? signal : (process->exit_code >> 8) & 0xff);
+        struct usage usage;
+        process_usage_locked(process, &usage);
+        child_info(&info, process, why, signal != 0 ? signal : (process->exit_code >> 8) & 0xff,
+                   &usage);
         info.si_signo = process->exit_signal;
         spin_lock(&parent->siglock);
         (void)signal_send_locked(parent, NULL, &info, false);
@@ -179,40 +181,82 @@ static struct process *find_reaper_locked(struct process *process)
     return process_init_task;
 }
 
-/* Zombies that their new parent does not want are collected on `dead` by their sibling node. */
-static void reparent_children_locked(struct process *process, struct list_node *dead)
+/* So many children, or a few of other groups, are handed on at a time, since interrupts are off. */
+#define REPARENT_TURN  16u
+#define REPARENT_GROUP 4u
+
+/* A zombie that its new parent does not want is added to `dead` by its sibling node. */
+static void reparent_locked(struct process *child, struct process *reaper, struct list_node *dead)
 {
-    struct process *child, *next, *reaper;
     siginfo_t info;
 
-    if (list_empty(&process->children)) {
-        return;
+    list_remove(&child->sibling);
+    list_push_back(&reaper->children, &child->sibling);
+    child->parent = reaper;
+    atomic_store_relaxed(&child->parent_nr, reaper->pid->nr);
+    child->exit_signal = SIGCHLD;
+    if (child->pdeath_signal != 0) {
+        siginfo_kernel(&info, child->pdeath_signal);
+        info.si_code = SI_USER;
+        (void)signal_send_process(child, &info);
+    }
+    /* Of one that is traced the new parent hears when the tracer has. */
+    if (child->state == PROCESS_ZOMBIE && !thread_is_traced(child->leader)) {
+        if (tell_parent_of_exit_locked(child)) {
+            process_unlink_locked(child);
+            list_push_back(dead, &child->sibling);
+        } else {
+            wait_wake_all(&reaper->child_wait, 0);
+        }
+    }
+}
+
+/* Some of the children. False: there may be more. */
+static bool reparent_turn_locked(struct process *process, struct list_node *dead)
+{
+    struct process *child, *next, *reaper;
+    unsigned turn = 0;
+
+    if (likely(list_empty(&process->children))) {
+        return true;
     }
     reaper = find_reaper_locked(process);
     list_for_each_safe (child, next, &process->children, sibling) {
-        list_remove(&child->sibling);
-        list_push_back(&reaper->children, &child->sibling);
-        child->parent = reaper;
-        atomic_store_relaxed(&child->parent_nr, reaper->pid->nr);
-        child->exit_signal = SIGCHLD;
-        if (child->pdeath_signal != 0) {
-            siginfo_kernel(&info, child->pdeath_signal);
-            info.si_code = SI_USER;
-            (void)signal_send_process(child, &info);
-        }
-        if (child->state == PROCESS_ZOMBIE) {
-            if (thread_is_traced(child->leader)) {
-                continue; /* the new parent hears of it when the tracer has */
-            }
-            if (tell_parent_of_exit_locked(child)) {
-                process_unlink_locked(child);
-                list_push_back(dead, &child->sibling);
-            } else {
-                wait_wake_all(&reaper->child_wait, 0);
-            }
-        } else if (child->group != process->group && child->session == process->session) {
+        bool live = child->state != PROCESS_ZOMBIE;
+        reparent_locked(child, reaper, dead);
+        if (live && child->group != process->group && child->session == process->session) {
             group_check_orphaned_locked(child->group, process);
+            turn += REPARENT_GROUP;
         }
+        if (++turn >= REPARENT_TURN) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void release_all(struct list_node *dead)
+{
+    struct list_node *node;
+
+    while ((node = list_pop_front(dead)) != NULL) {
+        process_release(list_entry(node, struct process, sibling));
+    }
+}
+
+/*
+ * No thread is left that could have children: those that it has go to another parent before it ends. A child may yet give it one
+ * (CLONE_PARENT), and so may be left to become_zombie_locked().
+ */
+static void reparent_children(struct process *process)
+{
+    struct list_node dead = LIST_INIT(dead);
+
+    for (bool done = false; !done;) {
+        uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+        done = reparent_turn_locked(process, &dead);
+        spin_unlock_irqrestore(&process_tree_lock, flags);
+        release_all(&dead);
     }
 }
 
@@ -273,7 +317,8 @@ static void let_go_of_files(struct thread *thread)
 /* Become a zombie. *dead: what nobody will wait for, this process perhaps among it. Tree lock held. */
 static void become_zombie_locked(struct process *process, struct list_node *dead)
 {
-    reparent_children_locked(process, dead);
+    while (!reparent_turn_locked(process, dead)) {
+    }
     if (process->parent->group != process->group && process->parent->session == process->session) {
         group_check_orphaned_locked(process->group, process);
     }
@@ -314,8 +359,11 @@ static void stop_before_end(struct process *process, struct thread *thread, int 
     }
     if (group) {
         uint64_t flags = spin_lock_irqsave(&process->siglock);
-        group_exit_locked(process, wait_status);
+        bool call = group_exit_locked(process, wait_status);
         spin_unlock_irqrestore(&process->siglock, flags);
+        if (call) {
+            call_finish(process, CALL_END);
+        }
     }
     int status = process->group_exiting ? process->exit_code : wait_status;
     ptrace_event(PTRACE_EVENT_EXIT, (uint64_t)status);
@@ -325,14 +373,15 @@ static void __noreturn end_thread(int wait_status, bool group)
 {
     struct thread *thread = current_thread();
     struct process *process = thread->process;
-    struct list_node dead = LIST_INIT(dead), *node;
+    struct list_node dead = LIST_INIT(dead);
     struct cred *cred;
 
     if (coredump_is_running(process)) {
         coredump_halt();
     }
     stop_before_end(process, thread, wait_status, group);
-    if (thread_leave_begin(process, thread, wait_status, group)) {
+    bool last = thread_leave_begin(process, thread, wait_status, group);
+    if (likely(last)) {
         end_process(process);
     }
     if (unlikely(thread->sem_undo != NULL)) {
@@ -341,6 +390,9 @@ static void __noreturn end_thread(int wait_status, bool group)
     ptrace_exit_tracer();
     let_go_of_files(thread);
     let_go_of_memory(process, thread);
+    if (last && unlikely(!list_empty(&process->children))) {
+        reparent_children(process);
+    }
     /* Whoever is woken by our end finds the CPU free a moment later: not worth a switch there and another one back. */
     preempt_disable();
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);
@@ -350,9 +402,7 @@ static void __noreturn end_thread(int wait_status, bool group)
     thread->process = NULL; /* it may be freed from here on */
     spin_unlock_irqrestore(&process_tree_lock, flags);
     cred_put(cred);
-    while ((node = list_pop_front(&dead)) != NULL) {
-        process_release(list_entry(node, struct process, sibling));
-    }
+    release_all(&dead);
     irq_disable();
     preempt_enable_no_resched();
     thread_exit();

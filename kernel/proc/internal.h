@@ -33,8 +33,11 @@ bool thread_leave_begin(struct process *process, struct thread *thread, int wait
 /* It has let go of everything. True: no thread is left. Tree lock held. *ret_cred: to put without it. */
 bool thread_leave_finish_locked(struct process *process, struct thread *thread,
                                 struct cred **ret_cred);
-/* All of the process is to end, unless it ends already or the threads do for an execve. siglock held. */
-void group_exit_locked(struct process *process, int wait_status);
+/*
+ * All of the process is to end, unless it ends already or the threads do for an execve. siglock held. True: the caller is to tell the others,
+ * by call_finish(CALL_END).
+ */
+bool group_exit_locked(struct process *process, int wait_status);
 /* execve(2): end all others; the current thread becomes the main one. -EAGAIN: the process is ending. Thread context. */
 int threads_end_others(void);
 /* Before the current thread lets go of its address space: tell those who wait for that in user memory. May sleep. */
@@ -44,6 +47,16 @@ void usage_add_io(struct thread_io *sum, const struct thread_io *more);
 void process_usage_locked(const struct process *process, struct usage *ret_usage);
 /* Signals that the thread will not take any more, of `mask`, are news for those that can. siglock held. */
 void signal_retarget_locked(struct process *process, const struct thread *thread, uint64_t mask);
+
+/* ---- calls.c ---- */
+/* Tell all threads; but if they are to end, that. siglock held. */
+void call_begin_locked(struct process *process, enum thread_call call);
+/* Some more of them, if any are left. siglock held. */
+void call_turn_locked(struct process *process);
+/* All that are left, if they are still told this. By who has begun it, with nothing held. */
+void call_finish(struct process *process, enum thread_call call);
+/* The thread goes out of the list. siglock held. */
+void call_pass_locked(struct process *process, const struct thread *thread);
 
 /* ---- actions.c ---- */
 extern struct signal_actions signal_actions_default;
@@ -105,10 +118,14 @@ void signal_flush_mask_locked(struct process *process, uint64_t mask);
 void signal_queue_init(void);
 
 /* ---- deliver.c ---- */
+/* The stop in effect wants the thread; it has not been wanted yet. siglock held. */
+void thread_want_stop_locked(struct process *process, struct thread *thread);
+/* No stop wants anybody any more. siglock held. */
+void stop_let_off_locked(struct process *process);
 /* The thread takes part in a stop, or never will: true when it was the last one to come. siglock held. */
 bool stop_take_part_locked(struct process *process, struct thread *thread);
-/* All have stopped: tell the parent. Nothing held. */
-void stop_tell_parent(struct process *process);
+/* All have stopped, and have used so much: tell the parent. Nothing held. */
+void stop_tell_parent(struct process *process, const struct usage *usage);
 
 /* ---- exit.c ---- */
 /* The process has given its image up: a vfork parent goes on. */
@@ -122,8 +139,9 @@ bool process_tell_exit_locked(struct process *process);
 void process_send_sigchld_locked(struct process *process, const siginfo_t *info);
 /* The thread of the parent to which the child belongs (wait(2), __WNOTHREAD). Tree lock held; NULL: the parent is about to end. */
 struct thread *process_parent_thread_locked(const struct process *process);
-/* Tell the parent with SIGCHLD and wake its wait: why is CLD_*. Tree lock held; no siglock. */
-void process_tell_parent_locked(struct process *process, int why, int status);
+/* Tell the parent with SIGCHLD and wake its wait: why is CLD_*, `usage` what its threads have used. Tree lock held; no siglock. */
+void process_tell_parent_locked(struct process *process, int why, int status,
+                                const struct usage *usage);
 /* Does anybody but `except` tie the group to its session from outside (POSIX.1-2017, 3.264)? Tree lock held. */
 bool group_is_orphaned_locked(struct pid *group, const struct process *except);
 

@@ -208,10 +208,10 @@ void process_rusage(struct process *process, int who, struct rusage *ret_usage)
 void process_io(struct process *process, struct thread_io *ret_io)
 {
     struct usage usage;
-    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
 
-    process_usage_locked(process, &usage);
+    process_usage(process, &usage);
     *ret_io = usage.io;
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
     usage_add_io(ret_io, &process->reaped.io);
     spin_unlock_irqrestore(&process_tree_lock, flags);
 }

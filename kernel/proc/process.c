@@ -39,6 +39,7 @@ static void process_construct(void *object)
     list_init(&process->threads);
     wait_queue_init(&process->threads_wait);
     wait_queue_init(&process->signalfd_wait);
+    process->stop_number = 1; /* from one life to the next: any number but 0 */
     timer_init(&process->real_timer, itimer_real_expired);
     spin_init(&process->cpu_timers.lock, "cpu timers");
     list_init(&process->cpu_timers.armed);

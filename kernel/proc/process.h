@@ -56,6 +56,9 @@ struct usage {
 
 enum process_state { PROCESS_LIVE, PROCESS_ZOMBIE, PROCESS_DEAD };
 
+/* What all threads of a process are being told, in turns: calls.c. */
+enum thread_call { CALL_NONE, CALL_GO_ON, CALL_STOP, CALL_END };
+
 /* What waits for CPU time: cpu_timer.c. */
 struct cpu_timers {
     struct alarm_group alarm;         /* [a] written under S */
@@ -77,6 +80,9 @@ struct process {
     struct thread
         *exec_thread; /* [S] of several threads the one whose execve ends the others; NULL: none */
     struct wait_queue threads_wait; /* execve: another thread has ended */
+    unsigned departures;            /* [TS] how often a thread went out of the list */
+    enum thread_call call;          /* [S] written; read as a hint */
+    struct thread *call_next;       /* [S] unless CALL_NONE: who is told next */
     enum process_state state;       /* [T] */
 
     struct process *parent;                    /* [T] reaper once orphaned; NULL: process 1 */
@@ -101,16 +107,19 @@ struct process {
     struct spinlock siglock;
     struct signal_actions *actions;  /* [S] referenced */
     struct signal_pending shared;    /* [S] */
+    uint64_t private_signals;        /* [S] no other ones are pending for single threads */
     struct wait_queue signalfd_wait; /* a signal came for any thread */
     int stop_signal;                 /* [S] of the stop in effect */
     bool stopped;                    /* [S] or about to be: threads stop when they come by */
-    unsigned stop_left;              /* [S] threads with stop_wanted */
-    bool stop_told;                  /* [S] all have come to it, and the parent knows */
-    bool stop_reported, continued;   /* [S] what wait4 has yet to tell, or told */
-    bool continue_untold;            /* [S] the parent has not been signalled yet */
-    bool stop_dequeued; /* [S] a stop signal is being acted on; SIGCONT takes it back */
-    bool group_exiting; /* [S] */
-    bool unkillable;    /* [S] process 1: default actions do not touch it */
+    uint32_t
+        stop_number; /* [S] of the stop in effect, or the next one; threads that it wants have it */
+    unsigned stop_left;            /* [S] how many these are */
+    bool stop_told;                /* [S] all have come to it, and the parent knows */
+    bool stop_reported, continued; /* [S] what wait4 has yet to tell, or told */
+    bool continue_untold;          /* [S] the parent has not been signalled yet */
+    bool stop_dequeued;            /* [S] a stop signal is being acted on; SIGCONT takes it back */
+    bool group_exiting;            /* [S] */
+    bool unkillable;               /* [S] process 1: default actions do not touch it */
     bool dumping; /* [S] a thread writes a core dump: the others halt, whole, before they end */
     unsigned dump_left;    /* [S] how many of them have yet to */
     struct thread *dumper; /* [S] */
@@ -135,6 +144,12 @@ struct process {
 };
 
 extern struct spinlock process_tree_lock;
+
+/* Has it yet to take part in its process' stop? siglock held, or as a hint. */
+static inline bool thread_stop_wanted(const struct process *process, const struct thread *thread)
+{
+    return atomic_load_relaxed(&thread->stop_number) == atomic_load_relaxed(&process->stop_number);
+}
 
 static inline struct process *process_current(void)
 {

@@ -91,11 +91,10 @@ void trace_unlink_locked(struct trace *trace, int signal, struct trace_refs *ret
         return;
     }
     /* Its siblings have stopped: it joins them now. */
-    if (process->stopped && !thread->stop_wanted) {
-        thread->stop_wanted = true;
-        process->stop_left++;
+    if (process->stopped && !thread_stop_wanted(process, thread)) {
+        thread_want_stop_locked(process, thread);
     }
-    if (thread->stop_wanted) {
+    if (thread_stop_wanted(process, thread)) {
         thread_set_work(thread, THREAD_WORK_SIGNAL);
     }
     trace->mode = TRACE_CONT;
@@ -210,7 +209,7 @@ static bool attach_begin_locked(struct trace *trace)
         siginfo_kernel(&info, SIGSTOP);
         (void)signal_send_locked(thread->process, thread, &info, true);
     }
-    if (!thread->process->stopped || thread->stop_wanted) {
+    if (!thread->process->stopped || thread_stop_wanted(thread->process, thread)) {
         return false;
     }
     trace->trap_stop = true;
@@ -299,6 +298,7 @@ void ptrace_clone_link_locked(struct thread *child)
         child->trace->trap_stop = true;
     } else {
         child->sig_pending.set |= SIGMASK(SIGSTOP);
+        child->process->private_signals |= SIGMASK(SIGSTOP);
     }
     (void)__atomic_fetch_or(&child->work, THREAD_WORK_SIGNAL, __ATOMIC_RELAXED);
 }

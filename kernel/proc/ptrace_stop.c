@@ -48,15 +48,19 @@ void ptrace_tell_tracer_locked(struct trace *trace, int why, int status)
 static void tell_stop(struct process *process, struct trace *trace, const struct stop *stop,
                       bool group_done)
 {
-    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
     bool reparented = true;
+    struct usage usage;
 
+    if (group_done) {
+        process_usage(process, &usage);
+    }
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
     if (trace->tracer != NULL) {
         reparented = trace_is_reparented_locked(trace);
         ptrace_tell_tracer_locked(trace, stop->why, stop->code & 0x7f);
     }
     if (group_done && reparented) {
-        process_tell_parent_locked(process, CLD_STOPPED, process->stop_signal);
+        process_tell_parent_locked(process, CLD_STOPPED, process->stop_signal, &usage);
     }
     spin_unlock_irqrestore(&process_tree_lock, flags);
 }

@@ -108,9 +108,13 @@ void signal_flush_mask_locked(struct process *process, uint64_t mask)
     struct thread *thread;
 
     pending_flush_mask(&process->shared, mask);
+    if (likely((process->private_signals & mask) == 0)) {
+        return;
+    }
     list_for_each (thread, &process->threads, process_node) {
         pending_flush_mask(&thread->sig_pending, mask);
     }
+    process->private_signals &= ~mask;
 }
 
 /* Take one entry of `signo`; the bit stays while another is queued. */
@@ -181,7 +185,7 @@ void signal_recalc_locked(struct thread *thread)
     const struct process *process = thread->process;
 
     if (((process->shared.set | thread->sig_pending.set) & ~thread->sig_blocked) != 0 ||
-        thread->stop_wanted || unlikely(trace_trap_pending(thread))) {
+        thread_stop_wanted(process, thread) || unlikely(trace_trap_pending(thread))) {
         thread_set_work(thread, THREAD_WORK_SIGNAL);
     } else if (thread_signal_pending(thread)) {
         thread_clear_work(thread, THREAD_WORK_SIGNAL);
@@ -191,24 +195,18 @@ void signal_recalc_locked(struct thread *thread)
 /* A stop is over, by SIGCONT or SIGKILL, even if not all threads have come to it. */
 static void stop_end_locked(struct process *process, bool by_continue)
 {
-    struct thread *thread;
-
     process->stopped = false;
     if (by_continue && process->stop_left == 0) {
         process->continued = true;
         process->continue_untold = true;
     }
-    process->stop_left = 0;
-    list_for_each (thread, &process->threads, process_node) {
-        thread->stop_wanted = false;
-        (void)thread_wake_states(thread, BIT(THREAD_STOPPED));
-    }
+    stop_let_off_locked(process);
 }
 
 /* Stop signals and SIGCONT cancel each other; SIGCONT and SIGKILL end a stop, whatever becomes of the signal itself. */
 static void prepare_stop_continue_locked(struct process *process, int signo)
 {
-    struct thread *thread;
+    bool stopped = process->stopped;
 
     if ((SIGMASK(signo) & SIGMASK_STOP) != 0) {
         signal_flush_mask_locked(process, SIGMASK(SIGCONT));
@@ -218,13 +216,12 @@ static void prepare_stop_continue_locked(struct process *process, int signo)
         signal_flush_mask_locked(process, SIGMASK_STOP);
         process->stop_dequeued = false;
     }
-    if (process->stopped) {
+    if (stopped) {
         stop_end_locked(process, signo == SIGCONT);
     }
-    if (signo == SIGCONT) {
-        list_for_each (thread, &process->threads, process_node) {
-            ptrace_trap_notify_locked(thread);
-        }
+    if (stopped || signo == SIGCONT) {
+        call_begin_locked(process, CALL_GO_ON);
+        call_turn_locked(process);
     }
 }
 
@@ -304,14 +301,16 @@ static struct signal_pending *pending_of(struct process *process, struct thread 
 }
 
 /* SIGKILL, which has been put where they look for it, ends stops for a tracer. */
-static void wake_tracees_locked(struct process *process, const struct thread *to)
+static void kill_stops_locked(struct process *process, struct thread *to)
 {
-    struct thread *thread;
-
-    list_for_each (thread, &process->threads, process_node) {
-        if (to == NULL || to == thread) {
-            (void)thread_wake_states(thread, BIT(THREAD_TRACED));
-        }
+    if (to != NULL) {
+        (void)thread_wake_states(to, BIT(THREAD_TRACED));
+        return;
+    }
+    bool under_way = process->call == CALL_GO_ON; /* somebody has been moved to go on with it */
+    call_begin_locked(process, CALL_GO_ON);
+    if (!under_way) {
+        call_turn_locked(process);
     }
 }
 
@@ -319,11 +318,14 @@ static void wake_tracees_locked(struct process *process, const struct thread *to
 static void send_end_locked(struct process *process, struct thread *to, int signo)
 {
     pending_of(process, to)->set |= SIGMASK(signo);
+    if (to != NULL) {
+        process->private_signals |= SIGMASK(signo);
+    }
     if (unlikely(!list_empty(&process->signalfd_wait.waiters))) {
         wait_wake_all(&process->signalfd_wait, POLLIN);
     }
     if (unlikely(signo == SIGKILL)) {
-        wake_tracees_locked(process, to);
+        kill_stops_locked(process, to);
     }
     if (to == NULL) {
         wake_any_locked(process, signo);

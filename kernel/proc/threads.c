@@ -6,7 +6,7 @@
  * last one to finish makes the process a zombie. These may be two different threads. The main thread stays in the list when it ends
  * before the others: its number is the process', and its structure keeps it.
  *
- * Threads are ended by making SIGKILL pending for each, without a queue entry; on its way to user mode each finds out why:
+ * Threads are ended by making SIGKILL pending for each (calls.c), without a queue entry; on its way to user mode each finds out why:
  * `group_exiting`, or `exec_thread` is another one.
  *
  * Locks: process->threads and nthreads are changed under the tree lock and the siglock, nlive and the flags under the siglock.
@@ -55,10 +55,46 @@ void process_usage_locked(const struct process *process, struct usage *ret_usage
     }
 }
 
+/* With interrupts off so many are added up at a time. */
+#define USAGE_TURN  32u
+#define USAGE_TRIES 4u
+
+/* With others let in between turns. False: a thread has left meanwhile, which is counted elsewhere then. */
+static bool usage_in_turns(struct process *process, struct usage *ret_usage)
+{
+    struct thread *thread, *held = NULL;
+    unsigned turn = 0;
+    uint64_t flags = spin_lock_irqsave(&process->siglock);
+    unsigned departures = process->departures;
+
+    *ret_usage = process->ended;
+    list_for_each (thread, &process->threads, process_node) {
+        if (unlikely(++turn % USAGE_TURN == 0)) {
+            thread_get(thread);
+            spin_unlock_irqrestore(&process->siglock, flags);
+            thread_put(held);
+            held = thread;
+            flags = spin_lock_irqsave(&process->siglock);
+            if (process->departures != departures) {
+                break;
+            }
+        }
+        usage_add_thread(ret_usage, thread);
+    }
+    bool whole = process->departures == departures;
+    spin_unlock_irqrestore(&process->siglock, flags);
+    thread_put(held);
+    return whole;
+}
+
 void process_usage(struct process *process, struct usage *ret_usage)
 {
+    for (unsigned i = 0; i < USAGE_TRIES; i++) {
+        if (likely(usage_in_turns(process, ret_usage))) {
+            return;
+        }
+    }
     uint64_t flags = spin_lock_irqsave(&process->siglock);
-
     process_usage_locked(process, ret_usage);
     spin_unlock_irqrestore(&process->siglock, flags);
 }
@@ -92,34 +128,20 @@ int thread_join(struct process *process, struct thread *thread)
 
 /* ---- ending others ---- */
 
-/* siglock held. */
-static void end_siblings_locked(struct process *process)
-{
-    struct thread *current = current_thread(), *thread;
-
-    list_for_each (thread, &process->threads, process_node) {
-        if (thread != current && !thread->exiting) {
-            thread->sig_pending.set |= SIGMASK(SIGKILL);
-            thread_set_work(thread, THREAD_WORK_SIGNAL);
-            (void)thread_wake_states(thread, BIT(THREAD_SLEEPING) | BIT(THREAD_STOPPED) |
-                                                 BIT(THREAD_TRACED));
-        }
-    }
-}
-
-/* All of the process is to end, unless it ends already or the threads do for an execve. siglock held. */
-void group_exit_locked(struct process *process, int wait_status)
+bool group_exit_locked(struct process *process, int wait_status)
 {
     if (process->group_exiting || process->exec_thread != NULL) {
-        return;
+        return false;
     }
     process->group_exiting = true;
     process->exit_code = wait_status;
-    if (process->nlive > 1) {
-        process->stopped = false;
-        process->stop_left = 0;
-        end_siblings_locked(process);
+    if (likely(process->nlive == 1)) {
+        return false;
     }
+    process->stopped = false;
+    stop_let_off_locked(process);
+    call_begin_locked(process, CALL_END);
+    return true;
 }
 
 /* ---- leaving ---- */
@@ -128,12 +150,14 @@ bool thread_leave_begin(struct process *process, struct thread *thread, int wait
 {
     uint64_t flags = spin_lock_irqsave(&process->siglock);
 
-    if (group) {
-        group_exit_locked(process, wait_status);
-    }
+    bool call = group && group_exit_locked(process, wait_status);
     thread->exiting = true;
     ptrace_exit_note_locked(thread, process->group_exiting ? process->exit_code : wait_status);
     bool last = --process->nlive == 0, stopped = false;
+    struct usage usage;
+    if (unlikely(process->call == CALL_GO_ON)) {
+        call_turn_locked(process); /* what it would have done on its way to user mode */
+    }
     if (unlikely(thread->switch_work != 0)) {
         cpu_timers_leave_locked(process, thread);
     }
@@ -149,10 +173,22 @@ bool thread_leave_begin(struct process *process, struct thread *thread, int wait
     signal_pending_flush(&thread->sig_pending);
     thread_clear_work(thread, THREAD_WORK_SIGNAL | THREAD_WORK_SIGMASK);
     spin_unlock_irqrestore(&process->siglock, flags);
+    if (unlikely(call)) {
+        call_finish(process, CALL_END);
+    }
     if (unlikely(stopped)) {
-        stop_tell_parent(process);
+        process_usage(process, &usage);
+        stop_tell_parent(process, &usage);
     }
     return last;
+}
+
+/* What it has used is in process->ended. */
+static void leave_list_locked(struct process *process, struct thread *thread)
+{
+    call_pass_locked(process, thread);
+    list_remove(&thread->process_node);
+    process->departures++;
 }
 
 bool thread_leave_finish_locked(struct process *process, struct thread *thread,
@@ -164,7 +200,7 @@ bool thread_leave_finish_locked(struct process *process, struct thread *thread,
     bool last = --process->nthreads == 0;
     if (unlikely(thread != process->leader)) {
         usage_add_thread(&process->ended, thread);
-        list_remove(&thread->process_node);
+        leave_list_locked(process, thread);
         thread->pid->thread = NULL;
         *ret_cred = thread->cred;
         thread->cred = NULL;
@@ -191,7 +227,7 @@ static void take_over_as_leader(struct process *process, struct thread *thread)
     spin_lock(&process->siglock);
     ptrace_forget_leader_locked(old, &refs);
     usage_add_thread(&process->ended, old);
-    list_remove(&old->process_node);
+    leave_list_locked(process, old);
     thread->pid = old->pid;
     old->pid = tid;
     tid->thread = NULL;
@@ -222,9 +258,13 @@ int threads_end_others(void)
         return -EAGAIN;
     }
     process->exec_thread = thread;
-    end_siblings_locked(process);
+    if (process->call == CALL_STOP && !thread_stop_wanted(process, thread)) {
+        thread_want_stop_locked(process, thread); /* it would have been told; the others end */
+    }
+    call_begin_locked(process, CALL_END);
     spin_unlock_irqrestore(&process->siglock, flags);
 
+    call_finish(process, CALL_END);
     wait_event(&process->threads_wait, atomic_load_acquire(&process->nthreads) == 1);
     if (process->leader != thread) {
         take_over_as_leader(process, thread);

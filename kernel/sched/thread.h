@@ -154,7 +154,7 @@ struct thread {
     /* Signals (kernel/proc owns the meaning). */
     struct signal_pending sig_pending; /* [p] sent to this thread alone */
     bool exiting;                      /* [p] takes no signals any more */
-    bool stop_wanted;                  /* [p] has yet to take part in its process' stop */
+    uint32_t stop_number;              /* [p] of the stop that it has to take part in; 0: none */
     uint64_t
         sig_blocked; /* [o] written only by the thread; read by senders under the process' signal lock */
     uint64_t sig_waited;    /* [o] likewise: what sigtimedwait has unblocked for its length */

@@ -40,7 +40,8 @@ static char state_letter(const struct proc_target *target, const char **ret_word
         state = THREAD_DEAD;
     } else if (ptrace_is_stopped(target->thread)) {
         state = THREAD_TRACED;
-    } else if (target->process->stopped && !target->thread->stop_wanted &&
+    } else if (target->process->stopped && READ_ONCE(target->process->call) != CALL_STOP &&
+               !thread_stop_wanted(target->process, target->thread) &&
                !thread_is_traced(target->thread)) {
         state = THREAD_STOPPED;
     }

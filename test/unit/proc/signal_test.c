@@ -223,3 +223,99 @@ TEST(signal, exec_keeps_what_is_ignored_and_forgets_handlers)
     EXPECT_EQ(after->action[SIGQUIT - 1].handler, ACTION_IGNORE);
     signal_actions_put(after);
 }
+
+/* ---- calls to all threads ---- */
+
+#define CROWD 40u
+
+static struct thread crowd[CROWD];
+
+static unsigned crowd_wanted(const struct process *process)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < CROWD; i++) {
+        n += thread_stop_wanted(process, &crowd[i]);
+    }
+    return n;
+}
+
+static void crowd_join(struct process *process)
+{
+    for (unsigned i = 0; i < CROWD; i++) {
+        crowd[i] = (struct thread){.process = process, .state = THREAD_RUNNABLE};
+        list_push_back(&process->threads, &crowd[i].process_node);
+    }
+    process->nthreads = process->nlive = CROWD + 1;
+    process->call = CALL_NONE;
+    process->stop_left = 0;
+}
+
+static void crowd_leave(struct process *process)
+{
+    for (unsigned i = 0; i < CROWD; i++) {
+        if (!list_empty(&crowd[i].process_node)) {
+            call_pass_locked(process, &crowd[i]);
+            list_remove(&crowd[i].process_node);
+        }
+    }
+    process->nthreads = process->nlive = 1;
+}
+
+TEST(signal, a_turn_of_a_call_reaches_a_few_threads_and_the_next_goes_on)
+{
+    struct process *process = setup();
+
+    crowd_join(process);
+    thread.exiting = true;
+    call_begin_locked(process, CALL_STOP);
+    EXPECT_EQ(crowd_wanted(process), 0u);
+    call_turn_locked(process);
+    EXPECT_EQ(crowd_wanted(process), 8u);
+    EXPECT_EQ(process->stop_left, 8u);
+    /* Who is next leaves, and so does one that has been called. */
+    call_pass_locked(process, &crowd[8]);
+    list_remove(&crowd[8].process_node);
+    list_init(&crowd[8].process_node);
+    call_turn_locked(process);
+    EXPECT_EQ(crowd_wanted(process), 16u);
+    EXPECT(thread_stop_wanted(process, &crowd[9]));
+    EXPECT(!thread_stop_wanted(process, &crowd[8]));
+    call_finish(process, CALL_STOP);
+    EXPECT_EQ(crowd_wanted(process), CROWD - 1);
+    EXPECT_EQ(process->call, CALL_NONE);
+    stop_let_off_locked(process);
+    EXPECT_EQ(crowd_wanted(process), 0u);
+    thread.exiting = false;
+    crowd_leave(process);
+}
+
+TEST(signal, the_call_to_end_is_the_last_one)
+{
+    struct process *process = setup();
+
+    crowd_join(process);
+    call_begin_locked(process, CALL_STOP);
+    call_turn_locked(process);
+    call_begin_locked(process, CALL_END);
+    call_begin_locked(process, CALL_GO_ON);
+    EXPECT_EQ(process->call, CALL_END);
+    call_finish(process, CALL_END);
+    for (unsigned i = 0; i < CROWD; i++) {
+        EXPECT_EQ(crowd[i].sig_pending.set, SIGMASK(SIGKILL));
+    }
+    EXPECT_EQ(process->call, CALL_NONE);
+    crowd_leave(process);
+}
+
+/* Nobody is there to go on with it: the call ends with the turn. */
+TEST(signal, a_call_to_go_on_ends_at_once_when_nobody_stands_still)
+{
+    struct process *process = setup();
+
+    crowd_join(process);
+    call_begin_locked(process, CALL_GO_ON);
+    call_turn_locked(process);
+    EXPECT_EQ(process->call, CALL_NONE);
+    crowd_leave(process);
+}
