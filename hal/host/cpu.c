@@ -552,6 +552,7 @@ bool host_run_interrupt(void (*fn)(void *arg), void *arg)
     host_irq_enabled = false;
     preempt_count_add(PREEMPT_HARDIRQ_ONE);
     host_cpu->irq_count++;
+    host_cpu->irq_frame = thread_trapframe(current_thread());
     rcu_irq_enter();
     fn(arg);
     preempt_count_sub(PREEMPT_HARDIRQ_ONE);
@@ -563,4 +564,12 @@ bool host_run_interrupt(void (*fn)(void *arg), void *arg)
     }
     host_irq_enabled = true;
     return true;
+}
+
+/* There is no user mode to come from: who plays it calls machine_syscall_watched() himself. */
+bool host_syscall_watched;
+
+void cpu_watch_syscall(bool on)
+{
+    host_syscall_watched = on;
 }

@@ -49,6 +49,10 @@ void host_cpu_leave(void);
 void host_set_cpu_count(unsigned n);
 /* cpu_up() finds that the CPUs, which are offline until then, come; else they cannot be started. */
 extern bool host_cpus_start;
+/* clock_cycles_hz(). */
+extern uint64_t host_cycles_hz;
+/* What cpu_watch_syscall() asked for last. */
+extern bool host_syscall_watched;
 /* Where the CPUs from `first` on stand, by their numbers: threads of a core, cores behind one cache, such clusters in a package. */
 struct host_topology {
     unsigned threads, cores, clusters, first;

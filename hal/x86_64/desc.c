@@ -25,6 +25,7 @@ _Static_assert(offsetof(struct cpu, irq_since) == CPU_IRQ_SINCE, "offsets.h");
 _Static_assert(offsetof(struct cpu, irq_cycles) == CPU_IRQ_CYCLES, "offsets.h");
 _Static_assert(offsetof(struct cpu, softirq_cycles) == CPU_SOFTIRQ_CYCLES, "offsets.h");
 _Static_assert(offsetof(struct cpu, irq_idle_cycles) == CPU_IRQ_IDLE_CYCLES, "offsets.h");
+_Static_assert(offsetof(struct cpu, irq_frame) == CPU_IRQ_FRAME, "offsets.h");
 _Static_assert(offsetof(struct thread, work) == THREAD_WORK, "offsets.h");
 _Static_assert(offsetof(struct thread, arch.sp) == 0, "switch_stacks");
 _Static_assert(offsetof(struct trapframe, rbp) == FRAME_RBP, "offsets.h");
@@ -175,4 +176,9 @@ void desc_init_cpu(struct x86_cpu *cpu)
     /* Flags that SYSCALL clears: everything that could upset the entry: see entry.S. */
     msr_write(MSR_FMASK, RFLAGS_TF | RFLAGS_IF | RFLAGS_DF | RFLAGS_NT | RFLAGS_AC | RFLAGS_RF |
                              0x3000 | 0x8d5);
+}
+
+void cpu_watch_syscall(bool on)
+{
+    msr_write(MSR_LSTAR, on ? (uintptr_t)entry_syscall_watched : (uintptr_t)entry_syscall);
 }

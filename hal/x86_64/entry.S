@@ -87,11 +87,7 @@ kernel_entry:
     ud2
     .size kernel_entry, . - kernel_entry
 
-/* ---- SYSCALL: rcx = return address, r11 = flags, interrupts off by FMASK, stack still the user's ---- */
-    .globl entry_syscall
-    .type entry_syscall, @function
-    .balign 64
-entry_syscall:
+    .macro PUSH_SYSCALL
     swapgs
     movq %rsp, %gs:CPU_SCRATCH
     movq %gs:CPU_STACK_TOP, %rsp
@@ -103,6 +99,25 @@ entry_syscall:
     pushq %rax
     pushq %rdi
     PUSH_REGISTERS
+    .endm
+
+/* The same way in, when somebody on this CPU waits for it (cpu_watch_syscall). */
+    .globl entry_syscall_watched
+    .type entry_syscall_watched, @function
+    .balign 64
+entry_syscall_watched:
+    PUSH_SYSCALL
+    call machine_syscall_watched
+    jmp syscall_entered
+    .size entry_syscall_watched, . - entry_syscall_watched
+
+/* ---- SYSCALL: rcx = return address, r11 = flags, interrupts off by FMASK, stack still the user's ---- */
+    .globl entry_syscall
+    .type entry_syscall, @function
+    .balign 64
+entry_syscall:
+    PUSH_SYSCALL
+syscall_entered:
     movq %rsp, %rdi
     sti
     call machine_syscall
@@ -381,6 +396,7 @@ interrupt_common:
 1:  PUSH_INTERRUPTED
     addl $0x10000, %gs:CPU_PREEMPT_COUNT /* PREEMPT_HARDIRQ_ONE */
     READ_CYCLES
+    movq %rsp, %gs:CPU_IRQ_FRAME
     testl $0x100, %gs:CPU_PREEMPT_COUNT /* PREEMPT_SOFTIRQ */
     jnz 5f
     movq %rax, %gs:CPU_IRQ_SINCE

@@ -15,6 +15,7 @@
 #define CPU_IRQ_CYCLES      128
 #define CPU_SOFTIRQ_CYCLES  136
 #define CPU_IRQ_IDLE_CYCLES 144
+#define CPU_IRQ_FRAME       152
 
 #define THREAD_WORK 56
 
@@ -53,4 +54,4 @@
 #endif
 
 /* All of THREAD_WORK_* but THREAD_WORK_TRACE, which does not keep a thread from user mode. */
-#define WORK_BEFORE_USER 0x7df
+#define WORK_BEFORE_USER 0xfdf

@@ -23,7 +23,7 @@
 #include "kernel/core/symbols.h"
 #include "kernel/machine/preempt.h"
 #include "kernel/mm/arena.h"
-#include "kernel/sched/thread.h"
+#include "kernel/sched/sched.h"
 
 #define VECTOR_DEBUG         1
 #define VECTOR_NMI           2
@@ -307,18 +307,22 @@ void x86_paranoid(struct trapframe *frame, unsigned vector)
 
 void x86_user_work(struct trapframe *frame, bool syscall)
 {
+    const uint32_t here = THREAD_WORK_FPU | THREAD_WORK_DEBUG | THREAD_WORK_TICK;
     struct thread *thread = current_thread();
 
     for (;;) {
         uint32_t work = atomic_load_relaxed(&thread->work) & ~THREAD_WORK_TRACE;
 
-        if ((work & ~(THREAD_WORK_FPU | THREAD_WORK_DEBUG)) != 0) {
+        if (unlikely((work & THREAD_WORK_TICK) != 0)) {
+            sched_tickless_return((work & ~here) != 0);
+        }
+        if ((work & ~here) != 0) {
             irq_enable();
             machine_user_return(frame, syscall);
         } else if ((work & THREAD_WORK_FPU) != 0) {
             fpu_restore_current();
         } else {
-            if (unlikely(work != 0)) {
+            if (unlikely((work & THREAD_WORK_DEBUG) != 0)) {
                 debug_load_current();
             }
             return;

@@ -25,7 +25,7 @@ extern machine_vector_fn *x86_vector_handlers[MACHINE_NVECTORS];
 extern const uint8_t entry_exceptions[], entry_interrupts[]; /* 16 bytes each */
 extern const uint8_t entry_page_fault[], entry_nmi[], entry_double_fault[], entry_machine_check[];
 extern const uint8_t entry_debug[];
-extern const uint8_t entry_syscall[];
+extern const uint8_t entry_syscall[], entry_syscall_watched[];
 void entry_enter_user(struct trapframe *frame) __noreturn;
 
 /*

@@ -24,6 +24,7 @@ static struct spinlock listeners_lock = SPINLOCK_INIT("time listeners");
 static struct list_node listeners = LIST_INIT(listeners); /* [listeners_lock] */
 static uint32_t steps;                                    /* [a] */
 static int64_t current_rate;                              /* [vdso_lock] */
+static uint32_t nticking;                                 /* [a] CPUs */
 
 struct vdso_data *vdso_data(void)
 {
@@ -51,13 +52,39 @@ ktime_t ktime_realtime(void)
     return ktime_now() + atomic_load_relaxed(&vdso_page.data.realtime_offset_ns);
 }
 
+/* Fine time instead, as long as nobody ticks: the sequence tells when somebody has begun to, who tells times later than any that were read. */
+static __noinline ktime_t read_instead(bool real)
+{
+    const struct vdso_data *data = &vdso_page.data;
+
+    for (;;) {
+        uint32_t sequence = atomic_load_acquire(&data->sequence);
+        if (atomic_load_relaxed(&data->coarse_stands) == 0) {
+            return atomic_load_relaxed(real ? &data->coarse_realtime_ns
+                                            : &data->coarse_monotonic_ns);
+        }
+        ktime_t now = real ? ktime_realtime() : ktime_now();
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if ((sequence & 1) == 0 && atomic_load_relaxed(&data->sequence) == sequence) {
+            return now;
+        }
+        cpu_relax();
+    }
+}
+
 ktime_t ktime_realtime_coarse(void)
 {
+    if (unlikely(atomic_load_relaxed(&vdso_page.data.coarse_stands) != 0)) {
+        return read_instead(true);
+    }
     return atomic_load_relaxed(&vdso_page.data.coarse_realtime_ns);
 }
 
 ktime_t ktime_coarse(void)
 {
+    if (unlikely(atomic_load_relaxed(&vdso_page.data.coarse_stands) != 0)) {
+        return read_instead(false);
+    }
     return atomic_load_relaxed(&vdso_page.data.coarse_monotonic_ns);
 }
 
@@ -77,6 +104,28 @@ void time_update_coarse(ktime_t now)
         /* Never back: `now` may have been read before another CPU's. */
         coarse_update_locked(MAX(now, vdso_page.data.coarse_monotonic_ns));
         spin_unlock(&vdso_lock);
+    }
+}
+
+/*
+ * Who begins first brings the coarse times up to date inside of the sequence: whoever has read the fine clock instead has read it before, or looks
+ * again. Who ends last writes 1 after all others' 0, for each wrote his before he ended.
+ */
+void time_ticks_begin(void)
+{
+    if (__atomic_fetch_add(&nticking, 1, __ATOMIC_SEQ_CST) == 0) {
+        uint64_t flags = vdso_write_begin();
+        atomic_fence(); /* the odd sequence is seen before the clock is read */
+        coarse_update_locked(MAX(ktime_now(), vdso_page.data.coarse_monotonic_ns));
+        atomic_store_relaxed(&vdso_page.data.coarse_stands, 0);
+        vdso_write_end(flags);
+    }
+}
+
+void time_ticks_end(void)
+{
+    if (__atomic_fetch_sub(&nticking, 1, __ATOMIC_SEQ_CST) == 1) {
+        __atomic_store_n(&vdso_page.data.coarse_stands, 1, __ATOMIC_SEQ_CST);
     }
 }
 

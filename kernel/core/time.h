@@ -1,8 +1,8 @@
 /*
  * The kernel's clocks: monotonic, boot and real time, over machine/clock.h.
  *
- * Real time is monotonic time plus one 64-bit offset, read and written whole; coarse times are those of the last tick. Both run at the rate that
- * ntp.c gives them; raw time runs as the hardware does.
+ * Real time is monotonic time plus one 64-bit offset, read and written whole; coarse times are those of the last tick, as long as there are
+ * any, else the others. Both run at the rate that ntp.c gives them; raw time runs as the hardware does.
  */
 #pragma once
 
@@ -55,6 +55,9 @@ ktime_t ktime_realtime_coarse(void);
 ktime_t ktime_coarse(void);
 /* The scheduler's tick: `now` has been read from the clock. Any context. */
 void time_update_coarse(ktime_t now);
+/* A CPU begins to tick, and ceases. While none does, coarse times are read from the fine clock. Any context. */
+void time_ticks_begin(void);
+void time_ticks_end(void);
 
 /*
  * What the vDSO needs to compute the clocks in user space, alone in one page that vm maps read-only into each process. Written
@@ -75,8 +78,9 @@ struct vdso_data {
     int64_t raw_base_ns; /* the same conversion for CLOCK_MONOTONIC_RAW, from counter_base too */
     uint32_t raw_mult;
     uint32_t raw_shift;
-    int64_t tai_offset_ns; /* TAI = realtime + this */
-    int32_t minutes_west;  /* gettimeofday(2)'s timezone */
+    int64_t tai_offset_ns;  /* TAI = realtime + this */
+    uint32_t coarse_stands; /* [a] 1: no CPU ticks; 0 again under the sequence */
+    int32_t minutes_west;   /* gettimeofday(2)'s timezone */
     int32_t dst;
 };
 /* Page aligned, a page long. */

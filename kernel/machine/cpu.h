@@ -74,6 +74,11 @@ unsigned cpu_pkeys(void);
 void cpu_pkey_restrict(unsigned key, unsigned rights);
 bool cpu_pkey_allows(unsigned key, bool write);
 
+/*
+ * This CPU's next system call, and each from then on, calls machine_syscall_watched() (entry.h) first; or does not any more, which is how it begins. Interrupts off.
+ */
+void cpu_watch_syscall(bool on);
+
 /* Wait for the next interrupt with interrupts enabled atomically; for the idle loop. Returns with interrupts on. */
 void cpu_idle(void);
 /* The user-mode registers of `thread`, at the top of its kernel stack. */

@@ -22,6 +22,9 @@ void kernel_main_cpu(void) __noreturn;
 /* A system call from user mode; interrupts on. Writes the result into the frame. (kernel/linux) */
 void machine_syscall(struct trapframe *frame);
 
+/* The same CPU asked for it (cpu_watch_syscall): before machine_syscall(), interrupts off. (kernel/sched) */
+void machine_syscall_watched(void);
+
 #define FAULT_WRITE   0x1u
 #define FAULT_EXEC    0x2u
 #define FAULT_USER    0x4u /* the access came from user mode */

@@ -17,6 +17,8 @@
 
 #include "kernel/base/types.h"
 
+struct trapframe;
+
 #define MAX_CPUS 256
 
 #define PREEMPT_ONE            0x00000001u
@@ -62,6 +64,7 @@ struct cpu {
     uint64_t irq_cycles;      /* 128: [a] of interrupt handlers, */
     uint64_t softirq_cycles;  /* 136: [a] of softirqs without the interrupts in them, */
     uint64_t irq_idle_cycles; /* 144: [a] and what of both met the idle thread */
+    const struct trapframe *irq_frame; /* 152: in hard interrupt context: what was interrupted */
 };
 
 /* Does another CPU run its idle thread, and no interrupt or softirq on it? It may be over when the caller reads the answer. */

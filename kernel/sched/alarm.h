@@ -16,6 +16,7 @@ struct thread;
 #define SWITCH_ALARM_GROUP  0x2u /* alarm_group->until */
 #define SWITCH_ALARM_RT     0x4u /* alarm_group->rt_limit */
 #define SWITCH_ALARMS       0x7u
+#define SWITCH_TICKLESS     0x8u /* its CPU takes no ticks while it runs: tickless.c */
 
 /* What the threads of a process have in common. */
 struct alarm_group {

@@ -60,8 +60,8 @@ static void lock_two(struct runqueue *a, struct runqueue *b)
 
 static void unlock_two(struct runqueue *a, struct runqueue *b)
 {
-    spin_unlock_raw_(&a->lock);
-    spin_unlock_raw_(&b->lock);
+    runqueue_release(a);
+    runqueue_release(b);
     preempt_enable_no_resched();
 }
 
@@ -465,6 +465,9 @@ void balance_tick(struct runqueue *rq)
     }
     atomic_store_relaxed(&rq->load_average, (rq->load_average * 3 + load) / 4);
     rq->nticks++;
+    if (rq->nqueued > 0) {
+        tickless_call_help();
+    }
     if (rq->nqueued > 0 || spread_is_due(rq) || domain_is_due(rq)) {
         softirq_raise(SOFTIRQ_SCHED);
     }

@@ -107,7 +107,9 @@ void sched_cpu_offline(unsigned id)
     struct runqueue *rq = per_cpu_ptr(runqueue, id);
 
     (void)timer_cancel(&rq->slice_timer);
-    (void)timer_cancel(&rq->tick_timer);
+    if (timer_cancel(&rq->tick_timer)) {
+        time_ticks_end();
+    }
     (void)cpumask_clear_atomic(&sched_idle, id);
     atomic_store_relaxed(&rq->load_average, 0);
 }

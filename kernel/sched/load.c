@@ -2,10 +2,11 @@
  * The tick: 100 times a second on each CPU that is not idle. It samples where the time goes, keeps the coarse clocks current,
  * and averages the load.
  *
- * An idle CPU takes no ticks: the tick that meets the idle thread is the last one, and the switch away from idle starts it again.
+ * An idle CPU takes no ticks: the tick that meets the idle thread is the last one, and the switch away from idle starts it again. Nor does one
+ * that runs a single thread in user mode (tickless.c).
  * Load averages are computed when somebody ticks or asks, for all five-second periods that have passed since.
  *
- * Locking: the counters belong to the CPU's own tick; load_lock (spin, irqsave) guards the averages.
+ * Locking: run queue's lock for the counters; load_lock (spin, irqsave) guards the averages.
  */
 #include "kernel/core/panic.h"
 #include "kernel/machine/entry.h"
@@ -51,7 +52,8 @@ static void load_update(ktime_t now, unsigned running)
 
 void sched_load(uint64_t ret_load[3])
 {
-    load_update(ktime_now(), 0);
+    /* Without ticks: those that run, but for who asks. */
+    load_update(ktime_now(), cpumask_empty(&sched_tickless) ? 0 : sched_nr_running() - 1);
     uint64_t flags = spin_lock_irqsave(&load_lock);
     for (unsigned i = 0; i < 3; i++) {
         ret_load[i] = load_average[i] >> 21; /* 1/2048 */
@@ -60,46 +62,37 @@ void sched_load(uint64_t ret_load[3])
 }
 
 /*
- * Did the tick meet user mode? The frame at the top of the thread's stack is that of its last entry to the kernel, and an
- * interrupt from user mode is the only kind that has no system call number in it.
+ * Interrupts and softirqs have had the time of threads: of `n` ticks so many are none of the running thread's, for they tell of theirs themselves.
  */
-static bool tick_met_user(struct thread *thread)
+static uint64_t interrupt_ticks_locked(struct runqueue *rq, uint64_t n)
 {
-    return thread->process != NULL &&
-           trapframe_syscall_nr(thread_trapframe(thread)) == ~(uint64_t)0;
-}
-
-/*
- * Interrupts and softirqs have had a tick's time of threads: then this tick is none of the running thread's, for they tell of theirs themselves.
- */
-static bool tick_was_interrupts(struct runqueue *rq)
-{
-    const struct cpu *cpu = cpu_self();
+    const struct cpu *cpu = cpu_by_id(rq->cpu);
     uint64_t tick = clock_cycles_hz() / SCHED_TICK_HZ;
-    uint64_t cycles = cpu->irq_cycles + cpu->softirq_cycles - cpu->irq_idle_cycles;
+    uint64_t cycles = atomic_load_relaxed(&cpu->irq_cycles) +
+                      atomic_load_relaxed(&cpu->softirq_cycles) -
+                      atomic_load_relaxed(&cpu->irq_idle_cycles) - rq->irq_charged;
 
-    if (likely(cycles - rq->irq_charged < tick) || tick == 0) {
-        return false;
+    if (likely(cycles < tick) || tick == 0) {
+        return 0;
     }
-    rq->irq_charged += tick;
-    return true;
+    n = MIN(n, cycles / tick);
+    rq->irq_charged += n * tick;
+    return n;
 }
 
-static void tick_sample(struct runqueue *rq, struct thread *thread)
+void tick_sample_locked(struct runqueue *rq, struct thread *thread, bool user, uint64_t n)
 {
-    if (tick_was_interrupts(rq)) {
+    n -= interrupt_ticks_locked(rq, n);
+    if (!user) {
+        thread->stime_ticks += n;
+        rq->ticks_system += n;
         return;
     }
-    if (!tick_met_user(thread)) {
-        thread->stime_ticks++;
-        rq->ticks_system++;
-        return;
-    }
-    thread->utime_ticks++;
+    thread->utime_ticks += n;
     if (thread->nice > 0) {
-        rq->ticks_nice++;
+        rq->ticks_nice += n;
     } else {
-        rq->ticks_user++;
+        rq->ticks_user += n;
     }
 }
 
@@ -112,11 +105,17 @@ static void tick_expired(struct timer *timer)
     time_update_coarse(now);
     rcu_tick();
     if (thread == rq->idle) {
+        time_ticks_end();
         return;
     }
     watchdog_tick(now);
-    tick_sample(rq, thread);
+    bool user = trapframe_from_user(this_cpu->irq_frame);
     runqueue_lock(rq);
+    if (likely(rq->tickless == NULL)) {
+        tick_sample_locked(rq, thread, user, 1);
+    } else {
+        tickless_count_locked(rq, now); /* this one with all that were left out before it */
+    }
     runqueue_update_current_locked(rq, now);
     runqueue_unlock(rq);
     if (now >= atomic_load_relaxed(&load_next)) {
@@ -129,13 +128,13 @@ static void tick_expired(struct timer *timer)
     if (unlikely(atomic_load_relaxed(&thread->dl.overrun)) && thread->process != NULL) {
         sched_alarm_hook(thread);
     }
-    timer_arm(timer, MAX(timer->deadline + SCHED_TICK_NS, now));
+    tickless_decide(rq, user, now);
 }
 
 void sched_tick_start(struct runqueue *rq, ktime_t now)
 {
     if (!timer_is_armed(&rq->tick_timer)) {
-        time_update_coarse(now);
+        time_ticks_begin();
         timer_arm(&rq->tick_timer, now + SCHED_TICK_NS);
     }
 }
@@ -145,6 +144,7 @@ void sched_tick_init(struct runqueue *rq)
     timer_init(&rq->tick_timer, tick_expired);
     if (load_next == 0) {
         load_next = ktime_now() + LOAD_PERIOD_NS;
+        tickless_init();
         time_update_coarse(ktime_now());
     }
 }
@@ -183,6 +183,7 @@ void sched_cpu_stats(unsigned cpu, struct sched_cpu_stats *ret_stats)
     }
     psi_switched_locked(rq, now);
     ktime_t iowait = (ktime_t)rq->psi.sums.lost[PSI_SUM_IO_FULL];
+    tickless_count_locked(rq, now);
     *ret_stats = (struct sched_cpu_stats){
         .user_ns = (ktime_t)rq->ticks_user * SCHED_TICK_NS,
         .nice_ns = (ktime_t)rq->ticks_nice * SCHED_TICK_NS,
@@ -212,13 +213,15 @@ void thread_times(struct thread *thread, ktime_t *ret_user, ktime_t *ret_system)
     struct runqueue *rq = runqueue_lock_of(thread);
 
     if (rq->current == thread) {
-        runqueue_update_current_locked(rq, ktime_now());
+        ktime_t now = ktime_now();
+        runqueue_update_current_locked(rq, now);
+        tickless_count_locked(rq, now);
     }
     uint64_t total = (uint64_t)thread->runtime_ns;
+    uint64_t user_ticks = thread->utime_ticks, ticks = user_ticks + thread->stime_ticks;
     runqueue_unlock(rq);
     irq_restore(flags);
 
-    uint64_t user_ticks = thread->utime_ticks, ticks = user_ticks + thread->stime_ticks;
     uint64_t user = total;
     if (ticks != 0) {
         user = total / ticks * user_ticks + total % ticks * user_ticks / ticks;

@@ -61,7 +61,9 @@ static struct change change_begin(struct runqueue *rq, struct thread *thread)
     };
 
     if (rq->current != rq->idle) {
-        runqueue_update_current_locked(rq, ktime_now());
+        ktime_t now = ktime_now();
+        runqueue_update_current_locked(rq, now);
+        tickless_count_locked(rq, now); /* with its niceness so far */
     }
     if (change.running || thread->on_queue) {
         thread->class->leave(rq, thread, change.running);

@@ -7,7 +7,7 @@
  * waits for threads only, and for CPUs that have preemption off.
  *
  * Idle CPUs are not asked and not woken: `rcu_idle` counts the ends of idle times; the thread looks at it when the grace period begins, and
- * every few milliseconds from then on. What is still in the way after several looks is sent an interrupt, at once when somebody
+ * every few milliseconds from then on. So it asks those that run one thread without ticks. What is still in the way after several looks is sent an interrupt, at once when somebody
  * is in a hurry (rcu_synchronize_expedited).
  *
  * Why it works: the number of the grace period is published with a full barrier before any CPU or thread is looked at, and whoever asks for "the
@@ -23,6 +23,7 @@
 #include "kernel/core/panic.h"
 #include "kernel/core/param.h"
 #include "kernel/core/percpu.h"
+#include "kernel/sched/runqueue.h"
 #include "kernel/sched/wait.h"
 
 #define SCAN_FIRST_NS (10 * NS_PER_MS)
@@ -145,6 +146,18 @@ static bool was_idle(unsigned cpu)
     return (count & RCU_IDLE) != 0 || count != per_cpu_ptr(rcu_cpu, cpu)->idle_before;
 }
 
+/* Who takes no ticks does not notice by himself. */
+static bool was_idle_or_ask(unsigned cpu)
+{
+    if (was_idle(cpu)) {
+        return true;
+    }
+    if (cpumask_test(&sched_tickless, cpu)) {
+        smp_send_reschedule(cpu);
+    }
+    return false;
+}
+
 static bool was_idle_or_poke(unsigned cpu)
 {
     if (was_idle(cpu)) {
@@ -238,7 +251,8 @@ static void gp_wait(uint64_t gp)
                 report_stall(gp, since);
                 stall = now + 3 * stall_ns;
             }
-            (void)rcu_tree_scan(&rcu_tree, ++nscans > SCANS_TO_POKE ? was_idle_or_poke : was_idle);
+            (void)rcu_tree_scan(&rcu_tree,
+                                ++nscans > SCANS_TO_POKE ? was_idle_or_poke : was_idle_or_ask);
             pause = nscans > SCANS_TO_POKE ? MIN(2 * pause, SCAN_MOST_NS) : pause;
             scan = now + pause;
         }

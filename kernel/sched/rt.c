@@ -162,7 +162,7 @@ static void rt_charge(struct runqueue *rq, struct thread *current, uint64_t delt
     struct rt_queue *queue = &rq->rt;
 
     share_renew(queue, now);
-    queue->used += (ktime_t)delta;
+    queue->used += MIN((ktime_t)delta, now - queue->period_start); /* of this period */
     current->rt.ran += (ktime_t)delta;
     if (queue->used >= share_runtime() && !queue->throttled) {
         queue->throttled = true;

@@ -109,6 +109,9 @@ struct runqueue {
     ktime_t owed;                 /* [lock] left to do without it, OWED_*; 0: nothing */
     struct timer alarm_timer;     /* aimed at the running thread's alarms: alarm.h */
     struct timer tick_timer;      /* armed while the CPU is not idle */
+    struct thread *tickless;      /* [lock] the running thread, if it needs no ticks: tickless.c */
+    ktime_t tick_from;            /* [lock] then: the last tick that was counted */
+    uint64_t tick_minflt;         /* own CPU, then: the thread's faults when they ceased */
     bool online;                  /* [lock] threads may be brought here */
     bool kicked;                  /* [a] another CPU has too much: look for work */
     int16_t current_prio;         /* [lock] of `current`; read by all at any time */
@@ -125,8 +128,8 @@ struct runqueue {
     uint64_t nrun;                /* [lock] switches to other threads than the idle one */
     ktime_t run_delay;            /* [lock] these have waited so long in all */
     uint64_t pulls;               /* [lock] threads fetched from other CPUs */
-    uint64_t ticks_user, ticks_nice, ticks_system; /* own CPU's tick */
-    uint64_t irq_charged; /* own CPU's tick: cycles of interrupts that had ticks of their own */
+    uint64_t ticks_user, ticks_nice, ticks_system; /* [lock] */
+    uint64_t irq_charged; /* [lock] cycles of interrupts that had ticks of their own */
     ktime_t idle_told;    /* [lock] idle time that somebody was told of: it does not become less */
 };
 
@@ -331,9 +334,27 @@ void alarm_look_locked(struct runqueue *rq);
 void alarm_changed_locked(struct runqueue *rq);
 void alarm_init(struct runqueue *rq);
 
+/* tickless.c. CPUs without ticks that have not been asked for help. */
+extern struct cpumask sched_tickless; /* [a] */
+void tickless_init(void);
+/* Count the ticks that were left out up to `now`; all functions: nothing if none are. */
+void tickless_count_locked(struct runqueue *rq, ktime_t now);
+/* The end of the tick, in which it met user mode or not: when is the next one? Own CPU, interrupts off. */
+void tickless_decide(struct runqueue *rq, bool user, ktime_t now);
+/* The ticks begin anew. Own CPU. */
+void tickless_end_locked(struct runqueue *rq);
+/* The same, but if nobody wants them after all. Own CPU. */
+void tickless_look_locked(struct runqueue *rq);
+/* A thread has joined. Any CPU. */
+void tickless_joined_locked(struct runqueue *rq);
+/* Threads wait here that others might take. */
+void tickless_call_help(void);
+
 /* load.c: the tick, accounting, load averages. */
 void sched_tick_start(struct runqueue *rq, ktime_t now);
 void sched_tick_init(struct runqueue *rq);
+/* `n` ticks have met the thread, in user mode or in the kernel. */
+void tick_sample_locked(struct runqueue *rq, struct thread *thread, bool user, uint64_t n);
 /* thread.c */
 void thread_cache_init(void);
 /* The thread that CPU `id` runs when there is no other; NULL on no memory. */

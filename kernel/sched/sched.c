@@ -141,6 +141,7 @@ void machine_reschedule_interrupt(void)
     if (unlikely(atomic_load_relaxed(&rq->current->switch_work) != 0)) {
         runqueue_lock(rq);
         alarm_look_locked(rq);
+        tickless_look_locked(rq);
         runqueue_unlock(rq);
     }
     rcu_tick(); /* a grace period may wait for this CPU */
@@ -251,6 +252,7 @@ static void runqueue_switch_locked(struct runqueue *rq, struct thread *prev, str
     }
     if (unlikely((prev->switch_work | next->switch_work) != 0)) {
         alarm_switch_locked(rq, now);
+        tickless_end_locked(rq);
     }
     if (next->mmu != prev->mmu) {
         mmu_switch(next->mmu);

@@ -147,6 +147,10 @@ struct sched_cpu_stats {
     uint64_t pulls;
     uint64_t wakes, wakes_local; /* threads woken there, and those that the CPU woke itself */
 };
+/*
+ * The current thread has THREAD_WORK_TICK and is about to return to user mode; `worked`: it has other work to do first. Interrupts off.
+ */
+void sched_tickless_return(bool worked);
 void sched_cpu_stats(unsigned cpu, struct sched_cpu_stats *ret_stats);
 uint64_t sched_total_forks(void);
 struct sched_thread_stats {

@@ -59,7 +59,9 @@ enum thread_state {
 #define THREAD_WORK_SYSEXIT 0x200u /* a system call is being left that a tracer has seen enter */
 #define THREAD_WORK_DEBUG                                                                          \
     0x400u /* has hardware breakpoints, which the CPU is to be given; stays set */
-#define THREAD_WORK_ALL 0x7ffu /* all of these */
+#define THREAD_WORK_TICK                                                                           \
+    0x800u /* runs without ticks: sched_tickless_return() before user mode; stays set */
+#define THREAD_WORK_ALL 0xfffu /* all of these */
 
 /* Pending signals of a process or a thread. */
 struct signal_pending {

@@ -55,6 +55,9 @@ void runqueue_join_locked(struct runqueue *rq, struct thread *thread, enum join_
         return; /* a deadline thread that waits for its budget */
     }
     psi_queued_locked(rq, now);
+    if (unlikely(rq->tickless != NULL)) {
+        tickless_joined_locked(rq);
+    }
     if (kind == JOIN_WAKE) {
         latency_woken_locked(thread, rq->cpu, rq->current->prio);
     }

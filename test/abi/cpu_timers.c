@@ -249,6 +249,29 @@ ABI_TEST(cpu_timer, the_limit_of_cpu_time)
     CHECK(us >= 1000000 && us < 4000000);
 }
 
+/* A page fault is work of the system, however short each is. */
+ABI_TEST(cpu_timer, time_in_page_faults_is_system_time)
+{
+    const size_t len = 16 << 20;
+    struct rusage usage;
+    int64_t user = 0, system = 0;
+
+    char *area = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(area != MAP_FAILED);
+    (void)madvise(area, len, MADV_NOHUGEPAGE);
+    while (user + system < 400000) {
+        for (size_t i = 0; i < len; i += 4096) {
+            ((volatile char *)area)[i] = 1;
+        }
+        CHECK_EQ(madvise(area, len, MADV_DONTNEED), 0);
+        CHECK_EQ(getrusage(RUSAGE_SELF, &usage), 0);
+        user = usage.ru_utime.tv_sec * 1000000LL + usage.ru_utime.tv_usec;
+        system = usage.ru_stime.tv_sec * 1000000LL + usage.ru_stime.tv_usec;
+    }
+    CHECK(system > user);
+    CHECK_EQ(munmap(area, len), 0);
+}
+
 ABI_TEST(cpu_timer, the_limit_is_inherited)
 {
     int status = IN_CHILD({

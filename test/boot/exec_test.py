@@ -205,6 +205,18 @@ def idle():
     expect(after - before <= 40, f'{after - before} timer interrupts in 4 idle seconds')
 
 
+def busy():
+    """A program alone on a CPU in user mode is left to it: a few timer interrupts a second, and its time is told all the same."""
+    count = "awk '/LOC|timer/ { for (i = 2; i <= NF && $i ~ /^[0-9]+$/; i++) n += $i } END { print n }' /proc/interrupts"
+    spin = "sh -c 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; cut -d\" \" -f14 /proc/$$/stat'"
+    for cpus in ('1', '4'):
+        status, out, _ = execute(f'{count}; {spin}; {count}', '--smp', cpus)
+        expect(status == 0, f'status {status}')
+        before, ticks, after = (int(word) for word in out.split())
+        expect(ticks >= 20, f'{ticks} hundredths of a second: too short to tell')
+        expect(after - before <= 20 + ticks / 4, f'{after - before} timer interrupts in {ticks} hundredths of a second')
+
+
 if __name__ == '__main__':
     run([
         Case('three streams carry every byte', binary),
@@ -225,4 +237,5 @@ if __name__ == '__main__':
         Case('another root', other_root),
         Case('options of the root', root_options),
         Case('an idle system sleeps', idle),
+        Case('a busy program is not disturbed', busy),
     ])

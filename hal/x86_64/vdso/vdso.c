@@ -103,6 +103,28 @@ static __always_inline bool clock_read(enum clock_kind kind, uint64_t *ret_ns)
     return true;
 }
 
+/* A coarse time: as the last tick left it, but when there are none, as it is, if there were none still when the clock had been read. */
+static __always_inline bool coarse_read(bool real, uint64_t *ret_ns)
+{
+    const struct vdso_data *data = data_page();
+
+    while (unlikely(atomic_load_relaxed(&data->coarse_stands) != 0)) {
+        uint32_t sequence = atomic_load_acquire(&data->sequence);
+        if (atomic_load_relaxed(&data->coarse_stands) == 0) {
+            break;
+        }
+        if (!clock_read(real ? KIND_REAL : KIND_MONOTONIC, ret_ns)) {
+            return false;
+        }
+        if (likely(atomic_load_relaxed(&data->sequence) == sequence)) {
+            return true;
+        }
+    }
+    *ret_ns = (uint64_t)(real ? atomic_load_relaxed(&data->coarse_realtime_ns)
+                              : atomic_load_relaxed(&data->coarse_monotonic_ns));
+    return true;
+}
+
 static __always_inline int timespec_set(struct __kernel_timespec *ret_time, uint64_t ns)
 {
     ret_time->tv_sec = (int64_t)(ns / NS_PER_S);
@@ -131,11 +153,13 @@ EXPORT int __vdso_clock_gettime(int clock, struct __kernel_timespec *ret_time)
             return timespec_set(ret_time, ns);
         }
     } else if (clock == CLOCK_REALTIME_COARSE) {
-        return timespec_set(ret_time,
-                            (uint64_t)atomic_load_relaxed(&data_page()->coarse_realtime_ns));
+        if (likely(coarse_read(true, &ns))) {
+            return timespec_set(ret_time, ns);
+        }
     } else if (clock == CLOCK_MONOTONIC_COARSE) {
-        return timespec_set(ret_time,
-                            (uint64_t)atomic_load_relaxed(&data_page()->coarse_monotonic_ns));
+        if (likely(coarse_read(false, &ns))) {
+            return timespec_set(ret_time, ns);
+        }
     }
     return (int)syscall2(__NR_clock_gettime, clock, (long)ret_time);
 }
@@ -165,10 +189,12 @@ EXPORT int __vdso_gettimeofday(struct timeval *ret_time, struct timezone *ret_zo
 
 EXPORT __kernel_old_time_t __vdso_time(__kernel_old_time_t *ret_time)
 {
-    __kernel_old_time_t now =
-        (__kernel_old_time_t)((uint64_t)atomic_load_relaxed(&data_page()->coarse_realtime_ns) /
-                              NS_PER_S);
+    uint64_t ns;
 
+    if (unlikely(!coarse_read(true, &ns))) {
+        return syscall2(__NR_time, (long)ret_time, 0);
+    }
+    __kernel_old_time_t now = (__kernel_old_time_t)(ns / NS_PER_S);
     if (ret_time != NULL) {
         *ret_time = now;
     }

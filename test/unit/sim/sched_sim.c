@@ -5,11 +5,14 @@
 #define TEST_SUITE "sim"
 #include "test/unit/test.h"
 
+#include <linux/sched.h>
+
 #include "hal/host/host.h"
 #include "kernel/core/time.h"
 #include "kernel/machine/smp.h"
 #include "kernel/mm/node.h"
 #include "kernel/mm/zone.h"
+#include "kernel/sched/params.h"
 #include "kernel/sched/sched.h"
 #include "kernel/sched/wait.h"
 
@@ -291,6 +294,38 @@ TEST(sched_packages, weights_count_on_all_cpus_together)
     EXPECT_GT(heavy, 2 * light);
     expect_shares(0, 8, 2000, 4000);
     expect_shares(8, 16, 480, 2000);
+    finish();
+}
+
+/* A real-time thread that a better one has driven off its CPU runs elsewhere at once, not when somebody ticks there. */
+TEST(sched_packages, who_is_pushed_to_another_cpu_runs_there_at_once)
+{
+    struct sched_params params = {.policy = SCHED_FIFO, .priority = 10};
+    struct thread *pushed, *better;
+    struct cpumask all, one;
+
+    packages();
+    cpumask_set_all(&all, MAX_CPUS);
+    for (unsigned i = 0; i < 8; i++) {
+        thread_put(start_on(compute, &runners[nrunners++], &all, 0));
+    }
+    pushed = start_on(compute, &runners[nrunners++], &all, 0);
+    EXPECT_EQ(sched_set_params(pushed, &params), 0);
+    params.priority = 20;
+    run_for(1000);
+    for (unsigned i = 0; i < 5; i++) {
+        const struct runner *runner = &runners[8];
+        one = only(runner->cpu);
+        better = start_on(compute, &runners[nrunners++], &one, 0);
+        EXPECT_EQ(sched_set_params(better, &params), 0);
+        thread_put(better);
+        unsigned steps = runner->steps, cpu = runner->cpu;
+        run_for(3);
+        EXPECT_NE(runner->cpu, cpu);
+        EXPECT_GE(runner->steps, steps + 2);
+        run_for(13);
+    }
+    thread_put(pushed);
     finish();
 }
 
