@@ -269,24 +269,22 @@ ABI_TEST(ptrace, a_tracee_belongs_to_one_thread)
     CHECK_EQ(trace_go(PTRACE_CONT, tracee, 0), 0);
 }
 
-static siginfo_t seen;
-
-static void note_stop(int signo, siginfo_t *info, void *context)
-{
-    (void)signo, (void)context;
-    seen = *info;
-}
-
 ABI_TEST(ptrace, the_parent_gets_sigchld_for_each_stop)
 {
-    struct sigaction sa = {.sa_sigaction = note_stop, .sa_flags = SA_SIGINFO};
+    sigset_t set;
+    siginfo_t info;
 
-    CHECK_EQ(sigaction(SIGCHLD, &sa, NULL), 0);
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    CHECK_EQ(sigprocmask(SIG_BLOCK, &set, NULL), 0);
     pid_t pid = TRACED_CHILD(raise(SIGUSR1));
-    memset(&seen, 0, sizeof(seen));
+    /* Who waits may see a stop before its signal is sent, so the signals are waited for. */
+    CHECK_EQ(sigwaitinfo(&set, &info), SIGCHLD);
+    CHECK_EQ(info.si_status, SIGSTOP);
     CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), STOPPED(SIGUSR1));
-    CHECK_EQ(seen.si_code, CLD_TRAPPED);
-    CHECK_EQ(seen.si_status, SIGUSR1);
-    CHECK_EQ(seen.si_pid, pid);
+    CHECK_EQ(sigwaitinfo(&set, &info), SIGCHLD);
+    CHECK_EQ(info.si_code, CLD_TRAPPED);
+    CHECK_EQ(info.si_status, SIGUSR1);
+    CHECK_EQ(info.si_pid, pid);
     CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), 0);
 }
