@@ -2,8 +2,11 @@
 #define TEST_SUITE "sched"
 #include "kernel/sched/sched.h"
 
+#include <linux/sched.h>
+
 #include "hal/host/host.h"
 #include "kernel/core/time.h"
+#include "kernel/sched/params.h"
 #include "kernel/sched/wait.h"
 #include "test/unit/test.h"
 
@@ -222,4 +225,66 @@ TEST(sched, load_average_follows_the_number_of_runnable_threads)
     EXPECT_LT(load[1], 2700);
     EXPECT_GT(load[2], 1080);
     EXPECT_LT(load[2], 1260);
+}
+
+/* ---- timer slack ---- */
+
+#define SLEEPERS 8
+
+static struct slack_sleeper {
+    ktime_t at;
+    uint64_t slack_ns;
+    bool real_time;
+    ktime_t woke;
+    uint64_t interrupt; /* the one that woke it */
+} sleepers[SLEEPERS];
+
+static void sleep_until_then(void *arg)
+{
+    const struct sched_params fifo = {.policy = SCHED_FIFO, .priority = 1};
+    struct slack_sleeper *sleeper = arg;
+
+    if (sleeper->real_time) {
+        EXPECT_EQ(sched_set_params(current_thread(), &fifo), 0);
+    }
+    thread_set_timer_slack(current_thread(), sleeper->slack_ns);
+    EXPECT_EQ(thread_sleep_until_interruptible(sleeper->at), 0);
+    sleeper->woke = ktime_now();
+    sleeper->interrupt = this_cpu->irq_count;
+}
+
+/* Threads sleep until 20 us after one another: how many interrupts wake them? */
+static unsigned interrupts_that_wake(ktime_t slack_ns, bool real_time)
+{
+    ktime_t late = real_time ? 0 : slack_ns;
+    unsigned n = 0;
+
+    host_sched_begin();
+    ktime_t first = ktime_now() + NS_PER_S;
+    for (unsigned i = 0; i < SLEEPERS; i++) {
+        sleepers[i] = (struct slack_sleeper){.at = first + i * 20 * NS_PER_US,
+                                             .slack_ns = (uint64_t)slack_ns,
+                                             .real_time = real_time};
+        (void)start("sleeper", sleep_until_then, &sleepers[i], 0);
+    }
+    run();
+    for (unsigned i = 0; i < SLEEPERS; i++) {
+        EXPECT_GE(sleepers[i].woke, sleepers[i].at);
+        EXPECT_LE(sleepers[i].woke, sleepers[i].at + late);
+        n += i == 0 || sleepers[i].interrupt != sleepers[i - 1].interrupt;
+    }
+    return n;
+}
+
+TEST(sched, sleepers_with_slack_wake_by_one_interrupt)
+{
+    EXPECT_EQ(interrupts_that_wake(NS_PER_MS, false), 1);
+    EXPECT_EQ(interrupts_that_wake(140 * NS_PER_US, false), 1);
+    EXPECT_EQ(interrupts_that_wake(50 * NS_PER_US, false), 3); /* at 50, 110 and 170 us */
+    EXPECT_EQ(interrupts_that_wake(1, false), SLEEPERS);
+}
+
+TEST(sched, real_time_threads_have_no_slack)
+{
+    EXPECT_EQ(interrupts_that_wake(NS_PER_MS, true), SLEEPERS);
 }

@@ -18,12 +18,7 @@ static unsigned nstopped, nsteps; /* steps that were taken without ticks, and al
 
 static void setup(void)
 {
-    host_sched_init();
-    preempt_disable();
-    host_clock_set_manual(ktime_now() + NS_PER_S);
-    irq_disable();
-    machine_timer_interrupt();
-    irq_enable();
+    host_sched_begin();
     nstopped = nsteps = 0;
 }
 
