@@ -23,10 +23,12 @@
 #define IDLE_WORTH_NS (20 * NS_PER_US)  /* who is idle for less at a time does not look around */
 #define ROTATE_NS     (100 * NS_PER_MS) /* between two threads that go round */
 #define LOOK_MAX      16                /* CPUs a newly idle one looks at */
-#define PULL_MAX      8  /* threads at a time, so that locks are held for a bounded time */
-#define KICK_MAX      4  /* idle CPUs at a time */
-#define INTERVAL_GROW 16 /* times the shortest interval: the longest */
-#define SPREAD_TICKS  8  /* between two looks for an idle core */
+#define PULL_MAX      8     /* threads at a time, so that locks are held for a bounded time */
+#define KICK_MAX      4     /* idle CPUs at a time */
+#define INTERVAL_GROW 16    /* times the shortest interval: the longest */
+#define WHOLE         1024u /* of a CPU's time */
+#define LOAD_OF_ONE   1024u /* thread of nice 0 */
+#define SPREAD_TICKS  8     /* between two looks for an idle core */
 
 /* What it costs to fetch what a thread has in its caches, by what the two CPUs share. */
 static const ktime_t hot_ns[DOMAIN_LEVELS] = {
@@ -94,6 +96,18 @@ static inline bool is_hot(const struct thread *thread, unsigned level, ktime_t n
 static inline uint64_t load_of(const struct runqueue *rq)
 {
     return runqueue_is_idle(rq) ? 0 : atomic_load_relaxed(&rq->load_average);
+}
+
+/*
+ * The load of fair threads on a CPU that leaves them only a part of its time: each of them is as badly off there as among so many more. So that
+ * a CPU without fair threads, but without time for any, attracts none, the load is that of one more, less that one.
+ */
+static uint64_t load_of_part(uint64_t load, uint32_t taken)
+{
+    /* The throttle of real-time threads leaves a twentieth. */
+    uint32_t left = MAX(WHOLE - taken, WHOLE / 20);
+
+    return (load + LOAD_OF_ONE) * WHOLE / left - LOAD_OF_ONE;
 }
 
 /*
@@ -459,9 +473,16 @@ void balance_init(void)
 void balance_tick(struct runqueue *rq)
 {
     uint64_t load = atomic_load_relaxed(&rq->fair.sum_weight);
+    uint32_t better = 0;
 
     if (rq->current->class == &fair_class) {
         load += rq->current->fair.weight;
+    } else if (rq->current != rq->idle) {
+        better = WHOLE;
+    }
+    rq->better_average = (rq->better_average * 3 + better) / 4;
+    if (rq->better_average > 0) {
+        load = load_of_part(load, rq->better_average);
     }
     atomic_store_relaxed(&rq->load_average, (rq->load_average * 3 + load) / 4);
     rq->nticks++;

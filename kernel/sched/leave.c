@@ -112,4 +112,5 @@ void sched_cpu_offline(unsigned id)
     }
     (void)cpumask_clear_atomic(&sched_idle, id);
     atomic_store_relaxed(&rq->load_average, 0);
+    rq->better_average = 0;
 }

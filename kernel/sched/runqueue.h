@@ -118,9 +118,10 @@ struct runqueue {
     uint32_t after_switch;        /* [lock] AFTER_SWITCH_* */
     uint64_t nticks;              /* own CPU's tick */
     uint64_t
-        load_average;   /* own CPU's tick; read by all at any time: weights of who wants the CPU */
-    ktime_t idle_since; /* own CPU: when the idle thread was chosen last */
-    ktime_t idle_average;                      /* own CPU: how long it is idle at a time */
+        load_average; /* own CPU's tick; read by all at any time: weights of who wants the CPU */
+    uint32_t better_average; /* own CPU's tick: the part of it that better classes have, of 1024 */
+    ktime_t idle_since;      /* own CPU: when the idle thread was chosen last */
+    ktime_t idle_average;    /* own CPU: how long it is idle at a time */
     struct sched_domain domain[DOMAIN_LEVELS]; /* domain.h */
     uint32_t give_to; /* [lock] the running thread is to go on there; MAX_CPUS: it stays */
     uint64_t wakes, wakes_remote; /* [lock] threads woken here; those that another CPU woke */

@@ -376,6 +376,85 @@ TEST(sched_packages, a_woken_thread_does_not_wait_behind_its_waker)
     finish();
 }
 
+/* ---- fair threads beside real-time ones ---- */
+
+static struct thread *start_fifo(void (*fn)(void *arg), void *arg, unsigned cpu)
+{
+    struct cpumask mask = only(cpu);
+    struct thread *thread = start_on(fn, arg, &mask, 0);
+
+    EXPECT_EQ(
+        sched_set_params(thread, &(struct sched_params){.policy = SCHED_FIFO, .priority = 10}), 0);
+    return thread;
+}
+
+TEST(sched_packages, who_waits_behind_a_real_time_thread_shares_a_cpu_with_fair_ones)
+{
+    packages();
+    for (unsigned cpu = 2; cpu <= 8; cpu++) {
+        for (unsigned i = 0; i < 2; i++) {
+            struct cpumask mask = only(cpu);
+            thread_put(start_on(compute, &runners[nrunners++], &mask, 0));
+        }
+    }
+    thread_put(start_fifo(compute, &runners[nrunners++], 1));
+    crowd(1, 1, 0);
+    run_for(200);
+    forget();
+    run_for(700); /* before the throttle of real-time threads lets it in */
+    EXPECT_GE(runners[nrunners - 1].steps, 200);
+    EXPECT_EQ(runners[nrunners - 1].on[1], 0);
+    finish();
+}
+
+static uint32_t draw(uint32_t *state, uint32_t from, uint32_t to)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return from + (*state >> 8) % (to - from + 1);
+}
+
+static struct visitor {
+    uint32_t state, run_min, run_max, nap_min, nap_max;
+    ktime_t worst_ns; /* between two steps of a run */
+} visitors[8];
+
+/* Computes and naps by turns. */
+static void visit(void *arg)
+{
+    struct visitor *it = arg;
+
+    while (!READ_ONCE(stop)) {
+        ktime_t last = ktime_now();
+        for (uint32_t n = draw(&it->state, it->run_min, it->run_max); n > 0; n--) {
+            host_sim_pass();
+            it->worst_ns = MAX(it->worst_ns, ktime_now() - last);
+            last = ktime_now();
+        }
+        thread_sleep_ns((ktime_t)draw(&it->state, it->nap_min, it->nap_max) * NS_PER_MS);
+    }
+}
+
+TEST(sched_packages, nobody_waits_behind_a_real_time_thread_while_a_cpu_is_idle)
+{
+    struct cpumask all;
+
+    packages();
+    cpumask_set_all(&all, MAX_CPUS);
+    for (unsigned i = 0; i < 4; i++) {
+        visitors[i] = (struct visitor){i, 100, 300, 20, 200, 0};
+        thread_put(start_fifo(visit, &visitors[i], 1 + i));
+    }
+    for (unsigned i = 4; i < 8; i++) {
+        visitors[i] = (struct visitor){i, 1, 40, 1, 20, 0};
+        thread_put(start_on(visit, &visitors[i], &all, 0));
+    }
+    run_for(20000);
+    for (unsigned i = 4; i < 8; i++) {
+        EXPECT_LE(visitors[i].worst_ns, 3 * TICK_STEPS * STEP_NS);
+    }
+    finish();
+}
+
 /* ---- four nodes of four ---- */
 
 #define NODE_BYTES (HOST_MEMORY_BYTES / 4)
