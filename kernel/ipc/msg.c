@@ -3,6 +3,10 @@
  *
  * A receiver that waits is given its message by the sender: the message never stands in the queue, and nobody else can take it. A
  * sender that waits looks again itself when there is room.
+ *
+ * A queue may hold thousands of messages and of waiters. Who looks for a message lets go of the lock now and then, with a bookmark in the queue:
+ * what comes meanwhile comes at the end, and is met. Many who wait are woken in turns; of the senders those who were woken see to the next
+ * ones, when they have sent or have found no room.
  */
 #include "kernel/core/time.h"
 #include "kernel/ipc/msg_impl.h"
@@ -133,27 +137,99 @@ static bool type_matches(long type, int flags, long message_type)
     return (message_type == type) != ((flags & MSG_EXCEPT) != 0);
 }
 
-/* The message that msgrcv(2) means: the n-th with MSG_COPY, the first of the smallest type, or the first that matches. NULL: none. */
-static struct msg_message *find_message_locked(struct msg_queue *queue, long type, int flags)
-{
-    struct msg_message *message, *best = NULL;
-    long place = 0;
+/* So many messages are looked at, or waiters woken, at a time: preemption is off. */
+#define LOOK_TURN 256u
+#define WAKE_TURN 16u
 
-    list_for_each (message, &queue->messages, node) {
-        if ((flags & MSG_COPY) != 0) {
-            if (place++ == type) {
+/* A place in the queue, which no message has the type of. */
+static bool is_bookmark(const struct msg_message *message)
+{
+    return message->type == 0;
+}
+
+/* Let others at the queue. The walk goes on at what stands behind `node` then. */
+static struct list_node *look_pause(struct msg_queue *queue, struct list_node *node)
+{
+    struct msg_message here = {.type = 0};
+
+    list_insert_before(node->next, &here.node);
+    spin_unlock(&queue->lock);
+    spin_lock(&queue->lock);
+    node = here.node.next;
+    list_remove(&here.node);
+    return node;
+}
+
+/* The first one behind the bookmark, where `message` stood, which had this type: is it still that one? */
+static bool stands_behind(const struct msg_queue *queue, const struct msg_message *bookmark,
+                          const struct msg_message *message, long type)
+{
+    const struct list_node *node = bookmark->node.next;
+
+    while (node != &queue->messages && is_bookmark(list_entry(node, struct msg_message, node))) {
+        node = node->next;
+    }
+    return node == &message->node && message->type == type;
+}
+
+/* The first of the smallest type up to `most`; NULL: none, or it has been taken meanwhile, and *ret_again. */
+static struct msg_message *find_smallest_locked(struct msg_queue *queue, long most, bool *ret_again)
+{
+    struct msg_message place = {.type = 0}, *best = NULL;
+    long type = most;
+    unsigned turn = 0;
+
+    list_init(&place.node);
+    for (struct list_node *node = queue->messages.next, *next; node != &queue->messages;
+         node = next) {
+        struct msg_message *message = list_entry(node, struct msg_message, node);
+        if (!is_bookmark(message) &&
+            (message->type < type || (best == NULL && message->type == type))) {
+            list_remove(&place.node);
+            list_insert_before(node, &place.node);
+            best = message;
+            type = message->type;
+        }
+        next = ++turn % LOOK_TURN == 0 ? look_pause(queue, node) : node->next;
+    }
+    *ret_again = best != NULL && !stands_behind(queue, &place, best, type);
+    list_remove(&place.node);
+    return *ret_again ? NULL : best;
+}
+
+/* The n-th with MSG_COPY, or the first that matches. NULL: none. */
+static struct msg_message *find_first_locked(struct msg_queue *queue, long type, int flags)
+{
+    unsigned turn = 0;
+    long nth = 0;
+
+    for (struct list_node *node = queue->messages.next, *next; node != &queue->messages;
+         node = next) {
+        struct msg_message *message = list_entry(node, struct msg_message, node);
+        if (!is_bookmark(message)) {
+            bool copy = (flags & MSG_COPY) != 0;
+            if (copy ? nth++ == type : type_matches(type, flags, message->type)) {
                 return message;
-            }
-        } else if (type_matches(type, flags, message->type)) {
-            if (type >= 0) {
-                return message;
-            }
-            if (best == NULL || message->type < best->type) {
-                best = message;
             }
         }
+        next = ++turn % LOOK_TURN == 0 ? look_pause(queue, node) : node->next;
     }
-    return best;
+    return NULL;
+}
+
+/* The message that msgrcv(2) means. Lets the lock go and takes it again. NULL: there is none. */
+static struct msg_message *find_message_locked(struct msg_queue *queue, long type, int flags)
+{
+    struct msg_message *message;
+    bool again = true;
+
+    if (type >= 0 || (flags & MSG_COPY) != 0) {
+        return find_first_locked(queue, type, flags);
+    }
+    do {
+        message = find_smallest_locked(queue, -type, &again);
+    } while (again);
+    return message;
 }
 
 /* ---- sleeping ---- */
@@ -165,13 +241,21 @@ static void finish_locked(struct msg_waiter *waiter, int status)
     (void)thread_wake(waiter->thread);
 }
 
-void msg_wake_locked(struct list_node *waiters, int status)
+void msg_wake_all(struct msg_queue *queue, struct list_node *waiters, int status)
 {
-    struct msg_waiter *waiter, *next;
+    struct list_node all = LIST_INIT(all), *node;
+    unsigned turn = 0;
 
-    list_for_each_safe (waiter, next, waiters, node) {
-        finish_locked(waiter, status);
+    spin_lock(&queue->lock);
+    list_splice_back(&all, waiters); /* who comes back does so behind those */
+    while ((node = list_first(&all)) != NULL) {
+        finish_locked(list_entry(node, struct msg_waiter, node), status);
+        if (++turn % WAKE_TURN == 0) {
+            spin_unlock(&queue->lock);
+            spin_lock(&queue->lock);
+        }
     }
+    spin_unlock(&queue->lock);
 }
 
 /* Until somebody says how it ended, or a signal is pending (-EINTR). Enters and leaves with queue->lock. */
@@ -220,6 +304,28 @@ static bool has_room(const struct msg_queue *queue, size_t size_bytes)
     return queue->bytes + size_bytes <= queue->max_bytes && queue->number < queue->max_bytes;
 }
 
+/* Let those senders look again for whom there is room now: some of them, who do the same in their turn. */
+static void wake_senders_locked(struct msg_queue *queue)
+{
+    uint64_t bytes = queue->bytes;
+    unsigned looks = 0, woken = 0;
+    struct msg_waiter *waiter, *next;
+
+    list_for_each_safe (waiter, next, &queue->senders, node) {
+        if (queue->number + woken >= queue->max_bytes) {
+            break;
+        }
+        if (bytes + waiter->size_bytes <= queue->max_bytes) {
+            bytes += waiter->size_bytes;
+            finish_locked(waiter, 0);
+            woken++;
+        }
+        if (woken == WAKE_TURN || (woken > 0 && ++looks >= LOOK_TURN)) {
+            break;
+        }
+    }
+}
+
 static int send_locked(struct msg_queue *queue, struct msg_message *message, int flags)
 {
     struct msg_waiter waiter = {.size_bytes = message->size_bytes};
@@ -234,6 +340,9 @@ static int send_locked(struct msg_queue *queue, struct msg_message *message, int
         if ((flags & IPC_NOWAIT) != 0) {
             return -EAGAIN;
         }
+        if (waiter.thread != NULL) {
+            wake_senders_locked(queue); /* it was woken for room that another one took */
+        }
         int status = wait_locked(queue, &queue->senders, &waiter);
         if (status < 0) {
             return status;
@@ -245,6 +354,9 @@ static int send_locked(struct msg_queue *queue, struct msg_message *message, int
         list_push_back(&queue->messages, &message->node);
         queue->bytes += message->size_bytes;
         queue->number++;
+    }
+    if (unlikely(waiter.thread != NULL)) {
+        wake_senders_locked(queue);
     }
     return 0;
 }
@@ -265,20 +377,6 @@ int msg_send(int id, struct msg_message *message, int flags)
 }
 
 /* ---- msgrcv ---- */
-
-/* Let those senders look again for whom there is room now, all together. */
-static void wake_senders_locked(struct msg_queue *queue)
-{
-    uint64_t bytes = queue->bytes;
-    struct msg_waiter *waiter, *next;
-
-    list_for_each_safe (waiter, next, &queue->senders, node) {
-        if (bytes + waiter->size_bytes <= queue->max_bytes) {
-            bytes += waiter->size_bytes;
-            finish_locked(waiter, 0);
-        }
-    }
-}
 
 /* Take the message out. */
 static void take_locked(struct msg_queue *queue, struct msg_message *message)
@@ -309,6 +407,9 @@ static int receive_locked(struct msg_queue *queue, struct msg_waiter *waiter)
         return -EIDRM;
     }
     struct msg_message *message = find_message_locked(queue, waiter->type, waiter->flags);
+    if (queue->removed) {
+        return -EIDRM;
+    }
     if (message == NULL) {
         if ((waiter->flags & IPC_NOWAIT) != 0) {
             return -ENOMSG;

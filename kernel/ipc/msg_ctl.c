@@ -89,8 +89,8 @@ int msg_set(int id, const struct msqid64_ds *stat)
     spin_lock(&queue->lock);
     queue->max_bytes = stat->msg_qbytes;
     queue->ctime = ktime_realtime_coarse();
-    msg_wake_locked(&queue->senders, 0); /* there may be room now */
     spin_unlock(&queue->lock);
+    msg_wake_all(queue, &queue->senders, 0); /* there may be room now */
     msg_queue_put(queue);
     return 0;
 }
@@ -105,9 +105,9 @@ int msg_remove(int id)
     }
     spin_lock(&queue->lock);
     queue->removed = true;
-    msg_wake_locked(&queue->receivers, -EIDRM);
-    msg_wake_locked(&queue->senders, -EIDRM);
     spin_unlock(&queue->lock);
+    msg_wake_all(queue, &queue->receivers, -EIDRM);
+    msg_wake_all(queue, &queue->senders, -EIDRM);
     msg_queue_put(queue); /* the table's */
     return 0;
 }

@@ -44,5 +44,5 @@ static inline struct msg_queue *msg_queue_of(struct sysv_object *object)
     return container_of(object, struct msg_queue, object);
 }
 void msg_queue_put(struct msg_queue *queue);
-/* Let all of a list go on with this result. queue->lock is held. */
-void msg_wake_locked(struct list_node *waiters, int status);
+/* Let all of a list of the queue go on with this result, in turns. */
+void msg_wake_all(struct msg_queue *queue, struct list_node *waiters, int status);

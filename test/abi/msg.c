@@ -233,3 +233,125 @@ ABI_TEST(msg, figures)
     fclose(file);
     CHECK_EQ(msgctl(id, IPC_RMID, NULL), 0);
 }
+
+/* ---- many ---- */
+
+#define MANY    3000
+#define WAITERS 60
+
+static void send_many(int id)
+{
+    char text[16];
+
+    for (int i = 0; i < MANY; i++) {
+        snprintf(text, sizeof(text), "%d", i);
+        CHECK_EQ(send(id, i == MANY - 2 ? 5 : i == MANY - 1 ? 6 : 10 + i % 7, text, IPC_NOWAIT), 0);
+    }
+}
+
+ABI_TEST(msg, are_chosen_among_thousands)
+{
+    struct message message;
+    int id = create();
+
+    send_many(id);
+    CHECK_EQ(stat_of(id).msg_qnum, MANY);
+    expect(id, 6, 0, 6, "2999");
+    expect(id, -9, 0, 5, "2998");
+    expect(id, -12, 0, 10, "0");
+    expect(id, 13, 0, 13, "3");
+    expect(id, 10, MSG_EXCEPT, 11, "1");
+    expect(id, 0, 0, 12, "2");
+    CHECK_ERR(msgrcv(id, &message, sizeof(message.text), -9, IPC_NOWAIT), ENOMSG);
+    CHECK_ERR(msgrcv(id, &message, sizeof(message.text), 77, IPC_NOWAIT), ENOMSG);
+    CHECK_EQ(msgctl(id, IPC_RMID, NULL), 0);
+}
+
+/* Takes messages by the smallest type until there are none: their number, and the sum of what they say. */
+static void take_all(int id, long type, int to)
+{
+    struct message message;
+    long got[2] = {0, 0};
+    ssize_t n;
+
+    while ((n = msgrcv(id, &message, sizeof(message.text) - 1, type, IPC_NOWAIT)) >= 0) {
+        message.text[n] = '\0';
+        got[0]++;
+        got[1] += atol(message.text);
+    }
+    _exit(write(to, got, sizeof(got)) != sizeof(got));
+}
+
+ABI_TEST(msg, each_of_thousands_is_taken_once)
+{
+    long got[2], number = 0, sum = 0;
+    int p[2], status, id = create();
+
+    CHECK_EQ(pipe(p), 0);
+    send_many(id);
+    for (int i = 0; i < 4; i++) {
+        if (abi_fork() == 0) {
+            take_all(id, i % 2 == 0 ? -100 : 0, p[1]);
+        }
+    }
+    for (int i = 0; i < 4; i++) {
+        CHECK_EQ(read(p[0], got, sizeof(got)), sizeof(got));
+        number += got[0];
+        sum += got[1];
+        CHECK(wait(&status) > 0);
+        CHECK_EQ(status, 0);
+    }
+    CHECK_EQ(number, MANY);
+    CHECK_EQ(sum, (long)MANY * (MANY - 1) / 2);
+    CHECK_EQ(msgctl(id, IPC_RMID, NULL), 0);
+}
+
+/* So many children are in the call, and asleep. */
+static void wait_asleep(const pid_t *pids)
+{
+    for (int i = 0; i < WAITERS; i++) {
+        abi_wait_state(pids[i], pids[i], 'S');
+    }
+}
+
+static void check_all_end(int code)
+{
+    int status;
+
+    for (int i = 0; i < WAITERS; i++) {
+        CHECK(wait(&status) > 0);
+        CHECK_EQ(status, code << 8);
+    }
+}
+
+/* One message makes room for all that wait; then the queue goes, with as many waiting to receive. */
+ABI_TEST(msg, many_who_wait_all_go_on)
+{
+    static struct message big = {.type = 1};
+    pid_t pids[WAITERS];
+    int id = create();
+
+    CHECK_EQ(msgsnd(id, &big, 8192, 0), 0);
+    CHECK_EQ(msgsnd(id, &big, 8192, 0), 0);
+    for (int i = 0; i < WAITERS; i++) {
+        pids[i] = abi_fork();
+        if (pids[i] == 0) {
+            _exit(send(id, 2, i % 2 == 0 ? "x" : "", 0) == 0 ? 4 : 1);
+        }
+    }
+    for (int i = 0; i < WAITERS; i += 2) {
+        abi_wait_state(pids[i], pids[i], 'S'); /* the empty ones find room */
+    }
+    CHECK_EQ(msgrcv(id, &big, 8192, 1, 0), 8192);
+    check_all_end(4);
+    CHECK_EQ(stat_of(id).msg_qnum, 1 + WAITERS);
+    for (int i = 0; i < WAITERS; i++) {
+        pids[i] = abi_fork();
+        if (pids[i] == 0) {
+            _exit(msgrcv(id, &big, 8192, 3, 0) < 0 && errno == EIDRM ? 5 : 1);
+        }
+    }
+    wait_asleep(pids);
+    CHECK_EQ(msgctl(id, IPC_RMID, NULL), 0);
+    check_all_end(5);
+}
