@@ -77,7 +77,7 @@ static bool call_to_stop_locked(struct process *process, struct thread *thread)
     return true;
 }
 
-/* SIGKILL ends stops for a tracer as well. */
+/* SIGKILL ends stops for a tracer as well. Most are met when they go already: a look is to be cheap. */
 static bool call_to_go_on_locked(struct process *process, struct thread *thread)
 {
     uint32_t states = BIT(THREAD_STOPPED);
@@ -85,8 +85,11 @@ static bool call_to_go_on_locked(struct process *process, struct thread *thread)
     if ((process->shared.set & SIGMASK(SIGKILL)) != 0) {
         states |= BIT(THREAD_TRACED);
     }
-    bool moved = thread_wake_states(thread, states);
-    ptrace_trap_notify_locked(thread);
+    bool moved = (BIT(atomic_load_relaxed(&thread->state)) & states) != 0 &&
+                 thread_wake_states(thread, states);
+    if (unlikely(thread_is_traced(thread))) {
+        ptrace_trap_notify_locked(thread);
+    }
     return moved;
 }
 
@@ -96,6 +99,7 @@ void call_turn_locked(struct process *process)
     unsigned cost = 0;
     bool goes_on = call != CALL_GO_ON; /* there is somebody to do the next turn */
 
+    atomic_fence(); /* between what the process says and the looks at states: pairs with thread_prepare_sleep */
     while (process->call != CALL_NONE && (!goes_on || cost < CALL_TURN)) {
         struct thread *thread = process->call_next;
         go_on_with_locked(process, next_of(process, thread));

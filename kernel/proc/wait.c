@@ -149,14 +149,33 @@ static int64_t look_at_child_locked(struct process *me, struct process *child,
     return nr;
 }
 
-/* One look at all children and tracees: a pid, 0: none has news, -ECHILD: none matches. */
+/* So many children are looked at at a time: interrupts are off. */
+#define LOOK_TURN 128u
+
+/*
+ * One look at all children and tracees: a pid, 0: none has news, -ECHILD: none matches. Others are let at the tree in between. One that has news
+ * meanwhile, and has been looked at, wakes child_wait, as if it came a moment later. When the one that is next goes, because somebody else
+ * has waited for it, the look begins anew.
+ */
 static int64_t look(struct process *me, struct wait_request *request, struct wait_taken *ret_taken)
 {
-    struct process *child;
-    int64_t result = -ECHILD;
+    struct process *child, *held = NULL;
+    unsigned turn = 0;
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);
 
+again:;
+    int64_t result = -ECHILD;
     list_for_each (child, &me->children, sibling) {
+        if (unlikely(++turn % LOOK_TURN == 0)) {
+            (void)process_get(child);
+            spin_unlock_irqrestore(&process_tree_lock, flags);
+            process_put(held);
+            held = child;
+            flags = spin_lock_irqsave(&process_tree_lock);
+            if (child->parent != me) {
+                goto again;
+            }
+        }
         if (child_matches(me, child, request)) {
             result = look_at_child_locked(me, child, request, ret_taken);
             if (result > 0) {
@@ -169,6 +188,7 @@ static int64_t look(struct process *me, struct wait_request *request, struct wai
         result = tracees != -ECHILD ? tracees : result;
     }
     spin_unlock_irqrestore(&process_tree_lock, flags);
+    process_put(held);
     return result;
 }
 
