@@ -64,8 +64,9 @@ SYSCALL3(sched_setaffinity, int, pid, size_t, size, const uint64_t __user *, uma
     if (!sched_target_get(pid, &target)) {
         return -ESRCH;
     }
-    int64_t result =
-        sched_target_allowed(&target) ? sched_set_affinity(target.thread, &mask) : -EPERM;
+    int64_t result = target.thread->bound             ? -EINVAL
+                     : !sched_target_allowed(&target) ? -EPERM
+                                                      : sched_set_affinity(target.thread, &mask);
     sched_target_put(&target);
     return result;
 }

@@ -20,6 +20,12 @@ struct signal_actions signal_actions_default = {
     .lock = SPINLOCK_INIT("signal actions"),
 };
 
+struct signal_actions signal_actions_none = {
+    .refs = {.value = 2},
+    .lock = SPINLOCK_INIT("signal actions"),
+    .action = {[0 ... SIGNAL_COUNT - 1] = {.handler = ACTION_IGNORE}},
+};
+
 static struct slab_cache *actions_cache;
 
 void signal_actions_init(void)

@@ -164,7 +164,8 @@ void cpu_timers_look_locked(struct process *process)
 
 void cpu_timers_alarm(struct thread *thread)
 {
-    struct process *process = thread->process;
+    /* A kernel thread does not know its process. */
+    struct process *process = container_of(thread->alarm_group, struct process, cpu_timers.alarm);
 
     spin_lock(&process->siglock);
     if (!thread->exiting) {

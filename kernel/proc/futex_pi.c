@@ -131,6 +131,10 @@ static int owner_find(struct futex_pi_owner *owner, uint32_t tid)
         return -ESRCH;
     }
     owner->tid = tid;
+    if (owner->process->kernel_thread) {
+        futex_pi_owner_put(owner);
+        return -EPERM;
+    }
     return 0;
 }
 
@@ -286,7 +290,7 @@ int futex_pi_owner_wanted(struct futex_pi_owner *owner, uint32_t __user *uaddr, 
 {
     int err = owner_find(owner, tid);
 
-    return err < 0 ? names_still(uaddr, tid) : 0;
+    return err == -ESRCH ? names_still(uaddr, tid) : err;
 }
 
 int futex_lock_pi(uint32_t __user *uaddr, bool private, bool try, struct time_limit limit)

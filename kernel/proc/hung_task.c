@@ -69,7 +69,9 @@ static void look_at_all(void)
 
     for (struct process *process = process_next(1); process != NULL;) {
         int next = process->pid->nr + 1;
-        look_at_process(process, now);
+        if (!process->kernel_thread) { /* those sleep so while they have nothing to do */
+            look_at_process(process, now);
+        }
         process_put(process);
         process = process_next(next);
     }

@@ -13,6 +13,7 @@
 #include "kernel/machine/cpu.h"
 #include "kernel/proc/coredump.h"
 #include "kernel/proc/internal.h"
+#include "kernel/sched/kthread.h"
 
 #define INIT_ARGS_MAX 30
 
@@ -99,7 +100,9 @@ void process_start_init(const char *init, const char *rdinit)
 {
     const char *candidates[] = {rdinit, init, "/init", "/sbin/init", "/bin/sh"};
 
+    kthread_leave(current_thread());
     init_adopt(init_make());
+    kthreadd_start();
     init_open_console();
     for (unsigned i = 0; i < ARRAY_SIZE(candidates); i++) {
         if (candidates[i] != NULL && init_try(candidates[i])) {

@@ -60,6 +60,7 @@ void call_pass_locked(struct process *process, const struct thread *thread);
 
 /* ---- actions.c ---- */
 extern struct signal_actions signal_actions_default;
+extern struct signal_actions signal_actions_none; /* all are ignored: kernel threads */
 struct signal_actions *signal_actions_get(struct signal_actions *actions);
 void signal_actions_put(struct signal_actions *actions);
 struct signal_actions *
@@ -175,6 +176,11 @@ void cpu_timers_join(struct process *process, struct thread *thread);
 void cpu_timers_leave_locked(struct process *process, struct thread *thread);
 /* clock_step.c */
 void clock_step_init(void);
+
+/* ---- kthreadd.c ---- */
+
+/* Start process 2, and wait until all kernel threads have their numbers. */
+void kthreadd_start(void);
 
 /* ---- posix_timer_run.c, posix_timer.c ---- */
 /* The timer's signal leaves the queue for a taker: what it missed is counted. siglock held. */

@@ -100,7 +100,7 @@ static int group_or_session_of(int pid, bool session)
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);
     const struct process *process = process_of_locked(target);
     if (process != NULL) {
-        nr = session ? process->session->nr : process->group->nr;
+        nr = pid_nr(session ? process->session : process->group);
     }
     spin_unlock_irqrestore(&process_tree_lock, flags);
     pid_put(target);
@@ -199,7 +199,7 @@ static void jobctl_signal_owner(const struct jobctl_owner *owner, const siginfo_
     switch (owner->type) {
     case F_OWNER_TID:
         if (thread != NULL) {
-            tell_owner_locked(owner, thread->process, thread, info);
+            tell_owner_locked(owner, process_of_locked(owner->pid), thread, info);
         }
         break;
     case F_OWNER_PID:

@@ -69,6 +69,7 @@ void process_put(struct process *process)
         process->user = NULL;
     }
     process->pid = NULL;
+    process->kernel_thread = false;
     if (process->leader != NULL) {
         thread_put(process->leader);
         process->leader = NULL;
@@ -87,8 +88,10 @@ void process_link_locked(struct process *process, struct process *parent, struct
     }
     process->group = group;
     process->session = session;
-    list_push_back(&group->group_members, &process->group_node);
-    list_push_back(&session->session_members, &process->session_node);
+    if (likely(group != NULL)) {
+        list_push_back(&group->group_members, &process->group_node);
+        list_push_back(&session->session_members, &process->session_node);
+    }
     process->state = PROCESS_LIVE;
     process->nthreads = process->nlive = 1;
     list_push_back(&process->threads, &process->leader->process_node);

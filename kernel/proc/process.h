@@ -91,7 +91,7 @@ struct process {
     struct list_node sibling;                  /* [T] */
     int parent_tid;                            /* [T] the parent's thread that made it */
     struct list_node tracees;                  /* [T] what its threads trace: ptrace.h */
-    struct pid *group, *session;               /* [T] referenced */
+    struct pid *group, *session;               /* [T] referenced; NULL: a kernel thread has none */
     struct list_node group_node, session_node; /* [T] */
     void *
         tty; /* [T] controlling terminal of the session (struct tty), referenced by the session leader */
@@ -120,6 +120,8 @@ struct process {
     bool stop_dequeued;            /* [S] a stop signal is being acted on; SIGCONT takes it back */
     bool group_exiting;            /* [S] */
     bool unkillable;               /* [S] process 1: default actions do not touch it */
+    bool
+        kernel_thread; /* [I] has one thread, without memory, which never sees user mode: kthreadd.c */
     bool dumping; /* [S] a thread writes a core dump: the others halt, whole, before they end */
     unsigned dump_left;    /* [S] how many of them have yet to */
     struct thread *dumper; /* [S] */

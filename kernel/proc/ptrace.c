@@ -247,7 +247,7 @@ int ptrace_attach(int tid, bool seize, uint64_t options)
     if (process == NULL) {
         return -ESRCH;
     }
-    if (process == me || !process_may_attach(process)) {
+    if (process == me || process->kernel_thread || !process_may_attach(process)) {
         goto put;
     }
     struct trace *trace = trace_of(thread);

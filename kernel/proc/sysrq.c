@@ -37,12 +37,12 @@ static char state_letter(const struct thread *thread)
     }
 }
 
-static void show_thread(struct thread *thread)
+static void show_thread(const struct process *process, struct thread *thread)
 {
     uintptr_t addrs[BACKTRACE_MAX];
 
     log_info("task:%-15s state:%c pid:%-5d tgid:%-5d cpu:%u", thread->comm, state_letter(thread),
-             pid_nr(thread->pid), pid_nr(thread->process->pid), atomic_load_relaxed(&thread->cpu));
+             pid_nr(thread->pid), pid_nr(process->pid), atomic_load_relaxed(&thread->cpu));
     backtrace_log_addresses(LOG_INFO, addrs, cpu_backtrace_thread(thread, addrs, BACKTRACE_MAX));
 }
 
@@ -53,7 +53,7 @@ static void show_threads(bool blocked_alone)
         for (struct thread *thread = process_next_thread(process, 1); thread != NULL;) {
             int next_thread = pid_nr(thread->pid) + 1;
             if (!blocked_alone || atomic_load_relaxed(&thread->state) == THREAD_UNINTERRUPTIBLE) {
-                show_thread(thread);
+                show_thread(process, thread);
             }
             thread_put(thread);
             thread = process_next_thread(process, next_thread);

@@ -80,4 +80,5 @@ void thread_bind(struct thread *thread, unsigned cpu)
     thread->cpu_mask = CPUMASK_NONE;
     cpumask_set(&thread->cpu_mask, cpu);
     thread->cpu = cpu;
+    thread->bound = true;
 }

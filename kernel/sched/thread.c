@@ -15,6 +15,7 @@
 #include "kernel/mm/arena.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/slab.h"
+#include "kernel/sched/kthread.h"
 #include "kernel/sched/pid.h"
 #include "kernel/sched/runqueue.h"
 
@@ -138,6 +139,8 @@ static void thread_free(struct thread *thread)
     thread->robust_list = NULL;
     thread->rseq.area = NULL;
     thread->alarm_group = NULL;
+    thread->kernel_fn = NULL;
+    thread->bound = false;
     thread->restart.fn = NULL;
     thread->journal = NULL;
     kfree(thread->trace);
@@ -181,6 +184,7 @@ static void kernel_thread_main(void *arg)
 
     machine_thread_started();
     thread->kernel_fn(thread->kernel_arg);
+    kthread_leave(thread);
     thread_exit();
 }
 

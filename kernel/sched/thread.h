@@ -44,6 +44,9 @@ enum thread_state {
     THREAD_DEAD,
 };
 
+/* What has become of a kernel thread that is to get a number: kthread.h. */
+enum kthread_state { KTHREAD_NONE, KTHREAD_NEW, KTHREAD_TAKEN };
+
 /* thread->work bits: something to do before user mode runs again. Checked by the machine on each return. */
 #define THREAD_WORK_RESCHED 0x01u
 #define THREAD_WORK_SIGNAL  0x02u /* a signal may be deliverable */
@@ -98,6 +101,7 @@ struct thread {
     struct cred *cred; /* [o] replaced as a whole; read by others under the process lock */
     struct pid *pid;   /* [I] thread id, referenced; execve of another thread may exchange it */
     struct list_node process_node; /* [p] in process->threads */
+    enum kthread_state numbering;  /* [kthread.c] */
 
     /* Scheduling. */
     const struct sched_class *class; /* [r] that `prio` belongs to */
@@ -131,6 +135,7 @@ struct thread {
     uint64_t nvcsw, nivcsw;  /* [r] voluntary and involuntary switches */
     uint64_t minflt, majflt; /* [o] */
     struct cpumask cpu_mask; /* [r] affinity */
+    bool bound;              /* [I] to one CPU, for good: users cannot change the affinity */
     struct thread_io { /* [o] what went through read and write, and how often they were called */
         uint64_t read_bytes, write_bytes, reads, writes;
     } io;
@@ -210,7 +215,10 @@ struct thread {
 #endif
 };
 
-/* A kernel thread, not yet started; NULL on no memory. Its last action is to return from fn. */
+/*
+ * A kernel thread, not yet started; NULL on no memory. Its last action is to return from fn. Once it has been started it becomes known to users by a number,
+ * as a child of process 2.
+ */
 struct thread *thread_create_kernel(const char *comm, void (*fn)(void *arg), void *arg);
 /*
  * A thread structure with a kernel stack for a user process: refs 1, state NEW, all pointers of higher rooms NULL;

@@ -12,6 +12,7 @@
 #include "kernel/sched/runqueue.h"
 
 #include "kernel/core/panic.h"
+#include "kernel/sched/kthread.h"
 #include "kernel/sched/latency.h"
 
 void thread_prepare_sleep(enum thread_state state)
@@ -148,6 +149,9 @@ bool thread_wake_how(struct thread *thread, uint32_t mask, unsigned how)
 
 void thread_start(struct thread *thread)
 {
+    if (unlikely(thread->kernel_fn != NULL)) {
+        kthread_started(thread);
+    }
     preempt_disable();
     uint64_t flags = irq_save();
 

@@ -23,7 +23,9 @@ static uint64_t ns_to_ticks(ktime_t ns)
     return (uint64_t)ns / (NS_PER_S / USER_HZ);
 }
 
-/* The letter of ps' STAT column, and status' word for it. */
+/*
+ * The letter of ps' STAT column, and status' word for it. A kernel thread whose sleep no signal ends is idle: it is not counted as load (proc(5)).
+ */
 static char state_letter(const struct proc_target *target, const char **ret_word)
 {
     static const struct {
@@ -45,10 +47,11 @@ static char state_letter(const struct proc_target *target, const char **ret_word
                !thread_is_traced(target->thread)) {
         state = THREAD_STOPPED;
     }
+    bool idle = state == THREAD_UNINTERRUPTIBLE && target->process->kernel_thread;
     if (ret_word != NULL) {
-        *ret_word = states[state].word;
+        *ret_word = idle ? "idle" : states[state].word;
     }
-    return states[state].letter;
+    return idle ? 'I' : states[state].letter;
 }
 
 /* Family, read in one go under the tree lock. */
@@ -157,6 +160,15 @@ static void stat_signals(struct text *text, const struct signals *signals)
     text_number(text, signals->caught & first);
 }
 
+/* PF_* of Linux: those that mean the same here. */
+static uint64_t stat_flags(const struct proc_target *target)
+{
+    const uint64_t kernel_thread = 0x200000, randomize = 0x400000, no_set_affinity = 0x4000000;
+
+    return (target->process->kernel_thread ? kernel_thread : randomize) |
+           (target->thread->bound ? no_set_affinity : 0);
+}
+
 static int stat_show(struct text *text, const struct proc_target *target)
 {
     struct thread *thread = target->thread;
@@ -176,7 +188,7 @@ static int stat_show(struct text *text, const struct proc_target *target)
     bool waits = state != 'R' && state != 'Z' && process_may_access(target->process);
     text_printf(text, "%d (%s) %c %d %d %d %d %d", pid_nr(thread->pid), thread->comm, state,
                 family.ppid, family.group, family.session, family.tty_nr, family.tty_group);
-    text_number(text, 0x400000); /* flags: PF_RANDOMIZE, the only one that means the same here */
+    text_number(text, stat_flags(target));
     text_number(text, usage.minflt);
     text_number(text, family.child_minflt);
     text_number(text, usage.majflt);
