@@ -199,12 +199,17 @@ static void note_files(struct coredump_notes *notes, struct vmspace *vm)
     size_t size = 16 + note.count * 24 + note.name_bytes;
     note_word *desc = size > FILE_NOTE_MAX ? NULL : coredump_note(notes, CORE, NT_FILE, size);
     if (desc != NULL) {
+        uint64_t counted = note.count;
         note.words = desc + 2;
         note.names = (char *)(note.words + 3 * note.count);
         note.names_end = note.names + note.name_bytes;
         rwsem_lock_read(&vm->lock);
         files_pass(vm, &note, path);
         rwsem_unlock_read(&vm->lock);
+        /* A process that shares the space may have unmapped some meanwhile: the names follow the last one that is there. */
+        if (note.count < counted) {
+            memmove(note.words + 3 * note.count, note.words + 3 * counted, note.name_bytes);
+        }
         desc[0] = note.count;
         desc[1] = PAGE_SIZE;
     }
