@@ -124,7 +124,7 @@ def virtual_terminals():
         vm.send_keys('alt', 'f2')
         wait_screen(screen, PROMPT_ON_SCREEN)
         vm.type_text('tty; clear; printf "\\\\033[7m%s\\\\033[m\\\\n" reversed\n')
-        shown = wait_screen(screen, r'^reversed$')
+        shown = wait_screen(screen, r'^reversed\n' + PROMPT_ON_SCREEN)
         text = talk.say('fold -w 160 < /dev/vcs2 | sed "s/ *$//;/^$/d"; echo end\r', r'^(reversed\n(.*\n)*)end\n')
         expect(text[1].splitlines() == [line for line in shown.splitlines() if line != ''], 'the picture and /dev/vcs2 differ')
         vm.send_keys('alt', 'f1')
