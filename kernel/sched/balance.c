@@ -200,8 +200,11 @@ static bool pull_for_idle(struct runqueue *rq, enum balance_kind kind)
 
 void balance_kicked(struct runqueue *rq)
 {
-    if (atomic_load_relaxed(&rq->kicked)) {
-        atomic_store_relaxed(&rq->kicked, false);
+    if (!atomic_load_relaxed(&rq->kicked)) {
+        return;
+    }
+    atomic_store_relaxed(&rq->kicked, false);
+    if (rq->current == rq->idle && atomic_load_relaxed(&rq->nqueued) == 0) {
         (void)pull_for_idle(rq, BALANCE_IDLE);
     }
 }

@@ -125,13 +125,11 @@ void machine_reschedule_interrupt(void)
 {
     struct runqueue *rq = this_cpu_ptr(runqueue);
 
+    /* Whatever it came for: who has kicked an idle CPU does not do it again before that has answered. */
+    balance_kicked(rq);
     if ((atomic_load_relaxed(&current_thread()->work) & THREAD_WORK_RESCHED) != 0) {
         preempt_set_need_resched();
-    } else if (rq->current == rq->idle) {
-        if (sched_several && rq->nqueued == 0) {
-            balance_kicked(rq);
-        }
-    } else if (rq->nqueued > 0 && !timer_is_armed(&rq->slice_timer)) {
+    } else if (rq->current != rq->idle && rq->nqueued > 0 && !timer_is_armed(&rq->slice_timer)) {
         ktime_t now = ktime_now();
         runqueue_lock(rq);
         runqueue_update_current_locked(rq, now);

@@ -27,6 +27,7 @@ static struct runner {
     unsigned on[CPUS_MAX]; /* steps on each CPU */
 } runners[THREADS_MAX];
 static unsigned nrunners;
+static unsigned nvisitors; /* that have not ended: they nap now and then */
 static bool stop;
 
 static void run_for(unsigned steps)
@@ -111,10 +112,10 @@ static unsigned total_moves(void)
 static void finish(void)
 {
     stop = true;
-    for (unsigned i = 0; i < 300 && sched_nr_running() > 0; i++) {
+    for (unsigned i = 0; i < 300 && sched_nr_running() + nvisitors > 0; i++) {
         run_for(10);
     }
-    EXPECT_EQ(sched_nr_running(), 0);
+    EXPECT_EQ(sched_nr_running() + nvisitors, 0);
     stop = false;
     nrunners = 0;
     memset(runners, 0, sizeof(runners));
@@ -423,6 +424,7 @@ static void visit(void *arg)
 {
     struct visitor *it = arg;
 
+    nvisitors++;
     while (!READ_ONCE(stop)) {
         ktime_t last = ktime_now();
         for (uint32_t n = draw(&it->state, it->run_min, it->run_max); n > 0; n--) {
@@ -432,6 +434,7 @@ static void visit(void *arg)
         }
         thread_sleep_ns((ktime_t)draw(&it->state, it->nap_min, it->nap_max) * NS_PER_MS);
     }
+    nvisitors--;
 }
 
 TEST(sched_packages, nobody_waits_behind_a_real_time_thread_while_a_cpu_is_idle)
@@ -452,6 +455,66 @@ TEST(sched_packages, nobody_waits_behind_a_real_time_thread_while_a_cpu_is_idle)
     for (unsigned i = 4; i < 8; i++) {
         EXPECT_LE(visitors[i].worst_ns, 3 * TICK_STEPS * STEP_NS);
     }
+    finish();
+}
+
+/* Computes, rings for a moment's work elsewhere, and naps: the CPU that it rings for may have been told just before that others wait here. */
+static void visit_and_ring(void *arg)
+{
+    struct visitor *it = arg;
+
+    nvisitors++;
+    while (!READ_ONCE(stop)) {
+        for (uint32_t n = draw(&it->state, it->run_min, it->run_max); n > 0; n--) {
+            host_sim_pass();
+        }
+        rung++;
+        wait_wake_all(&bell, 0);
+        thread_sleep_ns((ktime_t)draw(&it->state, it->nap_min, it->nap_max) * NS_PER_MS);
+    }
+    wait_wake_all(&bell, 0);
+    nvisitors--;
+}
+
+static unsigned least;
+
+/* Runs where the visitor does, then may go to the other CPU: how much it gets in a tenth of a second from then on. */
+static void come_and_go(void *arg)
+{
+    struct cpumask both = only(1), first = only(1);
+
+    (void)arg;
+    cpumask_set(&both, 2);
+    while (!READ_ONCE(stop)) {
+        unsigned steps = 0;
+        ktime_t end = ktime_now() + 70 * STEP_NS;
+        EXPECT_EQ(sched_set_affinity(current_thread(), &first), 0);
+        while (ktime_now() < end) {
+            host_sim_pass();
+        }
+        end = ktime_now() + 100 * STEP_NS;
+        EXPECT_EQ(sched_set_affinity(current_thread(), &both), 0);
+        for (; ktime_now() < end; steps++) {
+            host_sim_pass();
+        }
+        least = MIN(least, steps);
+    }
+}
+
+TEST(sched_packages, an_idle_cpu_that_found_other_work_when_it_was_told_is_told_again)
+{
+    struct cpumask first = only(1), second = only(2);
+
+    packages();
+    wait_queue_init(&bell);
+    heard = rung = 0;
+    least = UINT32_MAX;
+    visitors[0] = (struct visitor){1, 1, 60, 1, 5, 0};
+    thread_put(start_on(listen, NULL, &second, 0));
+    thread_put(start_fifo(visit_and_ring, &visitors[0], 1));
+    thread_put(start_on(come_and_go, NULL, &first, 0));
+    run_for(20000);
+    EXPECT_GE(least, 60);
     finish();
 }
 
