@@ -6,6 +6,7 @@
 #include "kernel/ipc/mqueue.h"
 #include "kernel/linux/syscall.h"
 #include "kernel/linux/times.h"
+#include "kernel/net/socket.h"
 #include "kernel/proc/process.h"
 #include "kernel/vfs/fdtable.h"
 
@@ -128,12 +129,32 @@ SYSCALL5(mq_timedreceive, int, fd, char __user *, text, size_t, size, unsigned _
     return result;
 }
 
+/*
+ * SIGEV_THREAD names a netlink socket that is told, and 32 bytes for it (mq_notify(3), "C library/kernel differences"). There are no netlink
+ * sockets, so no descriptor is one.
+ */
+static int thread_event_check(const sigevent_t *event)
+{
+    uint8_t cookie[32];
+
+    if (copy_from_user(cookie, event->sigev_value.sival_ptr, sizeof(cookie)) < 0) {
+        return -EFAULT;
+    }
+    struct file *file = fd_file(event->sigev_signo);
+    int err = file == NULL ? -EBADF : file_socket(file) == NULL ? -ENOTSOCK : -EINVAL;
+    file_put(file);
+    return err;
+}
+
 SYSCALL2(mq_notify, int, fd, const sigevent_t __user *, uevent)
 {
     sigevent_t event;
 
     if (uevent != NULL && copy_from_user(&event, uevent, sizeof(event)) < 0) {
         return -EFAULT;
+    }
+    if (uevent != NULL && event.sigev_notify == SIGEV_THREAD) {
+        return thread_event_check(&event);
     }
     struct file *file = fd_file(fd);
     int err = file == NULL ? -EBADF : mq_notify(file, uevent == NULL ? NULL : &event);

@@ -62,6 +62,15 @@ static int sequence_check(const struct rseq_cs *cs, uint32_t signature)
     return found == signature ? 0 : -EINVAL;
 }
 
+/* <linux/rseq.h>: those that once kept a sequence from its restart are "no longer supported"; others never had a meaning. */
+static int flags_check(struct rseq __user *area, const struct rseq_cs *cs)
+{
+    uint32_t flags;
+    int err = get_user(flags, (uint32_t __user *)user_member(area, flags));
+
+    return err < 0 ? err : (flags | cs->flags) != 0 ? -EINVAL : 0;
+}
+
 /* Whether the thread is in its sequence or has left it: the area names none any more. */
 static int sequence_abort(const struct thread *thread, struct trapframe *frame)
 {
@@ -77,10 +86,14 @@ static int sequence_abort(const struct thread *thread, struct trapframe *frame)
     if (err == 0) {
         err = sequence_check(&cs, thread->rseq.signature);
     }
+    bool inside = err == 0 && trapframe_pc(frame) - cs.start_ip < cs.post_commit_offset;
+    if (inside) {
+        err = flags_check(thread->rseq.area, &cs);
+    }
     if (err == 0) {
         err = put_user(0ull, ucs);
     }
-    if (err == 0 && trapframe_pc(frame) - cs.start_ip < cs.post_commit_offset) {
+    if (err == 0 && inside) {
         trapframe_set_pc(frame, cs.abort_ip);
     }
     return err;

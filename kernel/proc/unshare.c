@@ -10,15 +10,24 @@
 #define UNSHARE_ALONE (CLONE_THREAD | CLONE_SIGHAND | CLONE_VM)
 #define UNSHARE_KNOWN (UNSHARE_ALONE | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM)
 
+static bool is_shared(const struct thread *thread, uint64_t unshare)
+{
+    const struct process *process = thread->process;
+    const struct signal_actions *actions = process->actions;
+
+    return ((unshare & UNSHARE_ALONE) != 0 && atomic_load_relaxed(&process->nthreads) > 1) ||
+           ((unshare & (CLONE_SIGHAND | CLONE_VM)) != 0 && actions->together &&
+            refcount_read(&actions->refs) > 1) ||
+           ((unshare & CLONE_VM) != 0 && refcount_read(&thread->vm->refs) > 1);
+}
+
 int process_unshare(uint64_t unshare)
 {
     struct thread *thread = current_thread();
     struct fdtable *files = NULL;
     struct fs_context *fs = NULL;
 
-    if ((unshare & ~(uint64_t)UNSHARE_KNOWN) != 0 ||
-        ((unshare & UNSHARE_ALONE) != 0 && atomic_load_relaxed(&thread->process->nthreads) > 1) ||
-        ((unshare & CLONE_VM) != 0 && refcount_read(&thread->vm->refs) > 1)) {
+    if ((unshare & ~(uint64_t)UNSHARE_KNOWN) != 0 || is_shared(thread, unshare)) {
         return -EINVAL;
     }
     if ((unshare & CLONE_FS) != 0 && refcount_read(&thread->fs->refs) > 1) {

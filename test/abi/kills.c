@@ -188,6 +188,31 @@ static void *try_alone(void *arg)
     return NULL;
 }
 
+static int unshare_actions(void *errors)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        errno = 0;
+        (void)syscall(SYS_unshare, i == 0 ? CLONE_SIGHAND : CLONE_SIGHAND | CLONE_FS);
+        ((int *)errors)[i] = errno;
+    }
+    return 0;
+}
+
+ABI_TEST(unshare, actions_that_another_process_shares_cannot_be_had_alone)
+{
+    static char stack[16384] __attribute__((aligned(16)));
+    int errors[2] = {0, 0}, status;
+
+    pid_t pid = clone(unshare_actions, stack + sizeof(stack),
+                      CLONE_VM | CLONE_VFORK | CLONE_SIGHAND | SIGCHLD, errors);
+    CHECK(pid > 0);
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK_EQ(status, 0);
+    CHECK_EQ(errors[0], EINVAL);
+    CHECK_EQ(errors[1], EINVAL);
+    CHECK_EQ(syscall(SYS_unshare, CLONE_SIGHAND), 0); /* it has ended */
+}
+
 ABI_TEST(unshare, what_cannot_be_parted_is_refused)
 {
     pthread_t thread;

@@ -1,6 +1,6 @@
 /*
  * What calls about threads and time refuse, and with which error: futex(2), get_robust_list(2), rseq(2), timer_create(2) and clocks
- * of threads that have ended, clock_settime(2), adjtimex(2).
+ * of threads that have ended, clock_settime(2), adjtimex(2), mq_notify(2).
  */
 #include "abi.h"
 
@@ -8,6 +8,7 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/timex.h>
 
@@ -332,4 +333,24 @@ ABI_TEST(refusal, of_clocks_to_be_set)
     CHECK_ERR(syscall(SYS_adjtimex, &tx), EINVAL);
     tx = (struct timex){.modes = ADJ_SETOFFSET, .time = {0, 1000000}};
     CHECK_ERR(syscall(SYS_adjtimex, &tx), EINVAL);
+}
+
+/* What the C library makes of a function to be called: a message to a netlink socket of its own (mq_notify(3)). */
+ABI_TEST(refusal, of_notices_by_thread)
+{
+    char cookie[32];
+    int pair[2], mq = (int)syscall(SYS_mq_open, "abi_cookie", O_CREAT | O_RDWR, 0600, NULL);
+    struct sigevent event = {
+        .sigev_notify = SIGEV_THREAD, .sigev_signo = 999, .sigev_value.sival_ptr = cookie};
+
+    CHECK(mq >= 0);
+    CHECK_EQ(syscall(SYS_mq_unlink, "abi_cookie"), 0);
+    CHECK_ERR(syscall(SYS_mq_notify, mq, &event), EBADF);
+    event.sigev_signo = mq;
+    CHECK_ERR(syscall(SYS_mq_notify, mq, &event), ENOTSOCK);
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    event.sigev_signo = pair[0];
+    CHECK_ERR(syscall(SYS_mq_notify, mq, &event), EINVAL);
+    event.sigev_value.sival_ptr = (void *)8;
+    CHECK_ERR(syscall(SYS_mq_notify, mq, &event), EFAULT);
 }

@@ -171,6 +171,26 @@ ABI_TEST(rseq, a_place_without_the_signature_is_no_place_to_go_on)
     CHECK_EQ(WTERMSIG(status), SIGSEGV);
 }
 
+ABI_TEST(rseq, flags_have_no_meaning_any_more)
+{
+    area.flags = RSEQ_CS_FLAG_NO_RESTART_ON_SIGNAL;
+    int status = IN_CHILD({
+        enter();
+        sched_yield(); /* no sequence, no matter */
+        alarm_soon();
+        loop_until_aborted();
+    });
+
+    CHECK(WIFSIGNALED(status));
+    CHECK_EQ(WTERMSIG(status), SIGSEGV);
+    CHECK_EQ(IN_CHILD({
+                 enter();
+                 alarm_soon();
+                 pause();
+             }),
+             0);
+}
+
 static char stack[16384] __attribute__((aligned(16)));
 
 static int leave_in_thread(void *result)
