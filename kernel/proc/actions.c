@@ -101,7 +101,9 @@ bool signal_ignored_locked(const struct process *process, const struct thread *t
 int signal_action_set(int signo, const struct signal_action *new, struct signal_action *ret_old)
 {
     struct process *process = process_current();
+    struct list_node forgotten = LIST_INIT(forgotten);
     struct signal_actions *actions;
+    bool had_signals = false;
 
     if (signo < 1 || signo > SIGNAL_COUNT ||
         (new != NULL && (SIGMASK(signo) & SIGMASK_UNBLOCKABLE) != 0)) {
@@ -133,10 +135,13 @@ int signal_action_set(int signo, const struct signal_action *new, struct signal_
     if (new != NULL &&
         (new->handler == ACTION_IGNORE ||
          (new->handler == ACTION_DEFAULT && (SIGMASK(signo) & SIGMASK_DEFAULT_IGNORE) != 0))) {
-        signal_flush_mask_locked(process, SIGMASK(signo));
+        had_signals = signal_forget_locked(process, SIGMASK(signo), &forgotten);
         signal_recalc_locked(current_thread());
     }
     spin_unlock_irqrestore(&process->siglock, flags);
+    if (unlikely(had_signals)) {
+        signal_forgotten_free(process, &forgotten);
+    }
     return 0;
 }
 

@@ -114,8 +114,15 @@ bool signal_send_queued_locked(struct process *process, struct thread *to,
 /* Take it back out of the queue in which it is. siglock held. */
 void signal_unqueue_locked(struct process *process, struct thread *to,
                            struct signal_queued *queued);
-/* Forget pending signals of `mask`. siglock held. */
-void signal_flush_mask_locked(struct process *process, uint64_t mask);
+/*
+ * Forget pending signals of `mask`. True: their entries, now in the empty list `forgotten`, are for signal_forgotten_free(), soon; posix_timer.c
+ * may take some out before, under the siglock. siglock held.
+ */
+bool signal_forget_locked(struct process *process, uint64_t mask, struct list_node *forgotten);
+/* The same for all of a thread, or of a process without any. siglock held. */
+bool signal_pending_forget_locked(struct signal_pending *pending, struct list_node *forgotten);
+/* The end of what has been forgotten: in turns, with the siglock let go in between. */
+void signal_forgotten_free(struct process *process, struct list_node *forgotten);
 void signal_queue_init(void);
 
 /* ---- deliver.c ---- */

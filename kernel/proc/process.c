@@ -115,9 +115,12 @@ void process_unlink_locked(struct process *process)
 
 void process_release(struct process *process)
 {
+    struct list_node forgotten = LIST_INIT(forgotten);
     struct cred *cred = process->leader->cred;
 
-    signal_pending_flush(&process->shared);
+    if (signal_pending_forget_locked(&process->shared, &forgotten)) {
+        signal_forgotten_free(process, &forgotten);
+    }
     pid_put(process->group);
     pid_put(process->session);
     process->group = NULL;

@@ -41,8 +41,10 @@ struct signal_actions {
 };
 
 struct signal_queued {
-    struct list_node node;
-    struct user *accounted;    /* RLIMIT_SIGPENDING */
+    struct list_node
+        node; /* [S] in the queue: the oldest of its number; in `others`: a later one */
+    struct list_node others; /* [S] of the oldest: those of its number that came later, in order */
+    struct user *accounted;  /* RLIMIT_SIGPENDING */
     struct posix_timer *timer; /* whose entry this is; NULL: freed when delivered */
     siginfo_t info;
 };

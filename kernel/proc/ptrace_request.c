@@ -217,20 +217,28 @@ static int siginfo_set(const struct tracee *tracee, const siginfo_t __user *from
     return there ? 0 : -EINVAL;
 }
 
-/* Copies of up to `max` entries of a queue from number `from` on. */
+/* Copies of up to `max` entries of a queue from number `from` on: those of a signal one after another, oldest first. */
 static int queue_read(const struct tracee *tracee, bool shared, uint64_t from, siginfo_t *infos,
                       int max)
 {
     const struct signal_pending *pending =
         shared ? &tracee->process->shared : &tracee->thread->sig_pending;
-    struct signal_queued *queued;
+    struct signal_queued *oldest, *queued;
     uint64_t at = 0;
     int n = 0;
     uint64_t flags = spin_lock_irqsave(&tracee->process->siglock);
 
-    list_for_each (queued, &pending->queue, node) {
+    list_for_each (oldest, &pending->queue, node) {
         if (at++ >= from && n < max) {
-            infos[n++] = queued->info;
+            infos[n++] = oldest->info;
+        }
+        list_for_each (queued, &oldest->others, node) {
+            if (n == max) {
+                break;
+            }
+            if (at++ >= from) {
+                infos[n++] = queued->info;
+            }
         }
     }
     spin_unlock_irqrestore(&tracee->process->siglock, flags);

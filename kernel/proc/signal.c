@@ -5,6 +5,10 @@
  * below SIGRTMIN are pending once; the others queue up. Each thread has a queue of its own, and shares the process' with its
  * siblings: what comes there is for whichever of them does not block it and looks first. A sender makes one of them look.
  *
+ * There may be as many entries as RLIMIT_SIGPENDING lets a user have. So of each number only the oldest is in the queue itself, and has the others
+ * in a list of its own: to find one takes a look at each number that is pending, to forget all of a number a single splice. They are freed
+ * afterwards, in turns.
+ *
  * Locking: process->siglock (spin, irqsave): senders may be interrupts. A thread writes its mask itself, under the same lock, so a
  * sender sees whether to wake it; and one that blocks what is pending for all passes it on (signal_retarget_locked).
  */
@@ -15,6 +19,9 @@
 #include "kernel/core/panic.h"
 #include "kernel/mm/slab.h"
 #include "kernel/proc/ptrace_impl.h"
+
+/* So many forgotten entries are freed at a time, with interrupts off. */
+#define FREE_TURN 32u
 
 static struct slab_cache *queued_cache;
 
@@ -78,64 +85,113 @@ void signal_queued_free(struct signal_queued *queued)
     }
 }
 
-static void pending_flush_mask(struct signal_pending *pending, uint64_t mask)
-{
-    struct signal_queued *queued, *next;
+/* ---- queues ---- */
 
-    if ((pending->set & mask) == 0) {
-        return;
+static struct signal_queued *oldest_of(const struct signal_pending *pending, int signo)
+{
+    struct signal_queued *queued;
+
+    list_for_each (queued, &pending->queue, node) {
+        if (queued->info.si_signo == signo) {
+            return queued;
+        }
     }
+    return NULL;
+}
+
+static void queue_push(struct signal_pending *pending, struct signal_queued *queued)
+{
+    struct signal_queued *oldest = oldest_of(pending, queued->info.si_signo);
+
+    list_init(&queued->others);
+    list_push_back(oldest != NULL ? &oldest->others : &pending->queue, &queued->node);
+}
+
+/* The oldest of its number leaves the queue. True: another takes its place. */
+static bool queue_remove_oldest(struct signal_queued *oldest)
+{
+    struct list_node *first = list_pop_front(&oldest->others);
+
+    if (likely(first == NULL)) {
+        list_remove(&oldest->node);
+        return false;
+    }
+    list_splice_back(&list_entry(first, struct signal_queued, node)->others, &oldest->others);
+    list_insert_before(&oldest->node, first);
+    list_remove(&oldest->node);
+    return true;
+}
+
+/* Forget signals of `mask`; those with entries go to `forgotten`. */
+static void pending_forget(struct signal_pending *pending, uint64_t mask,
+                           struct list_node *forgotten)
+{
+    struct signal_queued *oldest, *next;
+
     pending->set &= ~mask;
-    list_for_each_safe (queued, next, &pending->queue, node) {
-        if ((SIGMASK(queued->info.si_signo) & mask) != 0) {
-            list_remove(&queued->node);
-            if (queued->timer != NULL) {
-                posix_timer_done_locked(queued->timer);
-            } else {
-                signal_queued_free(queued);
-            }
+    list_for_each_safe (oldest, next, &pending->queue, node) {
+        if ((SIGMASK(oldest->info.si_signo) & mask) != 0) {
+            list_remove(&oldest->node);
+            list_push_back(forgotten, &oldest->node);
+            list_splice_back(forgotten, &oldest->others);
         }
     }
 }
 
-void signal_pending_flush(struct signal_pending *pending)
+/* The end of some entries. A timer may take its own out of the list as long as it is there. siglock held. */
+static void forgotten_free_locked(struct list_node *forgotten, unsigned max)
 {
-    pending_flush_mask(pending, ~0ull);
+    struct list_node *node;
+
+    for (; max > 0 && (node = list_pop_front(forgotten)) != NULL; max--) {
+        struct signal_queued *queued = list_entry(node, struct signal_queued, node);
+        if (queued->timer != NULL) {
+            posix_timer_done_locked(queued->timer);
+        } else {
+            signal_queued_free(queued);
+        }
+    }
 }
 
-void signal_flush_mask_locked(struct process *process, uint64_t mask)
+void signal_forgotten_free(struct process *process, struct list_node *forgotten)
+{
+    for (bool more = true; more;) {
+        uint64_t flags = spin_lock_irqsave(&process->siglock);
+        forgotten_free_locked(forgotten, FREE_TURN);
+        more = !list_empty(forgotten);
+        spin_unlock_irqrestore(&process->siglock, flags);
+    }
+}
+
+bool signal_pending_forget_locked(struct signal_pending *pending, struct list_node *forgotten)
+{
+    pending_forget(pending, ~0ull, forgotten);
+    return !list_empty(forgotten);
+}
+
+bool signal_forget_locked(struct process *process, uint64_t mask, struct list_node *forgotten)
 {
     struct thread *thread;
 
-    pending_flush_mask(&process->shared, mask);
-    if (likely((process->private_signals & mask) == 0)) {
-        return;
+    pending_forget(&process->shared, mask, forgotten);
+    if (unlikely((process->private_signals & mask) != 0)) {
+        list_for_each (thread, &process->threads, process_node) {
+            pending_forget(&thread->sig_pending, mask, forgotten);
+        }
+        process->private_signals &= ~mask;
     }
-    list_for_each (thread, &process->threads, process_node) {
-        pending_flush_mask(&thread->sig_pending, mask);
-    }
-    process->private_signals &= ~mask;
+    return !list_empty(forgotten);
 }
 
 /* Take one entry of `signo`; the bit stays while another is queued. */
 static struct signal_queued *pending_take(struct signal_pending *pending, int signo)
 {
-    struct signal_queued *queued, *found = NULL;
+    struct signal_queued *oldest = oldest_of(pending, signo);
 
-    list_for_each (queued, &pending->queue, node) {
-        if (queued->info.si_signo == signo) {
-            if (found != NULL) {
-                list_remove(&found->node);
-                return found;
-            }
-            found = queued;
-        }
+    if (oldest == NULL || !queue_remove_oldest(oldest)) {
+        pending->set &= ~SIGMASK(signo);
     }
-    pending->set &= ~SIGMASK(signo);
-    if (found != NULL) {
-        list_remove(&found->node);
-    }
-    return found;
+    return oldest;
 }
 
 int signal_dequeue_locked(struct process *process, struct thread *thread, uint64_t blocked,
@@ -203,17 +259,27 @@ static void stop_end_locked(struct process *process, bool by_continue)
     stop_let_off_locked(process);
 }
 
+/* For signals that queue up for timers alone. */
+static void forget_now_locked(struct process *process, uint64_t mask)
+{
+    struct list_node forgotten = LIST_INIT(forgotten);
+
+    if (signal_forget_locked(process, mask, &forgotten)) {
+        forgotten_free_locked(&forgotten, ~0u);
+    }
+}
+
 /* Stop signals and SIGCONT cancel each other; SIGCONT and SIGKILL end a stop, whatever becomes of the signal itself. */
 static void prepare_stop_continue_locked(struct process *process, int signo)
 {
     bool stopped = process->stopped;
 
     if ((SIGMASK(signo) & SIGMASK_STOP) != 0) {
-        signal_flush_mask_locked(process, SIGMASK(SIGCONT));
+        forget_now_locked(process, SIGMASK(SIGCONT));
         return;
     }
     if (signo == SIGCONT) {
-        signal_flush_mask_locked(process, SIGMASK_STOP);
+        forget_now_locked(process, SIGMASK_STOP);
         process->stop_dequeued = false;
     }
     if (stopped) {
@@ -346,7 +412,7 @@ int signal_send_locked(struct process *process, struct thread *to, const siginfo
     }
     struct signal_queued *queued = signal_queued_create(process, info);
     if (queued != NULL) {
-        list_push_back(&pending->queue, &queued->node);
+        queue_push(pending, queued);
     } else if (signo >= SIGRTMIN && info->si_code != SI_USER) {
         return -EAGAIN;
     }
@@ -362,7 +428,7 @@ bool signal_send_queued_locked(struct process *process, struct thread *to,
     if (!send_begin_locked(process, to, signo, false)) {
         return false;
     }
-    list_push_back(&pending_of(process, to)->queue, &queued->node);
+    queue_push(pending_of(process, to), queued);
     send_end_locked(process, to, signo);
     return true;
 }
@@ -370,15 +436,13 @@ bool signal_send_queued_locked(struct process *process, struct thread *to,
 void signal_unqueue_locked(struct process *process, struct thread *to, struct signal_queued *queued)
 {
     struct signal_pending *pending = pending_of(process, to);
-    struct signal_queued *other;
+    int signo = queued->info.si_signo;
 
-    list_remove(&queued->node);
-    list_for_each (other, &pending->queue, node) {
-        if (other->info.si_signo == queued->info.si_signo) {
-            return;
-        }
+    if (oldest_of(pending, signo) != queued) {
+        list_remove(&queued->node); /* a later one, or forgotten meanwhile */
+    } else if (!queue_remove_oldest(queued)) {
+        pending->set &= ~SIGMASK(signo);
     }
-    pending->set &= ~SIGMASK(queued->info.si_signo);
 }
 
 int signal_send_process(struct process *target, const siginfo_t *info)

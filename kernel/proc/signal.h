@@ -32,8 +32,6 @@ void signal_mask_set(uint64_t mask);
 uint64_t signal_pending_set(void); /* sigpending(2) */
 /* sigtimedwait(2): dequeues one of `set`; its number, -EAGAIN on timeout, -EINTR. */
 int signal_wait(uint64_t set, siginfo_t *ret_info, ktime_t deadline);
-/* All queued entries of a dying process. */
-void signal_pending_flush(struct signal_pending *pending);
 /* Recompute THREAD_WORK_SIGNAL after the mask or the pending set changed. siglock held. */
 void signal_recalc_locked(struct thread *thread);
 /* rt_sigreturn(2): restore what delivery saved; the result for the interrupted code's register. A bad frame kills. */

@@ -148,6 +148,7 @@ bool group_exit_locked(struct process *process, int wait_status)
 
 bool thread_leave_begin(struct process *process, struct thread *thread, int wait_status, bool group)
 {
+    struct list_node forgotten = LIST_INIT(forgotten);
     uint64_t flags = spin_lock_irqsave(&process->siglock);
 
     bool call = group && group_exit_locked(process, wait_status);
@@ -170,11 +171,14 @@ bool thread_leave_begin(struct process *process, struct thread *thread, int wait
         stopped = stop_take_part_locked(process, thread);
         signal_retarget_locked(process, thread, ~thread->sig_blocked);
     }
-    signal_pending_flush(&thread->sig_pending);
+    bool had_signals = signal_pending_forget_locked(&thread->sig_pending, &forgotten);
     thread_clear_work(thread, THREAD_WORK_SIGNAL | THREAD_WORK_SIGMASK);
     spin_unlock_irqrestore(&process->siglock, flags);
     if (unlikely(call)) {
         call_finish(process, CALL_END);
+    }
+    if (unlikely(had_signals)) {
+        signal_forgotten_free(process, &forgotten);
     }
     if (unlikely(stopped)) {
         process_usage(process, &usage);

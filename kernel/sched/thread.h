@@ -70,7 +70,7 @@ enum kthread_state { KTHREAD_NONE, KTHREAD_NEW, KTHREAD_TAKEN };
 struct signal_pending {
     uint64_t set; /* [p] bit signo-1 */
     struct list_node
-        queue; /* [p] struct signal_queued; a set bit without an entry has no info (memory was short) */
+        queue; /* [p] struct signal_queued, one of each number; a set bit without an entry has no info (memory was short) */
 };
 
 #define COMM_SIZE  16

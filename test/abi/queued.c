@@ -137,6 +137,49 @@ ABI_TEST(queued, so_many_as_the_limit_says)
              0);
 }
 
+#define MANY 1500
+
+static int take_value(const sigset_t *set)
+{
+    const struct timespec none = {0, 0};
+    siginfo_t info;
+
+    return (int)syscall(SYS_rt_sigtimedwait, set, &info, &none, 8) < 0 ? -1
+                                                                       : info.si_value.sival_int;
+}
+
+/* In a child of another user, so that nobody else counts for the limit. */
+static void queue_and_forget(void)
+{
+    sigset_t set = block(SIGRTMIN, SIGRTMIN + 1), wanted;
+    struct rlimit limit = {MANY, MANY};
+    union sigval value;
+
+    CHECK_EQ(setrlimit(RLIMIT_SIGPENDING, &limit), 0);
+    CHECK_EQ(setresuid(2078, 2078, 2078), 0);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < MANY; i++) {
+            value.sival_int = i;
+            CHECK_EQ(sigqueue(getpid(), SIGRTMIN + 1 - i % 2, value), 0);
+        }
+        CHECK_ERR(sigqueue(getpid(), SIGRTMIN, value), EAGAIN);
+        CHECK(signal(SIGRTMIN, SIG_IGN) != SIG_ERR);
+        CHECK(signal(SIGRTMIN, SIG_DFL) != SIG_ERR);
+        sigemptyset(&wanted);
+        sigaddset(&wanted, SIGRTMIN);
+        CHECK_EQ(take_value(&wanted), -1);
+        for (int i = 0; i < MANY; i += 2) {
+            CHECK_EQ(take_value(&set), i);
+        }
+        CHECK_EQ(take_value(&set), -1); /* and there is room again */
+    }
+}
+
+ABI_TEST(queued, those_of_a_signal_that_is_ignored_are_dropped_and_the_others_stay_in_order)
+{
+    CHECK_EQ(IN_CHILD(queue_and_forget()), 0);
+}
+
 /* ---- stops, with threads ---- */
 
 static void *sleep_for_ever(void *arg)

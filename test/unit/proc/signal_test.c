@@ -9,6 +9,15 @@
 
 static struct thread thread;
 
+static void forget_all(struct process *process)
+{
+    struct list_node forgotten = LIST_INIT(forgotten);
+
+    (void)signal_pending_forget_locked(&process->shared, &forgotten);
+    (void)signal_pending_forget_locked(&thread.sig_pending, &forgotten);
+    signal_forgotten_free(process, &forgotten);
+}
+
 static struct process *setup(void)
 {
     static struct process *process;
@@ -26,8 +35,7 @@ static struct process *setup(void)
         process->nthreads = process->nlive = 1;
         process->user = user_get(&user_root);
     }
-    signal_pending_flush(&process->shared);
-    signal_pending_flush(&thread.sig_pending);
+    forget_all(process);
     process->actions = signal_actions_copy(&signal_actions_default);
     process->limits[RLIMIT_SIGPENDING].rlim_cur = 4;
     process->stopped = process->continued = false;
@@ -98,6 +106,82 @@ TEST(signal, realtime_signals_queue_in_order_up_to_the_limit)
     EXPECT_EQ(user_root.nsigpending, before);
 }
 
+TEST(signal, each_number_has_an_order_of_its_own)
+{
+    struct process *process = setup();
+    int value;
+
+    process->limits[RLIMIT_SIGPENDING].rlim_cur = user_root.nsigpending + 12;
+    for (int i = 0; i < 12; i++) {
+        EXPECT_EQ(send(process, SIGRTMIN + 3 - i % 3, SI_QUEUE, i), 0);
+    }
+    for (int i = 0; i < 12; i++) {
+        EXPECT_EQ(take(process, 0, &value), SIGRTMIN + 1 + i / 4);
+        EXPECT_EQ(value, 2 - i / 4 + i % 4 * 3);
+    }
+    EXPECT_EQ(take(process, 0, &value), 0);
+}
+
+TEST(signal, an_entry_is_taken_back_wherever_it_is)
+{
+    struct process *process = setup();
+    struct list_node forgotten = LIST_INIT(forgotten);
+    siginfo_t info = {.si_signo = SIGRTMIN + 1, .si_code = SI_QUEUE};
+    struct signal_queued *entry[5];
+    int value;
+
+    process->limits[RLIMIT_SIGPENDING].rlim_cur = user_root.nsigpending + 6;
+    for (int i = 0; i < 5; i++) {
+        info.si_value.sival_int = i;
+        entry[i] = signal_queued_create(process, &info);
+        EXPECT(signal_send_queued_locked(process, NULL, entry[i]));
+    }
+    EXPECT_EQ(send(process, SIGRTMIN, SI_QUEUE, 7), 0);
+    signal_unqueue_locked(process, NULL, entry[2]);
+    signal_unqueue_locked(process, NULL, entry[0]);
+    EXPECT_EQ(take(process, SIGMASK(SIGRTMIN), &value), SIGRTMIN + 1);
+    EXPECT_EQ(value, 1);
+    signal_unqueue_locked(process, NULL, entry[4]);
+    EXPECT_EQ(process->shared.set, SIGMASK(SIGRTMIN) | SIGMASK(SIGRTMIN + 1));
+    signal_unqueue_locked(process, NULL, entry[3]);
+    EXPECT_EQ(process->shared.set, SIGMASK(SIGRTMIN));
+    /* Out of those that are forgotten as well. */
+    EXPECT(signal_send_queued_locked(process, NULL, entry[3]));
+    EXPECT(signal_send_queued_locked(process, NULL, entry[4]));
+    EXPECT(signal_forget_locked(process, SIGMASK(SIGRTMIN + 1), &forgotten));
+    signal_unqueue_locked(process, NULL, entry[3]);
+    signal_forgotten_free(process, &forgotten);
+    EXPECT_EQ(take(process, 0, &value), SIGRTMIN);
+    EXPECT_EQ(take(process, 0, &value), 0);
+    signal_queued_free(entry[0]);
+    signal_queued_free(entry[2]);
+    signal_queued_free(entry[3]);
+}
+
+TEST(signal, thousands_of_one_number_are_forgotten_and_the_others_stay)
+{
+    struct process *process = setup();
+    struct list_node forgotten = LIST_INIT(forgotten);
+    uint32_t before = user_root.nsigpending;
+    int value;
+
+    process->limits[RLIMIT_SIGPENDING].rlim_cur = before + 3000;
+    for (int i = 0; i < 3000; i++) {
+        EXPECT_EQ(send(process, SIGRTMIN + i % 3, SI_QUEUE, i), 0);
+    }
+    EXPECT(signal_forget_locked(process, SIGMASK(SIGRTMIN) | SIGMASK(SIGRTMIN + 2), &forgotten));
+    EXPECT_EQ(process->shared.set, SIGMASK(SIGRTMIN + 1));
+    EXPECT_EQ(user_root.nsigpending, before + 3000); /* they are freed later */
+    signal_forgotten_free(process, &forgotten);
+    EXPECT_EQ(user_root.nsigpending, before + 1000);
+    for (int i = 0; i < 1000; i++) {
+        EXPECT_EQ(take(process, 0, &value), SIGRTMIN + 1);
+        EXPECT_EQ(value, 3 * i + 1);
+    }
+    EXPECT_EQ(take(process, 0, &value), 0);
+    EXPECT(!signal_forget_locked(process, ~0ull, &forgotten));
+}
+
 TEST(signal, blocked_signals_wait_and_the_lowest_number_comes_first)
 {
     struct process *process = setup();
@@ -165,7 +249,7 @@ TEST(signal, process_one_hears_only_what_it_has_a_handler_for)
     thread.sig_blocked = SIGMASK(SIGCHLD); /* what it waits for, it hears too */
     EXPECT_EQ(send(process, SIGCHLD, SI_USER, 0), 0);
     EXPECT_EQ(process->shared.set, SIGMASK(SIGCHLD));
-    signal_pending_flush(&process->shared);
+    forget_all(process);
     process->actions->action[SIGTERM - 1].handler = 0x1000;
     EXPECT_EQ(send(process, SIGTERM, SI_USER, 0), 0);
     EXPECT_EQ(process->shared.set, SIGMASK(SIGTERM));
