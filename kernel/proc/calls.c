@@ -4,7 +4,7 @@
  * What is to be is written into the process at once, under the siglock; but to set a thread in motion costs some hundred instructions, and there may
  * be thousands of them. So they are called in turns, and the siglock is let go in between. Who stops or ends the others goes on until all have been
  * called (call_finish). Who sends SIGCONT or SIGKILL may be an interrupt: that does one turn, and each thread that it sets in motion does another on
- * its way to user mode, or when it ends. Such a turn goes on until it has moved somebody, so there is always one to go on with it.
+ * its way to user mode, or when it ends. A turn that has met nobody to move leaves the rest to a kernel thread, so there is always one to go on with it.
  *
  * There is one call at a time. That to end is the last: nothing else matters to those who have yet to hear it. Of the other two each puts an end to
  * the one before: whom a stop has not reached has nothing to go on from, and whom the end of a stop has not reached stands still for the next stop
@@ -93,21 +93,32 @@ static bool call_to_go_on_locked(struct process *process, struct thread *thread)
     return moved;
 }
 
-void call_turn_locked(struct process *process)
+/* True: somebody was set in motion. */
+static bool turn_locked(struct process *process)
 {
     enum thread_call call = process->call;
-    unsigned cost = 0;
-    bool goes_on = call != CALL_GO_ON; /* there is somebody to do the next turn */
+    bool any = false;
 
     atomic_fence(); /* between what the process says and the looks at states: pairs with thread_prepare_sleep */
-    while (process->call != CALL_NONE && (!goes_on || cost < CALL_TURN)) {
+    for (unsigned cost = 0; process->call != CALL_NONE && cost < CALL_TURN;) {
         struct thread *thread = process->call_next;
         go_on_with_locked(process, next_of(process, thread));
         bool moved = call == CALL_END    ? call_to_end_locked(thread)
                      : call == CALL_STOP ? call_to_stop_locked(process, thread)
                                          : call_to_go_on_locked(process, thread);
-        goes_on = goes_on || moved;
+        any = any || moved;
         cost += moved ? CALL_MOVE : 1;
+    }
+    return any;
+}
+
+void call_turn_locked(struct process *process)
+{
+    if (!turn_locked(process) && unlikely(process->call == CALL_GO_ON)) {
+        (void)process_get(process);
+        if (!work_queue(&process->call_work)) {
+            process_put(process); /* it is on its way, with a reference: this is not the last one */
+        }
     }
 }
 
@@ -116,8 +127,16 @@ void call_finish(struct process *process, enum thread_call call)
     while (atomic_load_relaxed(&process->call) == call) {
         uint64_t flags = spin_lock_irqsave(&process->siglock);
         if (process->call == call) {
-            call_turn_locked(process);
+            (void)turn_locked(process);
         }
         spin_unlock_irqrestore(&process->siglock, flags);
     }
+}
+
+void call_work_run(struct work *work)
+{
+    struct process *process = container_of(work, struct process, call_work);
+
+    call_finish(process, CALL_GO_ON);
+    process_put(process);
 }

@@ -53,8 +53,10 @@ void signal_retarget_locked(struct process *process, const struct thread *thread
 void call_begin_locked(struct process *process, enum thread_call call);
 /* Some more of them, if any are left. siglock held. */
 void call_turn_locked(struct process *process);
-/* All that are left, if they are still told this. By who has begun it, with nothing held. */
+/* All that are left, if they are still told this. With nothing held. */
 void call_finish(struct process *process, enum thread_call call);
+/* What process->call_work does. */
+work_fn call_work_run;
 /* The thread goes out of the list. siglock held. */
 void call_pass_locked(struct process *process, const struct thread *thread);
 

@@ -38,6 +38,7 @@ static void process_construct(void *object)
     list_init(&process->shared.queue);
     list_init(&process->threads);
     wait_queue_init(&process->threads_wait);
+    work_init(&process->call_work, call_work_run);
     wait_queue_init(&process->signalfd_wait);
     process->stop_number = 1; /* from one life to the next: any number but 0 */
     timer_init(&process->real_timer, itimer_real_expired);

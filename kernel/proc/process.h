@@ -15,6 +15,7 @@
 
 #include "kernel/sched/pid.h"
 #include "kernel/sched/wait.h"
+#include "kernel/sched/work.h"
 #include "kernel/security/cred.h"
 #include "kernel/vfs/fdtable.h"
 #include "kernel/vm/vmspace.h"
@@ -85,7 +86,8 @@ struct process {
     unsigned departures;            /* [TS] how often a thread went out of the list */
     enum thread_call call;          /* [S] written; read as a hint */
     struct thread *call_next;       /* [S] unless CALL_NONE: who is told next */
-    enum process_state state;       /* [T] */
+    struct work call_work;    /* goes on with CALL_GO_ON; has a reference while it is queued */
+    enum process_state state; /* [T] */
 
     struct process *parent;                    /* [T] reaper once orphaned; NULL: process 1 */
     int parent_nr;                             /* [a] its number, for getppid(2) */

@@ -310,34 +310,37 @@ TEST(signal, exec_keeps_what_is_ignored_and_forgets_handlers)
 
 /* ---- calls to all threads ---- */
 
-#define CROWD 40u
+#define CROWD     40u
+#define MULTITUDE 1200u
 
-static struct thread crowd[CROWD];
+static struct thread crowd[MULTITUDE];
+static unsigned crowd_size;
 
 static unsigned crowd_wanted(const struct process *process)
 {
     unsigned n = 0;
 
-    for (unsigned i = 0; i < CROWD; i++) {
+    for (unsigned i = 0; i < crowd_size; i++) {
         n += thread_stop_wanted(process, &crowd[i]);
     }
     return n;
 }
 
-static void crowd_join(struct process *process)
+static void crowd_join(struct process *process, unsigned size)
 {
-    for (unsigned i = 0; i < CROWD; i++) {
+    crowd_size = size;
+    for (unsigned i = 0; i < size; i++) {
         crowd[i] = (struct thread){.process = process, .state = THREAD_RUNNABLE};
         list_push_back(&process->threads, &crowd[i].process_node);
     }
-    process->nthreads = process->nlive = CROWD + 1;
+    process->nthreads = process->nlive = size + 1;
     process->call = CALL_NONE;
     process->stop_left = 0;
 }
 
 static void crowd_leave(struct process *process)
 {
-    for (unsigned i = 0; i < CROWD; i++) {
+    for (unsigned i = 0; i < crowd_size; i++) {
         if (!list_empty(&crowd[i].process_node)) {
             call_pass_locked(process, &crowd[i]);
             list_remove(&crowd[i].process_node);
@@ -350,7 +353,7 @@ TEST(signal, a_turn_of_a_call_reaches_a_few_threads_and_the_next_goes_on)
 {
     struct process *process = setup();
 
-    crowd_join(process);
+    crowd_join(process, CROWD);
     thread.exiting = true;
     call_begin_locked(process, CALL_STOP);
     EXPECT_EQ(crowd_wanted(process), 0u);
@@ -378,7 +381,7 @@ TEST(signal, the_call_to_end_is_the_last_one)
 {
     struct process *process = setup();
 
-    crowd_join(process);
+    crowd_join(process, CROWD);
     call_begin_locked(process, CALL_STOP);
     call_turn_locked(process);
     call_begin_locked(process, CALL_END);
@@ -397,9 +400,32 @@ TEST(signal, a_call_to_go_on_ends_at_once_when_nobody_stands_still)
 {
     struct process *process = setup();
 
-    crowd_join(process);
+    crowd_join(process, CROWD);
     call_begin_locked(process, CALL_GO_ON);
     call_turn_locked(process);
     EXPECT_EQ(process->call, CALL_NONE);
+    crowd_leave(process);
+}
+
+/* Turns are short even then: somebody else goes on with it. */
+TEST(signal, a_call_to_go_on_looks_at_a_multitude_in_turns)
+{
+    struct process *process = setup();
+
+    crowd_join(process, MULTITUDE);
+    call_begin_locked(process, CALL_GO_ON);
+    call_turn_locked(process);
+    EXPECT_EQ(process->call, CALL_GO_ON);
+    EXPECT_EQ(process->call_next, &crowd[511]); /* the main thread was the first */
+    EXPECT(process->call_work.queued);
+    EXPECT_EQ(process->refs.value, 2u);
+    call_turn_locked(process); /* somebody comes by */
+    EXPECT_EQ(process->call_next, &crowd[1023]);
+    EXPECT_EQ(process->refs.value, 2u);
+    list_remove(&process->call_work.node); /* as the thread of work_queue() does */
+    process->call_work.queued = false;
+    call_work_run(&process->call_work);
+    EXPECT_EQ(process->call, CALL_NONE);
+    EXPECT_EQ(process->refs.value, 1u);
     crowd_leave(process);
 }
