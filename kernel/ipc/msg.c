@@ -139,7 +139,7 @@ static bool type_matches(long type, int flags, long message_type)
 
 /* So many messages are looked at, or waiters woken, at a time: preemption is off. */
 #define LOOK_TURN 256u
-#define WAKE_TURN 16u
+#define WAKE_TURN 8u
 
 /* A place in the queue, which no message has the type of. */
 static bool is_bookmark(const struct msg_message *message)
