@@ -15,8 +15,8 @@
 #include "kernel/proc/ptrace_impl.h"
 
 /* What a turn may cost: so many looks, or moves. Interrupts are off. */
-#define CALL_TURN 512u
-#define CALL_MOVE 64u
+#define CALL_TURN 256u
+#define CALL_MOVE 32u
 
 static struct thread *next_of(const struct process *process, const struct thread *thread)
 {

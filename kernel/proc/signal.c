@@ -21,7 +21,7 @@
 #include "kernel/proc/ptrace_impl.h"
 
 /* So many forgotten entries are freed at a time, with interrupts off. */
-#define FREE_TURN 32u
+#define FREE_TURN 16u
 
 static struct slab_cache *queued_cache;
 

@@ -416,11 +416,11 @@ TEST(signal, a_call_to_go_on_looks_at_a_multitude_in_turns)
     call_begin_locked(process, CALL_GO_ON);
     call_turn_locked(process);
     EXPECT_EQ(process->call, CALL_GO_ON);
-    EXPECT_EQ(process->call_next, &crowd[511]); /* the main thread was the first */
+    EXPECT_EQ(process->call_next, &crowd[255]); /* the main thread was the first */
     EXPECT(process->call_work.queued);
     EXPECT_EQ(process->refs.value, 2u);
     call_turn_locked(process); /* somebody comes by */
-    EXPECT_EQ(process->call_next, &crowd[1023]);
+    EXPECT_EQ(process->call_next, &crowd[511]);
     EXPECT_EQ(process->refs.value, 2u);
     list_remove(&process->call_work.node); /* as the thread of work_queue() does */
     process->call_work.queued = false;
