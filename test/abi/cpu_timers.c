@@ -297,8 +297,8 @@ ABI_TEST(cpu_timer, the_limit_of_real_time_threads)
         if (syscall(SYS_sched_setscheduler, 0, SCHED_FIFO, &param) != 0) {
             _exit(77);
         }
-        usleep(1000); /* what has been run so far counts no more */
         int64_t begin = now_of(CLOCK_THREAD_CPUTIME_ID);
+        usleep(1000); /* what has been run so far counts no more */
         CHECK_EQ(setrlimit(RLIMIT_RTTIME, &limit), 0);
         spin_until_fired();
         CHECK(fired_at >= begin + 15 * MS); /* Linux counts ticks that it meets */
