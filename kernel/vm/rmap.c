@@ -134,6 +134,9 @@ void rmap_region_gone_moved(struct vm_region *region)
 
 /* ---- walking ---- */
 
+/* A family may have hundreds of members: it is let go of after so many. Who joins meanwhile behind the walk's back is missed. */
+#define VISITS_AT_ONCE 16u
+
 struct walk {
     struct page *page;
     uint32_t left; /* entries not met yet, as far as is known: 0 ends the walk early */
@@ -185,9 +188,14 @@ static void walk_anon(struct walk *walk)
     if (hint < family->capacity && family->spaces[hint] != NULL) {
         go_on = visit(walk, family->spaces[hint], vpn << PAGE_SHIFT);
     }
-    for (uint32_t slot = 0; go_on && slot < family->capacity; slot++) {
-        if (slot != hint && family->spaces[slot] != NULL) {
-            go_on = visit(walk, family->spaces[slot], vpn << PAGE_SHIFT);
+    for (uint32_t slot = 0, visits = 1; go_on && slot < family->capacity; slot++) {
+        if (slot == hint || family->spaces[slot] == NULL) {
+            continue;
+        }
+        go_on = visit(walk, family->spaces[slot], vpn << PAGE_SHIFT);
+        if (++visits % VISITS_AT_ONCE == 0) {
+            read_unlock(&family->lock);
+            read_lock(&family->lock);
         }
     }
     for (struct list_node *at = family->moved.next; go_on && at != &family->moved; at = at->next) {

@@ -7,7 +7,7 @@
  * (file_regions.h).
  *
  * A walk proposes addresses and looks into the page table there: what it calls back for is true, whatever happened to regions meanwhile. It may
- * miss an entry that is just being moved, so page->mapcount has the last word on whether all were found.
+ * miss an entry that is just being moved or made by fork, so page->mapcount has the last word on whether all were found.
  *
  * Locking: family->lock (spinning, for reading) is held while anonymous mappings are visited, the cache's rmap_lock for others; inside, the table locks of
  * each space in turn, from outside (mmu_locks.h). Families are never given back to the allocator of memory: what page->owner leads to is always a family, if perhaps not the

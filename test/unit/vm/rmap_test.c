@@ -12,7 +12,7 @@
 
 #define BASE    0x40000000ull
 #define NPAGES  64u
-#define NSPACES 7u
+#define NSPACES 40u /* more than a walk visits at once */
 
 struct found {
     unsigned n;
