@@ -186,7 +186,7 @@ void zone_give_locked(struct zone *zone, struct page *page, unsigned order)
     zone->free += 1ull << order;
     while (order < FRAME_MAX_ORDER) {
         struct page *buddy = pfn_to_page(pfn ^ (1ull << order));
-        if (buddy->kind != PAGE_FREE || buddy->order != order) {
+        if (!page_is_free_block_of(buddy, order)) {
             break;
         }
         if (order >= PAGEBLOCK_ORDER &&

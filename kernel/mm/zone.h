@@ -116,18 +116,23 @@ static inline uint64_t page_meta(uint16_t flags, enum page_kind kind, unsigned o
     return flags | ((uint64_t)kind << 16) | ((uint64_t)order << 24);
 }
 
+/* One store, one load: others look at a page's meta while its owner changes it. */
+typedef uint64_t __attribute__((may_alias)) page_meta_t;
+
 static inline void page_set_meta(struct page *page, uint64_t meta)
 {
-    __builtin_memcpy(&page->flags, &meta, sizeof(meta));
+    __atomic_store_n((page_meta_t *)&page->flags, meta, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t page_get_meta(const struct page *page)
+{
+    return __atomic_load_n((const page_meta_t *)&page->flags, __ATOMIC_RELAXED);
 }
 
 /* The first of more than one frame, or on a list of lru.h: both in one look. */
 static inline bool page_is_block_or_listed(const struct page *page)
 {
-    uint32_t meta;
-
-    __builtin_memcpy(&meta, &page->flags, sizeof(meta));
-    return (meta & (0xff000000u | PAGE_FLAG_LRU)) != 0;
+    return (page_get_meta(page) & (0xff000000u | PAGE_FLAG_LRU)) != 0;
 }
 
 _Static_assert(offsetof(struct page, flags) == 8 && offsetof(struct page, kind) == 10 &&
@@ -160,10 +165,21 @@ struct page *zone_take_smallest_locked(struct zone *zone);
 pfn_t zone_move_part_locked(struct zone *zone, pfn_t pfn);
 /* Take a free block out of its list as it is. zone->lock held. */
 void zone_remove_locked(struct zone *zone, struct page *page);
-/* True for the first frame of a block in a list. zone->lock held, or the answer is a hint. */
+/*
+ * True for the first frame of a block in a list. zone->lock held, or the answer is a hint. Kind and order in one look: a frame that is on no list may
+ * begin its life at this moment, from one that is free but has no order to one that has an order but is not free.
+ */
 static inline bool page_is_free_block(const struct page *page)
 {
-    return page->kind == PAGE_FREE && page->order <= FRAME_MAX_ORDER;
+    uint64_t meta = page_get_meta(page);
+
+    return (uint8_t)(meta >> 16) == PAGE_FREE && (uint8_t)(meta >> 24) <= FRAME_MAX_ORDER;
+}
+/* The same, of a block of this order. */
+static inline bool page_is_free_block_of(const struct page *page, unsigned order)
+{
+    return (uint16_t)(page_get_meta(page) >> 16) ==
+           (uint16_t)(page_meta(0, PAGE_FREE, order) >> 16);
 }
 
 /* ---- frame.c ---- */

@@ -5,6 +5,7 @@
 #include "kernel/abi/boot.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/slab.h"
+#include "kernel/mm/zone.h"
 #include "test/unit/base/random.h"
 
 #define NBLOCKS 600u
@@ -278,5 +279,49 @@ TEST(frame, several_cpus_do_not_get_in_each_others_way)
     host_run_on_cpus(NCPUS, hammer, NULL);
     zone_lists_of(after);
     EXPECT_MEM_EQ(before, after, sizeof(before));
+    host_set_cpu_count(1);
+}
+
+/* Two buddies: one goes in and out of the lists, while the other one is had and given back by another CPU, and is in no list at any time. */
+static struct page *buddies[2];
+static bool over; /* [a] */
+
+static void give_beside_a_living_one(void *arg, unsigned cpu)
+{
+    struct zone *zone = zone_of(page_to_pfn(buddies[0]));
+
+    (void)arg;
+    for (unsigned i = 0; cpu == 0 && i < 2000000 && !over; i++) {
+        uint64_t irq = spin_lock_irqsave(&zone->lock);
+        page_set_meta(buddies[0], page_meta(0, PAGE_FREE, FRAME_ORDER_HOT));
+        zone_give_locked(zone, buddies[0], 0);
+        if (!page_is_free_block_of(buddies[0], 0)) {
+            __builtin_trap(); /* merged with what somebody else owns */
+        }
+        zone_remove_locked(zone, buddies[0]);
+        spin_unlock_irqrestore(&zone->lock, irq);
+    }
+    if (cpu == 0) {
+        __atomic_store_n(&over, true, __ATOMIC_RELAXED);
+    }
+    while (cpu == 1 && !__atomic_load_n(&over, __ATOMIC_RELAXED)) {
+        page_set_meta(buddies[1], page_meta(0, PAGE_FREE, FRAME_ORDER_HOT));
+        page_set_meta(buddies[1], page_meta(0, PAGE_KERNEL, 0));
+    }
+}
+
+TEST(frame, a_buddy_that_begins_its_life_is_no_free_one)
+{
+    struct page *block = frame_alloc(1, 0, PAGE_KERNEL);
+
+    EXPECT_NE(block, NULL);
+    frame_split(block);
+    buddies[0] = block;
+    buddies[1] = block + 1;
+    over = false;
+    host_run_on_cpus(2, give_beside_a_living_one, NULL);
+    page_set_meta(buddies[0], page_meta(0, PAGE_KERNEL, 0));
+    page_put(buddies[0]);
+    page_put(buddies[1]);
     host_set_cpu_count(1);
 }
