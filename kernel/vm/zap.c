@@ -29,13 +29,6 @@ struct zap {
     swap_entry_t entries[SWAP_BATCH];
 };
 
-static void unlock_pages(struct page *first, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++) {
-        lru_set_mlocked(first + i, false);
-    }
-}
-
 /* Their pages are many, and are put when no lock is held. */
 static bool zap_huge(struct zap *zap, struct page *first)
 {
@@ -48,9 +41,23 @@ static bool zap_huge(struct zap *zap, struct page *first)
 static void put_huge(const struct zap *zap, struct page *first)
 {
     if (unlikely(zap->unlock)) {
-        unlock_pages(first, HUGE_PAGES);
+        for (unsigned i = 0; i < HUGE_PAGES; i++) {
+            lru_set_mlocked(first + i, false);
+        }
     }
     pages_unmap_put_block(first, HUGE_ORDER);
+}
+
+/* Here rather than in the walk: each page of a locked region changes its list, which is long work for who holds a table's lock. */
+static void put_pages(struct zap *zap)
+{
+    if (unlikely(zap->unlock)) {
+        for (unsigned i = 0; i < zap->n; i++) {
+            lru_set_mlocked(zap->pages[i], false);
+        }
+    }
+    pages_unmap_put(zap->pages, zap->n);
+    zap->n = 0;
 }
 
 static __noinline void zap_not_anon(struct zap *zap, const struct page *page)
@@ -79,7 +86,7 @@ static inline bool zap_pages(struct zap *zap, const paddr_t *pas, unsigned n)
     return likely(zap->n <= BATCH - MMU_RUN); /* room for MMU_RUN more */
 }
 
-static __noinline bool zap_odd(struct zap *zap, const paddr_t *pas, unsigned n, unsigned old_flags)
+static __noinline bool zap_odd(struct zap *zap, const paddr_t *pas, unsigned old_flags)
 {
     if ((old_flags & MMU_SOFT) != 0) {
         zap->entries[zap->nswap++] = (swap_entry_t)(pas[0] >> PAGE_SHIFT);
@@ -89,13 +96,7 @@ static __noinline bool zap_odd(struct zap *zap, const paddr_t *pas, unsigned n, 
     if ((old_flags & MMU_SPECIAL) != 0) {
         return true;
     }
-    if ((old_flags & MMU_HUGE) != 0) {
-        return zap_huge(zap, phys_to_page(pas[0]));
-    }
-    for (unsigned i = 0; i < n; i++) {
-        unlock_pages(phys_to_page(pas[i]), 1);
-    }
-    return zap_pages(zap, pas, n);
+    return zap_huge(zap, phys_to_page(pas[0]));
 }
 
 static bool zap_leaves(void *arg, vaddr_t va, const paddr_t *pas, unsigned n, unsigned old_flags)
@@ -103,8 +104,8 @@ static bool zap_leaves(void *arg, vaddr_t va, const paddr_t *pas, unsigned n, un
     struct zap *zap = arg;
 
     zap->next = va + n * PAGE_SIZE;
-    if (unlikely((old_flags & (MMU_SOFT | MMU_SPECIAL | MMU_HUGE)) != 0 || zap->unlock)) {
-        return zap_odd(zap, pas, n, old_flags);
+    if (unlikely((old_flags & (MMU_SOFT | MMU_SPECIAL | MMU_HUGE)) != 0)) {
+        return zap_odd(zap, pas, old_flags);
     }
     return zap_pages(zap, pas, n);
 }
@@ -149,8 +150,7 @@ static void zap_range(struct zap *zap, uint64_t start, uint64_t end)
         }
         mmu_flush_finish(&flush);
         start = zap->next;
-        pages_unmap_put(zap->pages, zap->n);
-        zap->n = 0;
+        put_pages(zap);
         while (unlikely(zap->nhuge > 0)) {
             put_huge(zap, zap->huge[--zap->nhuge]);
         }
