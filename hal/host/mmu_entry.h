@@ -73,5 +73,7 @@ uint64_t *host_leaf_find(struct mmu_space *space, vaddr_t va);
 void host_leaves_count(uint64_t entry, int n);
 /* Replace a large leaf by a table of the next size. -ENOMEM. */
 int host_leaf_split(struct mmu_space *space, uint64_t *slot);
-/* Before the lock is taken: a test may want other threads to come in between. */
+/* Before the lock is taken, and inside an access: a test may want other threads to come in between. */
 void host_mmu_dawdle(void);
+/* Waits for the accesses to user memory that are under way, which may have been translated before: what a flush of the TLB does (user.c). */
+void host_user_settle(void);

@@ -327,6 +327,7 @@ void mmu_flush_finish(struct mmu_flush *flush)
 {
     if (flush->start < flush->end) {
         host_mmu_stats.flush_range++;
+        host_user_settle();
     }
     while (flush->tables != NULL) {
         struct page *page = flush->tables;

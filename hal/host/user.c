@@ -1,9 +1,11 @@
 /*
  * User memory: walk the current thread's page tables, fault where a CPU would, and touch the simulated frame.
  */
+#include <pthread.h>
 #include <string.h>
 
 #include "hal/host/host.h"
+#include "hal/host/mmu_entry.h"
 #include "kernel/machine/cpu.h"
 #include "kernel/machine/entry.h"
 #include "kernel/machine/mmu.h"
@@ -14,9 +16,22 @@
 #define RETRIES 16 /* a fault that is resolved again and again is a bug of the fault handler */
 
 static uint64_t faults;
+/* Held to read from the translation of an address to the end of the access: to other CPUs both are one instruction. */
+static pthread_rwlock_t accesses = PTHREAD_RWLOCK_INITIALIZER;
 
-/* The address in simulated memory of user address `va`, or NULL and the error in *ret_err. */
-static uint8_t *translate(vaddr_t va, bool write, bool from_user, int *ret_err)
+void host_user_settle(void)
+{
+    pthread_rwlock_wrlock(&accesses);
+    pthread_rwlock_unlock(&accesses);
+}
+
+static void access_end(void)
+{
+    pthread_rwlock_unlock(&accesses);
+}
+
+/* The address in simulated memory of user address `va`, and access_end() is due, or NULL and the error in *ret_err. */
+static uint8_t *access_begin(vaddr_t va, bool write, bool from_user, int *ret_err)
 {
     struct thread *thread = current_thread();
     unsigned flags = 0;
@@ -27,14 +42,18 @@ static uint8_t *translate(vaddr_t va, bool write, bool from_user, int *ret_err)
         return NULL;
     }
     for (unsigned i = 0; i < RETRIES; i++) {
+        pthread_rwlock_rdlock(&accesses);
         bool present = thread->mmu != NULL && mmu_query(thread->mmu, va, &pa, &flags);
         if (present && !cpu_pkey_allows((flags & MMU_KEY) >> MMU_KEY_SHIFT, write)) {
+            access_end();
             return NULL;
         }
         if (present && (flags & MMU_USER) != 0 && (!write || (flags & MMU_WRITE) != 0) &&
             (flags & (MMU_READ | MMU_WRITE | MMU_EXEC)) != 0) {
+            host_mmu_dawdle();
             return (uint8_t *)phys_to_virt(pa) + va % PAGE_SIZE;
         }
+        access_end();
         faults++;
         int err = machine_page_fault(va, (write ? FAULT_WRITE : 0) | (from_user ? FAULT_USER : 0) |
                                              (present ? FAULT_PRESENT : 0));
@@ -57,7 +76,7 @@ static size_t move(vaddr_t user, void *kernel, size_t len, bool write)
     }
     while (len > 0) {
         size_t n = MIN(len, (size_t)(PAGE_SIZE - user % PAGE_SIZE));
-        uint8_t *at = translate(user, write, false, &err);
+        uint8_t *at = access_begin(user, write, false, &err);
         if (at == NULL) {
             return len;
         }
@@ -68,6 +87,7 @@ static size_t move(vaddr_t user, void *kernel, size_t len, bool write)
         } else {
             memset(at, 0, n);
         }
+        access_end();
         buf = buf == NULL ? NULL : buf + n;
         user += n;
         len -= n;
@@ -142,20 +162,21 @@ int user_cmpxchg_u32(uint32_t __user *addr, uint32_t expected, uint32_t desired,
     if (!user_range_ok(addr, sizeof(*addr))) {
         return -EFAULT;
     }
-    uint8_t *at = translate((vaddr_t)addr, true, false, &err);
+    uint8_t *at = access_begin((vaddr_t)addr, true, false, &err);
     if (at == NULL) {
         return -EFAULT;
     }
     *ret_old = expected;
     (void)__atomic_compare_exchange_n((uint32_t *)(void *)at, ret_old, desired, false,
                                       __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    access_end();
     return 0;
 }
 
 int host_user_access(uint64_t addr, void *buf, size_t len, bool write)
 {
     int err;
-    uint8_t *at = translate(addr, write, true, &err);
+    uint8_t *at = access_begin(addr, write, true, &err);
 
     if (at == NULL) {
         return err;
@@ -165,6 +186,7 @@ int host_user_access(uint64_t addr, void *buf, size_t len, bool write)
     } else {
         memcpy(buf, at, len);
     }
+    access_end();
     return 0;
 }
 
