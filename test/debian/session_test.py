@@ -204,7 +204,8 @@ def debugger():
 def debugger_attaches():
     """gdb and strace come to a program that runs, and leave it running."""
     threads_program()
-    tells('./threads & sleep 1', r'\[1\] \d+')
+    all_begun = 'until [ "$(ls /proc/$(pgrep -x threads)/task | wc -l)" = 3 ]; do sleep 0.2; done 2>/dev/null'
+    tells(f'./threads & {all_begun}', r'\[1\] \d+')
     say('strace -f -o log -p $!\r', r'attached with 3 threads')
     time.sleep(1)
     say('\x03', r'detached\n(.*\n)*' + PROMPT)
@@ -220,7 +221,7 @@ def debugger_attaches():
     say('strace -f -c -o counts -p $! & sleep 2; kill -INT %2; wait %2\r', r'detached\n(.*\n)*' + PROMPT)
     say('grep -c clock_nanosleep counts\r', r'^1\n' + PROMPT)
     tells('kill %1; wait %1; echo ended $?', r'ended 143')
-    tells('strace -f -o log ./threads & sleep 1; kill $(pgrep -x threads); wait $!; grep -c "killed by SIGTERM" log', r'3')
+    tells(f'strace -f -o log ./threads & {all_begun}; kill $(pgrep -x threads); wait $!; grep -c "killed by SIGTERM" log', r'3')
 
 
 def main():
