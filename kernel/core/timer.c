@@ -11,7 +11,8 @@
  * armed, or under the locks of both queues; so whoever holds the lock of queue timer->cpu, and finds timer->cpu unchanged, owns the timer's state.
  *
  * However many are due, an interrupt serves TIMERS_AT_ONCE of them and asks for the next one: so the time with interrupts off is bounded, other
- * interrupts come in between, and so does who was woken if he is more urgent.
+ * interrupts come in between, and so does who was woken if he is more urgent. Where there is no preemption it does not ask: one interrupt after
+ * another would make that section as long as there are timers due. The scheduler, which is asked for instead, does it when the section has ended.
  *
  * Locking: queue->lock, innermost but for what clock_event_program needs. Callbacks run without it.
  */
@@ -19,9 +20,11 @@
 
 #include "kernel/core/percpu.h"
 #include "kernel/core/smp_call.h"
+#include "kernel/core/time.h"
 #include "kernel/sync/spinlock.h"
 
-#define TIMERS_AT_ONCE 16u
+#define TIMERS_AT_ONCE 4u
+#define HELD_NS        (1 * NS_PER_MS) /* for a section that the scheduler does not hear of */
 
 struct timer_queue {
     struct spinlock lock;
@@ -33,6 +36,7 @@ struct timer_queue {
 };
 
 DEFINE_PER_CPU(struct timer_queue, timer_queue);
+DEFINE_PER_CPU(bool, timers_held);
 
 void timer_init(struct timer *timer, timer_fn *fn)
 {
@@ -173,6 +177,8 @@ ktime_t timer_next_deadline(void)
 void machine_timer_interrupt(void)
 {
     struct timer_queue *queue = this_cpu_ptr(timer_queue);
+    const bool hold = (preempt_count() & (PREEMPT_DEPTH_MASK | PREEMPT_SOFTIRQ)) != 0;
+    ktime_t soonest = 0;
     unsigned left = TIMERS_AT_ONCE;
     ktime_t now = clock_monotonic_ns();
 
@@ -188,13 +194,24 @@ void machine_timer_interrupt(void)
         spin_lock(&queue->lock);
         atomic_store_release(&queue->running, NULL);
         if (--left == 0) {
-            break; /* the rest with the next interrupt, at once */
+            break; /* the rest with the next interrupt */
         }
     }
+    if (left == 0 && hold) {
+        *this_cpu_ptr(timers_held) = true;
+        preempt_set_need_resched();
+        soonest = clock_monotonic_ns() + HELD_NS;
+    }
     if (queue->first != NULL) {
-        queue_program(queue, queue->first->deadline);
+        queue_program(queue, MAX(queue->first->deadline, soonest));
     }
     spin_unlock(&queue->lock);
+}
+
+void timers_go_on(void)
+{
+    *this_cpu_ptr(timers_held) = false;
+    queue_program(this_cpu_ptr(timer_queue), 0);
 }
 
 /* ---- a CPU that leaves ---- */

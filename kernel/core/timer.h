@@ -9,6 +9,7 @@
 #pragma once
 
 #include "kernel/base/rbtree.h"
+#include "kernel/core/percpu.h"
 #include "kernel/machine/clock.h"
 
 struct timer;
@@ -41,5 +42,14 @@ static inline bool timer_is_armed(const struct timer *timer)
 /* Next deadline on this CPU, KTIME_MAX when none; interrupts off. */
 ktime_t timer_next_deadline(void);
 void timers_init(void);
+/* For the scheduler, interrupts off: timers that are due and were held back for the sake of a section without preemption go on. */
+DECLARE_PER_CPU(bool, timers_held);
+void timers_go_on(void);
+static inline void timers_release(void)
+{
+    if (unlikely(*this_cpu_ptr(timers_held))) {
+        timers_go_on();
+    }
+}
 /* The running CPU leaves (struct cpu_step): another one serves its timers. Interrupts off; the CPU is not online any more. */
 void timers_cpu_offline(unsigned id);

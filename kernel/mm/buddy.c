@@ -8,8 +8,9 @@
  * free or of its own kind; so it comes back for more as late as can be. A movable page that finds no block worth that takes
  * the smallest instead: it can be moved away.
  *
- * The free blocks of a page block that changes over do so some at a time, with the requests that follow: until then the rest is in the lists of
- * the former type, and serves that one. With the last request, or when another page block changes over first, some may stay there.
+ * The free blocks of a page block that changes over do so some at a time, with the requests that follow: until then they are in the lists of
+ * the former type, and serve that one. With the last request, or when another page block changes over first, some may stay there. To find
+ * out whether it is worth it takes long enough.
  *
  * Invariant: a frame whose kind is PAGE_FREE and whose order is at most FRAME_MAX_ORDER is the first of a block in the list of type
  * page->private; no other frame looks so. Blocks leave the lists with their kind cleared.
@@ -18,7 +19,8 @@
 #include "kernel/core/panic.h"
 #include "kernel/mm/zone.h"
 
-#define MOVE_TURN 32u /* free blocks that change lists at once */
+#define MOVE_TURN 16u                    /* free blocks that change lists at once, */
+#define LOOK_TURN (PAGEBLOCK_FRAMES / 2) /* of so many frames that are looked at */
 
 static const enum migrate_type fallbacks[MIGRATE_NTYPES][2] = {
     [MIGRATE_UNMOVABLE] = {MIGRATE_RECLAIMABLE, MIGRATE_MOVABLE},
@@ -91,8 +93,9 @@ static void pageblock_count(pfn_t first, unsigned *ret_free, unsigned *ret_movab
 pfn_t zone_move_part_locked(struct zone *zone, pfn_t pfn)
 {
     pfn_t end = ALIGN_DOWN(pfn, PAGEBLOCK_FRAMES) + PAGEBLOCK_FRAMES;
+    pfn_t stop = MIN(pfn + LOOK_TURN, end);
 
-    for (unsigned moved = 0; pfn < end && moved < MOVE_TURN;) {
+    for (unsigned moved = 0; pfn < stop && moved < MOVE_TURN;) {
         struct page *page = pfn_to_page(pfn);
         if (!page_is_free_block(page)) {
             pfn++;
@@ -138,7 +141,7 @@ static enum migrate_type pageblock_claim_locked(struct zone *zone, struct page *
         return (enum migrate_type)page->private;
     }
     pageblock_set_type(first, type);
-    zone->claimed = zone_move_part_locked(zone, first);
+    zone->claimed = first;
     return type;
 }
 

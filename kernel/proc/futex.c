@@ -23,8 +23,8 @@
 #include "kernel/vm/vmspace.h"
 
 #define FUTEX_BUCKETS 256
-#define WAKE_TURN     8u   /* woken, at most, while a bucket is locked */
-#define REQUEUE_TURN  128u /* requeued; who is woken counts for several */
+#define WAKE_TURN     6u  /* woken, at most, while a bucket is locked */
+#define REQUEUE_TURN  96u /* requeued; who is woken counts for several */
 
 static struct futex_bucket buckets[FUTEX_BUCKETS];
 

@@ -33,7 +33,7 @@
 #define RWSEM_READER ((uintptr_t)LOCK_FLAGS + 1)
 
 /* So many readers are let in at a time: interrupts stay on, but preemption is off and others want the queue. */
-#define READERS_TURN 8u
+#define READERS_TURN 6u
 
 void rwsem_setup(struct rwsem *sem)
 {

@@ -289,6 +289,7 @@ static struct thread *runqueue_pick_locked(struct runqueue *rq, struct thread *p
 static inline void resched_done(struct thread *current)
 {
     preempt_clear_need_resched();
+    timers_release();
     if ((atomic_load_relaxed(&current->work) & THREAD_WORK_RESCHED) != 0) {
         thread_clear_work(current, THREAD_WORK_RESCHED);
     }

@@ -63,7 +63,7 @@ void wait_remove(struct wait_queue *queue, struct waiter *waiter)
 }
 
 /* So many waiters are met at a time, since interrupts are off and others want the queue. */
-#define WAKE_TURN 16
+#define WAKE_TURN 6
 
 static bool bookmark_passed(struct waiter *waiter, uint32_t key)
 {

@@ -43,10 +43,10 @@ static int remap_check(struct vmspace *vm, const struct remap *remap, struct vm_
     return 0;
 }
 
-#define MOVE_TURN (HUGE_PAGE_SIZE / 2)
+#define MOVE_TURN (HUGE_PAGE_SIZE / 4)
 
 /*
- * How much goes over in one turn: half a table's worth, since others wait for it; a larger leaf goes whole, if it stays one at the new place.
+ * How much goes over in one turn: a quarter of a table, since others wait for it; a larger leaf goes whole, if it stays one at the new place.
  * shape held for writing.
  */
 static uint64_t move_turn(struct vmspace *vm, uint64_t from, uint64_t to)

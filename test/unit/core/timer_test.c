@@ -65,6 +65,26 @@ TEST(timer, many_at_once_are_served_by_more_than_one_interrupt)
     }
 }
 
+TEST(timer, many_at_once_wait_for_the_end_of_a_section_without_preemption)
+{
+    struct probe p[50];
+
+    setup(p, ARRAY_SIZE(p));
+    for (unsigned i = 0; i < ARRAY_SIZE(p); i++) {
+        timer_arm(&p[i].timer, ktime_now() + 500);
+    }
+    preempt_disable();
+    host_clock_advance(500);
+    unsigned served = fire_order;
+    EXPECT_GT(served, 0);
+    EXPECT_LT(served, ARRAY_SIZE(p) / 2);
+    host_clock_advance(10 * NS_PER_US);
+    EXPECT_EQ(fire_order, served);
+    preempt_enable();
+    host_clock_advance(0);
+    EXPECT_EQ(fire_order, ARRAY_SIZE(p));
+}
+
 TEST(timer, fires_once_at_its_deadline)
 {
     struct probe p;
