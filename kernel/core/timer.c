@@ -10,7 +10,7 @@
  * A timer is armed on the CPU that arms it. Its `cpu` changes only under the lock of the queue that it names, while it is not
  * armed, or under the locks of both queues; so whoever holds the lock of queue timer->cpu, and finds timer->cpu unchanged, owns the timer's state.
  *
- * However many are due, an interrupt serves TIMERS_AT_ONCE of them and asks for the next one: so the time with interrupts off is bounded, other
+ * However many are due, an interrupt serves TIMERS_AT_ONCE of them and asks for the next one at once: so the time with interrupts off is bounded, other
  * interrupts come in between, and so does who was woken if he is more urgent. Where there is no preemption it does not ask: one interrupt after
  * another would make that section as long as there are timers due. The scheduler, which is asked for instead, does it when the section has ended.
  *
@@ -23,7 +23,8 @@
 #include "kernel/core/time.h"
 #include "kernel/sync/spinlock.h"
 
-#define TIMERS_AT_ONCE 4u
+#define TIMERS_AT_ONCE 8u
+#define TIMERS_BETWEEN 4u              /* where there is no preemption */
 #define HELD_NS        (1 * NS_PER_MS) /* for a section that the scheduler does not hear of */
 
 struct timer_queue {
@@ -179,7 +180,7 @@ void machine_timer_interrupt(void)
     struct timer_queue *queue = this_cpu_ptr(timer_queue);
     const bool hold = (preempt_count() & (PREEMPT_DEPTH_MASK | PREEMPT_SOFTIRQ)) != 0;
     ktime_t soonest = 0;
-    unsigned left = TIMERS_AT_ONCE;
+    unsigned left = hold ? TIMERS_BETWEEN : TIMERS_AT_ONCE;
     ktime_t now = clock_monotonic_ns();
 
     spin_lock(&queue->lock);
@@ -203,7 +204,8 @@ void machine_timer_interrupt(void)
         soonest = clock_monotonic_ns() + HELD_NS;
     }
     if (queue->first != NULL) {
-        queue_program(queue, MAX(queue->first->deadline, soonest));
+        bool at_once = left == 0 && queue->first->earliest <= now;
+        queue_program(queue, MAX(at_once ? now : queue->first->deadline, soonest));
     }
     spin_unlock(&queue->lock);
 }
