@@ -75,5 +75,3 @@ void host_leaves_count(uint64_t entry, int n);
 int host_leaf_split(struct mmu_space *space, uint64_t *slot);
 /* Before the lock is taken, and inside an access: a test may want other threads to come in between. */
 void host_mmu_dawdle(void);
-/* Waits for the accesses to user memory that are under way, which may have been translated before: what a flush of the TLB does (user.c). */
-void host_user_settle(void);

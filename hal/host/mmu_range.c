@@ -2,6 +2,7 @@
  * Operations on ranges of the software page tables: unmap, protect, move, copy (fork), age, look; flushes.
  */
 #include "hal/host/mmu_entry.h"
+#include "hal/host/private.h"
 #include "kernel/base/errno.h"
 #include "kernel/mm/mmu_locks.h"
 

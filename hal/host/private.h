@@ -18,6 +18,9 @@ void host_memory_hide(vaddr_t va, uint64_t len);
 /* Run `fn` as a hard interrupt. False: interrupts are off. */
 bool host_run_interrupt(void (*fn)(void *arg), void *arg);
 
+/* user.c: wait for accesses to user memory that are under way, which may have been translated before, as a flush of the TLB does. No access of the caller's. */
+void host_user_settle(void);
+
 /* What kernel/sync has to say. */
 void host_sync_report(const char *text, bool backtrace);
 

@@ -6,6 +6,7 @@
 
 #include "hal/host/host.h"
 #include "hal/host/mmu_entry.h"
+#include "hal/host/private.h"
 #include "kernel/machine/cpu.h"
 #include "kernel/machine/entry.h"
 #include "kernel/machine/mmu.h"

@@ -10,9 +10,10 @@
  * A timer is armed on the CPU that arms it. Its `cpu` changes only under the lock of the queue that it names, while it is not
  * armed, or under the locks of both queues; so whoever holds the lock of queue timer->cpu, and finds timer->cpu unchanged, owns the timer's state.
  *
- * However many are due, an interrupt serves TIMERS_AT_ONCE of them and asks for the next one at once: so the time with interrupts off is bounded, other
- * interrupts come in between, and so does who was woken if he is more urgent. Where there is no preemption it does not ask: one interrupt after
- * another would make that section as long as there are timers due. The scheduler, which is asked for instead, does it when the section has ended.
+ * However many are due, an interrupt serves TIMERS_AT_ONCE of them and asks for the next one at once: so the time with interrupts off is
+ * bounded, other interrupts come in between, and so does who was woken if he is more urgent. Where there is no preemption it serves
+ * TIMERS_BETWEEN and does not ask: one interrupt after another would make that section as long as there are timers due. The scheduler, which is
+ * asked for instead, does it when the section has ended (timers_release()).
  *
  * Locking: queue->lock, innermost but for what clock_event_program needs. Callbacks run without it.
  */
@@ -37,7 +38,7 @@ struct timer_queue {
 };
 
 DEFINE_PER_CPU(struct timer_queue, timer_queue);
-DEFINE_PER_CPU(bool, timers_held);
+DEFINE_PER_CPU(bool, timers_held); /* own CPU, interrupts off */
 
 void timer_init(struct timer *timer, timer_fn *fn)
 {

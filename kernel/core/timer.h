@@ -42,9 +42,9 @@ static inline bool timer_is_armed(const struct timer *timer)
 /* Next deadline on this CPU, KTIME_MAX when none; interrupts off. */
 ktime_t timer_next_deadline(void);
 void timers_init(void);
+DECLARE_PER_CPU(bool, timers_held); /* own CPU, interrupts off */
+void timers_go_on(void);            /* for timers_release() */
 /* For the scheduler, interrupts off: timers that are due and were held back for the sake of a section without preemption go on. */
-DECLARE_PER_CPU(bool, timers_held);
-void timers_go_on(void);
 static inline void timers_release(void)
 {
     if (unlikely(*this_cpu_ptr(timers_held))) {

@@ -226,9 +226,8 @@ ABI_TEST(growsdown, system_calls_make_it_grow_too)
 
 ABI_TEST(growsdown, its_rights_change_from_the_lower_end_on)
 {
-    char *plain =
-        map(2 * PAGE,
-            RW); /* before: it may go where the guard of what grows ends, and leave it no room */
+    /* Before the other: it may go where the guard of what grows ends, and leave it no room. */
+    char *plain = map(2 * PAGE, RW);
     char *top = (char *)growing(1024);
 
     top[-(long)PAGE] = 1;

@@ -291,7 +291,7 @@ static void give_beside_a_living_one(void *arg, unsigned cpu)
     struct zone *zone = zone_of(page_to_pfn(buddies[0]));
 
     (void)arg;
-    for (unsigned i = 0; cpu == 0 && i < 2000000 && !over; i++) {
+    for (unsigned i = 0; cpu == 0 && i < 2000000; i++) {
         uint64_t irq = spin_lock_irqsave(&zone->lock);
         page_set_meta(buddies[0], page_meta(0, PAGE_FREE, FRAME_ORDER_HOT));
         zone_give_locked(zone, buddies[0], 0);
