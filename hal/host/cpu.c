@@ -242,6 +242,8 @@ void smp_send_call(const struct cpumask *mask)
     }
 }
 
+#define PAUSE_NS 40 /* of a CPU that is simulated */
+
 /*
  * Whoever is waited for may be asleep behind other programs of a busy machine: yielding alone gives the CPU to these, sleeping for a moment makes
  * the host's scheduler think well of us.
@@ -253,7 +255,8 @@ void host_cpu_relax(void)
 
     host_irq_check();
     if (host_is_simulated()) {
-        return; /* whoever is waited for runs when this CPU passes */
+        host_clock_move(PAUSE_NS); /* whoever is waited for runs when this CPU passes */
+        return;
     }
     if (++turns % 4 == 0) {
         (void)nanosleep(&moment, NULL);

@@ -11,10 +11,14 @@
  */
 #include "kernel/sched/spin_queue.h"
 
+#include "kernel/machine/clock.h"
 #include "kernel/sched/runqueue.h"
 
-/* Looks at the lock, or at the own place in the queue, before one sleeps: of the order of what two switches take. */
-#define SPINS_MAX 1000u
+/*
+ * So long before one sleeps: of the order of what two switches take. Not so many looks: how long a pause is differs tenfold between processors,
+ * and a hypervisor may let others run meanwhile.
+ */
+#define SPIN_NS 20000
 
 struct spin_place {
     struct spin_place *next; /* [a] */
@@ -24,6 +28,11 @@ struct spin_place {
 } __aligned(64);
 
 static DEFINE_PER_CPU(struct spin_place, spin_place);
+
+static inline bool long_enough(ktime_t until)
+{
+    return need_resched() || clock_monotonic_ns() > until;
+}
 
 /*
  * The place leaves at its end: who is next? NULL: nobody, the queue ends with `prev` (NULL: is empty) now. Else the successor is out of `next`, and
@@ -74,7 +83,7 @@ static bool leave_early(uint32_t *queue, struct spin_place *place)
 }
 
 /* Wait for the turn. False: gave up. Preemption is off. */
-static bool enter(uint32_t *queue, struct spin_place *place, unsigned *left)
+static bool enter(uint32_t *queue, struct spin_place *place, ktime_t until)
 {
     place->number = cpu_id() + 1;
     atomic_store_relaxed(&place->next, (struct spin_place *)NULL);
@@ -87,10 +96,9 @@ static bool enter(uint32_t *queue, struct spin_place *place, unsigned *left)
     atomic_store_relaxed(&place->prev, prev);
     atomic_store_release(&prev->next, place);
     while (atomic_load_acquire(&place->turn) == 0) {
-        if (need_resched() || *left == 0) {
+        if (long_enough(until)) {
             return !leave_early(queue, place);
         }
-        --*left;
         cpu_relax();
     }
     return true;
@@ -119,7 +127,7 @@ static inline bool worth(uintptr_t word, uintptr_t mine)
     return ((word ^ mine) & LOCK_OWNED) == 0 && lock_owner(word) != NULL && runs(lock_owner(word));
 }
 
-static bool watch(uintptr_t *word, uintptr_t mine, unsigned left)
+static bool watch(uintptr_t *word, uintptr_t mine, ktime_t until)
 {
     for (;;) {
         uintptr_t seen = atomic_load_relaxed(word);
@@ -127,7 +135,7 @@ static bool watch(uintptr_t *word, uintptr_t mine, unsigned left)
             if (atomic_cas(word, &seen, mine)) {
                 return true;
             }
-        } else if (!worth(seen, mine) || left-- == 0 || need_resched()) {
+        } else if (!worth(seen, mine) || long_enough(until)) {
             return false;
         }
         cpu_relax();
@@ -137,7 +145,6 @@ static bool watch(uintptr_t *word, uintptr_t mine, unsigned left)
 bool lock_spin(uintptr_t *word, uint32_t *queue, uintptr_t mine)
 {
     bool got = false;
-    unsigned left = SPINS_MAX;
 
     if (!sched_several) {
         return false;
@@ -146,8 +153,9 @@ bool lock_spin(uintptr_t *word, uint32_t *queue, uintptr_t mine)
     uintptr_t seen = atomic_load_relaxed(word);
     if (!need_resched() && (seen == 0 || worth(seen, mine))) {
         struct spin_place *place = this_cpu_ptr(spin_place);
-        if (enter(queue, place, &left)) {
-            got = watch(word, mine, left);
+        ktime_t until = clock_monotonic_ns() + SPIN_NS;
+        if (enter(queue, place, until)) {
+            got = watch(word, mine, until);
             leave(queue, place);
         }
     }

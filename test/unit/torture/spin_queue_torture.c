@@ -4,6 +4,7 @@
  */
 #define TEST_SUITE "torture"
 #include "hal/host/host.h"
+#include "kernel/machine/clock.h"
 #include "kernel/sched/runqueue.h"
 #include "kernel/sched/spin_queue.h"
 #include "test/unit/test.h"
@@ -30,7 +31,10 @@ static void hold(unsigned cpu, unsigned i)
         cpu_relax();
         set_current(cpu, &holders[cpu]);
     }
-    for (unsigned n = i == cpu * (ROUNDS / NCPUS) ? 1200 : i % 8; n > 0; n--) {
+    if (i == cpu * (ROUNDS / NCPUS)) {
+        clock_delay_us(1000);
+    }
+    for (unsigned n = i % 8; n > 0; n--) {
         cpu_relax();
     }
 }
