@@ -3,7 +3,9 @@
 A kernel with the latency tracer (kernel/debug/latency.h) boots Debian; cyclictest runs at priority 80 on each CPU with stress-ng beside it. One
 instruction is one nanosecond of the guest's time, so that the load of the machine it runs on changes nothing, and a plugin counts each CPU's own
 instructions: waiting for another CPU counts as far as this one executes something. Wakeups are those of real-time threads by their own CPU,
-as by a timer there.
+as by a timer there. What is measured lasts as long as cyclictest does: QEMU runs one CPU after another, each until it waits or a timer is due. Its
+timers keep these turns short. Without them, who looks ten times whether a lock is free has waited for half a second of the others, and each tick that
+fell into it counts.
 """
 import argparse
 import os
@@ -58,7 +60,7 @@ def script(options, cpus):
     load = f'stress-ng {options.load} --temp-path /dev/shm --timeout {options.seconds}s --quiet >load.out 2>&1'
     measure = f'cyclictest -p 80 -t {cpus} -a -q -D {max(options.seconds - 1, 1)}'
     show_kinds = '; '.join(f'echo == {kind}; cat {TRACER}/{kind}' for kind in KINDS)
-    return (f'cd /tmp; echo 1 >{TRACER}/enabled; {load} & load=$!; {measure} 2>/dev/null; {show_kinds}; echo ==; '
+    return (f'cd /tmp; echo 1 >{TRACER}/enabled; {load} & load=$!; {measure} 2>/dev/null; echo 0 >{TRACER}/enabled; {show_kinds}; echo ==; '
             'wait $load; echo "load: $?"; cat load.out')
 
 
