@@ -415,10 +415,10 @@ interrupt_common:
     READ_CYCLES
     CHARGE_CYCLES CPU_IRQ_CYCLES
     subl $0x10000, %gs:CPU_PREEMPT_COUNT
+    LATENCY latency_interrupt_exit
     cmpl $0, %gs:CPU_SOFTIRQ_PENDING
     jne 4f
 interrupt_done:
-    LATENCY latency_interrupt_exit
     testb $3, FRAME_CS(%rsp)
     jnz user_return
     /* Back to the kernel: 0 says preemptible and a reschedule wanted; not where it had interrupts off. */

@@ -6,8 +6,12 @@
  * thread is wanted on this CPU, after ROUNDS_MAX, or when BUDGET_NS have passed since the end of the first round (a single round, which is
  * what nearly always does, reads no clock). Then the thread goes on, one round at a time, with preemption on in between.
  *
+ * It begins at the end of an interrupt only where there was preemption and nobody wants the CPU: so it lengthens no section without preemption, and
+ * the interrupt is none of its own. Elsewhere the scheduler, which is asked for, runs them before it chooses, or leaves them to the thread if
+ * somebody waits who is more urgent (softirq_waited()).
+ *
  * Something pending is never forgotten: it was raised in an interrupt or softirq, or where softirqs are forbidden, and then the end of that
- * looks, or the thread is woken.
+ * looks or asks for the scheduler, or the thread is woken.
  *
  * Locks: pending bits and counts are their own CPU's, interrupts off (a bit is set by one instruction); others read the counts.
  */
@@ -16,6 +20,7 @@
 #include "kernel/core/panic.h"
 #include "kernel/core/percpu.h"
 #include "kernel/core/time.h"
+#include "kernel/core/timer.h"
 #include "kernel/machine/preempt.h"
 
 #define ROUNDS_MAX 10u
@@ -31,6 +36,7 @@ struct softirq_counts {
     uint64_t runs[SOFTIRQS];
 };
 static DEFINE_PER_CPU(struct softirq_counts, softirq_counts);
+DEFINE_PER_CPU(bool, softirqs_wait);
 
 const char *softirq_name(enum softirq vector)
 {
@@ -86,11 +92,17 @@ void softirq_check(void)
 
 /* ---- running ---- */
 
-static bool cpu_is_wanted(void)
+/* The way out of an interrupt leads to the scheduler, whatever it met. */
+static bool thread_is_chosen_anew(void)
 {
     const struct softirq_thread *thread = atomic_load_acquire(&threads);
 
-    return need_resched() || (thread != NULL && thread->cpu_is_wanted());
+    return thread != NULL && thread->cpu_is_wanted();
+}
+
+static bool cpu_is_wanted(void)
+{
+    return need_resched() || thread_is_chosen_anew();
 }
 
 /* Call who is named in `vectors`. Interrupts on. Those who have more to do. */
@@ -152,6 +164,7 @@ static void run(unsigned rounds)
 /* Interrupts off, at the return too. */
 static void run_budget(void)
 {
+    *this_cpu_ptr(softirqs_wait) = false;
     run(ROUNDS_MAX);
     if (unlikely(this_cpu->softirq_pending != 0)) {
         thread_wake_up();
@@ -160,19 +173,32 @@ static void run_budget(void)
 
 void machine_softirqs(void)
 {
-    if (!in_interrupt()) {
+    if (in_interrupt()) {
+        return;
+    }
+    if ((preempt_count() & PREEMPT_DEPTH_MASK) != 0 || thread_is_chosen_anew()) {
+        softirq_wait();
+    } else {
         run_budget();
+        timers_release(); /* which were held back meanwhile */
     }
 }
 
-void softirq_run_pending(void)
+/* Preemption is off: the flag is this CPU's. */
+void softirq_wait(void)
 {
-    ASSERT(irq_enabled());
-    irq_disable();
-    if (this_cpu->softirq_pending != 0) {
+    *this_cpu_ptr(softirqs_wait) = true;
+    preempt_set_need_resched();
+}
+
+void softirq_waited(bool urgent)
+{
+    if (!urgent) {
         run_budget();
+    } else {
+        *this_cpu_ptr(softirqs_wait) = false;
+        thread_wake_up();
     }
-    irq_enable();
 }
 
 void softirq_run_round(void)

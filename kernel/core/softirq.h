@@ -5,8 +5,8 @@
  *     softirq_open(SOFTIRQ_NET_RX, net_receive);      at boot
  *     softirq_raise(SOFTIRQ_NET_RX);                  in the interrupt handler
  *
- * The function runs on the CPU that raised, at the end of the outermost interrupt: interrupts on, preemption off, never twice at once on one CPU, but
- * on several CPUs at once. It may not sleep. It does a portion of its work, some ten microseconds or a fixed number of items, and says whether
+ * The function runs on the CPU that raised, at the end of the outermost interrupt, or of the section without preemption that it met: interrupts on,
+ * preemption off, never twice at once on one CPU, but on several CPUs at once. It may not sleep. It does a portion of its work, some ten microseconds or a fixed number of items, and says whether
  * more is left; then its turn comes again, after the others'. All together have a budget (softirq.c); what is not done then, and whatever
  * else waits when a thread wants the CPU, is left to the CPU's thread ksoftirqd/N, which is as urgent as any other.
  *
@@ -22,6 +22,7 @@
 #pragma once
 
 #include "kernel/base/types.h"
+#include "kernel/core/percpu.h"
 
 /* By falling urgency. The order and the names are those of Linux's /proc/softirqs. */
 enum softirq {
@@ -69,5 +70,21 @@ void softirq_run_round(void);
 /* What a CPU that does not run any more has left behind is raised on this one. Thread context. */
 void softirq_adopt(unsigned dead);
 
-/* Entry point that the machine calls: the outermost interrupt is over and something is pending. Interrupts off, at the return too. */
+/*
+ * The scheduler is about to choose who runs, and preemption is on: what waited for it is done first, or left to the thread if somebody wants the CPU
+ * who is more `urgent`. Interrupts off, at the return too, but on in between.
+ */
+DECLARE_PER_CPU(bool, softirqs_wait); /* own CPU */
+void softirq_waited(bool urgent);
+static inline void softirq_before_choice(bool urgent)
+{
+    if (unlikely(*this_cpu_ptr(softirqs_wait))) {
+        softirq_waited(urgent);
+    }
+}
+
+/*
+ * Entry point that the machine calls: the outermost interrupt is over, something is pending. It is done, or a reschedule wanted. Interrupts off, at the
+ * return too.
+ */
 void machine_softirqs(void);

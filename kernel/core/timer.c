@@ -11,9 +11,9 @@
  * armed, or under the locks of both queues; so whoever holds the lock of queue timer->cpu, and finds timer->cpu unchanged, owns the timer's state.
  *
  * However many are due, an interrupt serves TIMERS_AT_ONCE of them and asks for the next one at once: so the time with interrupts off is
- * bounded, other interrupts come in between, and so does who was woken if he is more urgent. Where there is no preemption it serves
- * TIMERS_BETWEEN and does not ask: one interrupt after another would make that section as long as there are timers due. The scheduler, which is
- * asked for instead, does it when the section has ended (timers_release()).
+ * bounded, other interrupts come in between, and so does who was woken if he is more urgent. Where there is no preemption only TIMERS_BETWEEN
+ * are served in HELD_NS: one interrupt after another would make that section as long as there are timers due. The others wait for the scheduler,
+ * which is asked for, and which lets them go on when the section has ended (timers_release()).
  *
  * Locking: queue->lock, innermost but for what clock_event_program needs. Callbacks run without it.
  */
@@ -25,16 +25,18 @@
 #include "kernel/sync/spinlock.h"
 
 #define TIMERS_AT_ONCE 8u
-#define TIMERS_BETWEEN 4u              /* where there is no preemption */
-#define HELD_NS        (1 * NS_PER_MS) /* for a section that the scheduler does not hear of */
+#define TIMERS_BETWEEN 4u /* where there is no preemption */
+#define HELD_NS        (4 * NS_PER_MS)
 
 struct timer_queue {
     struct spinlock lock;
     struct rb_root root;   /* [lock] */
     struct timer *first;   /* [lock] leftmost of root */
     struct timer *running; /* [a] whose callback runs now */
-    ktime_t
-        programmed; /* own CPU, interrupts off: what the event timer was asked for last; KTIME_MAX: nothing */
+    /* Own CPU, interrupts off: */
+    ktime_t programmed; /* what the event timer was asked for last; KTIME_MAX: nothing */
+    ktime_t held_until; /* so long no more than `between` are served where there is no preemption */
+    unsigned between;
 };
 
 DEFINE_PER_CPU(struct timer_queue, timer_queue);
@@ -181,12 +183,16 @@ void machine_timer_interrupt(void)
     struct timer_queue *queue = this_cpu_ptr(timer_queue);
     const bool hold = (preempt_count() & (PREEMPT_DEPTH_MASK | PREEMPT_SOFTIRQ)) != 0;
     ktime_t soonest = 0;
-    unsigned left = hold ? TIMERS_BETWEEN : TIMERS_AT_ONCE;
     ktime_t now = clock_monotonic_ns();
 
+    if (!hold || now >= queue->held_until) {
+        queue->held_until = hold ? now + HELD_NS : 0;
+        queue->between = TIMERS_BETWEEN;
+    }
+    unsigned left = hold ? queue->between : TIMERS_AT_ONCE;
     spin_lock(&queue->lock);
     queue->programmed = KTIME_MAX;
-    while (queue->first != NULL && queue->first->earliest <= now) {
+    while (left > 0 && queue->first != NULL && queue->first->earliest <= now) {
         struct timer *timer = queue->first;
         timer_fn *fn = timer->fn;
         atomic_store_relaxed(&queue->running, timer);
@@ -195,14 +201,15 @@ void machine_timer_interrupt(void)
         fn(timer);
         spin_lock(&queue->lock);
         atomic_store_release(&queue->running, NULL);
-        if (--left == 0) {
-            break; /* the rest with the next interrupt */
-        }
+        left--;
     }
-    if (left == 0 && hold) {
-        *this_cpu_ptr(timers_held) = true;
-        preempt_set_need_resched();
-        soonest = clock_monotonic_ns() + HELD_NS;
+    if (hold) {
+        queue->between = left;
+        if (left == 0) {
+            *this_cpu_ptr(timers_held) = true;
+            preempt_set_need_resched();
+            soonest = queue->held_until;
+        }
     }
     if (queue->first != NULL) {
         bool at_once = left == 0 && queue->first->earliest <= now;
@@ -214,6 +221,7 @@ void machine_timer_interrupt(void)
 void timers_go_on(void)
 {
     *this_cpu_ptr(timers_held) = false;
+    this_cpu_ptr(timer_queue)->held_until = 0;
     queue_program(this_cpu_ptr(timer_queue), 0);
 }
 

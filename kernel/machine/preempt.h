@@ -62,12 +62,12 @@ static inline bool in_interrupt(void)
     return (preempt_count() & (PREEMPT_SOFTIRQ_MASK | PREEMPT_HARDIRQ_MASK | PREEMPT_NMI_ONE)) != 0;
 }
 
-/* In core (softirq.c): run what is pending. Interrupts on, in_interrupt() is false, preemption is off. */
-void softirq_run_pending(void);
+/* In core (softirq.c): what is pending waits for the scheduler, which is asked for. Preemption is off. */
+void softirq_wait(void);
 
 /*
- * Between these no softirq runs on this CPU, nor does the thread leave it: for data that a softirq shares with threads. They nest. Interrupts are
- * on at the end, where what came meanwhile runs.
+ * Between these no softirq runs on this CPU, nor does the thread leave it: for data that a softirq shares with threads. They nest. What came
+ * meanwhile runs when preemption is on again.
  */
 static inline void softirq_disable(void)
 {
@@ -81,7 +81,7 @@ static inline void softirq_enable(void)
     /* First the one level for the other, so that nothing that comes in between is left lying. */
     preempt_count_sub(PREEMPT_NO_SOFTIRQ_ONE - PREEMPT_ONE);
     if (unlikely(this_cpu->softirq_pending != 0) && !in_interrupt()) {
-        softirq_run_pending();
+        softirq_wait();
     }
     preempt_enable();
 }

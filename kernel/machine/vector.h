@@ -3,9 +3,9 @@
  * entry stubs; the platform says which function serves which interrupt vector, and how many CPUs the firmware listed.
  *
  * The entry code, for each vector from MACHINE_VECTOR_FIRST on: saves the frame, adds PREEMPT_HARDIRQ_ONE, calls the
- * handler with interrupts off, subtracts it again, calls machine_softirqs() (kernel/core/softirq.h) if something is pending, then reschedules or does
- * user work as on any return. The handler counts
- * this_cpu->irq_count and tells the interrupt controller the end of the interrupt.
+ * handler with interrupts off, subtracts it again, calls machine_softirqs() (kernel/core/softirq.h) if something is pending and the interrupted code
+ * had interrupts on, then reschedules or does user work as on any return. The handler counts this_cpu->irq_count and tells the interrupt
+ * controller the end of the interrupt.
  */
 #pragma once
 

@@ -93,7 +93,8 @@ struct runqueue {
     struct spinlock lock;
     uint32_t cpu;     /* [I] */
     uint32_t nqueued; /* [lock] waiting; read by all at any time */
-    uint32_t waiting; /* [lock] BIT(rank) of the classes that have waiting threads */
+    uint32_t
+        waiting; /* [lock] BIT(rank) of the classes that have waiting threads; read at any time */
     uint32_t
         wanted; /* [lock] during pick: the same and that of the running thread, if it wants to go on */
     struct thread *current;       /* [lock] read by all at any time */
@@ -203,7 +204,7 @@ static inline void runqueue_add(struct runqueue *rq, struct thread *thread, uint
     rq->psi.nstalled_queued += unlikely(thread->stalled != 0) && psi_is_stalled(thread);
     ++*n;
     atomic_store_relaxed(&rq->nqueued, rq->nqueued + 1);
-    rq->waiting |= BIT(thread->class->rank);
+    atomic_store_relaxed(&rq->waiting, rq->waiting | (uint32_t)BIT(thread->class->rank));
 }
 
 static inline void runqueue_sub(struct runqueue *rq, struct thread *thread, uint32_t *n)
@@ -212,7 +213,7 @@ static inline void runqueue_sub(struct runqueue *rq, struct thread *thread, uint
     rq->psi.nstalled_queued -= unlikely(thread->stalled != 0) && psi_is_stalled(thread);
     atomic_store_relaxed(&rq->nqueued, rq->nqueued - 1);
     if (--*n == 0) {
-        rq->waiting &= ~(uint32_t)BIT(thread->class->rank);
+        atomic_store_relaxed(&rq->waiting, rq->waiting & ~(uint32_t)BIT(thread->class->rank));
     }
 }
 

@@ -9,6 +9,7 @@
 
 #include "kernel/base/errno.h"
 #include "kernel/core/panic.h"
+#include "kernel/core/softirq.h"
 #include "kernel/machine/entry.h"
 #include "kernel/machine/mmu.h"
 #include "kernel/sched/latency.h"
@@ -338,8 +339,9 @@ static inline bool must_move(struct runqueue *rq, struct thread *thread)
 static void reschedule(enum reschedule_kind kind)
 {
     struct runqueue *rq = this_cpu_ptr(runqueue);
-    ktime_t now = ktime_now();
 
+    softirq_before_choice((atomic_load_relaxed(&rq->waiting) & (BIT(RANK_FAIR) - 1)) != 0);
+    ktime_t now = ktime_now();
     rcu_note_context_switch();
     if (unlikely(sched_several) && kind == RESCHEDULE_SLEEP) {
         balance_before_sleep(rq);

@@ -31,14 +31,14 @@ static void softirqd_wake(void)
     }
 }
 
-/* The idle thread is asked without a message while it polls (idle.c). */
-static bool idle_is_asked(void)
+/* Even the idle thread, which is asked without a message while it polls (idle.c). */
+static bool current_is_asked(void)
 {
     return (atomic_load_relaxed(&current_thread()->work) & THREAD_WORK_RESCHED) != 0;
 }
 
 static const struct softirq_thread softirq_thread = {.wake = softirqd_wake,
-                                                     .cpu_is_wanted = idle_is_asked};
+                                                     .cpu_is_wanted = current_is_asked};
 
 /* ---- the thread ---- */
 

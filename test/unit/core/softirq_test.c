@@ -1,5 +1,7 @@
 /* Softirqs (kernel/core/softirq.h), and the thread that goes on with them (kernel/sched/softirqd.c). Each test has a vector of its own, of those nobody uses. */
 #define TEST_SUITE "core"
+#include <linux/sched.h>
+
 #include "kernel/core/softirq.h"
 
 #include "hal/host/host.h"
@@ -7,6 +9,7 @@
 #include "kernel/core/percpu.h"
 #include "kernel/core/smp_call.h"
 #include "kernel/machine/preempt.h"
+#include "kernel/sched/params.h"
 #include "kernel/sched/sched.h"
 #include "kernel/sched/softirqd.h"
 #include "kernel/sched/thread.h"
@@ -15,7 +18,7 @@
 static unsigned runs,
     wanted; /* how often a function ran; for how long it says that there is more */
 static char order[16];
-static struct thread *ran_by;
+static unsigned thread_from; /* the first of these runs that was ksoftirqd's; 0: none */
 
 static void raise_one(void *arg)
 {
@@ -33,15 +36,18 @@ static bool count_run(void)
     EXPECT(in_softirq());
     EXPECT(in_atomic());
     EXPECT(!in_hardirq());
-    ran_by = current_thread();
-    return ++runs < wanted;
+    runs++;
+    if (thread_from == 0 && strcmp(current_thread()->comm, "ksoftirqd/0") == 0) {
+        thread_from = runs;
+    }
+    return runs < wanted;
 }
 
 static void begin(unsigned rounds)
 {
     host_sched_init();
     host_run_threads();
-    runs = 0;
+    runs = thread_from = 0;
     wanted = rounds;
 }
 
@@ -140,26 +146,29 @@ TEST(softirq, waits_while_it_is_forbidden)
     EXPECT_EQ(runs, 2);
 }
 
-TEST(softirq, what_exceeds_the_budget_is_left_to_the_thread)
+static void start_thread(void)
 {
-    enum softirq vector = SOFTIRQ_NET_RX;
     static bool started;
 
-    begin(1000);
-    softirq_open(vector, count_run);
     if (!started) {
         softirqd_start();
         started = true;
     }
     host_run_threads();
-    preempt_disable();
+}
+
+TEST(softirq, what_exceeds_the_budget_is_left_to_the_thread)
+{
+    enum softirq vector = SOFTIRQ_NET_RX;
+
+    begin(1000);
+    softirq_open(vector, count_run);
+    start_thread();
     EXPECT(host_run_interrupt(raise_one, &vector));
-    EXPECT(runs > 0);
-    EXPECT(runs <= 10); /* softirq.c: ROUNDS_MAX */
-    preempt_enable();
     host_run_threads();
     EXPECT_EQ(runs, 1000);
-    EXPECT_STR_EQ(ran_by->comm, "ksoftirqd/0");
+    EXPECT_GT(thread_from, 1);
+    EXPECT_LE(thread_from, 11); /* softirq.c: ROUNDS_MAX */
 
     /* Raised by a thread, or in a call that looks like an interrupt: nobody's way out would run it. */
     wanted = 0;
@@ -172,19 +181,60 @@ TEST(softirq, what_exceeds_the_budget_is_left_to_the_thread)
     EXPECT_EQ(runs, 1002);
 }
 
-TEST(softirq, a_reschedule_ends_the_run_after_a_round)
+TEST(softirq, lengthens_no_section_without_preemption)
 {
     enum softirq vector = SOFTIRQ_NET_RX;
 
     begin(5);
     softirq_open(vector, count_run);
+    start_thread();
     preempt_disable();
-    preempt_set_need_resched();
     EXPECT(host_run_interrupt(raise_one, &vector));
-    EXPECT_EQ(runs, 1);
-    preempt_enable(); /* to the thread */
+    EXPECT_EQ(runs, 0);
+    EXPECT(need_resched());
+    preempt_enable(); /* one round before the choice, the others are the thread's */
     host_run_threads();
     EXPECT_EQ(runs, 5);
+    EXPECT_EQ(thread_from, 2);
+}
+
+static void note_urgent(void *arg)
+{
+    (void)arg;
+    order[runs++] = 'u';
+}
+
+static bool note_softirq(void)
+{
+    order[runs++] = 's';
+    return false;
+}
+
+static void wake_and_raise(void *arg)
+{
+    thread_start(arg);
+    softirq_raise(SOFTIRQ_BLOCK);
+}
+
+/* Who is more urgent than ordinary threads does not wait for softirqs, which an ordinary one does. */
+TEST(softirq, a_real_time_thread_comes_first)
+{
+    const struct sched_params fifo = {.policy = SCHED_FIFO, .priority = 1};
+
+    begin(1);
+    softirq_open(SOFTIRQ_BLOCK, note_softirq);
+    start_thread();
+    for (unsigned urgent = 0; urgent < 2; urgent++) {
+        struct thread *thread = thread_create_kernel("urgent", note_urgent, NULL);
+        EXPECT(thread != NULL);
+        if (urgent) {
+            EXPECT_EQ(sched_set_params(thread, &fifo), 0);
+        }
+        EXPECT(host_run_interrupt(wake_and_raise, thread));
+        host_run_threads();
+    }
+    order[runs] = '\0';
+    EXPECT_STR_EQ(order, "suus");
 }
 
 TEST(softirq, a_cpu_that_goes_leaves_what_it_had_raised_to_the_one_that_asks)
