@@ -3,9 +3,7 @@
 A kernel with the latency tracer (kernel/debug/latency.h) boots Debian; cyclictest runs at priority 80 on each CPU with stress-ng beside it. One
 instruction is one nanosecond of the guest's time, so that the load of the machine it runs on changes nothing, and a plugin counts each CPU's own
 instructions: waiting for another CPU counts as far as this one executes something. Wakeups are those of real-time threads by their own CPU,
-as by a timer there. What is measured lasts as long as cyclictest does: QEMU runs one CPU after another, each until it waits or a timer is due. Its
-timers keep these turns short. Without them, who looks ten times whether a lock is free has waited for half a second of the others, and each tick that
-fell into it counts.
+as by a timer there. Measured is while cyclictest runs (test/latency/README.md says why).
 """
 import argparse
 import os
