@@ -6,9 +6,10 @@
  *     softirq_raise(SOFTIRQ_NET_RX);                  in the interrupt handler
  *
  * The function runs on the CPU that raised, at the end of the outermost interrupt, or of the section without preemption that it met: interrupts on,
- * preemption off, never twice at once on one CPU, but on several CPUs at once. It may not sleep. It does a portion of its work, some ten microseconds or a fixed number of items, and says whether
- * more is left; then its turn comes again, after the others'. All together have a budget (softirq.c); what is not done then, and whatever
- * else waits when a thread wants the CPU, is left to the CPU's thread ksoftirqd/N, which is as urgent as any other.
+ * preemption off, never twice at once on one CPU, but on several CPUs at once. It may not sleep. It does a portion of its work, some ten
+ * microseconds or a fixed number of items, and says whether more is left; then its turn comes again, after the others'. All together have a
+ * budget (softirq.c); what is not done then, and whatever else waits when a thread wants the CPU, is left to the CPU's thread ksoftirqd/N, which is
+ * as urgent as any other.
  *
  * So a flood of work delays nobody for long, as long as the interrupts themselves are few: a device's own stay masked from the handler that raises until
  * the function has found it empty. The stack is that of the interrupted thread.

@@ -93,8 +93,7 @@ struct runqueue {
     struct spinlock lock;
     uint32_t cpu;     /* [I] */
     uint32_t nqueued; /* [lock] waiting; read by all at any time */
-    uint32_t
-        waiting; /* [lock] BIT(rank) of the classes that have waiting threads; read at any time */
+    uint32_t waiting; /* [lock] BIT(rank) of classes with waiting threads; read at any time */
     uint32_t
         wanted; /* [lock] during pick: the same and that of the running thread, if it wants to go on */
     struct thread *current;       /* [lock] read by all at any time */
