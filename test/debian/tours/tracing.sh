@@ -74,9 +74,9 @@ plain() {
     sed -e 's/0x[0-9a-f]\{3,\}/PTR/g' -e 's/\[pid *[0-9]*\]/[pid]/' -e 's/si_pid=[0-9]*/si_pid=PID/' -e 's/\[[0-9]\{2,\}\]/[TID]/g' -e 's/= [0-9]\{2,\}$/= N/' \
         -e 's/([0-9]\{2,\}, /(PID, /' -e 's/, [0-9]\{2,\}, SIG/, PID, SIG/' -e 's/, si_utime.*}/}/'
 }
-strace -f -e trace=clone,clone3,fork,vfork,execve,kill,tgkill -e signal=SIGUSR1,SIGCHLD -o trace ./team fork; echo status $?
-sed 's/^[0-9]* *//' trace | grep -o '^[a-z0-9]*(\|^--- SIG.*\|^execve.*\|^+++.*' | plain | sort | uniq -c
-grep -o 'clone3({flags=[^,]*, \|clone(.*flags=[^,]*, ' trace | plain | sort -u
+strace -ff -e trace=clone,clone3,fork,vfork,execve,kill,tgkill -e signal=SIGUSR1,SIGCHLD -o trace ./team fork; echo status $?
+cat trace.* | grep -o '^[a-z0-9]*(\|^--- SIG.*\|^execve.*\|^+++.*' | plain | sort | uniq -c
+grep -o 'clone3({flags=[^,]*, \|clone(.*flags=[^,]*, ' -h trace.* | plain | sort -u
 strace -f -c -e trace=clone3,execve,rt_sigaction,tgkill -o count ./team; awk '$NF ~ /^[a-z]/ && $4 ~ /^[0-9]+$/ {print $NF, $4}' count | sort
 strace -e trace=openat,read,write,close -P team.c -s 10 cat team.c 2>&1 >/dev/null | plain
 strace -e trace=write,exit_group sh -c 'echo hello; exit 7' 2>&1; echo status $?
