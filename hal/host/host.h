@@ -90,7 +90,7 @@ void host_sched_begin(void);
  * calling host thread, which stays CPU 0 and is not online meanwhile: so all that happens is the same each time. For a process that does nothing else.
  */
 void host_sim_begin(unsigned n, const struct host_topology *topology);
-/* Each of them runs until it has used the step up, or has nothing to do; then the clock moves on. */
+/* Each of them runs until it has used the step up, or has nothing to do; then the clock moves on. It does a little at each cpu_relax() too. */
 void host_sim_step(int64_t ns);
 /* A simulated thread has used the CPU up to the end of this step. */
 void host_sim_pass(void);

@@ -8,7 +8,7 @@
  *
  * It begins at the end of an interrupt only where there was preemption and nobody wants the CPU: so it lengthens no section without preemption, and
  * the interrupt is none of its own. Elsewhere the scheduler, which is asked for, runs them before it chooses, or leaves them to the thread if
- * somebody waits who is more urgent (softirq_waited()).
+ * somebody waits who is more urgent (softirqs_go_on()).
  *
  * Something pending is never forgotten: it was raised in an interrupt or softirq, or where softirqs are forbidden, and then the end of that
  * looks or asks for the scheduler, or the thread is woken.
@@ -36,7 +36,7 @@ struct softirq_counts {
     uint64_t runs[SOFTIRQS];
 };
 static DEFINE_PER_CPU(struct softirq_counts, softirq_counts);
-DEFINE_PER_CPU(bool, softirqs_wait);
+DEFINE_PER_CPU(bool, softirqs_held); /* own CPU, preemption off */
 
 const char *softirq_name(enum softirq vector)
 {
@@ -164,7 +164,7 @@ static void run(unsigned rounds)
 /* Interrupts off, at the return too. */
 static void run_budget(void)
 {
-    *this_cpu_ptr(softirqs_wait) = false;
+    *this_cpu_ptr(softirqs_held) = false;
     run(ROUNDS_MAX);
     if (unlikely(this_cpu->softirq_pending != 0)) {
         thread_wake_up();
@@ -177,26 +177,25 @@ void machine_softirqs(void)
         return;
     }
     if ((preempt_count() & PREEMPT_DEPTH_MASK) != 0 || thread_is_chosen_anew()) {
-        softirq_wait();
+        softirq_hold();
     } else {
         run_budget();
         timers_release(); /* which were held back meanwhile */
     }
 }
 
-/* Preemption is off: the flag is this CPU's. */
-void softirq_wait(void)
+void softirq_hold(void)
 {
-    *this_cpu_ptr(softirqs_wait) = true;
+    *this_cpu_ptr(softirqs_held) = true;
     preempt_set_need_resched();
 }
 
-void softirq_waited(bool urgent)
+void softirqs_go_on(bool urgent)
 {
     if (!urgent) {
         run_budget();
     } else {
-        *this_cpu_ptr(softirqs_wait) = false;
+        *this_cpu_ptr(softirqs_held) = false;
         thread_wake_up();
     }
 }

@@ -71,16 +71,16 @@ void softirq_run_round(void);
 /* What a CPU that does not run any more has left behind is raised on this one. Thread context. */
 void softirq_adopt(unsigned dead);
 
+DECLARE_PER_CPU(bool, softirqs_held); /* own CPU, preemption off */
+void softirqs_go_on(bool urgent);     /* for softirqs_release() */
 /*
- * The scheduler is about to choose who runs, and preemption is on: what waited for it is done first, or left to the thread if somebody wants the CPU
- * who is more `urgent`. Interrupts off, at the return too, but on in between.
+ * For the scheduler, which is about to choose who runs, with preemption on: what was held back for the sake of a section without is done first, or left
+ * to the thread if somebody wants the CPU who is more `urgent`. Interrupts off, at the return too, but on in between.
  */
-DECLARE_PER_CPU(bool, softirqs_wait); /* own CPU */
-void softirq_waited(bool urgent);
-static inline void softirq_before_choice(bool urgent)
+static inline void softirqs_release(bool urgent)
 {
-    if (unlikely(*this_cpu_ptr(softirqs_wait))) {
-        softirq_waited(urgent);
+    if (unlikely(*this_cpu_ptr(softirqs_held))) {
+        softirqs_go_on(urgent);
     }
 }
 

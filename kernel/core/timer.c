@@ -25,8 +25,8 @@
 #include "kernel/sync/spinlock.h"
 
 #define TIMERS_AT_ONCE 8u
-#define TIMERS_BETWEEN 4u /* where there is no preemption */
-#define HELD_NS        (4 * NS_PER_MS)
+#define TIMERS_BETWEEN 4u              /* where there is no preemption */
+#define HELD_NS        (4 * NS_PER_MS) /* which the scheduler cuts short */
 
 struct timer_queue {
     struct spinlock lock;
@@ -35,8 +35,8 @@ struct timer_queue {
     struct timer *running; /* [a] whose callback runs now */
     /* Own CPU, interrupts off: */
     ktime_t programmed; /* what the event timer was asked for last; KTIME_MAX: nothing */
-    ktime_t held_until; /* so long no more than `between` are served where there is no preemption */
-    unsigned between;
+    ktime_t held_until; /* where there is no preemption, until then, */
+    unsigned between;   /* no more than so many are served */
 };
 
 DEFINE_PER_CPU(struct timer_queue, timer_queue);

@@ -63,7 +63,7 @@ static inline bool in_interrupt(void)
 }
 
 /* In core (softirq.c): what is pending waits for the scheduler, which is asked for. Preemption is off. */
-void softirq_wait(void);
+void softirq_hold(void);
 
 /*
  * Between these no softirq runs on this CPU, nor does the thread leave it: for data that a softirq shares with threads. They nest. What came
@@ -81,7 +81,7 @@ static inline void softirq_enable(void)
     /* First the one level for the other, so that nothing that comes in between is left lying. */
     preempt_count_sub(PREEMPT_NO_SOFTIRQ_ONE - PREEMPT_ONE);
     if (unlikely(this_cpu->softirq_pending != 0) && !in_interrupt()) {
-        softirq_wait();
+        softirq_hold();
     }
     preempt_enable();
 }

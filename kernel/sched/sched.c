@@ -331,6 +331,12 @@ static inline bool must_move(struct runqueue *rq, struct thread *thread)
     return !thread_may_run_on(thread, rq->cpu);
 }
 
+/* Somebody who comes before all fair threads. */
+static inline bool urgent_waits(const struct runqueue *rq)
+{
+    return (atomic_load_relaxed(&rq->waiting) & (BIT(RANK_FAIR) - 1)) != 0;
+}
+
 /*
  * Choose who runs now. Interrupts off at entry and return.
  * SLEEP: the current thread leaves the queue if its state says so. PREEMPT: it wants to go on whatever its state says.
@@ -340,7 +346,7 @@ static void reschedule(enum reschedule_kind kind)
 {
     struct runqueue *rq = this_cpu_ptr(runqueue);
 
-    softirq_before_choice((atomic_load_relaxed(&rq->waiting) & (BIT(RANK_FAIR) - 1)) != 0);
+    softirqs_release(urgent_waits(rq));
     ktime_t now = ktime_now();
     rcu_note_context_switch();
     if (unlikely(sched_several) && kind == RESCHEDULE_SLEEP) {

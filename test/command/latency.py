@@ -165,5 +165,7 @@ def main(args):
         kinds, cyclic = parse_output(run_machine(options, cpus))
         longest = max(longest, show(cpus, kinds, cyclic, options.worst, options.chains))
         sys.stdout.flush()
+    if longest == 0:
+        raise CommandError('nothing was measured')
     print(f'longest: {longest:,} instructions')
     return 1 if options.check and longest > LIMIT else 0

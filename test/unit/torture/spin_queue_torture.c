@@ -78,3 +78,37 @@ TEST(spin_queue, one_at_a_time_and_nobody_is_lost)
     EXPECT_GT(ngave_up, 0);
     EXPECT_EQ(queue, 0);
 }
+
+/* The holder runs all the while, and does not let go: until the other one has given up. */
+static void hold_for_ever(void *arg, unsigned cpu)
+{
+    (void)arg;
+    set_current(cpu, &holders[cpu]);
+    if (cpu == 0) {
+        while (atomic_load_acquire(&ngave_up) == 0) {
+            clock_delay_us(10);
+        }
+    } else if (!lock_spin(&word, &queue, (uintptr_t)&holders[cpu])) {
+        atomic_store_release(&ngave_up, 1);
+    }
+}
+
+TEST(spin_queue, nobody_spins_for_ever_though_the_holder_runs)
+{
+    struct thread *current[] = {per_cpu_ptr(runqueue, 0)->current,
+                                per_cpu_ptr(runqueue, 1)->current};
+    bool several = sched_several;
+
+    sched_several = true;
+    word = (uintptr_t)&holders[0];
+    queue = 0;
+    ngave_up = 0;
+    set_current(0, &holders[0]);
+    host_run_on_cpus(2, hold_for_ever, NULL);
+    set_current(0, current[0]);
+    set_current(1, current[1]);
+    sched_several = several;
+    EXPECT_EQ(ngave_up, 1);
+    EXPECT_EQ(word, (uintptr_t)&holders[0]);
+    EXPECT_EQ(queue, 0);
+}
