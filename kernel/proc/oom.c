@@ -1,11 +1,11 @@
 /*
  * The OOM killer: choosing, killing, and seeing to it that the victim's memory really comes back.
  *
- * vm asks here when a page cannot be had although reclaim has looked everywhere (kernel/vm/oom.h). The process whose end gives back most is
- * chosen; all processes that share its address space end with it. While a victim is dying nobody else is chosen: who asks waits. It is
- * over when the address space is gone. A victim that is stuck (it sleeps where signals do not reach, perhaps for a lock of him who waits for
- * memory) makes no progress: then the reaper thread takes its anonymous memory away; and if even that is not possible for a while,
- * it is passed over and the next one is chosen.
+ * vm asks here when a page cannot be had although reclaim has looked everywhere, or when what it finds is wanted again at once (kernel/vm/oom.h,
+ * thrash.h). The process whose end gives back most is chosen; all processes that share its address space end with it. While a victim is dying
+ * nobody else is chosen: who asks waits. It is over when the address space is gone. A victim that is stuck (it sleeps where signals do not
+ * reach, perhaps for a lock of him who waits for memory) makes no progress: then the reaper thread takes its anonymous memory away; and if even
+ * that is not possible for a while, it is passed over and the next one is chosen.
  *
  * A thread that is being killed asks for no more memory: its faults fail, and it ends. What its end itself needs are small requests of the
  * kernel, which reach below the watermark where the others stop.
@@ -314,7 +314,7 @@ void oom_kill_one(void)
 {
     uint64_t number;
 
-    oom_report_begin();
+    oom_report_begin(false);
     struct process *victim = victim_address(&number) == NULL ? choose() : NULL;
     if (victim == NULL) {
         log_info("OOM request ignored. No task eligible");
@@ -324,7 +324,7 @@ void oom_kill_one(void)
     process_put(victim);
 }
 
-static bool out_of_memory(void)
+static bool out_of_memory(bool thrashes)
 {
     struct thread *thread = current_thread();
     uint64_t number;
@@ -332,7 +332,7 @@ static bool out_of_memory(void)
     if (is_ending(thread)) {
         return false;
     }
-    if (!memory_is_short()) {
+    if (!thrashes && !memory_is_short()) {
         sched_yield_cpu(); /* somebody gave some back meanwhile */
         return true;
     }
@@ -340,7 +340,7 @@ static bool out_of_memory(void)
         wait_for_victim(number);
         return !is_ending(thread);
     }
-    oom_report_begin();
+    oom_report_begin(thrashes);
     if (atomic_load_relaxed(&oom_panic) != 0) {
         panic("Out of memory: %s panic_on_oom is enabled",
               atomic_load_relaxed(&oom_panic) == 2 ? "compulsory" : "system-wide");

@@ -57,7 +57,7 @@ static void report_tasks(void)
     }
 }
 
-void oom_report_begin(void)
+void oom_report_begin(bool thrashes)
 {
     static ktime_t next_report; /* [a] */
     struct thread *thread = current_thread();
@@ -70,6 +70,9 @@ void oom_report_begin(void)
     }
     log_warn("%s invoked oom-killer: order=0, oom_score_adj=%d", thread->comm,
              thread->process == NULL ? 0 : atomic_load_relaxed(&thread->process->oom_score_adj));
+    if (thrashes) {
+        log_warn("What is free now was in use a moment ago, and is wanted again at once");
+    }
     oom_report_memory();
     if (atomic_load_relaxed(&oom_dump_tasks) != 0) {
         report_tasks();

@@ -16,7 +16,7 @@ struct oom_space {
 bool oom_space_look(const struct process *process, struct oom_space *ret_space);
 
 /* Who asked, how memory stands, and (oom_dump_tasks) everybody; at most once in a while. */
-void oom_report_begin(void);
+void oom_report_begin(bool thrashes);
 /* Where the machine's memory is. Thread context. */
 void oom_report_memory(void);
 void oom_report_kill(struct process *victim, const struct oom_space *space);

@@ -4,6 +4,7 @@
 #include "kernel/vm/oom.h"
 
 #include "kernel/vm/private.h"
+#include "kernel/vm/thrash.h"
 
 static const struct vm_oom_ops *oom_ops; /* [I] after boot */
 
@@ -16,7 +17,7 @@ bool vm_out_of_memory(void)
 {
     const struct vm_oom_ops *ops = __atomic_load_n(&oom_ops, __ATOMIC_ACQUIRE);
 
-    return ops != NULL && ops->out_of_memory();
+    return ops != NULL && ops->out_of_memory(thrash_take());
 }
 
 void vm_oom_space_gone(struct vmspace *vm)

@@ -16,8 +16,11 @@
 #include "kernel/vm/vmspace.h"
 
 struct vm_oom_ops {
-    /* Make room by ending somebody, or wait for who is about to end. False: the caller itself is. May sleep. */
-    bool (*out_of_memory)(void);
+    /*
+     * Make room by ending somebody, or wait for who is about to end; unless there is memory now, and memory does not thrash (thrash.h). False: the
+     * caller itself is about to end. May sleep.
+     */
+    bool (*out_of_memory)(bool thrashes);
     /* The memory of a space that was marked with vmspace_oom_mark() is free. Any thread. */
     void (*space_gone)(const struct vmspace *vm);
 };

@@ -392,7 +392,7 @@ size_t reclaim_pages(struct page **pages, unsigned n)
     for (unsigned i = 0; i < n; i++) {
         if (!lru_take(pages[i])) {
             page_put(pages[i]); /* somebody is at it already */
-        } else if (reclaim_page(pages[i], true) == RECLAIM_FREED) {
+        } else if (reclaim_page(pages[i], false) == RECLAIM_FREED) {
             freed++;
         } else {
             lru_put_back(&pages[i], 1);

@@ -21,9 +21,9 @@
 size_t reclaim_frames(unsigned node, size_t n);
 /* What the node's thread does when it is woken: until `high` is reached, or nothing more comes. May sleep. */
 void reclaim_node(unsigned node);
-/* A request of the current thread went below `min`, and it returns to user mode now. May sleep. */
+/* A request of the current thread went below `min`, or it has seen memory thrash (thrash.h), and it returns to user mode now. May sleep. */
 void reclaim_owed(void);
-/* These pages, to which the caller has a reference each that ends, as far as they can go now. May sleep. Returns how many went. */
+/* These pages, to which the caller has a reference each that ends, as far as they can go now: without a shadow. May sleep. Returns how many went. */
 size_t reclaim_pages(struct page **pages, unsigned n);
 /* Take all clean pages of files that nobody shows or uses (/proc/sys/vm/drop_caches). May sleep. Returns their number. */
 size_t reclaim_drop_files(void);
@@ -65,7 +65,7 @@ enum reclaim_fate {
     RECLAIM_ACTIVATE, /* no use to come back soon */
 };
 /*
- * Take the page out of everything that knows it. The caller has a reference, and it is on no list. `remember`: a file keeps a shadow
+ * Take the page out of everything that knows it. The caller has a reference, and it is on no list. `remember`: it leaves a shadow
  * (workingset.h). May sleep.
  */
 enum reclaim_fate reclaim_page(struct page *page, bool remember);

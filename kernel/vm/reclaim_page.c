@@ -121,7 +121,7 @@ static swap_entry_t slot_for(struct page *page)
  * Nothing shows the page any more but the swap cache: store it if need be, and let it go. True: it is out of the cache, the caller's
  * reference is the last.
  */
-static bool store_and_release(struct page *page, swap_entry_t entry)
+static bool store_and_release(struct page *page, swap_entry_t entry, bool remember)
 {
     if (atomic_load_acquire(&page->refs) != 2) {
         return false; /* somebody came before, who may write to it yet */
@@ -133,19 +133,20 @@ static bool store_and_release(struct page *page, swap_entry_t entry)
             return false;
         }
     }
-    return swap_cache_remove_unused(entry, page, 2, workingset_evict(page));
+    return swap_cache_remove_unused(entry, page, 2,
+                                    remember ? workingset_evict(page) : WORKINGSET_NONE);
 }
 
 /* ---- kinds ---- */
 
-static bool reclaim_anon(struct page *page)
+static bool reclaim_anon(struct page *page, bool remember)
 {
     swap_entry_t entry = slot_for(page);
 
     if (entry == SWAP_ENTRY_NONE) {
         return false;
     }
-    bool gone = unmap_all(page, entry) && store_and_release(page, entry);
+    bool gone = unmap_all(page, entry) && store_and_release(page, entry, remember);
     swap_slot_put(entry);
     return gone;
 }
@@ -206,7 +207,7 @@ static bool cache_to_swap(struct pagecache *cache, struct page *page, swap_entry
     return done;
 }
 
-static bool reclaim_shared(struct page *page)
+static bool reclaim_shared(struct page *page, bool remember)
 {
     struct pagecache *cache = page->owner;
     bool in_swap_cache = (flags_of(page) & PAGE_FLAG_SWAPCACHE) != 0;
@@ -221,8 +222,8 @@ static bool reclaim_shared(struct page *page)
     if (entry == SWAP_ENTRY_NONE) {
         return false;
     }
-    bool gone =
-        (cache == NULL || cache_to_swap(cache, page, entry)) && store_and_release(page, entry);
+    bool gone = (cache == NULL || cache_to_swap(cache, page, entry)) &&
+                store_and_release(page, entry, remember);
     swap_slot_put(entry);
     return gone;
 }
@@ -275,11 +276,12 @@ static enum reclaim_fate reclaim_locked(struct page *page, bool remember)
         return RECLAIM_KEEP;
     }
     if (page->kind != PAGE_ANON) {
-        gone = page->kind == PAGE_SHARED ? reclaim_shared(page) : reclaim_file(page, remember);
+        gone = page->kind == PAGE_SHARED ? reclaim_shared(page, remember)
+                                         : reclaim_file(page, remember);
     } else if ((flags_of(page) & PAGE_FLAG_LAZY) != 0) {
         return reclaim_lazy(page);
     } else {
-        gone = reclaim_anon(page);
+        gone = reclaim_anon(page, remember);
     }
     return gone ? RECLAIM_FREED : RECLAIM_KEEP;
 }

@@ -12,7 +12,9 @@
 #include "kernel/sched/psi.h"
 #include "kernel/sched/thread.h"
 #include "kernel/sched/wait.h"
+#include "kernel/vm/oom.h"
 #include "kernel/vm/reclaim_impl.h"
+#include "kernel/vm/thrash.h"
 
 #define ROUND_FRAMES  128u
 #define DIRECT_FRAMES 32u
@@ -42,8 +44,7 @@ static bool node_has_some(unsigned node)
     return false;
 }
 
-/* Do the zones together have what their marks `high` come to? A small one that has its part is not enough. */
-static bool node_has_plenty(unsigned node)
+bool reclaim_has_plenty(unsigned node)
 {
     struct zone_stats stats;
     uint64_t has = 0, high = 0;
@@ -62,7 +63,7 @@ void reclaim_node(unsigned node)
     struct reclaimer *reclaimer = &reclaimers[node];
     unsigned fruitless = 0;
 
-    while (fruitless < 4 && !node_has_plenty(node)) {
+    while (fruitless < 4 && !reclaim_has_plenty(node)) {
         fruitless = reclaim_scan(node, ROUND_FRAMES) == 0 ? fruitless + 1 : 0;
         (void)atomic_fetch_add_relaxed(&reclaimer->nrounds, 1);
         wait_wake_all(&reclaimer->rounds, 0);
@@ -155,6 +156,10 @@ static size_t reclaim_direct(unsigned node, unsigned order, nodemask_t allowed)
 
 void reclaim_owed(void)
 {
+    if (unlikely(thrash_is_on())) {
+        (void)vm_out_of_memory();
+        return;
+    }
     if (!node_has_some(this_node())) {
         bool stalled = psi_begin(PSI_MEMORY);
         (void)reclaim_frames(this_node(), DIRECT_FRAMES);

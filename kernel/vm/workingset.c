@@ -18,6 +18,7 @@
 #include "kernel/mm/slab.h"
 #include "kernel/vm/private.h"
 #include "kernel/vm/reclaim.h"
+#include "kernel/vm/thrash.h"
 
 #define SHADOW_ACTIVE     0x1ull
 #define SHADOW_NODE_SHIFT 1u
@@ -51,6 +52,7 @@ uint64_t workingset_evict(const struct page *page)
     uint64_t age = atomic_fetch_add_relaxed(&censuses[node].age, 1);
     bool active = (atomic_load_relaxed(&page->flags) & PAGE_FLAG_WORKINGSET) != 0;
 
+    thrash_note_eviction();
     return SHADOW_SET | (uint64_t)(uint32_t)age << SHADOW_AGE_SHIFT |
            (uint64_t)node << SHADOW_NODE_SHIFT | (active ? SHADOW_ACTIVE : 0);
 }
@@ -82,6 +84,7 @@ void workingset_refault(struct page *page, uint64_t shadow)
     uint32_t distance = (uint32_t)atomic_load_relaxed(&censuses[node].age) - then;
 
     census_add(node, stats.refault[type], 1);
+    thrash_note_refault(node, distance);
     if (distance > rivals(node, type)) {
         return;
     }

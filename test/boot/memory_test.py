@@ -60,6 +60,12 @@ def squeezed_hog():
     expect(said in ('', 'Killed') and now['oom_kill'] == 1 and now['pswpout'] > 1000, f'{said}, {now}')
 
 
+def places():
+    """Where pages only come in each other's place, somebody has to go as well."""
+    said, log = under_pressure('thrash', prepare=SWAP)
+    expect(said == '8 of 8 killed' and figures(log)['oom_kill'] == 8, said)
+
+
 def off():
     """swapoff brings everything back."""
     said, log = under_pressure('swapoff', prepare=SWAP)
@@ -138,6 +144,7 @@ if __name__ == '__main__':
         Case('a hog in 64 MiB', hog, '64M'),
         Case('compressible memory in swap', squeeze),
         Case('a hog with swap', squeezed_hog),
+        Case('pages that change places', places),
         Case('swapoff', off),
         Case('page tables', sparse),
         Case('oom_score_adj', adjusted),

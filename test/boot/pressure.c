@@ -104,6 +104,42 @@ static void way_hog(void)
     printf("all touched\n");
 }
 
+/* Beside memory that does not compress a few pages in turns: in the end they only change places. */
+static void change_places(void)
+{
+    size_t len = 4096 * MIB, turns = 40 * 4096;
+    char *stays = map(len, PROT_READ | PROT_WRITE);
+    volatile char *by_turns = map(turns, PROT_READ | PROT_WRITE);
+
+    for (size_t i = 0; i < len; i += 4096) {
+        fill(stays + i, 4096);
+        for (size_t k = 0; k < turns; k += 4096) {
+            by_turns[k] = 0;
+        }
+    }
+}
+
+/* Many times, as it is a matter of luck whether the last ones hold each other up. */
+static void way_thrash(void)
+{
+    unsigned killed = 0;
+
+    for (unsigned i = 0; i < 8; i++) {
+        int status = 0;
+        pid_t pid = fork();
+        if (pid < 0) {
+            die("fork");
+        }
+        if (pid == 0) {
+            change_places();
+            _exit(0);
+        }
+        waitpid(pid, &status, 0);
+        killed += WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+    }
+    printf("%u of 8 killed\n", killed);
+}
+
 /* ---- swap ---- */
 
 /* The words of page `i`: each page another, all of them easy to compress. */
@@ -406,6 +442,7 @@ static const struct way {
     {"together", way_together}, {"stuck", way_stuck},     {"unkillable", way_unkillable},
     {"files", way_files},       {"bomb", way_bomb},       {"user-bomb", way_user_bomb},
     {"pipes", way_pipes},       {"squeeze", way_squeeze}, {"swapoff", way_swapoff},
+    {"thrash", way_thrash},
 };
 
 int main(int argc, char **argv)

@@ -4,13 +4,16 @@
 #define TEST_SUITE "vm"
 #include "test/unit/test.h"
 
+#include <linux/mman.h>
+
 #include "kernel/vm/oom.h"
-#include "test/unit/vm/space.h"
+#include "kernel/vm/thrash.h"
+#include "test/unit/vm/swap_space.h"
 
 #define BASE 0x40000000ull
 
 static struct page *hoard; /* linked by next_table */
-static unsigned asked, gone;
+static unsigned asked, asked_thrashing, gone;
 static const struct vmspace *gone_space;
 
 static void hoard_all(void)
@@ -33,16 +36,18 @@ static void hoard_release(void)
 }
 
 /* Helps the third time. */
-static bool hook_patient(void)
+static bool hook_patient(bool thrashes)
 {
+    asked_thrashing += thrashes;
     if (++asked == 3) {
         hoard_release();
     }
     return true;
 }
 
-static bool hook_gives_up(void)
+static bool hook_gives_up(bool thrashes)
 {
+    asked_thrashing += thrashes;
     asked++;
     return false;
 }
@@ -130,4 +135,95 @@ TEST(oom, the_end_of_a_marked_space_is_told_once)
     EXPECT_EQ(gone, 1);
     EXPECT_EQ((uint64_t)gone_space, (uint64_t)vm);
     vm_set_oom(NULL);
+}
+
+/* ---- thrashing ---- */
+
+static struct swap_space swap;
+
+#define OTHERS 200u
+
+/* Two pages come in each other's place, n times; of the others, so many go each time, to come back much later. */
+static void change_places(struct vmspace *vm, unsigned n, unsigned others)
+{
+    static unsigned turn;
+
+    for (unsigned i = 0; i < n; i++) {
+        EXPECT_EQ(reclaim_at(vm, BASE + (i % 2) * PAGE_SIZE), RECLAIM_FREED);
+        EXPECT_EQ(peek(BASE + (i % 2) * PAGE_SIZE), 1);
+        for (unsigned k = 0; k < others; k++) {
+            uint64_t at = BASE + (2 + turn++ % OTHERS) * PAGE_SIZE;
+            EXPECT_EQ(peek(at), 1);
+            EXPECT_EQ(reclaim_at(vm, at), RECLAIM_FREED);
+        }
+    }
+}
+
+static bool is_owed(void)
+{
+    return (current_thread()->work & THREAD_WORK_RECLAIM) != 0;
+}
+
+/* All but a few frames are gone. */
+static void hoard_most(void)
+{
+    hoard_all();
+    for (unsigned i = 0; i < 8; i++) {
+        struct page *page = hoard;
+        hoard = page->next_table;
+        page_put(page);
+    }
+}
+
+TEST(oom, pages_that_only_change_places_are_lack_of_memory)
+{
+    struct vmspace *vm = space_enter();
+
+    swap_space_add(&swap);
+    asked = asked_thrashing = 0;
+    vm_set_oom(&hasty);
+    EXPECT_EQ(map_anon(vm, BASE, 2 + OTHERS, TEST_RW | VM_NOHUGE), (int64_t)BASE);
+    for (unsigned i = 0; i < 2 + OTHERS; i++) {
+        EXPECT_EQ(poke(BASE + i * PAGE_SIZE, 1), 0);
+    }
+    change_places(vm, 300, 0);
+    EXPECT(thrash_is_on() && is_owed());
+    reclaim_owed(); /* there is memory */
+    EXPECT_EQ(asked, 1);
+    EXPECT_EQ(asked_thrashing, 0);
+    thread_clear_work(current_thread(), THREAD_WORK_RECLAIM);
+    hoard_most();
+    change_places(vm, 300, 2); /* somebody gets on */
+    EXPECT(!thrash_is_on() && !is_owed());
+    change_places(vm, 300, 0);
+    EXPECT(thrash_is_on() && is_owed());
+    reclaim_owed();
+    EXPECT_EQ(asked, 2);
+    EXPECT_EQ(asked_thrashing, 1);
+    change_places(vm, 100, 0); /* it is to be seen anew */
+    EXPECT(!thrash_is_on());
+    hoard_release();
+    vm_set_oom(NULL);
+    thread_clear_work(current_thread(), THREAD_WORK_RECLAIM);
+    EXPECT_EQ(vmspace_unmap(vm, BASE, (2 + OTHERS) * PAGE_SIZE), 0);
+    space_leave();
+    swap_space_remove(&swap);
+}
+
+TEST(oom, what_a_program_sends_away_itself_may_come_back_at_once)
+{
+    struct vmspace *vm = space_enter();
+
+    swap_space_add(&swap);
+    EXPECT_EQ(map_anon(vm, BASE, 1, TEST_RW | VM_NOHUGE), (int64_t)BASE);
+    EXPECT_EQ(poke(BASE, 1), 0);
+    for (unsigned i = 0; i < 600; i++) {
+        EXPECT_EQ(vmspace_advise(vm, BASE, PAGE_SIZE, MADV_PAGEOUT), 0);
+        EXPECT_EQ(vm->rss_swap, 1);
+        EXPECT_EQ(peek(BASE), 1);
+    }
+    EXPECT(!thrash_is_on() && !is_owed());
+    EXPECT_EQ(vmspace_unmap(vm, BASE, PAGE_SIZE), 0);
+    space_leave();
+    swap_space_remove(&swap);
 }
