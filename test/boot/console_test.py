@@ -57,19 +57,18 @@ def serial_conversation():
         steps = [
             ('echo $((6*7))\r', r'\n42\r\n'),                              # echo, and a line's end both ways
             ('echo abX\x7fc\r', r'\nabc\r\n'),                             # erase
-            ('sleep 100\r', None), ('\x03', PROMPT),                       # interrupt
-            ('sleep 100\r', None), ('\x1a', 'Stopped'), ('jobs\r', r'\[1\]\+ +Stopped +sleep 100'), ('fg\r', 'sleep 100'), ('\x03', PROMPT),
-            ('cat\r', None), ('hello\r', r'hello\r\nhello\r\n'), ('\x04', PROMPT),   # end of file
+            # A key that comes before the command has the terminal is the shell's: so the command says when it runs.
+            ('(echo on; exec sleep 100)\r', r'\non\r\n'), ('\x03', PROMPT),  # interrupt
+            ('(echo on; exec sleep 100)\r', r'\non\r\n'), ('\x1a', 'Stopped'), ('jobs\r', r'\[1\]\+ +Stopped +\(echo on; exec sleep 100\)'),
+            ('fg\r', r'\n\(echo on'), ('\x03', PROMPT),
+            ('(echo on; exec cat)\r', r'\non\r\n'), ('hello\r', r'hello\r\nhello\r\n'), ('\x04', PROMPT),   # end of file
             ('stty -a | head -n 1\r', 'speed'),
         ]
         try:
             port.wait_for(PROMPT, DIRECT_TIMEOUT_S)
             for send, answer in steps:
                 port.send(send)
-                if answer is None:
-                    time.sleep(0.7)
-                else:
-                    port.wait_for(answer, 30)
+                port.wait_for(answer, 30)
             port.send('poweroff\r')
             status = vm.wait(60)
         except MachineError as error:

@@ -16,7 +16,7 @@ def said_by(command, *options):
 def fault_table():
     """The tool's table has who ran meanwhile, with the kinds it had; the log is off before and after."""
     log = '/sys/kernel/debug/faults'
-    text = said_by(f'head -n 1 {log}; (sleep 0.5; cat /etc/passwd >/dev/null) & faults -n 1 -c 1; head -n 1 {log}; echo 2 > {log} || echo refused')
+    text = said_by(f'head -n 1 {log}; (until head -n 1 {log} | grep -q on; do sleep 0.1; done; cat /etc/passwd >/dev/null) & faults -n 3 -c 1; head -n 1 {log}; echo 2 > {log} || echo refused')
     expect(text.startswith('# off\n') and text.endswith('# off\nrefused\n'), tail(text))
     row = re.search(r'^ +\d+ cat +(\d+) +(\d+) +(\d+) +(\d+) +(\d+) +(\d+)', text, re.M)
     expect(row is not None, f'no row of cat:\n{tail(text)}')
@@ -26,7 +26,7 @@ def fault_table():
 
 def fault_lines():
     """Each fault in a line of its own, in the order of time; the log stays on for whoever had switched it on."""
-    text = said_by('echo 1 > /sys/kernel/debug/faults; (sleep 0.3; ls / >/dev/null) & faults -l -n 1 -c 1; head -n 1 /sys/kernel/debug/faults')
+    text = said_by('echo 1 > /sys/kernel/debug/faults; (sleep 0.5; ls / >/dev/null) & faults -l -n 4 -c 1; head -n 1 /sys/kernel/debug/faults')
     times = [float(time) for time in re.findall(r'^ *([0-9.]+) cpu\d +\d+ ls +[rwx] [0-9a-f]+ at [0-9a-f]+ \w+ +\d+ ns$', text, re.M)]
     expect(len(times) > 10 and times == sorted(times), tail(text))
     expect(text.endswith('# on\n'), tail(text))

@@ -55,10 +55,10 @@ def jobs_and_programs():
         talk.say('gone\x15two\r', r'^two\n')  # kill
         talk.say('\x16\x04\r', r'^\x04\n')  # literal next
         talk.say('\x04')  # end of file
-        talk.say('echo ready; sleep 100\r', r'^ready\n')
-        talk.say('\x1a', r'Stopped +sleep 100\n(.*\n)*' + PROMPT)
-        talk.say('jobs\r', r'^\[1\]\+  Stopped +sleep 100\n')
-        talk.say('fg\r', r'^sleep 100\n')
+        talk.say('(echo ready; exec sleep 100)\r', r'^ready\n')
+        talk.say('\x1a', r'Stopped +\(echo ready; exec sleep 100\)\n(.*\n)*' + PROMPT)
+        talk.say('jobs\r', r'^\[1\]\+  Stopped +\(echo ready; exec sleep 100\)\n')
+        talk.say('fg\r', r'^\(echo ready; exec sleep 100\)\n')
         talk.say('\x03')
         talk.say('echo status $?\r', r'^status 130\n')
         talk.say('stty tostop; (sleep 1; echo behind) &\r')

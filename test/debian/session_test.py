@@ -66,11 +66,13 @@ def line_editing():
 
 
 def jobs():
-    say('sleep 100\r', r'sleep 100\n')
-    say('\x1a', r'^\[1\]\+  Stopped +sleep 100\n(.*\n)*' + PROMPT)
-    tells('bg', r'\[1\]\+ sleep 100 &')
-    tells('jobs', r'\[1\]\+  Running +sleep 100 &')
-    say('fg\r', r'^sleep 100\n')
+    # A key that comes before the command has the terminal is the shell's: so the command says when it runs.
+    say('(echo asleep; exec sleep 100)\r', r'^asleep\n')
+    job = r'\( echo asleep; exec sleep 100 \)'
+    say('\x1a', fr'^\[1\]\+  Stopped +{job}\n(.*\n)*{PROMPT}')
+    tells('bg', fr'\[1\]\+ {job} &')
+    tells('jobs', fr'\[1\]\+  Running +{job} &')
+    say('fg\r', fr'^{job}\n')
     say('\x03')
     tells('echo status $?', r'status 130')
     say('sh -c "while read -r x; do echo \\"<\\$x>\\"; done; echo over" | cat\r', r'cat\n')
@@ -121,9 +123,9 @@ def multiplexer():
     say('tmux -f /dev/null new -s one\r', r'\[one\] 0:')
     say('echo $((6 * 7)) inside; tty\r', r'42 inside[^/]*/dev/pts/0')
     say('\x02"', PANE)
-    say('tty; sleep 1000\r', r'/dev/pts/1')
+    say('(tty; exec sleep 1000)\r', r'/dev/pts/1')
     say('\x1a', r'Stopped')
-    say('jobs; stty size\r', r'Stopped +sleep 1000\n(.*\n)*.*11 80')
+    say('jobs; stty size\r', r'Stopped +\( tty; exec sleep 1000 \)\n(.*\n)*.*11 80')
     say('\x02d', r'detached \(from session one\)\]\n(.*\n)*.*' + PROMPT)
     tells('tmux ls; tmux list-panes -F "#{pane_index} #{pane_tty} #{pane_height}"', r'one: 1 windows .*\n0 /dev/pts/0 11\n1 /dev/pts/1 11')
     say('tmux send-keys -t one.0 "seq 5 | tac | paste -sd,; tmux wait-for -S told" Enter; tmux wait-for told; tmux capture-pane -p -t one.0 | grep -v seq\r',
