@@ -22,6 +22,7 @@
 #include "kernel/sched/thread.h"
 #include "kernel/vm/private.h"
 #include "kernel/vm/swap.h"
+#include "kernel/vm/thrash.h"
 #include "kernel/vm/tunables.h"
 #include "kernel/vm/workingset.h"
 
@@ -131,6 +132,7 @@ static unsigned shrink_inactive(struct scan *scan, unsigned shard, unsigned type
     scan->freed += got - kept;
     if (!scan->files_only) {
         cost_add(type, kept);
+        thrash_note_evictions(got - kept, scan->priority >= PRIORITY_HARD);
     }
     reclaim_count(pgactivate, activated);
     if (activated > 0) {

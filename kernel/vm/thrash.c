@@ -1,5 +1,6 @@
 /*
- * Thrashing. The header says what it is. A row of refaults at once ends when more pages go than come back: then somebody gets on.
+ * Thrashing. The header says what it is. A row of refaults at once ends when more pages go than come back: then somebody gets on. Pages that were
+ * found easily count for several: there are more like them, so nobody can make a row of his own by having pages of his reclaimed first.
  */
 #include "kernel/vm/thrash.h"
 
@@ -9,8 +10,9 @@
 
 #define AT_ONCE  64u  /* the distance up to which a page came back at once */
 #define REFAULTS 256u /* so many of them are a row */
+#define EASY     8u
 
-static uint64_t evicted;                               /* [a] since boot */
+static uint64_t evicted;                               /* [a] since boot, as said above */
 static struct spinlock lock = SPINLOCK_INIT("thrash"); /* innermost */
 static struct {
     unsigned refaults;
@@ -19,9 +21,9 @@ static struct {
 static bool is_on;     /* [a] */
 static unsigned where; /* [a] the node of the refault that told */
 
-void thrash_note_eviction(void)
+void thrash_note_evictions(unsigned n, bool easily)
 {
-    (void)atomic_fetch_add_relaxed(&evicted, 1);
+    (void)atomic_fetch_add_relaxed(&evicted, (uint64_t)n * (easily ? EASY : 1));
 }
 
 /* One more. True: the row is long enough; the next one begins. */

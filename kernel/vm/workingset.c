@@ -52,7 +52,6 @@ uint64_t workingset_evict(const struct page *page)
     uint64_t age = atomic_fetch_add_relaxed(&censuses[node].age, 1);
     bool active = (atomic_load_relaxed(&page->flags) & PAGE_FLAG_WORKINGSET) != 0;
 
-    thrash_note_eviction();
     return SHADOW_SET | (uint64_t)(uint32_t)age << SHADOW_AGE_SHIFT |
            (uint64_t)node << SHADOW_NODE_SHIFT | (active ? SHADOW_ACTIVE : 0);
 }

@@ -143,18 +143,25 @@ static struct swap_space swap;
 
 #define OTHERS 200u
 
+/* As reclaim does, that had to look hard. */
+static void send_away(struct vmspace *vm, uint64_t va)
+{
+    EXPECT_EQ(reclaim_at(vm, va), RECLAIM_FREED);
+    thrash_note_evictions(1, false);
+}
+
 /* Two pages come in each other's place, n times; of the others, so many go each time, to come back much later. */
 static void change_places(struct vmspace *vm, unsigned n, unsigned others)
 {
     static unsigned turn;
 
     for (unsigned i = 0; i < n; i++) {
-        EXPECT_EQ(reclaim_at(vm, BASE + (i % 2) * PAGE_SIZE), RECLAIM_FREED);
+        send_away(vm, BASE + (i % 2) * PAGE_SIZE);
         EXPECT_EQ(peek(BASE + (i % 2) * PAGE_SIZE), 1);
         for (unsigned k = 0; k < others; k++) {
             uint64_t at = BASE + (2 + turn++ % OTHERS) * PAGE_SIZE;
             EXPECT_EQ(peek(at), 1);
-            EXPECT_EQ(reclaim_at(vm, at), RECLAIM_FREED);
+            send_away(vm, at);
         }
     }
 }
@@ -200,6 +207,12 @@ TEST(oom, pages_that_only_change_places_are_lack_of_memory)
     reclaim_owed();
     EXPECT_EQ(asked, 2);
     EXPECT_EQ(asked_thrashing, 1);
+    /* Where others are found at once, there are more. */
+    for (unsigned i = 0; i < 300; i++) {
+        change_places(vm, 1, 0);
+        thrash_note_evictions(i % 2, true);
+    }
+    EXPECT(!thrash_is_on());
     change_places(vm, 100, 0); /* it is to be seen anew */
     EXPECT(!thrash_is_on());
     hoard_release();
