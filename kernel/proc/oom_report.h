@@ -15,7 +15,7 @@ struct oom_space {
 /* False: it has no space any more. Any context. */
 bool oom_space_look(const struct process *process, struct oom_space *ret_space);
 
-/* Who asked, how memory stands, and (oom_dump_tasks) everybody; at most once in a while. */
+/* Who asked, how memory stands, and (oom_dump_tasks) everybody; at most once in a while. `thrashes`: because memory does, though some is free. */
 void oom_report_begin(bool thrashes);
 /* Where the machine's memory is. Thread context. */
 void oom_report_memory(void);

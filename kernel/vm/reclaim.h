@@ -21,6 +21,8 @@
 size_t reclaim_frames(unsigned node, size_t n);
 /* What the node's thread does when it is woken: until `high` is reached, or nothing more comes. May sleep. */
 void reclaim_node(unsigned node);
+/* Do the zones of the node together have what their marks `high` come to? A small one that has its part is not enough. Any context. */
+bool reclaim_has_plenty(unsigned node);
 /* A request of the current thread went below `min`, or it has seen memory thrash (thrash.h), and it returns to user mode now. May sleep. */
 void reclaim_owed(void);
 /* These pages, to which the caller has a reference each that ends, as far as they can go now: without a shadow. May sleep. Returns how many went. */

@@ -11,5 +11,3 @@ DECLARE_PER_CPU(struct reclaim_stats, reclaim_counters);
 
 /* About n frames of the node, with the means of the reclaim thread: caches other than of pages, too. Returns how many pages went. */
 size_t reclaim_scan(unsigned node, size_t n);
-/* Do the zones of the node together have what their marks `high` come to? A small one that has its part is not enough. */
-bool reclaim_has_plenty(unsigned node);

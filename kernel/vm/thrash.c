@@ -6,11 +6,11 @@
 
 #include "kernel/sched/thread.h"
 #include "kernel/sync/spinlock.h"
-#include "kernel/vm/reclaim_impl.h"
+#include "kernel/vm/reclaim.h"
 
 #define AT_ONCE  64u  /* the distance up to which a page came back at once */
 #define REFAULTS 256u /* so many of them are a row */
-#define EASY     8u
+#define EASY     8u   /* evictions that one found easily counts for */
 
 static uint64_t evicted;                               /* [a] since boot, as said above */
 static struct spinlock lock = SPINLOCK_INIT("thrash"); /* innermost */
