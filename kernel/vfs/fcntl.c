@@ -196,14 +196,14 @@ static int64_t fcntl_getown_ex(struct file *file, void __user *arg)
     return copy_to_user(arg, &owner, sizeof(owner));
 }
 
-static int64_t fcntl_lock(struct file *file, unsigned cmd, uint64_t arg)
+static int64_t fcntl_lock(int fd, struct file *file, unsigned cmd, uint64_t arg)
 {
     struct flock lock;
 
     if (copy_from_user(&lock, (const void __user *)arg, sizeof(lock)) < 0) {
         return -EFAULT;
     }
-    int err = vfs_posix_lock(file, (int)cmd, &lock);
+    int err = vfs_posix_lock(fd, file, (int)cmd, &lock);
     if (err == 0 && (cmd == F_GETLK || cmd == F_OFD_GETLK)) {
         err = copy_to_user((void __user *)arg, &lock, sizeof(lock));
     }
@@ -231,7 +231,7 @@ static int64_t fcntl_file(int fd, struct file *file, unsigned cmd, uint64_t arg)
     case F_OFD_GETLK:
     case F_OFD_SETLK:
     case F_OFD_SETLKW:
-        return fcntl_lock(file, cmd, arg);
+        return fcntl_lock(fd, file, cmd, arg);
     case F_SETOWN:
         return file_set_owner_number(file, (int)arg);
     case F_GETOWN:

@@ -453,6 +453,16 @@ int fd_dup_to(int old_fd, int new_fd, bool cloexec)
     return new_fd;
 }
 
+bool fd_is_still(int fd, const struct file *file)
+{
+    struct fdtable *table = current_thread()->files;
+
+    spin_lock(&table->lock);
+    bool still = (unsigned)fd < table->size && table->files[fd] == file;
+    spin_unlock(&table->lock);
+    return still;
+}
+
 int fd_get_cloexec(int fd)
 {
     struct fdtable *table = current_thread()->files;

@@ -90,6 +90,8 @@ int fd_close(int fd);
 int fd_close_range(unsigned first, unsigned last, unsigned flags);
 int fd_dup(int fd, unsigned from, bool cloexec);
 int fd_dup_to(int old_fd, int new_fd, bool cloexec);
+/* Does fd still stand for this file, which the caller has? */
+bool fd_is_still(int fd, const struct file *file);
 int fd_get_cloexec(int fd);
 int fd_set_cloexec(int fd, bool cloexec);
 /* Next descriptor in use at or after `from` in another table, referenced; -1 at the end. For /proc/PID/fd. */

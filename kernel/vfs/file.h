@@ -255,7 +255,8 @@ extern const struct file_ops *fifo_fops_hook;
 /* flock(2), fcntl record locks (POSIX and OFD), /proc/locks. owner of POSIX locks: the fdtable. */
 int vfs_flock(struct file *file, int operation);
 struct flock;
-int vfs_posix_lock(struct file *file, int cmd, struct flock *lock);
+/* -EBADF too if a lock of the process came after somebody closed fd: then there is none. */
+int vfs_posix_lock(int fd, struct file *file, int cmd, struct flock *lock);
 void vfs_locks_close(struct file *file,
                      void *owner);         /* close(2): POSIX locks of `owner` on the inode go */
 void vfs_locks_release(struct file *file); /* last reference: flock and OFD locks go */

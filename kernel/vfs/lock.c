@@ -17,6 +17,7 @@
 #include "kernel/base/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/sched/pid.h"
+#include "kernel/vfs/fdtable.h"
 #include "kernel/vfs/private.h"
 
 enum lock_kind { LOCK_FLOCK, LOCK_POSIX, LOCK_OFD };
@@ -329,7 +330,47 @@ static int lock_get(struct inode *inode, const struct file_lock *model, struct f
     return 0;
 }
 
-int vfs_posix_lock(struct file *file, int cmd, struct flock *lock)
+/* Delete the owner's locks of the kinds in `kinds` (a bit for each). */
+static void locks_drop(struct inode *inode, const void *owner, unsigned kinds)
+{
+    struct file_lock *lock, *tmp;
+    bool changed = false;
+
+    mutex_lock(&locks_mutex);
+    struct lock_list *list = inode->locks;
+    if (list != NULL) {
+        list_for_each_safe (lock, tmp, &list->locks, node) {
+            if (lock->owner == owner && (kinds & BIT(lock->kind)) != 0) {
+                lock_delete(lock);
+                changed = true;
+            }
+        }
+        if (changed) {
+            lock_list_changed(list);
+        }
+    }
+    mutex_unlock(&locks_mutex);
+}
+
+/*
+ * A lock of the process. A thread that closes fd drops the process' locks; one that comes after that, as a wait for it may have been long, would
+ * have nobody to drop it.
+ */
+static int lock_set_of_process(int fd, struct file *file, struct file_lock *model, bool wait)
+{
+    int err = lock_set(file->inode, model, wait);
+
+    if (err < 0 || model->type == F_UNLCK || likely(fd_is_still(fd, file))) {
+        return err;
+    }
+    model->type = F_UNLCK;
+    if (lock_set(file->inode, model, false) < 0) {
+        locks_drop(file->inode, model->owner, BIT(LOCK_POSIX));
+    }
+    return -EBADF;
+}
+
+int vfs_posix_lock(int fd, struct file *file, int cmd, struct flock *lock)
 {
     bool ofd = cmd == F_OFD_GETLK || cmd == F_OFD_SETLK || cmd == F_OFD_SETLKW;
     bool get = cmd == F_GETLK || cmd == F_OFD_GETLK;
@@ -366,30 +407,9 @@ int vfs_posix_lock(struct file *file, int cmd, struct flock *lock)
     }
     if (ofd) {
         file->flock_held = true;
+        return lock_set(file->inode, &model, cmd == F_OFD_SETLKW);
     }
-    return lock_set(file->inode, &model, cmd == F_SETLKW || cmd == F_OFD_SETLKW);
-}
-
-/* Delete the owner's locks of the kinds in `kinds` (a bit for each). */
-static void locks_drop(struct inode *inode, const void *owner, unsigned kinds)
-{
-    struct file_lock *lock, *tmp;
-    bool changed = false;
-
-    mutex_lock(&locks_mutex);
-    struct lock_list *list = inode->locks;
-    if (list != NULL) {
-        list_for_each_safe (lock, tmp, &list->locks, node) {
-            if (lock->owner == owner && (kinds & BIT(lock->kind)) != 0) {
-                lock_delete(lock);
-                changed = true;
-            }
-        }
-        if (changed) {
-            lock_list_changed(list);
-        }
-    }
-    mutex_unlock(&locks_mutex);
+    return lock_set_of_process(fd, file, &model, cmd == F_SETLKW);
 }
 
 void vfs_locks_close(struct file *file, void *owner)

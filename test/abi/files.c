@@ -1,6 +1,7 @@
 /* Files: open(2), read(2), write(2), lseek(2), truncation, holes. */
 #include "abi.h"
 
+#include <pthread.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
 
@@ -260,6 +261,42 @@ ABI_TEST(fcntl, record_locks_conflict_between_processes)
         mine = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 10, .l_len = 1};
         CHECK_EQ(fcntl(fd, F_SETLK, &mine), 0);
     });
+    CHECK_EQ(status, 0);
+}
+
+static void *lock_and_wait(void *arg)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+    return (void *)(intptr_t)(fcntl(*(int *)arg, F_SETLKW, &lock) == 0 ? 0 : errno);
+}
+
+ABI_TEST(fcntl, a_record_lock_that_comes_after_the_close_is_none)
+{
+    int fd = open("f", O_RDWR | O_CREAT, 0600), other = open("f", O_RDWR), pipes[2][2];
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    pthread_t thread;
+    void *result;
+
+    CHECK_EQ(pipe(pipes[0]) | pipe(pipes[1]), 0);
+    pid_t holder = abi_fork();
+    if (holder == 0) {
+        CHECK_EQ(fcntl(other, F_SETLK, &lock), 0);
+        CHECK_EQ(write(pipes[0][1], "", 1), 1);
+        CHECK_EQ(read(pipes[1][0], &(char){0}, 1), 1);
+        _exit(0);
+    }
+    CHECK_EQ(read(pipes[0][0], &(char){0}, 1), 1);
+    CHECK_EQ(pthread_create(&thread, NULL, lock_and_wait, &fd), 0);
+    abi_wait_asleep(1);
+    CHECK_EQ(close(fd), 0);
+    CHECK_EQ(write(pipes[1][1], "", 1), 1);
+    CHECK_EQ(pthread_join(thread, &result), 0);
+    CHECK_EQ((intptr_t)result, EBADF);
+    int status;
+    CHECK_EQ(waitpid(holder, &status, 0), holder);
+    CHECK_EQ(status, 0);
+    status = IN_CHILD({ CHECK_EQ(fcntl(other, F_SETLK, &lock), 0); });
     CHECK_EQ(status, 0);
 }
 

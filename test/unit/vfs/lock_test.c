@@ -35,7 +35,7 @@ static int set_lock(int owner, short type, loff_t start, loff_t len)
 
     current_thread()->files = tables[owner];
     struct file *file = fd_file(0);
-    int err = vfs_posix_lock(file, F_SETLK, &lock);
+    int err = vfs_posix_lock(0, file, F_SETLK, &lock);
     file_put(file);
     return err;
 }
@@ -47,7 +47,7 @@ static loff_t blocker(int owner, loff_t start, loff_t len, loff_t *ret_len)
 
     current_thread()->files = tables[owner];
     struct file *file = fd_file(0);
-    EXPECT_EQ(vfs_posix_lock(file, F_GETLK, &lock), 0);
+    EXPECT_EQ(vfs_posix_lock(0, file, F_GETLK, &lock), 0);
     file_put(file);
     if (ret_len != NULL) {
         *ret_len = lock.l_len;
@@ -109,18 +109,18 @@ TEST(lock, rights_and_ranges_are_checked)
     two_owners();
     int fd = tree_open("f", O_RDONLY, 0);
     struct file *file = fd_file(fd);
-    EXPECT_EQ(vfs_posix_lock(file, F_SETLK, &lock), -EBADF);
+    EXPECT_EQ(vfs_posix_lock(fd, file, F_SETLK, &lock), -EBADF);
     lock = (struct flock){.l_type = F_RDLCK, .l_whence = 9};
-    EXPECT_EQ(vfs_posix_lock(file, F_SETLK, &lock), -EINVAL);
+    EXPECT_EQ(vfs_posix_lock(fd, file, F_SETLK, &lock), -EINVAL);
     lock = (struct flock){.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = -1};
-    EXPECT_EQ(vfs_posix_lock(file, F_SETLK, &lock), -EINVAL);
+    EXPECT_EQ(vfs_posix_lock(fd, file, F_SETLK, &lock), -EINVAL);
     lock = (struct flock){.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 5, .l_len = -6};
-    EXPECT_EQ(vfs_posix_lock(file, F_SETLK, &lock), -EINVAL);
+    EXPECT_EQ(vfs_posix_lock(fd, file, F_SETLK, &lock), -EINVAL);
     lock = (struct flock){.l_type = F_RDLCK, .l_whence = SEEK_END, .l_start = -2, .l_len = -3};
-    EXPECT_EQ(vfs_posix_lock(file, F_SETLK, &lock), 0);
+    EXPECT_EQ(vfs_posix_lock(fd, file, F_SETLK, &lock), 0);
     EXPECT_EQ(blocker(0, 0, 0, NULL), 5);
     lock = (struct flock){.l_type = 9, .l_whence = SEEK_SET};
-    EXPECT_EQ(vfs_posix_lock(file, F_SETLK, &lock), -EINVAL);
+    EXPECT_EQ(vfs_posix_lock(fd, file, F_SETLK, &lock), -EINVAL);
     file_put(file);
     end_owners();
 }
@@ -155,11 +155,11 @@ TEST(lock, open_file_description_locks_conflict_with_record_locks)
     two_owners();
     current_thread()->files = tables[0];
     struct file *file = fd_file(0);
-    EXPECT_EQ(vfs_posix_lock(file, F_OFD_SETLK, &lock), 0);
+    EXPECT_EQ(vfs_posix_lock(0, file, F_OFD_SETLK, &lock), 0);
     EXPECT_EQ(set_lock(1, F_RDLCK, 0, 1), -EAGAIN);
     EXPECT_EQ(set_lock(0, F_RDLCK, 0, 1), -EAGAIN);
     lock.l_pid = 1;
-    EXPECT_EQ(vfs_posix_lock(file, F_OFD_SETLK, &lock), -EINVAL);
+    EXPECT_EQ(vfs_posix_lock(0, file, F_OFD_SETLK, &lock), -EINVAL);
     file_put(file);
     current_thread()->files = tables[0];
     EXPECT_EQ(fd_close(0), 0);
