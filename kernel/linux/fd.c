@@ -5,6 +5,7 @@
 #include <linux/fcntl.h>
 #include <linux/fs.h>
 #include <linux/openat2.h>
+#include <linux/sched.h>
 
 #include "kernel/ipc/pipe.h"
 #include "kernel/linux/fd.h"
@@ -121,7 +122,11 @@ SYSCALL3(close_range, unsigned, first, unsigned, last, unsigned, flags)
     if (first > last || (flags & ~(unsigned)(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC)) != 0) {
         return -EINVAL;
     }
-    return fd_close_range(first, last, flags);
+    int err = (flags & CLOSE_RANGE_UNSHARE) != 0 ? process_unshare(CLONE_FILES) : 0;
+    if (err == 0) {
+        fd_close_range(first, last, (flags & CLOSE_RANGE_CLOEXEC) != 0);
+    }
+    return err;
 }
 
 SYSCALL1(dup, int, fd)

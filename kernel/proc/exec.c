@@ -8,6 +8,7 @@
  */
 #include <linux/fcntl.h>
 #include <linux/personality.h>
+#include <linux/sched.h>
 
 #include "kernel/base/printf.h"
 #include "kernel/base/string.h"
@@ -233,8 +234,10 @@ static void commit(struct exec *exec, struct signal_actions *actions)
     struct thread *thread = current_thread();
     struct process *process = thread->process;
 
-    if (fdtable_exec(&thread->files) < 0) {
+    if (process_unshare(CLONE_FILES) < 0) {
         signal_force_fatal(SIGKILL);
+    } else {
+        fdtable_exec(thread->files);
     }
     (void)str_copy(thread->comm, base_name(exec->filename), sizeof(thread->comm));
     process->dumpable =

@@ -1,8 +1,8 @@
 /*
  * What threads use, seen from another one (/proc): address space, descriptors, directories.
  *
- * A thread lets go of them when it exits, and exec replaces the address space, under process_tree_lock; so a pointer read under it
- * is of an object that still has the thread's reference.
+ * A thread lets go of them when it exits, exec replaces the address space, and unshare(2) the others, under process_tree_lock; so a pointer
+ * read under it is of an object that still has the thread's reference.
  */
 #include "kernel/proc/process.h"
 
@@ -35,13 +35,13 @@ struct vmspace *process_vm_get(struct process *process)
     return vm;
 }
 
-struct fdtable *thread_files_get(struct thread *thread)
+struct fdtable *thread_files_pin(struct thread *thread)
 {
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);
     struct fdtable *files = thread->files;
 
-    if (files != NULL && !refcount_get_unless_zero(&files->refs)) {
-        files = NULL;
+    if (files != NULL) {
+        (void)fdtable_pin(files);
     }
     spin_unlock_irqrestore(&process_tree_lock, flags);
     return files;

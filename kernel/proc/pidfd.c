@@ -145,7 +145,7 @@ int pidfd_getfd(const struct file *file, unsigned fd, struct file **ret_file)
     }
     err = -EPERM;
     if (process_may_access(process)) {
-        struct fdtable *files = thread_files_get(thread);
+        struct fdtable *files = thread_files_pin(thread);
         struct file *found;
         int at = files == NULL ? -EBADF : fdtable_next(files, fd, &found);
         err = files == NULL ? -ESRCH : at == (int)fd ? 0 : -EBADF;
@@ -154,7 +154,7 @@ int pidfd_getfd(const struct file *file, unsigned fd, struct file **ret_file)
         } else if (at >= 0) {
             file_put(found);
         }
-        fdtable_put(files);
+        fdtable_unpin(files);
     }
     thread_put(thread);
     process_put(process);

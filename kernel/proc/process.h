@@ -252,7 +252,7 @@ struct cred *thread_cred_get(struct thread *thread);
 struct cred *thread_cred_get_locked(struct thread *thread); /* tree lock held; NULL: it has ended */
 /* What a thread uses, referenced, for /proc; NULL: it is gone (a zombie) or never was. Thread context. */
 struct vmspace *thread_vm_get(struct thread *thread);
-struct fdtable *thread_files_get(struct thread *thread);
+struct fdtable *thread_files_pin(struct thread *thread);
 struct fs_context *thread_fs_get(struct thread *thread);
 struct vmspace *process_vm_get(struct process *process); /* that of any of its threads */
 /* May the current thread inspect `target` (ptrace(2), "access mode checking")? */

@@ -8,8 +8,6 @@
  */
 #include "kernel/vfs/fdtable.h"
 
-#include <linux/close_range.h>
-
 #include "kernel/base/bitmap.h"
 #include "kernel/base/string.h"
 #include "kernel/mm/arena.h"
@@ -36,6 +34,7 @@ struct fdtable *fdtable_create(void)
         return NULL;
     }
     refcount_init(&table->refs, 1);
+    refcount_init(&table->pins, 1);
     spin_init(&table->lock, "fd table");
     table->size = FD_INLINE;
     table->files = table->inline_files;
@@ -190,7 +189,11 @@ void fdtable_put(struct fdtable *table)
     if (table == NULL || !refcount_put(&table->refs)) {
         return;
     }
-    for (size_t word = 0; word < BITMAP_WORDS(table->size); word++) {
+    spin_lock(&table->lock);
+    const unsigned size = table->size;
+    table->size = 0; /* for who has it pinned */
+    spin_unlock(&table->lock);
+    for (size_t word = 0; word < BITMAP_WORDS(size); word++) {
         for (uint64_t bits = table->open[word]; bits != 0; bits &= bits - 1) {
             struct file *file = table->files[word * 64 + bit_ffs(bits)];
             if (file != NULL) {
@@ -199,7 +202,14 @@ void fdtable_put(struct fdtable *table)
         }
     }
     arrays_free(table, table->files);
-    slab_free(table_slab, table);
+    fdtable_unpin(table);
+}
+
+void fdtable_unpin(struct fdtable *table)
+{
+    if (table != NULL && refcount_put(&table->pins)) {
+        slab_free(table_slab, table);
+    }
 }
 
 /* What is behind fd just now. Inside of rcu_read_lock(). */
@@ -363,21 +373,10 @@ int fd_close(int fd)
     return file == NULL ? -EBADF : file_close(file, table);
 }
 
-int fd_close_range(unsigned first, unsigned last, unsigned flags)
+void fd_close_range(unsigned first, unsigned last, bool cloexec)
 {
-    if (first > last || (flags & ~(unsigned)(CLOSE_RANGE_CLOEXEC | CLOSE_RANGE_UNSHARE)) != 0) {
-        return -EINVAL;
-    }
-    if ((flags & CLOSE_RANGE_UNSHARE) != 0 && refcount_read(&current_thread()->files->refs) > 1) {
-        struct fdtable *own = fdtable_clone(current_thread()->files);
-        if (own == NULL) {
-            return -ENOMEM;
-        }
-        struct fdtable *old = current_thread()->files;
-        current_thread()->files = own;
-        fdtable_put(old);
-    }
     struct fdtable *table = current_thread()->files;
+
     for (uint64_t fd = first; fd <= last; fd++) {
         spin_lock(&table->lock);
         size_t next = fd < table->size ? bitmap_find_set(table->open, table->size, fd) : fd;
@@ -385,16 +384,15 @@ int fd_close_range(unsigned first, unsigned last, unsigned flags)
             spin_unlock(&table->lock);
             break;
         }
-        if ((flags & CLOSE_RANGE_CLOEXEC) != 0) {
+        if (cloexec) {
             bitmap_set(table->cloexec, next);
         }
         spin_unlock(&table->lock);
-        if ((flags & CLOSE_RANGE_CLOEXEC) == 0) {
+        if (!cloexec) {
             (void)fd_close((int)next);
         }
         fd = next;
     }
-    return 0;
 }
 
 int fd_dup(int fd, unsigned from, bool cloexec)
@@ -494,17 +492,8 @@ int fd_set_cloexec(int fd, bool cloexec)
     return result;
 }
 
-int fdtable_exec(struct fdtable **table)
+void fdtable_exec(struct fdtable *own)
 {
-    if (refcount_read(&(*table)->refs) > 1) {
-        struct fdtable *own = fdtable_clone(*table);
-        if (own == NULL) {
-            return -ENOMEM;
-        }
-        fdtable_put(*table);
-        *table = own;
-    }
-    struct fdtable *own = *table;
     for (size_t word = 0; word < BITMAP_WORDS(own->size); word++) {
         uint64_t bits = own->cloexec[word] & own->open[word];
         own->cloexec[word] = 0;
@@ -517,7 +506,6 @@ int fdtable_exec(struct fdtable **table)
             (void)file_close(file, own);
         }
     }
-    return 0;
 }
 
 int fdtable_next(struct fdtable *table, unsigned from, struct file **ret_file)

@@ -3,6 +3,9 @@
  *
  * Locking: table->lock (spin) for changes. Slots are read without it: by the one thread that uses the table, or inside of rcu_read_lock(), where the
  * arrays stay, and files stay files, though maybe others (SLAB_TYPE_STABLE_RCU).
+ *
+ * References are those of the threads that use the table: with the last one everything in it is closed. Who only looks at it from outside
+ * (/proc) pins it, which keeps its memory; so a look neither makes a table a shared one, nor is its end put off.
  */
 #pragma once
 
@@ -11,7 +14,8 @@
 #define FD_INLINE 64
 
 struct fdtable {
-    struct refcount refs;
+    struct refcount refs; /* threads */
+    struct refcount pins; /* one for all threads, and who looks at it */
     struct spinlock lock;
     unsigned size;       /* [lock] slots; grows after `files` did, so [a] to be read first */
     unsigned next_hint;  /* [lock] no free slot below */
@@ -31,8 +35,15 @@ static inline struct fdtable *fdtable_get(struct fdtable *table)
     refcount_get(&table->refs);
     return table;
 }
-/* exec: a table of one's own, without the FD_CLOEXEC descriptors. */
-int fdtable_exec(struct fdtable **table);
+/* The caller knows that a thread has it. When all are gone, it is an empty table. */
+static inline struct fdtable *fdtable_pin(struct fdtable *table)
+{
+    refcount_get(&table->pins);
+    return table;
+}
+void fdtable_unpin(struct fdtable *table); /* NULL is fine */
+/* exec: the FD_CLOEXEC descriptors of a table that nobody shares are closed. */
+void fdtable_exec(struct fdtable *table);
 
 /*
  * A file for the length of a system call, without a reference when nobody else can take the descriptor away meanwhile: the table
@@ -87,7 +98,8 @@ void fd_unreserve(int fd);
 /* fd_reserve and fd_install; takes over the reference on success only. */
 int fd_add(struct file *file, bool cloexec);
 int fd_close(int fd);
-int fd_close_range(unsigned first, unsigned last, unsigned flags);
+/* first to last: closed, or marked FD_CLOEXEC. */
+void fd_close_range(unsigned first, unsigned last, bool cloexec);
 int fd_dup(int fd, unsigned from, bool cloexec);
 int fd_dup_to(int old_fd, int new_fd, bool cloexec);
 /* Does fd still stand for this file, which the caller has? */

@@ -141,17 +141,27 @@ int file_create(const struct path *path, int flags, unsigned mode, struct file *
     return 0;
 }
 
-void file_discard(struct file *file)
+static void file_free(struct file *file)
 {
-    refcount_init(&file->refs, 0);
     cred_put(file->cred);
     slab_free(file_slab, file);
+}
+
+void file_discard(struct file *file)
+{
+    file->mode |= FMODE_UNOPENED;
+    file_put(
+        file); /* who looked at the file that this memory was (fd_borrow_shared) may have a reference for a moment */
 }
 
 static void file_destroy(struct file *file)
 {
     struct path path = file->path;
 
+    if (unlikely((file->mode & FMODE_UNOPENED) != 0)) {
+        file_free(file);
+        return;
+    }
     notify_file(file, (file->mode & FMODE_WRITE) != 0 ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
     if (unlikely(atomic_load_acquire(&file->watchers) != NULL)) {
         epoll_forget_file(file);
@@ -173,7 +183,7 @@ static void file_destroy(struct file *file)
         inode_allow_write(file->inode);
     }
     pid_put(file->owner);
-    file_discard(file);
+    file_free(file);
     path_put(&path);
 }
 

@@ -63,7 +63,8 @@ struct file_ops {
 #define FMODE_SEEK     0x10u /* has a position */
 #define FMODE_PREAD    0x20u /* pread and pwrite work */
 #define FMODE_NONOTIFY 0x40u
-#define FMODE_WRITER   0x80u /* counted in inode->write_count and mount->writers */
+#define FMODE_WRITER   0x80u  /* counted in inode->write_count and mount->writers */
+#define FMODE_UNOPENED 0x100u /* opening it failed: the last reference has nothing to release */
 
 struct file {
     const struct file_ops *fops; /* [I] after open */

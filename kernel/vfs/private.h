@@ -45,7 +45,7 @@ void inode_locks_free(struct inode *inode);
 
 /* file.c: a fresh file for `path` (references taken over on success only) with refs 1 and the opener's credentials. */
 int file_create(const struct path *path, int flags, unsigned mode, struct file **ret_file);
-/* A file whose open failed: path and credentials go, release is not called. */
+/* A file whose open failed: its credentials go, release is not called; the path stays the caller's. */
 void file_discard(struct file *file);
 /* fcntl.c. O_ASYNC: tell the owner, with F_SETSIG's signal. Any context. */
 void file_tell_owner(struct file *file, int fd, int code);

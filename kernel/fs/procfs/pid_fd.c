@@ -20,7 +20,7 @@ static struct file *file_of(const struct inode *inode, unsigned fd)
     if (proc_target_get(inode, &target) < 0) {
         return NULL;
     }
-    files = thread_files_get(target.thread);
+    files = thread_files_pin(target.thread);
     if (files != NULL) {
         int found = fdtable_next(files, fd, &file);
         if (found >= 0 && found != (int)fd) {
@@ -29,7 +29,7 @@ static struct file *file_of(const struct inode *inode, unsigned fd)
         } else if (found < 0) {
             file = NULL;
         }
-        fdtable_put(files);
+        fdtable_unpin(files);
     }
     proc_target_put(&target);
     return file;
@@ -206,7 +206,7 @@ static int iterate_kind(struct inode *dir, struct dir_context *ctx, bool info)
     if (err < 0) {
         return err == -ESRCH ? -ENOENT : err;
     }
-    files = thread_files_get(target.thread);
+    files = thread_files_pin(target.thread);
     while (files != NULL) {
         char name[12];
         struct file *file;
@@ -223,7 +223,7 @@ static int iterate_kind(struct inode *dir, struct dir_context *ctx, bool info)
         ctx->pos = (loff_t)fd + 3;
     }
     if (files != NULL) {
-        fdtable_put(files);
+        fdtable_unpin(files);
     }
     proc_target_put(&target);
     return 0;
@@ -257,12 +257,12 @@ static int fd_getattr(struct inode *inode, struct inode_stat *ret_stat)
                                     .ctime = inode->ctime,
                                     .btime = inode->btime};
     if (proc_target_get(inode, &target) == 0) {
-        files = thread_files_get(target.thread);
+        files = thread_files_pin(target.thread);
         if (files != NULL) {
             spin_lock(&files->lock);
             ret_stat->size_bytes = bitmap_count(files->open, files->size);
             spin_unlock(&files->lock);
-            fdtable_put(files);
+            fdtable_unpin(files);
         }
         proc_target_put(&target);
     }

@@ -336,7 +336,7 @@ static int status_show(struct text *text, const struct proc_target *target)
     struct thread *thread = target->thread;
     struct cred *cred = process_cred_get(process);
     struct vmspace *vm = thread_vm_get(thread);
-    struct fdtable *files = thread_files_get(thread);
+    struct fdtable *files = thread_files_pin(thread);
     struct fs_context *fs = thread_fs_get(thread);
     struct family family;
     const char *word;
@@ -370,7 +370,7 @@ static int status_show(struct text *text, const struct proc_target *target)
     text_printf(text, "voluntary_ctxt_switches:\t%llu\nnonvoluntary_ctxt_switches:\t%llu\n",
                 (unsigned long long)thread->nvcsw, (unsigned long long)thread->nivcsw);
     if (files != NULL) {
-        fdtable_put(files);
+        fdtable_unpin(files);
     }
     cred_put(cred);
     return 0;
