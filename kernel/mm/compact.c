@@ -30,7 +30,12 @@ int frame_migrate(struct page *from, struct page *to)
 {
     page_migrate_fn *migrate = __atomic_load_n(&migrate_hook, __ATOMIC_ACQUIRE);
 
-    return migrate == NULL ? -ENOSYS : migrate(from, to);
+    int err = migrate == NULL ? -ENOSYS : migrate(from, to);
+    struct page *stays = err == 0 ? to : from;
+
+    page_put(err == 0 ? from : to);
+    lru_put_back(&stays, 1);
+    return err;
 }
 
 static void count(uint64_t *counter, uint64_t n)
@@ -112,19 +117,6 @@ static bool block_isolate(struct zone *zone, pfn_t first, bool isolate)
     return may;
 }
 
-/* A reference to a page in use. False: it is free, or just becoming so. */
-static bool page_get_used(struct page *page)
-{
-    uint32_t refs = atomic_load_relaxed(&page->refs);
-
-    while (refs != 0) {
-        if (atomic_cas(&page->refs, &refs, refs + 1)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* A free frame outside the isolated block, as frame_alloc() gives it. NULL: none above min. */
 static struct page *target_take(struct zone *zone)
 {
@@ -140,18 +132,19 @@ static struct page *target_take(struct zone *zone)
     return page;
 }
 
-/* Move one page out of the way. */
+/* Move one page out of the way. -EBUSY: it cannot be, or somebody has it in hand. */
 static int page_evacuate(struct zone *zone, struct page *page)
 {
-    if (!page_get_used(page)) {
-        return 0;
+    if (!lru_isolate_page(page)) {
+        return atomic_load_relaxed(&page->refs) == 0 ? 0 : -EBUSY;
     }
     struct page *to = target_take(zone);
-    int err = to == NULL ? -ENOMEM : frame_migrate(page, to);
+    int err = -ENOMEM;
     if (to != NULL) {
-        page_put(to);
+        err = frame_migrate(page, to);
+    } else {
+        lru_put_back(&page, 1);
     }
-    page_put(page);
     count(err == 0 ? &stats.migrated : &stats.failed, 1);
     return err;
 }

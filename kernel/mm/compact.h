@@ -7,17 +7,16 @@
 #include "kernel/mm/page.h"
 
 /*
- * Move what `from` holds to `to`: its content, its place in LRU lists and cache or swap cache, every mapping, flags and owner.
+ * Move what `from` holds to `to`: its content, its place in cache or swap cache, every mapping, flags and owner.
  *
- * The caller has a reference to `from`, whose kind was movable (ANON, FILE, SHARED) when it was taken, and owns `to`, a frame with refs 1, of kind
- * ANON, whose content is not cleared. May sleep. 0: whoever referred to `from` refers to `to` now, with references of his own, and `to` has its kind;
- * the caller drops its references to both. -EBUSY: the page is pinned, under I/O, of no kind that can be moved any more, or somebody has
- * a reference that is no mapping; -ENOMEM. Nothing has changed then.
+ * The caller has a reference to `from`, which he took from its LRU list, and owns `to`, a frame with refs 1, of kind ANON, whose content is not
+ * cleared. May sleep. 0: whoever referred to `from` refers to `to` now, with references of his own, and `to` has its kind. -EBUSY: the page is
+ * pinned, under I/O, of no kind that can be moved, or somebody has a reference that is no mapping; -ENOMEM. Nothing has changed then.
  */
 typedef int page_migrate_fn(struct page *from, struct page *to);
 /* Boot, once: set by vm. Until then nothing moves. */
 void frames_set_migrate(page_migrate_fn *migrate);
-/* For move_pages and its kin: the function set; -ENOSYS when none is. */
+/* The function set; -ENOSYS when none is. Both references of the caller end: one of the pages goes back to a list, the other is freed. */
 int frame_migrate(struct page *from, struct page *to);
 
 /*

@@ -185,7 +185,22 @@ void lru_add_new(struct page **pages, unsigned n)
     } while (i < n);
 }
 
-bool lru_take(struct page *page)
+/* A reference, unless the last one is gone already. */
+static bool page_tryget(struct page *page)
+{
+    uint32_t refs = atomic_load_relaxed(&page->refs);
+
+    while (refs != 0) {
+        if (__atomic_compare_exchange_n(&page->refs, &refs, refs + 1, true, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_RELAXED)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* `get`: with a reference, and only if there is one to be had. */
+static inline bool take(struct page *page, bool get)
 {
     struct lru_node *node = node_of(page);
     bool taken = false;
@@ -198,7 +213,7 @@ bool lru_take(struct page *page)
         uint64_t irq = spin_lock_irqsave(&shard->lock);
         bool same =
             shard_in(node, page) == shard; /* may have gone to another one before we had the lock */
-        if (same && (page->flags & PAGE_FLAG_LRU) != 0) {
+        if (same && (page->flags & PAGE_FLAG_LRU) != 0 && (!get || page_tryget(page))) {
             unlink_locked(node, &shard->lists[list_of(page)], page);
             (void)atomic_fetch_and(&page->flags, (uint16_t)~LRU_FLAGS);
             taken = true;
@@ -208,6 +223,16 @@ bool lru_take(struct page *page)
             return taken;
         }
     }
+}
+
+bool lru_take(struct page *page)
+{
+    return take(page, false);
+}
+
+bool lru_isolate_page(struct page *page)
+{
+    return take(page, true);
 }
 
 void lru_take_freed(struct page **pages, unsigned n)
@@ -302,20 +327,6 @@ void lru_deactivate(struct page *page)
 bool lru_make_lazy(struct page *page)
 {
     return lru_change(page, PAGE_FLAG_LAZY, PAGE_FLAG_ACTIVE | PAGE_FLAG_REFERENCED);
-}
-
-/* A reference, unless the last one is gone already. */
-static bool page_tryget(struct page *page)
-{
-    uint32_t refs = atomic_load_relaxed(&page->refs);
-
-    while (refs != 0) {
-        if (__atomic_compare_exchange_n(&page->refs, &refs, refs + 1, true, __ATOMIC_ACQUIRE,
-                                        __ATOMIC_RELAXED)) {
-            return true;
-        }
-    }
-    return false;
 }
 
 unsigned lru_isolate(unsigned id, unsigned shard_id, enum lru_list list, unsigned n,

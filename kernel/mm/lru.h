@@ -32,6 +32,11 @@ enum lru_list {
 void lru_add_new(struct page **pages, unsigned n);
 /* Off its list, if it is on one. The caller has a reference, or frees the page. False: it was on none. Any context. */
 bool lru_take(struct page *page);
+/*
+ * A page that was found by its number: off its list, with a reference. Who works on pages that he found like that may touch none that is on no list:
+ * it may be free, or still being made. False: it is such a one, or being freed. Any context.
+ */
+bool lru_isolate_page(struct page *page);
 /* lru_take() for each of n pages that are being freed. */
 void lru_take_freed(struct page **pages, unsigned n);
 /*

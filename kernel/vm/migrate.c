@@ -169,16 +169,10 @@ int vm_page_migrate(struct page *from, struct page *to)
     if (from->order != 0 || !page_trylock(from)) {
         return -EBUSY;
     }
-    bool listed = lru_take(from);
     if ((atomic_load_relaxed(&from->flags) & PAGE_FLAG_SWAPCACHE) == 0) {
         err = from->kind == PAGE_ANON                                ? migrate_anon(&migration)
               : from->kind == PAGE_FILE || from->kind == PAGE_SHARED ? migrate_cached(&migration)
                                                                      : -EBUSY;
-    }
-    if (listed) {
-        struct page *back = err == 0 ? to : from;
-        page_get(back);
-        lru_put_back(&back, 1);
     }
     page_unlock(from, 0);
     (void)atomic_fetch_add_relaxed(err == 0 ? &stats.success : &stats.failed, 1);
@@ -238,8 +232,12 @@ int vm_move_page(struct vmspace *vm, uint64_t va, const struct mempolicy *policy
         err = -ENOMEM;
         goto put_page;
     }
-    err = vm_page_migrate(page, to);
-    page_put(to);
+    if (!lru_take(page)) { /* somebody has it in hand */
+        err = -EBUSY;
+        page_put(to);
+        goto put_page;
+    }
+    return frame_migrate(page, to);
 put_page:
     page_put(page);
     return err;

@@ -82,8 +82,26 @@ TEST(lru, a_page_that_is_being_freed_is_left_alone)
     page->refs = 0; /* the last reference is gone, the lock is not yet taken */
     EXPECT_EQ(isolate_all(LRU_INACTIVE_FILE, got, 2), 0);
     EXPECT_EQ(lru_count(0, LRU_INACTIVE_FILE), 1);
+    EXPECT(!lru_isolate_page(page));
     page_free_last(page);
     EXPECT_EQ(lru_count(0, LRU_INACTIVE_FILE), 0);
+}
+
+TEST(lru, a_page_found_by_its_number_is_taken_only_from_a_list)
+{
+    struct page *page = frame_alloc(0, 0, PAGE_ANON); /* still being made: nobody may touch it */
+
+    EXPECT(!lru_isolate_page(page));
+    EXPECT_EQ(page->refs, 1);
+    lru_add_new(&page, 1);
+    EXPECT(lru_isolate_page(page));
+    EXPECT_EQ(page->refs, 2);
+    EXPECT(!lru_isolate_page(page));
+    struct page *back = page;
+    lru_put_back(&back, 1);
+    EXPECT_EQ(page->refs, 1);
+    EXPECT_EQ(lru_count(0, LRU_INACTIVE_ANON), 1);
+    page_put(page);
 }
 
 TEST(lru, random_moves_agree_with_counts)

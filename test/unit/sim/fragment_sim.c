@@ -11,6 +11,7 @@
 #include "kernel/base/errno.h"
 #include "kernel/mm/compact.h"
 #include "kernel/mm/frame.h"
+#include "kernel/mm/lru.h"
 #include "test/unit/base/random.h"
 
 #define OPERATIONS 2000000u
@@ -50,7 +51,11 @@ static struct page *take_any(unsigned *ret_order)
 
     *ret_order = 0;
     if (dice < 92) {
-        return frame_alloc(0, 0, dice < 60 ? PAGE_ANON : PAGE_FILE);
+        struct page *page = frame_alloc(0, 0, dice < 60 ? PAGE_ANON : PAGE_FILE);
+        if (page != NULL) {
+            lru_add_new(&page, 1);
+        }
+        return page;
     }
     *ret_order = (unsigned)(test_random(&seed) % 4);
     /* Slabs of dentries and inodes. */
@@ -99,6 +104,7 @@ static void churn(uint64_t keep_free)
     while (nfree > keep_free) { /* it may have ended in a trough */
         struct slot *slot = &slots[test_random(&seed) % SLOTS];
         if (slot->page == NULL && (slot->page = frame_alloc(0, 0, PAGE_ANON)) != NULL) {
+            lru_add_new(&slot->page, 1);
             slot->page->private = (uint32_t)(slot - slots);
             nfree--;
         }

@@ -7,6 +7,8 @@
 #include <linux/mman.h>
 
 #include "kernel/machine/entry.h"
+#include "kernel/mm/compact.h"
+#include "kernel/mm/lru.h"
 #include "kernel/vm/huge_fault.h"
 #include "kernel/vm/migrate.h"
 #include "kernel/vm/usage.h"
@@ -150,9 +152,8 @@ TEST(lazy_free, a_page_that_moves_stays_lazy)
         struct page *page = page_shown(vm, BASE + i * PAGE_SIZE);
         struct page *to = frame_alloc(0, 0, PAGE_ANON);
         page_get(page);
-        EXPECT_EQ(vm_page_migrate(page, to), 0);
-        page_put(page);
-        page_put(to);
+        EXPECT(lru_take(page));
+        EXPECT_EQ(frame_migrate(page, to), 0);
     }
     EXPECT_EQ(reclaim_at(vm, BASE), RECLAIM_FREED);
     EXPECT_EQ(peek(BASE), 0);

@@ -5,6 +5,7 @@
 #include "test/unit/test.h"
 
 #include "kernel/mm/compact.h"
+#include "kernel/mm/lru.h"
 #include "kernel/vm/huge_fault.h"
 #include "kernel/vm/mempolicy.h"
 #include "kernel/vm/migrate.h"
@@ -36,9 +37,18 @@ static struct page *shown_at(struct vmspace *vm, uint64_t va)
 static int move(struct page *page)
 {
     struct page *to = frame_alloc(0, 0, PAGE_ANON);
+    bool listed = lru_take(page);
     int err = vm_page_migrate(page, to);
 
+    if (err == 0) {
+        lru_put_back(&to, 1);
+        return 0;
+    }
     page_put(to);
+    if (listed) {
+        page_get(page);
+        lru_put_back(&page, 1);
+    }
     return err;
 }
 
