@@ -187,6 +187,7 @@ static int cow_copy(struct vmspace *vm, struct vm_region *region, uint64_t va, p
     fresh->mapcount = 1;
     rmap_page_made(fresh, region, va);
     lru_add_new(&fresh, 1);
+    region->has_anon = true;
     mmu_flush_init(&flush, &vm->mmu);
     vm_table_lock(vm, va);
     bool done = mmu_exchange(&vm->mmu, va, old_pa, page_to_phys(fresh),
@@ -197,7 +198,6 @@ static int cow_copy(struct vmspace *vm, struct vm_region *region, uint64_t va, p
         return 0; /* somebody else was here: the access is tried again */
     }
     mmu_flush_finish(&flush);
-    region->has_anon = true;
     vm_count(cow_copies, 1);
     if (old != NULL) {
         if (old->kind != PAGE_ANON) {

@@ -236,19 +236,38 @@ static void zap_from_outside(struct vmspace *vm, uint64_t start, uint64_t end)
     zap_range(&zap, start, end);
 }
 
-/* Only the file's own pages: private copies are looked over, page by page. */
+/* The file's own page, if one is at va. What is there is looked at and taken at one go, else a private copy made meanwhile would go. */
+static void zap_file_page(struct zap *zap, uint64_t va)
+{
+    struct vmspace *vm = zap->vm;
+    struct mmu_flush flush;
+    paddr_t pa;
+    unsigned flags;
+
+    mmu_flush_init(&flush, &vm->mmu);
+    read_lock(&vm->locks.shape);
+    vm_table_lock(vm, va);
+    if (mmu_query(&vm->mmu, va, &pa, &flags) &&
+        ((flags & MMU_SPECIAL) != 0 || phys_to_page(pa)->kind != PAGE_ANON)) {
+        mmu_remove(&vm->mmu, va, &flush);
+        (void)zap_leaves(zap, va, &pa, 1, flags & MMU_SPECIAL);
+    }
+    vm_table_unlock(vm, va);
+    read_unlock(&vm->locks.shape);
+    mmu_flush_finish(&flush);
+    put_pages(zap);
+}
+
+/* Private copies stay. */
 static void zap_file_pages(struct vm_region *region, uint64_t start, uint64_t end)
 {
-    struct vmspace *vm = region->vm;
+    struct zap zap;
 
+    zap_init(&zap, region->vm);
     for (uint64_t va = start; va < end; va += PAGE_SIZE) {
-        paddr_t pa;
-        unsigned flags;
-        if (vm_query_outside(vm, va, &pa, &flags) &&
-            ((flags & MMU_SPECIAL) != 0 || phys_to_page(pa)->kind != PAGE_ANON)) {
-            zap_from_outside(vm, va, va + PAGE_SIZE);
-        }
+        zap_file_page(&zap, va);
     }
+    zap_settle(&zap);
 }
 
 void vm_zap_file_range(struct vm_region *region, uint64_t first, uint64_t last, bool even_private)
@@ -262,9 +281,9 @@ void vm_zap_file_range(struct vm_region *region, uint64_t first, uint64_t last, 
     last = MIN(last, region_last);
     uint64_t start = region->start + ((first - region->pgoff) << PAGE_SHIFT);
     uint64_t end = region->start + ((last - region->pgoff + 1) << PAGE_SHIFT);
-    if (even_private || !region->has_anon) {
+    if (even_private || (region->flags & VM_SHARED) != 0) {
         zap_from_outside(region->vm, start, end);
-    } else {
+    } else if (region->touched) {
         zap_file_pages(region, start, end);
     }
 }
