@@ -163,6 +163,7 @@ static int private_write(struct vmspace *vm, struct vm_region *region, uint64_t 
     copy->mapcount = 1;
     rmap_page_made(copy, region, va);
     lru_add_new(&copy, 1);
+    region->has_anon = true;
     vm_table_lock(vm, va);
     err = 0; /* truncated meanwhile: the access is tried again and fails then */
     if (page_in_cache(original, region->source->cache)) {
@@ -175,7 +176,6 @@ static int private_write(struct vmspace *vm, struct vm_region *region, uint64_t 
         page_unmap_put(copy);
         return err == -EEXIST ? 0 : err;
     }
-    region->has_anon = true;
     vm_rss_add(&vm->rss_anon, 1);
     vm_count(cow_copies, 1);
     return 0;

@@ -111,7 +111,8 @@ struct page *pagecache_frame_alloc(struct pagecache *cache, uint64_t index, unsi
     return frame_alloc(0, flags, kind);
 }
 
-int pagecache_add(struct pagecache *cache, uint64_t index, struct page *page)
+/* Truncation makes the file shorter before it takes the lock to drop pages: either it finds what is added here, or the new size is seen. */
+int pagecache_add(struct pagecache *cache, uint64_t index, struct page *page, bool beyond)
 {
     int err = pagecache_charge(cache);
 
@@ -121,6 +122,9 @@ int pagecache_add(struct pagecache *cache, uint64_t index, struct page *page)
     spin_lock(&cache->lock);
     if (xarray_load(&cache->pages, index) != NULL) {
         err = -EEXIST;
+    } else if (!beyond && unlikely(index >= DIV_ROUND_UP(atomic_load_relaxed(&cache->size_bytes),
+                                                         PAGE_SIZE))) {
+        err = -EIO;
     } else {
         page->owner = cache;
         page->index = index;
@@ -180,7 +184,8 @@ void pagecache_read_done(struct page **pages, unsigned n, int err)
 }
 
 /* Add a page that is not there: zeros, or what the medium holds. -EAGAIN: somebody else added one meanwhile. */
-static int pagecache_create(struct pagecache *cache, uint64_t index, struct page **ret_page)
+static int pagecache_create(struct pagecache *cache, uint64_t index, bool beyond,
+                            struct page **ret_page)
 {
     bool backed = pagecache_is_backed(cache);
     struct page *page = pagecache_frame_alloc(cache, index, FRAME_ZERO | FRAME_RECLAIM);
@@ -190,7 +195,7 @@ static int pagecache_create(struct pagecache *cache, uint64_t index, struct page
     }
     page->flags = backed ? PAGE_FLAG_LOCKED : PAGE_FLAG_UPTODATE;
     page_get(page); /* one for the cache, one for the caller */
-    int err = pagecache_add(cache, index, page);
+    int err = pagecache_add(cache, index, page, beyond);
     if (err < 0) {
         page_put(page);
         page_put(page);
@@ -264,7 +269,7 @@ int pagecache_get(struct pagecache *cache, uint64_t index, unsigned flags, struc
                 *ret_page = NULL;
                 return 0;
             }
-            int err = pagecache_create(cache, index, ret_page);
+            int err = pagecache_create(cache, index, (flags & PAGECACHE_BEYOND) != 0, ret_page);
             if (err != -EAGAIN &&
                 (err != -ENOMEM || (flags & PAGECACHE_FAULT) != 0 || !vm_out_of_memory())) {
                 return err;

@@ -72,9 +72,10 @@ void pagecache_fini(struct pagecache *cache);
     0x1u /* add a page when it is missing (a write, or a read that fills a hole) */
 #define PAGECACHE_FAULT                                                                            \
     0x2u /* -ENOMEM at once: vm->lock is held, the fault itself deals with it (kernel/vm/oom.h) */
+#define PAGECACHE_BEYOND 0x4u /* a page may be added behind the end of the file, too */
 /*
  * The page at `index`, referenced and up to date. Without CREATE a hole in a file without read_page gives *ret_page = NULL and 0.
- * May sleep. -EIO, -ENOMEM, -ENOSPC.
+ * May sleep. -EIO, also if it would have to be added where the file has just been cut off; -ENOMEM, -ENOSPC.
  */
 int pagecache_get(struct pagecache *cache, uint64_t index, unsigned flags, struct page **ret_page);
 /* Told by the file system: read_pages() has filled these pages, or failed. In any order, in parts of a run, in any context. */

@@ -62,7 +62,7 @@ static int allocate_one(struct pagecache *cache, uint64_t index)
     if (there) {
         return 0;
     }
-    err = pagecache_get(cache, index, PAGECACHE_CREATE, &page);
+    err = pagecache_get(cache, index, PAGECACHE_CREATE | PAGECACHE_BEYOND, &page);
     if (err < 0) {
         return err;
     }

@@ -29,20 +29,6 @@ static inline unsigned run_length(struct page **pages, unsigned n)
     return run;
 }
 
-/* Read the medium or swap where a page is missing; holes stay NULL. */
-static int batch_fill(struct pagecache *cache, uint64_t index, unsigned n, struct page **pages)
-{
-    for (unsigned i = 0; i < n; i++) {
-        if (pages[i] == NULL) {
-            int err = pagecache_get(cache, index + i, 0, &pages[i]);
-            if (err < 0) {
-                return i > 0 ? 0 : err;
-            }
-        }
-    }
-    return 0;
-}
-
 static void batch_put(struct page **pages, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
@@ -50,6 +36,22 @@ static void batch_put(struct page **pages, unsigned n)
             page_put(pages[i]);
         }
     }
+}
+
+/*
+ * Read the medium or swap where a page is missing; holes stay NULL. Returns how many of the n there are now, fewer if one cannot be had: those
+ * behind it are put; an error when that is the first.
+ */
+static int batch_fill(struct pagecache *cache, uint64_t index, unsigned n, struct page **pages)
+{
+    for (unsigned i = 0; i < n; i++) {
+        int err = pages[i] == NULL ? pagecache_get(cache, index + i, 0, &pages[i]) : 0;
+        if (err < 0) {
+            batch_put(pages + i + 1, n - i - 1);
+            return i > 0 ? (int)i : err;
+        }
+    }
+    return (int)n;
 }
 
 /* A page that is read a second time while it is inactive becomes active. */
@@ -128,11 +130,14 @@ ssize_t pagecache_read(struct pagecache *cache, struct readahead *ra, loff_t *po
         }
         if (unlikely(found < n) &&
             (pagecache_is_backed(cache) || atomic_load_relaxed(&cache->nswapped) != 0)) {
-            err = batch_fill(cache, index, n, pages);
-            if (err < 0) {
-                batch_put(pages, n);
+            int filled = batch_fill(cache, index, n, pages);
+            if (filled < 0) {
+                err =
+                    at < atomic_load_acquire(&cache->size_bytes) ? filled : 0; /* or cut off now */
                 break;
             }
+            n = (unsigned)filled;
+            len = MIN(len, n * PAGE_SIZE - offset);
         }
         size_t moved = batch_copy_to(pages, n, offset, len, to);
         if (likely(!pagecache_is_backed(cache) && swap_free_slots() == 0)) {
@@ -173,7 +178,7 @@ static ssize_t write_fresh(struct pagecache *cache, uint64_t index, size_t offse
     memset(data, 0, offset);
     memset(data + offset + moved, 0, PAGE_SIZE - offset - moved);
     page->flags = PAGE_FLAG_UPTODATE;
-    int err = pagecache_add(cache, index, page);
+    int err = pagecache_add(cache, index, page, true);
     if (err < 0) {
         iov_revert(from, moved);
         page_put(page);
@@ -196,7 +201,7 @@ static ssize_t write_page(struct pagecache *cache, uint64_t index, size_t offset
 {
     for (;;) {
         struct page *page;
-        int err = pagecache_get(cache, index, 0, &page);
+        int err = pagecache_get(cache, index, PAGECACHE_BEYOND, &page);
         if (err < 0) {
             return err;
         }

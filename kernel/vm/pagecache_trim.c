@@ -18,7 +18,7 @@ static int zero_part(struct pagecache *cache, uint64_t index, size_t from, size_
     if (from == to) {
         return 0;
     }
-    int err = pagecache_get(cache, index, 0, &page);
+    int err = pagecache_get(cache, index, PAGECACHE_BEYOND, &page);
     if (err < 0 || page == NULL) {
         return err;
     }
@@ -32,9 +32,7 @@ static int zero_part(struct pagecache *cache, uint64_t index, size_t from, size_
 static void drop_and_unmap(struct pagecache *cache, uint64_t first, uint64_t last,
                            bool even_private)
 {
-    if (cache->pages.nentries > 0 || cache->shadows != NULL) {
-        pagecache_drop(cache, first, last);
-    }
+    pagecache_drop(cache, first, last);
     if (!file_regions_empty(cache)) {
         mutex_lock(&cache->rmap_lock);
         struct vm_region *region;

@@ -44,8 +44,11 @@ static inline swap_entry_t cache_entry_swap(const void *entry)
 }
 int pagecache_charge(struct pagecache *cache);
 void pagecache_uncharge(struct pagecache *cache, uint64_t npages);
-/* Put a fresh page at `index`; its reference becomes the cache's. -EEXIST: something is there already; -ENOMEM, -ENOSPC. */
-int pagecache_add(struct pagecache *cache, uint64_t index, struct page *page);
+/*
+ * Put a fresh page at `index`; its reference becomes the cache's. `beyond`: also behind the end of the file, else -EIO there. -EEXIST: something is
+ * there already; -ENOMEM, -ENOSPC.
+ */
+int pagecache_add(struct pagecache *cache, uint64_t index, struct page *page, bool beyond);
 /* Take the pages [first, last] out of the cache; returns how many there were. Mappings are the caller's matter. */
 uint64_t pagecache_drop(struct pagecache *cache, uint64_t first, uint64_t last);
 /* A frame for the page at `index`, on no list yet, from where the policies in force want it. NULL: no memory. */

@@ -26,7 +26,7 @@ static int page_add(struct pagecache *cache, uint64_t index, bool marked, struct
     }
     page->flags = PAGE_FLAG_LOCKED;
     page_get(page);
-    int err = pagecache_add(cache, index, page);
+    int err = pagecache_add(cache, index, page, false);
     if (err < 0) {
         page_put(page);
         page_put(page);

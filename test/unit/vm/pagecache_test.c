@@ -11,9 +11,17 @@
 static int64_t charged, charge_limit;
 static unsigned reads;
 
+static void (*meanwhile)(void); /* happens before the next page is added */
+
 static int test_charge(struct pagecache *cache, uint64_t npages)
 {
+    void (*happens)(void) = meanwhile;
+
     (void)cache;
+    meanwhile = NULL;
+    if (happens != NULL) {
+        happens();
+    }
     if (charged + (int64_t)npages > charge_limit) {
         return -ENOSPC;
     }
@@ -39,9 +47,17 @@ static int test_read_page(struct pagecache *cache, struct page *page)
 }
 
 static const struct pagecache_ops memory_ops = {.charge = test_charge, .uncharge = test_uncharge};
-static const struct pagecache_ops medium_ops = {.read_page = test_read_page};
+static const struct pagecache_ops medium_ops = {
+    .charge = test_charge, .uncharge = test_uncharge, .read_page = test_read_page};
 
 static struct pagecache cache;
+
+static void source_nothing(struct vm_source *source)
+{
+    (void)source;
+}
+static const struct vm_source_ops source_ops = {.get = source_nothing, .put = source_nothing};
+static struct vm_source source = {.ops = &source_ops, .cache = &cache};
 
 static void start(const struct pagecache_ops *ops)
 {
@@ -182,14 +198,53 @@ TEST(pagecache, a_medium_is_read_once_and_its_errors_are_told)
     finish();
 }
 
-/* ---- mappings ---- */
-
-static void source_nothing(struct vm_source *source)
+TEST(pagecache, a_read_ends_before_the_page_that_cannot_be_had)
 {
-    (void)source;
+    static uint8_t buf[4 * PAGE_SIZE];
+
+    start(&medium_ops);
+    cache.size_bytes = 20 * PAGE_SIZE;
+    EXPECT_EQ(read_at(14 * PAGE_SIZE, buf, 1), 1);
+    memset(buf, 99, sizeof(buf));
+    EXPECT_EQ(read_at(11 * PAGE_SIZE + 1, buf, sizeof(buf)), 2 * PAGE_SIZE - 1);
+    EXPECT_EQ(buf[2 * PAGE_SIZE - 2], 12);
+    EXPECT_EQ(buf[2 * PAGE_SIZE - 1], 99);
+    finish();
 }
-static const struct vm_source_ops source_ops = {.get = source_nothing, .put = source_nothing};
-static struct vm_source source = {.ops = &source_ops, .cache = &cache};
+
+static void cut_off(void)
+{
+    EXPECT_EQ(pagecache_truncate(&cache, PAGE_SIZE), 0);
+}
+
+TEST(pagecache, nothing_is_added_behind_the_end_of_a_file_that_is_cut_off_meanwhile)
+{
+    struct vmspace *vm = space_enter();
+    uint8_t buf[16];
+
+    start(&memory_ops);
+    cache.size_bytes = 8 * PAGE_SIZE;
+    EXPECT_EQ(vmspace_map(vm, BASE, 8 * PAGE_SIZE, TEST_RW | TEST_MAY | VM_SHARED, VMMAP_FIXED,
+                          &source, 0, NULL),
+              (int64_t)BASE);
+    meanwhile = cut_off;
+    EXPECT_EQ(poke(BASE + 5 * PAGE_SIZE, 1), -EIO);
+    EXPECT_EQ(cache.size_bytes, PAGE_SIZE);
+    EXPECT_EQ(charged, 0);
+    EXPECT_EQ(poke(BASE, 1), 0);
+    space_leave();
+    finish();
+
+    start(&medium_ops);
+    cache.size_bytes = 8 * PAGE_SIZE;
+    meanwhile = cut_off;
+    EXPECT_EQ(read_at(5 * PAGE_SIZE, buf, 16), 0);
+    EXPECT_EQ(charged, 0);
+    EXPECT_EQ(read_at(0, buf, 16), 16);
+    finish();
+}
+
+/* ---- mappings ---- */
 
 static void map_file(struct vmspace *vm, uint64_t at, uint64_t npages, uint32_t flags)
 {

@@ -157,7 +157,7 @@ static void many_nodes(void)
     for (uint64_t i = 0; i < 400; i++) {
         struct page *page = frame_alloc(0, 0, PAGE_FILE);
         page->flags = PAGE_FLAG_UPTODATE;
-        EXPECT_EQ(pagecache_add(&store_cache, i * 64, page), 0);
+        EXPECT_EQ(pagecache_add(&store_cache, i * 64, page, false), 0);
         EXPECT_EQ(evict(i * 64), RECLAIM_FREED);
     }
     EXPECT_GE(stats_now().nodes, 30);
