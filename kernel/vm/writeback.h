@@ -31,6 +31,8 @@ struct writeback_device {
     struct list_node link; /* [devices_lock of writeback_thread.c] */
     struct spinlock lock;
     struct list_node dirty; /* [lock] struct writeback.node, longest dirty first */
+    struct list_node
+        owed; /* [lock] the same: dirty pages of theirs may be older than the latest pass */
     struct wait_queue wake; /* its thread's */
     struct wait_queue idle; /* nothing is being written, nobody is busy */
     uint64_t nwriteback;    /* [a] pages */

@@ -174,32 +174,52 @@ static uint64_t pass_begin(struct writeback_device *device)
     return pass;
 }
 
-/*
- * The file that has been dirty longest, if that is before `before`, and it was listed before this pass: the caller's until file_release().
- * NULL: none.
- */
+static struct writeback *find_owed_locked(struct writeback_device *device, uint64_t pass)
+{
+    struct writeback *wb;
+
+    list_for_each (wb, &device->owed, node) {
+        if (wb->pass < pass) {
+            return wb;
+        }
+    }
+    return NULL;
+}
+
+/* The file that has been dirty longest, if that is before `before`, and it was listed before this pass. NULL: none. */
+static struct writeback *find_dirty_locked(struct writeback_device *device, ktime_t before,
+                                           uint64_t pass)
+{
+    if (list_empty(&device->dirty)) {
+        return NULL;
+    }
+    struct writeback *wb = list_entry(device->dirty.next, struct writeback, node);
+    return wb->dirtied > before || wb->pass >= pass ? NULL : wb;
+}
+
+/* The next file for this pass: the caller's until file_release(). NULL: none. */
 static struct writeback *file_take(struct writeback_device *device, ktime_t before, uint64_t pass)
 {
-    struct writeback *wb = NULL;
-
     spin_lock(&device->lock);
-    if (!list_empty(&device->dirty)) {
-        wb = list_entry(device->dirty.next, struct writeback, node);
-        if (wb->dirtied > before || wb->pass >= pass) {
-            wb = NULL;
-        } else {
-            list_remove(&wb->node);
-            wb->listed = false;
-            wb->nbusy++;
-            device->nbusy++;
-        }
+    struct writeback *wb = find_owed_locked(device, pass);
+    if (wb == NULL) {
+        wb = find_dirty_locked(device, before, pass);
+    }
+    if (wb != NULL) {
+        list_remove(&wb->node);
+        wb->listed = false;
+        wb->nbusy++;
+        device->nbusy++;
     }
     spin_unlock(&device->lock);
     return wb;
 }
 
-/* Back on the list, if there is something dirty again or still. */
-static void file_release(struct writeback *wb)
+/*
+ * Back on the list, if there is something dirty again or still. It may have become so behind the back of this pass, before a later one began, which
+ * could not find the file: that one is owed it.
+ */
+static void file_release(struct writeback *wb, uint64_t pass)
 {
     struct writeback_device *device = wb->device;
 
@@ -209,6 +229,11 @@ static void file_release(struct writeback *wb)
     }
     spin_unlock(&wb->cache->lock);
     spin_lock(&device->lock);
+    if (wb->listed && wb->pass > pass) {
+        wb->pass = pass;
+        list_remove(&wb->node);
+        list_push_back(&device->owed, &wb->node);
+    }
     wb->nbusy--;
     device->nbusy--;
     wait_wake_all(&wb->done, 0);
@@ -247,7 +272,7 @@ static void write_files(struct writeback_device *device, ktime_t before)
 
     while ((wb = file_take(device, before, pass)) != NULL) {
         (void)pagecache_write_start(wb->cache, 0, UINT64_MAX >> PAGE_SHIFT);
-        file_release(wb);
+        file_release(wb, pass);
     }
 }
 
@@ -257,7 +282,7 @@ static ktime_t next_look(struct writeback_device *device)
     uint32_t every = atomic_load_relaxed(&writeback_settings.writeback_centisecs);
 
     spin_lock(&device->lock);
-    bool idle = list_empty(&device->dirty);
+    bool idle = list_empty(&device->dirty) && list_empty(&device->owed);
     spin_unlock(&device->lock);
     return idle || every == 0 ? KTIME_MAX : ktime_now() + every * NS_PER_CENTISEC;
 }
@@ -293,6 +318,7 @@ int writeback_device_init(struct writeback_device *device, const char *name)
     *device = (struct writeback_device){.name = name};
     spin_init(&device->lock, "writeback device");
     list_init(&device->dirty);
+    list_init(&device->owed);
     wait_queue_init(&device->wake);
     wait_queue_init(&device->idle);
     (void)ksnprintf(comm, sizeof(comm), "wb/%s", name);
@@ -317,7 +343,7 @@ static bool has_ended(struct writeback_device *device)
 
 void writeback_device_fini(struct writeback_device *device)
 {
-    ASSERT(list_empty(&device->dirty));
+    ASSERT(list_empty(&device->dirty) && list_empty(&device->owed));
     spin_lock(&devices_lock);
     list_remove(&device->link);
     spin_unlock(&devices_lock);
@@ -341,18 +367,28 @@ static bool is_idle(struct writeback_device *device)
     return idle;
 }
 
-/* What others have begun is waited for, too: it was dirty when we were called. */
+static bool is_owed(struct writeback_device *device, uint64_t pass)
+{
+    spin_lock(&device->lock);
+    bool owed = find_owed_locked(device, pass) != NULL;
+    spin_unlock(&device->lock);
+    return owed;
+}
+
+/* What others have begun is waited for, too: it was dirty when we were called. What they leave dirty may have been: those files are looked at again. */
 int writeback_device_sync(struct writeback_device *device)
 {
     uint64_t pass = pass_begin(device);
     struct writeback *wb;
     int result = 0;
 
-    while ((wb = file_take(device, KTIME_MAX, pass)) != NULL) {
-        int err = pagecache_sync(wb->cache, 0, UINT64_MAX >> PAGE_SHIFT);
-        file_release(wb);
-        result = result == 0 ? err : result;
-    }
-    wait_event(&device->idle, is_idle(device));
+    do {
+        while ((wb = file_take(device, KTIME_MAX, pass)) != NULL) {
+            int err = pagecache_sync(wb->cache, 0, UINT64_MAX >> PAGE_SHIFT);
+            file_release(wb, pass);
+            result = result == 0 ? err : result;
+        }
+        wait_event(&device->idle, is_idle(device));
+    } while (is_owed(device, pass));
     return result;
 }

@@ -30,6 +30,7 @@ static struct store {
     uint8_t medium[STORE_PAGES][PAGE_SIZE];
     bool writing[STORE_PAGES];
     ktime_t delay;          /* of each write; 0: done before write_pages() returns */
+    ktime_t busy;           /* how long write_pages() takes, but for the first time */
     int refuse;             /* error of the next write_pages() */
     int error;              /* of all writes that begin from now on */
     bool backwards;         /* tell the last page of a run first */
@@ -58,6 +59,15 @@ static struct pagecache store_cache;
 #endif
 static struct writeback store_wb;
 static struct writeback_device store_device;
+
+static inline void store_sleep(ktime_t ns)
+{
+    struct wait_queue never;
+    ktime_t until = ktime_now() + ns;
+
+    wait_queue_init(&never);
+    (void)wait_event_until(&never, false, until);
+}
 
 static inline void store_end_read(struct store_request *request)
 {
@@ -142,6 +152,9 @@ static inline int store_write_pages(struct pagecache *cache, struct page **pages
     request->error = store.error;
     store.writes++;
     store.longest = MAX(store.longest, n);
+    if (store.busy != 0 && store.writes > 1) {
+        store_sleep(store.busy);
+    }
     for (unsigned i = 0; i < n; i++) {
         EXPECT(!store.writing[pages[i]->index]); /* never twice at a time */
         EXPECT((pages[i]->flags & PAGE_FLAG_WRITEBACK) != 0);
@@ -241,15 +254,6 @@ static inline bool store_holds(uint64_t first, uint64_t npages, uint8_t value)
         }
     }
     return true;
-}
-
-static inline void store_sleep(ktime_t ns)
-{
-    struct wait_queue never;
-    ktime_t until = ktime_now() + ns;
-
-    wait_queue_init(&never);
-    (void)wait_event_until(&never, false, until);
 }
 
 static bool store_test_ended;

@@ -312,6 +312,23 @@ TEST(writeback, all_files_of_a_device_are_written_by_its_sync)
     store_test(test_device);
 }
 
+static void test_sync_beside_thread(void)
+{
+    store.busy = 50 * NS_PER_MS;
+    store_fill(0, 2 * WRITEBACK_RUN + 1, 'a');
+    writeback_hurry();
+    store_sleep(10 * NS_PER_MS); /* the thread is in its second run of three */
+    EXPECT_EQ(store.writes, 2);
+    store_fill(0, 1, 'b');
+    EXPECT_EQ(writeback_device_sync(&store_device), 0);
+    EXPECT(store_holds(0, 1, 'b'));
+    EXPECT_EQ(stats_now().dirty, 0);
+}
+TEST(writeback, sync_writes_what_became_dirty_behind_the_thread_s_back)
+{
+    store_test(test_sync_beside_thread);
+}
+
 /* ---- mappings ---- */
 
 static void map_store(struct vmspace *vm, uint64_t at, uint64_t npages)
