@@ -8,7 +8,7 @@
  * terminal (tty->private) and dies with it; the master file holds a reference to the slave.
  *
  * Ends: the master's close hangs the slave up and takes its node away. The slave's last close makes the master's reads fail with -EIO once
- * the ring is empty, until the slave is opened again.
+ * the ring is empty, until the slave is opened again. The number is free again when both are closed.
  *
  * Locks:  p pty->lock (spin, irqsave; inner to tty->lock)   r pty->read_lock (mutex)   I immutable
  */
@@ -182,7 +182,10 @@ static void slave_packet_event(struct tty *tty, uint8_t bits)
 
 static void slave_release(struct tty *tty)
 {
-    kfree(tty->private);
+    struct pty *pty = tty->private;
+
+    index_free(pty->index);
+    kfree(pty);
 }
 
 static const struct tty_driver_ops slave_ops = {
@@ -473,7 +476,6 @@ static void master_release(struct file *file)
     pty_fs->slave_remove(pty->instance, pty->index);
     pty_fs->instance_put(pty->instance);
     tty_hangup(slave);
-    index_free(pty->index);
     tty_remove(slave); /* may free pty */
 }
 
@@ -528,7 +530,6 @@ static int pty_create(void *instance, struct pty **ret_pty)
     pty->slave->locked = true;
     err = tty_keep_input(pty->slave);
     if (err < 0) {
-        index_free(pty->index);
         tty_remove(pty->slave);
         return err;
     }
@@ -557,7 +558,6 @@ int pty_open_master(struct file *file)
     }
     err = pty_fs->slave_add(instance, pty->index, pty->slave->rdev);
     if (err < 0) {
-        index_free(pty->index);
         tty_remove(pty->slave);
         goto put_instance;
     }

@@ -1,4 +1,4 @@
-/* ioctl_tty(2) on a pseudo terminal. */
+/* Pseudo-terminals (pty(7), ioctl_tty(2)): settings and numbers. */
 #include "abi.h"
 
 #include <pty.h>
@@ -55,4 +55,42 @@ ABI_TEST(terminal, locked_settings_stay)
                  CHECK_ERR(ioctl(slave, TIOCSLCKTRMIOS, &none), EPERM);
              }),
              0);
+}
+
+/* A master alone, its slave unlocked; the slave's number. */
+static unsigned open_master(void)
+{
+    unsigned number;
+
+    master = posix_openpt(O_RDWR | O_NOCTTY);
+    CHECK(master >= 0);
+    CHECK_EQ(unlockpt(master), 0);
+    CHECK_EQ(ioctl(master, TIOCGPTN, &number), 0);
+    return number;
+}
+
+ABI_TEST(terminal, keeps_its_number_until_both_ends_are_closed)
+{
+    unsigned number;
+
+    open_pair();
+    CHECK_EQ(ioctl(master, TIOCGPTN, &number), 0);
+    CHECK_EQ(close(master), 0);
+    CHECK(open_master() != number);
+}
+
+ABI_TEST(terminal, opens_while_others_close)
+{
+    pid_t other = abi_fork();
+
+    for (unsigned i = 0; i < 4000; i++) {
+        (void)open_master();
+        CHECK_EQ(close(master), 0);
+    }
+    if (other == 0) {
+        _exit(0);
+    }
+    int status;
+    CHECK_EQ(waitpid(other, &status, 0), other);
+    CHECK_EQ(status, 0);
 }
