@@ -79,6 +79,18 @@ static void index_free(unsigned index)
     spin_unlock(&index_lock);
 }
 
+struct tty *pty_find_slave(const struct inode *node)
+{
+    struct tty *slave = tty_find(node->rdev);
+
+    /* Looked at after the search: a node is removed before its number is free for another pair. */
+    if (slave != NULL && !pty_fs->is_slave(node)) {
+        tty_put(slave);
+        return NULL;
+    }
+    return slave;
+}
+
 /* ---- the slave's driver ---- */
 
 static void wake_master_reader(struct pty *pty, uint32_t key)

@@ -20,6 +20,8 @@ struct pty_fs_ops {
     /* Show or remove slave `index`. Thread context. 0, -ENOMEM, -ENOSPC. */
     int (*slave_add)(void *instance, unsigned index, uint64_t rdev);
     void (*slave_remove)(void *instance, unsigned index);
+    /* Is this device node a slave's that has not been removed? Any context. */
+    bool (*is_slave)(const struct inode *node);
     /* The slave's place, for TIOCGPTPEER; referenced. */
     int (*slave_path)(struct file *ptmx, unsigned index, struct path *ret_path);
 };
@@ -28,5 +30,7 @@ extern const struct pty_fs_ops *pty_fs;
 /* How many there are now. Thread context. */
 unsigned pty_count(void);
 
+/* The slave that this device node shows, referenced; NULL: none, or its master is gone. */
+struct tty *pty_find_slave(const struct inode *node);
 /* open(2) of a ptmx device: makes a pair. -EIO: no devpts; -ENOSPC: no number is free; -ENOMEM. */
 int pty_open_master(struct file *file);

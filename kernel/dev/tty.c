@@ -321,6 +321,8 @@ int tty_file_open(struct inode *inode, struct file *file)
     } else if (inode->rdev == DEV_MAKE(TTY_MAJOR, 0)) {
         tty = active_vt();
         noctty = true;
+    } else if (DEV_MAJOR(inode->rdev) == UNIX98_PTY_SLAVE_MAJOR) {
+        tty = pty_find_slave(inode);
     } else {
         tty = tty_find(inode->rdev);
     }

@@ -1,8 +1,9 @@
-/* Pseudo-terminals (pty(7), ioctl_tty(2)): settings and numbers. */
+/* Pseudo-terminals (pty(7), ioctl_tty(2)): settings, numbers and nodes. */
 #include "abi.h"
 
 #include <pty.h>
 #include <sys/ioctl.h>
+#include <sys/sysmacros.h>
 #include <termios.h>
 
 static int master, slave;
@@ -69,6 +70,28 @@ static unsigned open_master(void)
     return number;
 }
 
+ABI_TEST(terminal, the_node_of_one_that_has_ended_opens_no_later_one)
+{
+    unsigned number = open_master(), tries = 0;
+    char name[32], link[32];
+
+    snprintf(name, sizeof(name), "/dev/pts/%u", number);
+    int node = open(name, O_PATH);
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", node);
+    slave = open(link, O_RDWR | O_NOCTTY);
+    CHECK(slave >= 0);
+    CHECK_EQ(close(slave), 0);
+    CHECK_EQ(close(master), 0);
+    CHECK_ERR(open(link, O_RDWR | O_NOCTTY), EIO);
+    /* The number is given again, if nobody else on this machine was faster. */
+    while (open_master() != number && ++tries < 16) {
+    }
+    CHECK_ERR(open(link, O_RDWR | O_NOCTTY), EIO);
+    if (tries < 16) {
+        CHECK(open(name, O_RDWR | O_NOCTTY) >= 0);
+    }
+}
+
 ABI_TEST(terminal, keeps_its_number_until_both_ends_are_closed)
 {
     unsigned number;
@@ -93,4 +116,13 @@ ABI_TEST(terminal, opens_while_others_close)
     int status;
     CHECK_EQ(waitpid(other, &status, 0), other);
     CHECK_EQ(status, 0);
+}
+
+ABI_TEST(terminal, a_device_node_elsewhere_opens_no_slave)
+{
+    unsigned number = open_master();
+
+    CHECK_EQ(mknod("node", S_IFCHR | 0600, makedev(136, number)), 0);
+    CHECK_ERR(open("node", O_RDWR | O_NOCTTY), EIO);
+    CHECK(ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY) >= 0);
 }

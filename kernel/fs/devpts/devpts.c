@@ -290,6 +290,11 @@ static void slave_remove(void *instance, unsigned index)
     inode_put(inode);
 }
 
+static bool is_slave(const struct inode *node)
+{
+    return node->super->fs == devpts_type() && READ_ONCE(node->nlink) > 0;
+}
+
 static int slave_path(struct file *ptmx, unsigned index, struct path *ret_path)
 {
     struct path root;
@@ -310,6 +315,7 @@ static const struct pty_fs_ops fs_ops = {
     .instance_put = instance_put,
     .slave_add = slave_add,
     .slave_remove = slave_remove,
+    .is_slave = is_slave,
     .slave_path = slave_path,
 };
 
