@@ -38,7 +38,7 @@ struct pty {
     struct ring ring;            /* [p] from slave to master */
     bool slave_closed;           /* [p] it was open and is no more */
     bool packet;                 /* [p] TIOCPKT */
-    uint8_t packet_status;       /* [p] TIOCPKT_* not yet told */
+    uint8_t packet_status;       /* [p] TIOCPKT_* not yet told; 0 without packet mode */
     struct mutex read_lock;      /* one master reader at a time */
     struct wait_queue read_wait; /* the master's */
     struct wait_queue write_wait;
@@ -223,7 +223,7 @@ static bool master_readable(struct pty *pty)
 static size_t master_take(struct pty *pty, uint8_t *buf, size_t size)
 {
     uint64_t flags = spin_lock_irqsave(&pty->lock);
-    size_t n;
+    size_t n = 0;
 
     if (pty->packet && pty->packet_status != 0) {
         buf[0] = pty->packet_status;
@@ -231,10 +231,9 @@ static size_t master_take(struct pty *pty, uint8_t *buf, size_t size)
         n = 1;
     } else if (!pty->packet) {
         n = ring_read(&pty->ring, buf, (uint32_t)size);
-    } else {
+    } else if (ring_used(&pty->ring) > 0) {
         buf[0] = TIOCPKT_DATA;
-        n = ring_read(&pty->ring, buf + 1, (uint32_t)size - 1);
-        n += n > 0 ? 1 : 0;
+        n = 1 + ring_read(&pty->ring, buf + 1, (uint32_t)size - 1);
     }
     spin_unlock_irqrestore(&pty->lock, flags);
     return n;
@@ -384,10 +383,10 @@ static int64_t set_packet(struct pty *pty, const int __user *arg)
         return -EFAULT;
     }
     flags = spin_lock_irqsave(&pty->lock);
-    if (on != 0 && !pty->packet) {
+    if ((on != 0) != pty->packet) {
+        pty->packet = on != 0;
         pty->packet_status = 0;
     }
-    pty->packet = on != 0;
     spin_unlock_irqrestore(&pty->lock, flags);
     return 0;
 }

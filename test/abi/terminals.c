@@ -1,6 +1,7 @@
-/* Pseudo-terminals (pty(7), ioctl_tty(2)): settings, numbers and nodes. */
+/* Pseudo-terminals (pty(7), ioctl_tty(2)): settings, numbers and nodes, packet mode. */
 #include "abi.h"
 
+#include <poll.h>
 #include <pty.h>
 #include <sys/ioctl.h>
 #include <sys/sysmacros.h>
@@ -125,4 +126,48 @@ ABI_TEST(terminal, a_device_node_elsewhere_opens_no_slave)
     CHECK_EQ(mknod("node", S_IFCHR | 0600, makedev(136, number)), 0);
     CHECK_ERR(open("node", O_RDWR | O_NOCTTY), EIO);
     CHECK(ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY) >= 0);
+}
+
+static int poll_master(void)
+{
+    struct pollfd entry = {.fd = master, .events = POLLIN | POLLPRI};
+
+    CHECK(poll(&entry, 1, 0) >= 0);
+    return entry.revents;
+}
+
+static void set_packet_mode(int on)
+{
+    CHECK_EQ(ioctl(master, TIOCPKT, &on), 0);
+}
+
+ABI_TEST(terminal, the_end_of_packet_mode_takes_what_was_to_be_told_along)
+{
+    char byte;
+
+    open_pair();
+    CHECK_EQ(fcntl(master, F_SETFL, O_NONBLOCK), 0);
+    set_packet_mode(1);
+    CHECK_EQ(tcflush(slave, TCIFLUSH), 0);
+    CHECK_EQ(poll_master(), POLLIN | POLLPRI);
+    set_packet_mode(0);
+    CHECK_EQ(poll_master(), 0);
+    CHECK_ERR(read(master, &byte, 1), EAGAIN);
+    set_packet_mode(1);
+    CHECK_EQ(poll_master(), 0);
+}
+
+ABI_TEST(terminal, a_packet_of_one_byte_tells_its_kind)
+{
+    char packet[8];
+
+    open_pair();
+    CHECK_EQ(fcntl(master, F_SETFL, O_NONBLOCK), 0);
+    set_packet_mode(1);
+    CHECK_EQ(write(slave, "ab", 2), 2);
+    CHECK_EQ(read(master, packet, 1), 1);
+    CHECK_EQ(packet[0], TIOCPKT_DATA);
+    CHECK_EQ(read(master, packet, sizeof(packet)), 3);
+    CHECK(packet[0] == TIOCPKT_DATA && packet[1] == 'a' && packet[2] == 'b');
+    CHECK_ERR(read(master, packet, 1), EAGAIN);
 }
