@@ -141,7 +141,7 @@ int tty_create(const char *name, uint64_t rdev, const struct tty_driver_ops *ops
         return -EBUSY;
     }
     /* Slaves of ptys are shown by devpts, all others in /dev. */
-    if (DEV_MAJOR(rdev) != UNIX98_PTY_SLAVE_MAJOR) {
+    if (!tty_is_pty(tty)) {
         (void)devfs_create(tty->name, S_IFCHR | 0620, rdev);
     }
     *ret_tty = tty;
@@ -157,7 +157,7 @@ void tty_remove(struct tty *tty)
         console_override = NULL;
     }
     spin_unlock_irqrestore(&registry_lock, flags);
-    if (DEV_MAJOR(tty->rdev) != UNIX98_PTY_SLAVE_MAJOR) {
+    if (!tty_is_pty(tty)) {
         devfs_remove(tty->name);
     }
     tty_put(tty);
@@ -369,7 +369,7 @@ void tty_hangup(struct tty *tty)
         tty->ops->hangup(tty);
     }
     mutex_unlock(&tty->open_lock);
-    tty_leave_session(tty, true);
+    tty_leave_session(tty, TTY_HUNG_UP);
     tty_stop(tty, false);
     wait_wake_all(&tty->read_wait, POLLIN | POLLERR | POLLHUP);
     wait_wake_all(&tty->write_wait, POLLOUT | POLLERR | POLLHUP);

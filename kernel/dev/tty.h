@@ -164,7 +164,12 @@ int tty_check_background(struct tty *tty, int signo);
 void tty_describe_slot(void *const *slot, uint64_t *ret_rdev, int *ret_group);
 /* A signal to the foreground group. Any context. */
 void tty_signal_foreground(struct tty *tty, int signo);
-/* The session leader exits: its terminal is hung up and freed from the session. Thread context. */
+/* The session leader exits: its terminal is freed from the session and, unless it is a pty's slave, hung up. Thread context. */
 void tty_session_exit(void);
-/* Take the terminal from its session; SIGHUP and SIGCONT to the leader and the foreground group. Thread context. */
-void tty_leave_session(struct tty *tty, bool signal_leader);
+/* Take the terminal from its session and tell the processes why. Thread context. */
+enum tty_leave {
+    TTY_HUNG_UP,    /* SIGHUP and SIGCONT to the leader and to the foreground group */
+    TTY_GIVEN_UP,   /* SIGHUP and SIGCONT to the foreground group */
+    TTY_LEADER_ENDS /* SIGHUP to the foreground group */
+};
+void tty_leave_session(struct tty *tty, enum tty_leave why);

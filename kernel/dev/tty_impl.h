@@ -3,6 +3,8 @@
  */
 #pragma once
 
+#include <linux/major.h>
+
 #include "kernel/dev/ldisc.h"
 #include "kernel/dev/ldisc_impl.h"
 #include "kernel/dev/tty.h"
@@ -12,6 +14,12 @@ struct tty_file {
     struct tty *tty;  /* [I] referenced */
     uint32_t hangups; /* [I] tty->hangups at the open */
 };
+
+/* Is it the slave of a pseudo-terminal? */
+static inline bool tty_is_pty(const struct tty *tty)
+{
+    return DEV_MAJOR(tty->rdev) == UNIX98_PTY_SLAVE_MAJOR;
+}
 
 static inline bool tty_file_hung_up(const struct tty_file *opened)
 {

@@ -125,7 +125,7 @@ void tty_acquire_on_open(struct tty *tty)
     spin_unlock_irqrestore(&ctrl_lock, flags);
 }
 
-void tty_leave_session(struct tty *tty, bool signal_leader)
+void tty_leave_session(struct tty *tty, enum tty_leave why)
 {
     struct pid *session, *foreground;
     uint64_t flags = spin_lock_irqsave(&ctrl_lock);
@@ -135,13 +135,15 @@ void tty_leave_session(struct tty *tty, bool signal_leader)
     if (!attached) {
         return;
     }
-    if (signal_leader) {
+    if (why == TTY_HUNG_UP) {
         (void)jobctl->signal_process(session, SIGHUP);
         (void)jobctl->signal_process(session, SIGCONT);
     }
     if (foreground != NULL) {
         (void)jobctl->signal_group(foreground, SIGHUP);
-        (void)jobctl->signal_group(foreground, SIGCONT);
+        if (why != TTY_LEADER_ENDS) {
+            (void)jobctl->signal_group(foreground, SIGCONT);
+        }
     }
     pid_put(foreground);
     pid_put(session);
@@ -156,10 +158,15 @@ void tty_session_exit(void)
         return;
     }
     tty = tty_current();
-    if (tty != NULL) {
-        tty_hangup(tty);
-        tty_put(tty);
+    if (tty == NULL) {
+        return;
     }
+    if (tty_is_pty(tty)) {
+        tty_leave_session(tty, TTY_LEADER_ENDS); /* others write on, and the master reads it */
+    } else {
+        tty_hangup(tty);
+    }
+    tty_put(tty);
 }
 
 /* ---- ioctl ---- */
@@ -213,7 +220,7 @@ static int64_t give_up(struct tty *tty)
         return -ENOTTY;
     }
     if (jobctl->current_is_session_leader()) {
-        tty_leave_session(tty, false);
+        tty_leave_session(tty, TTY_GIVEN_UP);
     }
     return 0;
 }

@@ -1,4 +1,4 @@
-/* Pseudo-terminals (pty(7), ioctl_tty(2)): settings, numbers and nodes, packet mode. */
+/* Pseudo-terminals (pty(7), ioctl_tty(2)): settings, numbers and nodes, packet mode, and what the end of a session leaves. */
 #include "abi.h"
 
 #include <poll.h>
@@ -170,4 +170,72 @@ ABI_TEST(terminal, a_packet_of_one_byte_tells_its_kind)
     CHECK_EQ(read(master, packet, sizeof(packet)), 3);
     CHECK(packet[0] == TIOCPKT_DATA && packet[1] == 'a' && packet[2] == 'b');
     CHECK_ERR(read(master, packet, 1), EAGAIN);
+}
+
+/* When `ended` closes: say on the terminal, which is nobody's any more, which of the two signals have come. */
+static void run_job(int ended)
+{
+    char text[3] = "--";
+    sigset_t pending;
+
+    CHECK_EQ(read(ended, text, 1), 0);
+    CHECK_EQ(sigpending(&pending), 0);
+    text[0] = sigismember(&pending, SIGHUP) ? 'h' : '-';
+    text[1] = sigismember(&pending, SIGCONT) ? 'c' : '-';
+    CHECK_ERR(open("/dev/tty", O_RDWR), ENXIO);
+    CHECK_EQ(write(slave, text, 2), 2);
+    _exit(0);
+}
+
+/* A session on the slave with a job in a group of its own, whose leader ends, or gives the terminal up before: what the job says. */
+static void check_job(bool foreground, bool give_up, const char *expected)
+{
+    char text[8] = "";
+    int ended[2];
+    sigset_t set;
+
+    open_pair();
+    CHECK_EQ(pipe(ended), 0);
+    sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGCONT);
+    CHECK_EQ(sigprocmask(SIG_BLOCK, &set, NULL), 0);
+    pid_t leader = abi_fork();
+    if (leader == 0) {
+        close(ended[1]);
+        close(master);
+        CHECK(setsid() > 0);
+        CHECK_EQ(ioctl(slave, TIOCSCTTY, 0), 0);
+        pid_t job = abi_fork();
+        if (job == 0) {
+            run_job(ended[0]);
+        }
+        CHECK_EQ(setpgid(job, job), 0);
+        CHECK_EQ(foreground ? tcsetpgrp(slave, job) : 0, 0);
+        CHECK_EQ(give_up ? ioctl(slave, TIOCNOTTY) : 0, 0);
+        _exit(0);
+    }
+    CHECK_EQ(close(slave), 0);
+    CHECK_EQ(waitpid(leader, NULL, 0), leader);
+    CHECK_EQ(close(ended[1]), 0);
+    CHECK_EQ(read(master, text, sizeof(text)), 2);
+    if (strcmp(text, expected) != 0) {
+        abi_fail(__FILE__, __LINE__, "expected '%s', got '%s'", expected, text);
+    }
+    CHECK_ERR(read(master, text, sizeof(text)), EIO);
+}
+
+ABI_TEST(terminal, works_on_for_background_jobs_when_the_leader_ends)
+{
+    check_job(false, false, "--");
+}
+
+ABI_TEST(terminal, works_on_for_the_foreground_group_which_is_told_that_the_leader_ends)
+{
+    check_job(true, false, "h-");
+}
+
+ABI_TEST(terminal, works_on_when_the_leader_gives_it_up)
+{
+    check_job(true, true, "hc");
 }

@@ -137,6 +137,22 @@ TEST(pty, the_masters_close_hangs_the_slave_up)
     end_pty();
 }
 
+TEST(pty, the_end_of_a_session_tells_the_foreground_and_hangs_nothing_up)
+{
+    begin_pty();
+    leader = true;
+    tty_acquire_on_open(tty);
+    EXPECT_PTR_EQ(current_tty, tty);
+    tty_session_exit();
+    EXPECT(current_tty == NULL);
+    EXPECT_STR_EQ(sent, "10:1 ");
+    EXPECT_EQ(file_write(&file, "late"), 4);
+    EXPECT_STR_EQ(master_read(), "late");
+    file.fops->release(&file);
+    master.fops->release(&master);
+    end_pty();
+}
+
 TEST(pty, a_full_slave_makes_the_master_wait_and_reading_lets_it_go_on)
 {
     char block[65];

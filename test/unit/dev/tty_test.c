@@ -206,7 +206,7 @@ static void take_control(void)
 
 static void give_up_control(void)
 {
-    tty_leave_session(tty, false);
+    tty_leave_session(tty, TTY_GIVEN_UP);
     EXPECT(current_tty == NULL);
 }
 
