@@ -7,8 +7,9 @@
  * timer leaves at worst one interrupt that finds nothing to do. So the usual poll with a timeout that does not come true
  * costs no access to the hardware.
  *
- * A timer is armed on the CPU that arms it. Its `cpu` changes only under the lock of the queue that it names, while it is not
- * armed, or under the locks of both queues; so whoever holds the lock of queue timer->cpu, and finds timer->cpu unchanged, owns the timer's state.
+ * A timer is armed on the CPU that arms it, but while its callback runs on the CPU where that does: so timer->cpu names the queue whose `running`
+ * says whether it does. `cpu` changes only under the lock of the queue that it names, while the timer is not armed and its callback does not
+ * run, or under the locks of both queues; so whoever holds the lock of queue timer->cpu, and finds timer->cpu unchanged, owns the timer's state.
  *
  * However many are due, an interrupt serves TIMERS_AT_ONCE of them and asks for the next one at once: so the time with interrupts off is
  * bounded, other interrupts come in between, and so does who was woken if he is more urgent. Where there is no preemption only TIMERS_BETWEEN
@@ -32,7 +33,7 @@ struct timer_queue {
     struct spinlock lock;
     struct rb_root root;   /* [lock] */
     struct timer *first;   /* [lock] leftmost of root */
-    struct timer *running; /* [a] whose callback runs now */
+    struct timer *running; /* [a] whose callback runs now; written under the lock */
     /* Own CPU, interrupts off: */
     ktime_t programmed; /* what the event timer was asked for last; KTIME_MAX: nothing */
     ktime_t held_until; /* where there is no preemption, until then, */
@@ -115,7 +116,7 @@ void timer_arm_range(struct timer *timer, ktime_t earliest, ktime_t deadline)
         if (timer->armed) {
             queue_remove_locked(queue, timer);
         }
-        if (likely(timer->cpu == cpu)) {
+        if (likely(timer->cpu == cpu) || atomic_load_relaxed(&queue->running) == timer) {
             break;
         }
         atomic_store_relaxed(&timer->cpu, cpu);
@@ -125,7 +126,8 @@ void timer_arm_range(struct timer *timer, ktime_t earliest, ktime_t deadline)
     timer->deadline = deadline;
     timer->earliest = earliest;
     queue_insert_locked(queue, timer);
-    if (queue->first == timer) {
+    /* Another CPU, which runs the callback, looks at its first timer after that. */
+    if (queue->first == timer && likely(timer->cpu == cpu)) {
         queue_program(queue, deadline);
     }
     spin_unlock_irqrestore(&queue->lock, flags);

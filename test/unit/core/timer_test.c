@@ -272,3 +272,119 @@ TEST(timer, one_without_slack_is_never_late_for_the_others)
     EXPECT_EQ(probes[1].at, start + 5000);
     EXPECT_EQ(probes[0].at, start + 5000); /* went with it */
 }
+
+/* ---- armed on one CPU while its callback runs on another ---- */
+
+static struct meeting {
+    struct probe probe;
+    bool entered, armed, cancelled, ended; /* [a] */
+    bool waited; /* the callback had ended when timer_cancel_sync() came back */
+} meeting;
+
+/* Until the other CPU has come so far; true: it has. */
+static bool meet(const bool *flag, unsigned turns)
+{
+    for (unsigned i = 0; i < turns && !atomic_load_acquire(flag); i++) {
+        cpu_relax();
+    }
+    return atomic_load_acquire(flag);
+}
+
+/* The first time it does not end before the other CPU has armed the timer, nor, for a good while, before that has cancelled it. */
+static void meeting_fired(struct timer *timer)
+{
+    probe_fired(timer);
+    if (meeting.probe.fired == 1) {
+        atomic_store_release(&meeting.entered, true);
+        (void)meet(&meeting.armed, UINT32_MAX);
+        (void)meet(&meeting.cancelled, 1000);
+        atomic_store_release(&meeting.ended, true);
+    }
+}
+
+/* CPU 0's timer has come. */
+static void meeting_begins(ktime_t delay)
+{
+    timer_arm(&meeting.probe.timer, ktime_now() + delay);
+    host_clock_advance(delay);
+}
+
+static void arm_there(ktime_t deadline)
+{
+    (void)meet(&meeting.entered, UINT32_MAX);
+    timer_arm(&meeting.probe.timer, deadline);
+    atomic_store_release(&meeting.armed, true);
+}
+
+static void setup_meeting(void)
+{
+    setup(NULL, 0);
+    host_set_cpu_count(2);
+    meeting = (struct meeting){.waited = false};
+    timer_init(&meeting.probe.timer, meeting_fired);
+}
+
+static void arm_and_cancel(void *arg, unsigned cpu)
+{
+    (void)arg;
+    if (cpu == 0) {
+        meeting_begins(500);
+        return;
+    }
+    arm_there(KTIME_MAX - 1);
+    (void)timer_cancel_sync(&meeting.probe.timer);
+    meeting.waited = atomic_load_acquire(&meeting.ended);
+    atomic_store_release(&meeting.cancelled, true);
+}
+
+TEST(timer, cancel_waits_for_a_callback_during_which_another_cpu_armed_the_timer)
+{
+    setup_meeting();
+    host_run_on_cpus(2, arm_and_cancel, NULL);
+    EXPECT(meeting.waited);
+    EXPECT(!timer_is_armed(&meeting.probe.timer));
+    EXPECT_EQ(meeting.probe.fired, 1);
+    host_set_cpu_count(1);
+}
+
+static void arm_again(void *arg, unsigned cpu)
+{
+    const ktime_t *deadline = arg;
+
+    if (cpu == 0) {
+        meeting_begins(500);
+        host_clock_advance(1000);
+        return;
+    }
+    arm_there(*deadline);
+    atomic_store_release(&meeting.cancelled, true); /* not at all */
+}
+
+TEST(timer, one_that_another_cpu_armed_during_its_callback_comes_in_time)
+{
+    setup_meeting();
+    ktime_t deadline = ktime_now() + 900;
+    host_run_on_cpus(2, arm_again, &deadline);
+    EXPECT_EQ(meeting.probe.fired, 2);
+    EXPECT_EQ(meeting.probe.at, deadline);
+    host_set_cpu_count(1);
+}
+
+TEST(timer, nor_is_it_forgotten_where_timers_are_held_back)
+{
+    struct probe others[3];
+
+    setup(others, ARRAY_SIZE(others));
+    setup_meeting();
+    ktime_t deadline = ktime_now() + 900;
+    preempt_disable();
+    for (unsigned i = 0; i < ARRAY_SIZE(others); i++) {
+        timer_arm(&others[i].timer, ktime_now() + 500);
+    }
+    host_run_on_cpus(2, arm_again, &deadline);
+    EXPECT_EQ(fire_order, ARRAY_SIZE(others) + 1); /* as many as such a section admits */
+    preempt_enable();
+    host_clock_advance(0);
+    EXPECT_EQ(meeting.probe.fired, 2);
+    host_set_cpu_count(1);
+}
