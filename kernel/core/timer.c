@@ -123,7 +123,7 @@ void timer_arm_range(struct timer *timer, ktime_t earliest, ktime_t deadline)
         spin_unlock(&queue->lock);
         queue = timer_lock_queue(timer);
     }
-    timer->deadline = deadline;
+    atomic_store_relaxed(&timer->deadline, deadline);
     timer->earliest = earliest;
     queue_insert_locked(queue, timer);
     /* Another CPU, which runs the callback, looks at its first timer after that. */

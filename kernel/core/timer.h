@@ -17,7 +17,7 @@ typedef void timer_fn(struct timer *timer);
 
 struct timer {
     struct rb_node node; /* [q] */
-    ktime_t deadline;    /* [q] monotonic ns: then at the latest */
+    ktime_t deadline;    /* [q] monotonic ns: then at the latest; read by anyone */
     ktime_t earliest;    /* [q] and not before */
     timer_fn *fn;        /* [I] */
     uint32_t cpu;        /* [q] queue it is on, or was on last */

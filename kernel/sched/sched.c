@@ -76,16 +76,11 @@ void runqueue_resched_locked(struct runqueue *rq)
     }
 }
 
-/* The timer may be armed already: for a former turn that would have ended sooner, it looks again then. */
+/* The timer may be armed already: for a former turn that would have ended sooner, it looks again then. It is armed on its own CPU. */
 void runqueue_start_turn_locked(struct runqueue *rq, ktime_t now)
 {
-    if (unlikely(rq != this_cpu_ptr(runqueue))) {
-        if (!timer_is_armed(&rq->slice_timer)) {
-            rq->owed = OWED_MESSAGE; /* a timer is armed on its own CPU */
-        }
-        return;
-    }
     ktime_t left = rq->current->class->turn_left(rq, rq->current, now);
+
     if (unlikely(rq->rt.throttled)) {
         left = MIN(left, rt_share_due(rq, now));
     }
@@ -93,8 +88,8 @@ void runqueue_start_turn_locked(struct runqueue *rq, ktime_t now)
         return;
     }
     ktime_t end = now + MAX(left, SCHED_TURN_MIN_NS);
-    if (!timer_is_armed(&rq->slice_timer) || end < rq->slice_timer.deadline) {
-        rq->owed = end;
+    if (!timer_is_armed(&rq->slice_timer) || end < atomic_load_relaxed(&rq->slice_timer.deadline)) {
+        rq->owed = likely(rq == this_cpu_ptr(runqueue)) ? end : OWED_MESSAGE;
     }
 }
 
@@ -130,7 +125,7 @@ void machine_reschedule_interrupt(void)
     balance_kicked(rq);
     if ((atomic_load_relaxed(&current_thread()->work) & THREAD_WORK_RESCHED) != 0) {
         preempt_set_need_resched();
-    } else if (rq->current != rq->idle && rq->nqueued > 0 && !timer_is_armed(&rq->slice_timer)) {
+    } else if (rq->current != rq->idle && rq->nqueued > 0) {
         ktime_t now = ktime_now();
         runqueue_lock(rq);
         runqueue_update_current_locked(rq, now);
