@@ -22,6 +22,7 @@ void thread_pi_init(struct thread_pi *pi)
     spin_init(&pi->lock, "inherited priority");
     pi->donors.node = NULL;
     pi->waiting = NULL;
+    pi->nwaits = 0;
 }
 
 int64_t pi_rank_of(const struct thread *thread)
@@ -139,13 +140,17 @@ static void requeue_locked(struct pi_lock *lock, struct pi_waiter *waiter, int64
     }
 }
 
-/* What the thread waits for, locked, and that it does so; NULL: nothing, or (unless `always`) all is as its priority says. */
-static struct pi_lock *lock_waited_for(struct thread *thread, bool always)
+/*
+ * What the thread waits for, locked, and that it does so; NULL: nothing, or all is as its priority says. With `nwaits`, whatever its priority: NULL
+ * if it is not in the wait that it was in when that was read.
+ */
+static struct pi_lock *lock_waited_for(struct thread *thread, const uint32_t *nwaits)
 {
     for (;;) {
         spin_lock(&thread->pi.lock);
         struct pi_waiter *waiter = thread->pi.waiting;
-        if (waiter == NULL || (!always && READ_ONCE(waiter->rank) == pi_rank_of(thread))) {
+        if (waiter == NULL || (nwaits == NULL ? READ_ONCE(waiter->rank) == pi_rank_of(thread)
+                                              : thread->pi.nwaits != *nwaits)) {
             spin_unlock(&thread->pi.lock);
             return NULL;
         }
@@ -159,24 +164,36 @@ static struct pi_lock *lock_waited_for(struct thread *thread, bool always)
     }
 }
 
+/* The owner, referenced, and its `nwaits` now; NULL: nobody. lock->lock is held. */
+static struct thread *owner_get_locked(const struct pi_lock *lock, uint32_t *ret_nwaits)
+{
+    struct thread *owner = lock->owner;
+
+    if (owner != NULL) {
+        thread_get(owner);
+        *ret_nwaits = READ_ONCE(owner->pi.nwaits);
+    }
+    return owner;
+}
+
 /*
  * Go along the chain from a thread (its reference is taken over) as far as priorities change; with `self` not NULL to its end, -EDEADLK: it
  * leads to `self`.
+ *
+ * Nothing is locked between two links. An owner that waits lets go of nothing: if it has waited ever since it was found, the link before is there
+ * still, but for a waiter that has given up. If it has not, the chain ended there: who waits since then walks his own, and meets all who waited before.
  */
-static int chain_walk(struct thread *thread, const struct thread *self)
+static int chain_walk(struct thread *thread, uint32_t nwaits, const struct thread *self)
 {
     int err = 0;
 
     for (unsigned depth = 0; depth < CHAIN_MAX; depth++) {
-        struct pi_lock *lock = lock_waited_for(thread, self != NULL);
+        struct pi_lock *lock = lock_waited_for(thread, self != NULL ? &nwaits : NULL);
         if (lock == NULL) {
             break;
         }
         requeue_locked(lock, thread->pi.waiting, pi_rank_of(thread));
-        struct thread *owner = lock->owner;
-        if (owner != NULL) {
-            thread_get(owner);
-        }
+        struct thread *owner = owner_get_locked(lock, &nwaits);
         spin_unlock(&lock->lock);
         thread_put(thread);
         thread = owner;
@@ -197,7 +214,7 @@ void pi_priority_changed(struct thread *thread)
     atomic_fence(); /* pairs with the one in begin_waiting() */
     if (unlikely(READ_ONCE(thread->pi.waiting) != NULL)) {
         thread_get(thread);
-        (void)chain_walk(thread, NULL);
+        (void)chain_walk(thread, 0, NULL);
     }
 }
 
@@ -209,7 +226,7 @@ void pi_unlock(struct pi_lock *lock, struct thread *owner, bool tell)
     }
     thread_get(owner);
     spin_unlock(&lock->lock);
-    (void)chain_walk(owner, NULL);
+    (void)chain_walk(owner, 0, NULL);
 }
 
 /* ---- waiting ---- */
@@ -223,7 +240,9 @@ static void begin_waiting(struct thread *thread, struct pi_waiter *waiter)
     spin_lock(&thread->pi.lock);
     ASSERT(thread->pi.waiting == NULL);
     WRITE_ONCE(thread->pi.waiting, waiter);
-    atomic_fence(); /* pairs with the one in pi_priority_changed() */
+    WRITE_ONCE(thread->pi.nwaits, thread->pi.nwaits + 1);
+    /* Pairs with the one in pi_priority_changed(), and with itself: of those who close a circle at the same time one sees all the others wait. */
+    atomic_fence();
     waiter->rank = pi_rank_of(thread);
     spin_unlock(&thread->pi.lock);
 }
@@ -232,6 +251,7 @@ static void end_waiting(struct thread *thread)
 {
     spin_lock(&thread->pi.lock);
     WRITE_ONCE(thread->pi.waiting, NULL);
+    WRITE_ONCE(thread->pi.nwaits, thread->pi.nwaits + 1);
     spin_unlock(&thread->pi.lock);
 }
 
@@ -270,18 +290,16 @@ void pi_wait_surely(struct pi_lock *lock, struct pi_waiter *waiter)
 
 int pi_wait(struct pi_lock *lock, struct pi_waiter *waiter, struct thread *thread)
 {
-    struct thread *owner = lock->owner;
+    uint32_t nwaits = 0;
 
-    if (owner == thread) {
+    if (lock->owner == thread) {
         spin_unlock(&lock->lock);
         return -EDEADLK;
     }
     (void)join_locked(lock, waiter, thread);
-    if (owner != NULL) {
-        thread_get(owner);
-    }
+    struct thread *owner = owner_get_locked(lock, &nwaits);
     spin_unlock(&lock->lock);
-    int err = owner == NULL ? 0 : chain_walk(owner, thread);
+    int err = owner == NULL ? 0 : chain_walk(owner, nwaits, thread);
     if (err < 0) {
         spin_lock(&lock->lock);
         if (waiter->lock == NULL) {

@@ -52,6 +52,7 @@ struct pi_lock {
 /* In each thread. */
 struct thread_pi {
     struct spinlock lock;
+    uint32_t nwaits;           /* [lock] waits begun and ended: odd in a wait; read by all */
     struct rb_root donors;     /* [lock] pi_waiter.donor_node by rank */
     struct pi_waiter *waiting; /* [lock] */
 };

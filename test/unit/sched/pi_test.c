@@ -268,6 +268,64 @@ TEST(pi, a_circle_is_refused_and_changes_nothing)
     teardown();
 }
 
+/* ---- a chain that changes while it is walked ---- */
+
+static struct thread *passer; /* owns lock 2, until it gets the CPU */
+static int walked, passer_waited;
+static bool walk_is_over;
+
+static void pass_and_wait(void *arg)
+{
+    struct pi_waiter waiter = {0};
+
+    (void)arg;
+    EXPECT(!walk_is_over);
+    EXPECT_EQ(pass(2), 1);
+    spin_lock(&locks[3].lock);
+    passer_waited = pi_wait(&locks[3], &waiter, passer);
+    while (!walk_is_over) {
+        sched_yield_cpu();
+    }
+    spin_lock(&locks[3].lock);
+    pi_cancel(&locks[3], &waiter);
+}
+
+/* The passer inherits on the way along the chain, and so runs as soon as lock 2 is let go of. */
+static void walk(void *arg)
+{
+    (void)arg;
+    thread_start(passer);
+    walked = wait(1, 5);
+    walk_is_over = true;
+}
+
+TEST(pi, links_that_never_were_there_together_are_no_circle)
+{
+    host_sched_begin();
+    setup();
+    struct thread *walker = thread_create_kernel("walker", walk, NULL);
+    passer = thread_create_kernel("passer", pass_and_wait, NULL);
+    EXPECT(walker != NULL && passer != NULL);
+    walk_is_over = false;
+    set_fifo(threads[1], 0);
+    take(1, 1);
+    take(3, 5);
+    spin_lock(&locks[2].lock);
+    pi_take_locked(&locks[2], passer);
+    spin_unlock(&locks[2].lock);
+    EXPECT_EQ(wait(2, 1), 0);
+    thread_start(walker);
+    preempt_enable();
+    host_run_threads();
+    EXPECT_EQ(passer_waited, 0);
+    EXPECT_EQ(walked, 0);
+    EXPECT_EQ(pass(1), 5);
+    EXPECT_EQ(pass(1), -1);
+    EXPECT_EQ(pass(2), -1);
+    EXPECT_EQ(pass(3), -1);
+    teardown();
+}
+
 /* What each thread should run at: the best of its own priority and of all that wait for what it owns, looked for the slow way. */
 static int expected(int thread, const int *owner, const int *waits_for, const int *own)
 {
