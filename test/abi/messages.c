@@ -1,6 +1,7 @@
 /* Local sockets: datagrams, sequenced packets, the files that messages carry. */
 #include "sockets.h"
 
+#include <pthread.h>
 #include <sched.h>
 #include <sys/resource.h>
 
@@ -354,4 +355,123 @@ ABI_TEST(rights, a_long_chain_of_sockets_ends)
         last = s[1];
     }
     check_collected(p[0], last);
+}
+
+/* ---- receiving while the collector looks ---- */
+
+#define CROWD     100u /* sockets on their way, for the collector to look at */
+#define STRESS_NS 500000000
+
+static int arrivals[2];
+static uint32_t round_number; /* atomic; odd: a socket is to be received from arrivals[1] */
+
+static void *receive_sockets(void *arg)
+{
+    int got, flags;
+    ssize_t bytes;
+    char byte;
+
+    for (uint32_t number = 1;; number += 2) {
+        while (__atomic_load_n(&round_number, __ATOMIC_ACQUIRE) != number) {
+            sched_yield();
+        }
+        CHECK_EQ(sock_receive_files(arrivals[1], &byte, 1, &got, 1, 0, &bytes, &flags), 1);
+        __atomic_store_n(&round_number, number + 1, __ATOMIC_RELEASE);
+    }
+    return arg;
+}
+
+/* Each closing of a socket has the kernel look for garbage. */
+static pid_t start_collector(void)
+{
+    pid_t parent = getpid(), child;
+    int s[2];
+
+    fflush(NULL);
+    child = abi_fork();
+    if (child == 0) {
+        abi_end_with(parent);
+        for (;;) {
+            sock_pair(SOCK_STREAM, s);
+            CHECK_EQ(close(s[0]), 0);
+            CHECK_EQ(close(s[1]), 0);
+        }
+    }
+    return child;
+}
+
+static void send_crowd(int socket)
+{
+    int crowd[CROWD];
+
+    for (unsigned i = 0; i < CROWD; i += 2) {
+        sock_pair(SOCK_STREAM, crowd + i);
+    }
+    CHECK_EQ(sock_send_files(socket, "x", 1, crowd, CROWD), 1);
+    for (unsigned i = 0; i < CROWD; i++) {
+        CHECK_EQ(close(crowd[i]), 0);
+    }
+}
+
+/* A socket that has `file`, which is closed, in its queue. Its other end is *ret_other. */
+static int put_into_socket(int file, int *ret_other)
+{
+    int s[2];
+
+    sock_pair(SOCK_STREAM, s);
+    CHECK_EQ(sock_send_files(s[0], "x", 1, &file, 1), 1);
+    CHECK_EQ(close(file), 0);
+    *ret_other = s[0];
+    return s[1];
+}
+
+/* Another thread receives a socket: read from it as soon as it has a number, and from the one that comes out of it. */
+static void receive_nested(void)
+{
+    int others[3], got[4], flags;
+    ssize_t bytes;
+    char byte;
+
+    int outer = put_into_socket(dup(0), others);
+    outer = put_into_socket(put_into_socket(outer, others + 1), others + 2);
+    CHECK_EQ(sock_send_files(arrivals[0], "x", 1, &outer, 1), 1);
+    CHECK_EQ(close(outer), 0);
+    got[0] = dup(0); /* the number that it will have */
+    CHECK_EQ(close(got[0]), 0);
+    uint32_t number = __atomic_add_fetch(&round_number, 1, __ATOMIC_RELEASE);
+    for (int i = 0; i < 3; i++) {
+        int n;
+        do {
+            n = sock_receive_files(got[i], &byte, 1, got + i + 1, 1, MSG_DONTWAIT, &bytes, &flags);
+        } while (n < 0 && errno == EBADF);
+        CHECK_EQ(n, 1);
+    }
+    while (__atomic_load_n(&round_number, __ATOMIC_ACQUIRE) == number) {
+        sched_yield();
+    }
+    for (int i = 0; i < 4; i++) {
+        CHECK_EQ(close(got[i]), 0);
+    }
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(close(others[i]), 0);
+    }
+}
+
+ABI_TEST(rights, what_is_just_received_is_not_garbage)
+{
+    struct timespec start, now;
+    pthread_t thread;
+    int crowd[2];
+
+    sock_pair(SOCK_STREAM, arrivals);
+    sock_pair(SOCK_STREAM, crowd);
+    send_crowd(crowd[0]);
+    pid_t child = start_collector();
+    CHECK_EQ(pthread_create(&thread, NULL, receive_sockets, NULL), 0);
+    CHECK_EQ(clock_gettime(CLOCK_MONOTONIC, &start), 0);
+    do {
+        receive_nested();
+        CHECK_EQ(clock_gettime(CLOCK_MONOTONIC, &now), 0);
+    } while ((now.tv_sec - start.tv_sec) * 1000000000 + now.tv_nsec - start.tv_nsec < STRESS_NS);
+    CHECK_EQ(kill(child, SIGKILL), 0);
 }

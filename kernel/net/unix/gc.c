@@ -9,8 +9,9 @@
  *
  * A connection that waits to be accepted belongs to the listening socket: its queue counts as that one's.
  *
- * Locking: gc_lock (mutex) over all of it, and over each change of what is carried. Who peeks at a message takes it too: else a socket might come
- * out of a queue, by a copied reference, between the moment its file and the moment its queue's owner were looked at.
+ * Locking: gc_lock (mutex) over all of it, and over each change of what is carried. So who receives a socket waits for a collection to end before it
+ * becomes a descriptor (unix_file_lands), and nobody reads from a candidate meanwhile. Who peeks at a message takes it too: else a socket might
+ * come out of a queue, by a copied reference, between the moment its file and the moment its queue's owner were looked at.
  */
 #include "kernel/net/unix/unix.h"
 

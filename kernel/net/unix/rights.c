@@ -87,12 +87,19 @@ static void rights_drain(struct unix_rights *rights)
 }
 
 /* No message carries them any more. */
+static void rights_land(struct unix_rights *rights)
+{
+    for (unsigned i = 0; i < rights->count; i++) {
+        unix_file_lands(rights->files[i]);
+    }
+}
+
+/* They have landed. */
 static void rights_free(struct unix_rights *rights)
 {
     bool sockets = false;
 
     for (unsigned i = 0; i < rights->count; i++) {
-        unix_file_lands(rights->files[i]);
         sockets = sockets || file_socket(rights->files[i]) != NULL;
     }
     if (sockets) {
@@ -109,6 +116,7 @@ void unix_control_drop(struct unix_control *control)
         control->credentials = false;
     }
     if (control->rights != NULL) {
+        rights_land(control->rights);
         rights_free(control->rights);
         control->rights = NULL;
     }
@@ -354,6 +362,7 @@ void unix_tell_rights(struct unix_socket *socket, struct message *message, struc
     }
     control->rights = NULL;
     (void)atomic_fetch_sub_relaxed(&socket->nrights, rights->count);
+    rights_land(rights); /* a socket that somebody may use is nothing for a collector at work */
     install_all(message, rights->files, rights->count);
     rights_free(rights);
 }
