@@ -418,10 +418,11 @@ static void signal_work(struct process *process, struct thread *thread, struct t
     }
 }
 
-/* What a new thread does before its first instruction (clone(2), CLONE_CHILD_SETTID). */
+/* What a new thread does before its first instruction (clone(2), CLONE_CHILD_SETTID), and what could not be done with locks held. */
 static void notify_work(struct thread *thread)
 {
     thread_clear_work(thread, THREAD_WORK_NOTIFY);
+    files_put_owed();
     if (thread->set_child_tid != NULL) {
         (void)put_user((uint32_t)thread->pid->nr, thread->set_child_tid);
         thread->set_child_tid = NULL;

@@ -311,6 +311,7 @@ static void let_go_of_files(struct thread *thread)
     thread->fs = NULL;
     spin_unlock_irqrestore(&process_tree_lock, flags);
     fdtable_put(files);
+    files_put_owed();
     fs_context_put(fs);
 }
 

@@ -123,7 +123,7 @@ static struct thread *thread_alloc(const char *comm)
 
 static void thread_free(struct thread *thread)
 {
-    ASSERT(thread->dead == NULL && !thread->burying);
+    ASSERT(thread->dead == NULL && !thread->burying && thread->files_owed == NULL);
     kstack_free(thread->stack);
     thread->stack = NULL;
     thread->process = NULL;

@@ -24,6 +24,7 @@
 #include "kernel/sync/spinlock.h"
 
 struct vmspace;
+struct file;
 struct fdtable;
 struct fs_context;
 struct cred;
@@ -51,7 +52,7 @@ enum kthread_state { KTHREAD_NONE, KTHREAD_NEW, KTHREAD_TAKEN };
 #define THREAD_WORK_RESCHED 0x01u
 #define THREAD_WORK_SIGNAL  0x02u /* a signal may be deliverable */
 #define THREAD_WORK_STOP    0x04u /* group stop requested */
-#define THREAD_WORK_NOTIFY  0x08u /* task_work queued */
+#define THREAD_WORK_NOTIFY  0x08u /* notify_work() first: something was put off until here */
 #define THREAD_WORK_FPU     0x10u /* FPU registers do not hold this thread's state */
 #define THREAD_WORK_TRACE                                                                          \
     0x20u /* counted in syscall_watchers: its calls have somebody who looks on */
@@ -96,6 +97,7 @@ struct thread {
     struct process *process;        /* [I] */
     struct vmspace *vm;             /* [o][p] NULL for kernel threads */
     struct fdtable *files;          /* [o][p] */
+    struct file *files_owed;        /* [o] to be released on the way to user mode */
     struct fs_context *fs;          /* [o][p] root, working directory, umask */
     struct sem_undo_list *sem_undo; /* [o] what its semaphores are undone by; NULL: nothing */
     struct cred *cred; /* [o] replaced as a whole; read by others under the process lock */

@@ -193,3 +193,30 @@ void file_put(struct file *file)
         file_destroy(file);
     }
 }
+
+void file_put_later(struct file *file)
+{
+    struct thread *thread = current_thread();
+
+    if (!refcount_put(&file->refs)) {
+        return;
+    }
+    if (unlikely(thread->process == NULL)) {
+        file_destroy(file);
+        return;
+    }
+    file->next_owed = thread->files_owed;
+    thread->files_owed = file;
+    thread_set_work(thread, THREAD_WORK_NOTIFY);
+}
+
+void files_put_owed(void)
+{
+    struct thread *thread = current_thread();
+    struct file *file;
+
+    while ((file = thread->files_owed) != NULL) {
+        thread->files_owed = file->next_owed;
+        file_destroy(file);
+    }
+}

@@ -74,12 +74,15 @@ struct file {
     uint32_t mode;  /* [I] FMODE_* */
     loff_t pos;     /* [pos_lock] */
     struct mutex pos_lock;
-    struct path path;               /* [I] referenced */
-    struct cred *cred;              /* [I] the opener's */
-    void *private;                  /* the driver's */
-    struct vm_source source;        /* what regions refer to; its get and put count this file */
-    struct readahead ahead;         /* of files with a medium: what is read next */
-    uint32_t write_error;           /* [a] the same: file_check_error()'s mark */
+    struct path path;        /* [I] referenced */
+    struct cred *cred;       /* [I] the opener's */
+    void *private;           /* the driver's */
+    struct vm_source source; /* what regions refer to; its get and put count this file */
+    union {
+        struct readahead ahead; /* of files with a medium: what is read next */
+        struct file *next_owed; /* without references, in thread->files_owed */
+    };
+    uint32_t write_error;           /* [a] of those files, too: file_check_error()'s mark */
     struct pid *owner;              /* [owner_lock] F_SETOWN */
     int owner_type;                 /* [owner_lock] F_OWNER_* of F_SETOWN_EX */
     uint32_t owner_uid, owner_euid; /* [owner_lock] who made him the owner */
@@ -95,6 +98,13 @@ static inline struct file *file_get(struct file *file)
     return file;
 }
 void file_put(struct file *file); /* NULL is fine; the last put releases; may sleep */
+/*
+ * With others' locks held: the last put leaves the release to the current thread's way to user mode, or to its end. A kernel thread never gets
+ * there, so it releases at once. Thread context.
+ */
+void file_put_later(struct file *file);
+/* Release what is left to the current thread, and what comes of that. Nothing held; may sleep. */
+void files_put_owed(void);
 
 /*
  * open(2) with kernel strings: all of O_CREAT, O_EXCL, O_TRUNC, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_TMPFILE, O_APPEND ... checked as

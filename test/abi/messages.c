@@ -475,3 +475,102 @@ ABI_TEST(rights, what_is_just_received_is_not_garbage)
     } while ((now.tv_sec - start.tv_sec) * 1000000000 + now.tv_nsec - start.tv_nsec < STRESS_NS);
     CHECK_EQ(kill(child, SIGKILL), 0);
 }
+
+/* ---- when files that nobody takes are closed ---- */
+
+/* A child with status 0; not one that is stuck in the kernel, which no signal ends. */
+static bool ends_soon(pid_t child)
+{
+    int status = -1;
+
+    for (int i = 0; i < 500 && waitpid(child, &status, WNOHANG) == 0; i++) {
+        abi_sleep_ms(10);
+    }
+    return status == 0;
+}
+
+ABI_TEST(rights, splice_drops_an_end_of_the_pipe_that_it_fills)
+{
+    int s[2], p[2];
+
+    fflush(NULL);
+    pid_t child = abi_fork();
+    if (child == 0) {
+        sock_pair(SOCK_STREAM, s);
+        CHECK_EQ(pipe(p), 0);
+        CHECK_EQ(sock_send_files(s[0], "x", 1, p, 1), 1);
+        CHECK_EQ(close(p[0]), 0);
+        CHECK_EQ(splice(s[1], NULL, p[1], NULL, 4096, 0), 1);
+        CHECK(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
+        CHECK_ERR(write(p[1], "y", 1), EPIPE);
+        _exit(0);
+    }
+    CHECK(ends_soon(child));
+}
+
+/* A pipe's read end; the write end is in a message alone, which waits at the socket. */
+static int send_write_end(int socket)
+{
+    int p[2];
+
+    CHECK_EQ(pipe(p), 0);
+    CHECK_EQ(sock_send_files(socket, "x", 1, p + 1, 1), 1);
+    CHECK_EQ(close(p[1]), 0);
+    CHECK_EQ(sock_ready(p[0], POLLIN), 0);
+    return p[0];
+}
+
+ABI_TEST(rights, what_nobody_takes_is_closed_when_the_call_returns)
+{
+    int types[] = {SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET};
+
+    for (int i = 0; i < 3; i++) {
+        int s[2], flags;
+        ssize_t bytes;
+        char buf[4];
+        sock_pair(types[i], s);
+        int cut_off = send_write_end(s[0]), read_over = send_write_end(s[0]),
+            unread = send_write_end(s[0]);
+        CHECK_EQ(sock_receive_files(s[1], buf, 4, NULL, 0, 0, &bytes, &flags), 0);
+        CHECK_EQ(flags & MSG_CTRUNC, MSG_CTRUNC);
+        CHECK_EQ(sock_ready(cut_off, POLLIN), POLLHUP);
+        CHECK_EQ(read(s[1], buf, 4), 1);
+        CHECK_EQ(sock_ready(read_over, POLLIN), POLLHUP);
+        CHECK_EQ(close(s[1]), 0);
+        CHECK_EQ(sock_ready(unread, POLLIN), POLLHUP);
+    }
+}
+
+ABI_TEST(rights, what_nobody_takes_is_closed_when_the_process_ends)
+{
+    struct mmsghdr messages[2] = {0};
+    int s[2], outer[2];
+
+    /* In the middle of a call that waits for more. */
+    sock_pair(SOCK_DGRAM, s);
+    int end = send_write_end(s[0]);
+    fflush(NULL);
+    pid_t child = abi_fork();
+    if (child == 0) {
+        _exit(recvmmsg(s[1], messages, 2, 0, NULL));
+    }
+    abi_wait_state(child, child, 'S');
+    CHECK_EQ(kill(child, SIGKILL), 0);
+    CHECK_EQ(waitpid(child, NULL, 0), child);
+    CHECK_EQ(sock_ready(end, POLLIN), POLLHUP);
+    /* With its descriptors: a socket in whose queue there is another one. */
+    sock_pair(SOCK_DGRAM, outer);
+    end = send_write_end(s[0]);
+    CHECK_EQ(sock_send_files(outer[0], "x", 1, s + 1, 1), 1);
+    fflush(NULL);
+    child = abi_fork();
+    if (child == 0) {
+        close(s[1]);
+        abi_wait_state(getppid(), getppid(), 'S'); /* it has let go of its own */
+        _exit(0);
+    }
+    CHECK_EQ(close(s[1]), 0);
+    CHECK_EQ(close(outer[1]), 0);
+    CHECK_EQ(waitpid(child, NULL, 0), child);
+    CHECK_EQ(sock_ready(end, POLLIN), POLLHUP);
+}

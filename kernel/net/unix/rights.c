@@ -4,8 +4,9 @@
  * Files in a message are references that no descriptor table shows, so they are counted: per user, against RLIMIT_NOFILE (else anybody could
  * open as many as memory has room for), and per local socket, for the collector (gc.c).
  *
- * Freeing a message with a local socket may close that, which frees the messages in its queue, which may carry sockets ... A chain of
- * any length takes no more stack than one: a thread that is freeing files already is only given more of them to free.
+ * Who frees a message may hold locks that its files want when they are closed: splice(2) reads with a pipe locked whose other end may be in the
+ * message. So they are closed on the way to user mode. That also takes no more stack for a chain of any length, of sockets with messages that carry
+ * sockets: each that is closed only leaves the next one to be closed.
  */
 #include <linux/capability.h>
 
@@ -18,8 +19,7 @@
 #define OVERFLOW_UID 65534u /* of who was not told */
 
 struct unix_rights {
-    struct list_node node; /* [drain_lock] of the files that a thread has yet to free */
-    struct user *user;     /* who sent them, referenced */
+    struct user *user; /* who sent them, referenced */
     unsigned count;
     struct file *files[]; /* referenced */
 };
@@ -27,64 +27,6 @@ struct unix_rights {
 _Static_assert(sizeof(struct unix_control) <= sizeof(((struct packet *)NULL)->control), "control");
 
 /* ---- letting go ---- */
-
-/* A thread that frees files, and what came to it meanwhile. */
-struct drain {
-    struct list_node node;   /* [drain_lock] */
-    struct thread *thread;   /* [I] */
-    struct list_node rights; /* [drain_lock] */
-};
-
-static struct spinlock drain_lock = SPINLOCK_INIT("files of messages");
-static struct list_node drains = LIST_INIT(drains); /* [drain_lock] */
-
-static void rights_put_files(struct unix_rights *rights)
-{
-    for (unsigned i = 0; i < rights->count; i++) {
-        file_put(rights->files[i]);
-    }
-    (void)atomic_fetch_sub_relaxed(&rights->user->files_sent, rights->count);
-    user_put(rights->user);
-    kfree(rights);
-}
-
-/* True: the current thread frees files already, and will free these. drain_lock held. */
-static bool drain_join_locked(struct unix_rights *rights)
-{
-    struct drain *drain;
-
-    list_for_each (drain, &drains, node) {
-        if (drain->thread == current_thread()) {
-            list_push_back(&drain->rights, &rights->node);
-            return true;
-        }
-    }
-    return false;
-}
-
-static void rights_drain(struct unix_rights *rights)
-{
-    struct drain drain = {.thread = current_thread(), .rights = LIST_INIT(drain.rights)};
-
-    spin_lock(&drain_lock);
-    bool joined = drain_join_locked(rights);
-    if (!joined) {
-        list_push_back(&drains, &drain.node);
-    }
-    spin_unlock(&drain_lock);
-    while (!joined) {
-        rights_put_files(rights);
-        spin_lock(&drain_lock);
-        struct list_node *node = list_pop_front(&drain.rights);
-        if (node == NULL) {
-            list_remove(&drain.node);
-            joined = true;
-        } else {
-            rights = list_entry(node, struct unix_rights, node);
-        }
-        spin_unlock(&drain_lock);
-    }
-}
 
 /* No message carries them any more. */
 static void rights_land(struct unix_rights *rights)
@@ -97,16 +39,12 @@ static void rights_land(struct unix_rights *rights)
 /* They have landed. */
 static void rights_free(struct unix_rights *rights)
 {
-    bool sockets = false;
-
     for (unsigned i = 0; i < rights->count; i++) {
-        sockets = sockets || file_socket(rights->files[i]) != NULL;
+        file_put_later(rights->files[i]);
     }
-    if (sockets) {
-        rights_drain(rights);
-    } else {
-        rights_put_files(rights);
-    }
+    (void)atomic_fetch_sub_relaxed(&rights->user->files_sent, rights->count);
+    user_put(rights->user);
+    kfree(rights);
 }
 
 void unix_control_drop(struct unix_control *control)
@@ -186,7 +124,6 @@ static int rights_grow(struct unix_rights **rights, unsigned more)
         return -ENOMEM;
     }
     if (old == NULL) {
-        list_init(&fresh->node);
         fresh->user = user_get(cred_current()->user);
         fresh->count = 0;
     }

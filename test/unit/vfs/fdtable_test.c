@@ -2,6 +2,7 @@
  * Descriptor tables: lowest free number, growth, cloning, exec, dup, close_range, fcntl.
  */
 #define TEST_SUITE "vfs"
+#include "kernel/ipc/pipe.h"
 #include "kernel/vfs/private.h"
 #include "test/unit/test.h"
 #include "test/unit/vfs/fixture.h"
@@ -166,5 +167,41 @@ TEST(fdtable, fcntl_flags)
     int place = tree_open("f", O_PATH, 0);
     EXPECT_EQ(file_fcntl(place, F_GETFL, 0), O_PATH);
     EXPECT_EQ(file_fcntl(place, F_SETFL, 0), -EBADF);
+    tree_end();
+}
+
+/* A pipe whose write end was put later, by a thread of this process. */
+static struct file *put_write_end_later(struct process *process)
+{
+    struct thread *thread = current_thread();
+    struct file *ends[2], *owed = thread->files_owed;
+
+    EXPECT_EQ(pipe_create(0, &ends[0], &ends[1]), 0);
+    thread->process = process;
+    file_put_later(file_get(ends[1]));
+    EXPECT_PTR_EQ(thread->files_owed, owed); /* not the last reference */
+    file_put_later(ends[1]);
+    thread->process = NULL;
+    return ends[0];
+}
+
+TEST(file, put_later_is_released_on_the_way_to_user_mode)
+{
+    struct thread *thread = current_thread();
+
+    tree_begin(NULL);
+    struct file *one = put_write_end_later((struct process *)thread); /* any */
+    struct file *two = put_write_end_later((struct process *)thread);
+    EXPECT_EQ(vfs_poll(one, NULL), 0);
+    EXPECT_EQ(thread->work & THREAD_WORK_NOTIFY, THREAD_WORK_NOTIFY);
+    files_put_owed();
+    EXPECT_EQ(vfs_poll(one, NULL), POLLHUP);
+    EXPECT_EQ(vfs_poll(two, NULL), POLLHUP);
+    file_put(one);
+    file_put(two);
+    thread_clear_work(thread, THREAD_WORK_NOTIFY);
+    one = put_write_end_later(NULL); /* a kernel thread's */
+    EXPECT_EQ(vfs_poll(one, NULL), POLLHUP);
+    file_put(one);
     tree_end();
 }
