@@ -188,7 +188,7 @@ struct cred *thread_cred_get_locked(struct thread *thread)
     struct cred *cred;
 
     do {
-        cred = atomic_load_acquire(&thread->cred);
+        cred = rcu_dereference(thread->cred); /* without references it is being replaced just now */
     } while (cred != NULL && !refcount_get_unless_zero(&cred->refs));
     return cred;
 }

@@ -100,8 +100,8 @@ struct thread {
     struct file *files_owed;        /* [o] to be released on the way to user mode */
     struct fs_context *fs;          /* [o][p] root, working directory, umask */
     struct sem_undo_list *sem_undo; /* [o] what its semaphores are undone by; NULL: nothing */
-    struct cred *cred; /* [o] replaced as a whole; read by others under the process lock */
-    struct pid *pid;   /* [I] thread id, referenced; execve of another thread may exchange it */
+    struct cred *cred;              /* [o] replaced as a whole; looked at by others by RCU */
+    struct pid *pid; /* [I] thread id, referenced; execve of another thread may exchange it */
     struct list_node process_node; /* [p] in process->threads */
     enum kthread_state numbering;  /* [kthread.c] */
 

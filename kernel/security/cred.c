@@ -27,7 +27,7 @@ void cred_put(struct cred *cred)
     if (cred != NULL && refcount_put(&cred->refs)) {
         group_list_put(cred->groups);
         user_put(cred->user);
-        kfree(cred);
+        rcu_free(cred, rcu);
     }
 }
 

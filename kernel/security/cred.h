@@ -5,6 +5,7 @@
 #pragma once
 
 #include "kernel/sched/thread.h"
+#include "kernel/sync/rcu.h"
 
 struct group_list {
     struct refcount refs;
@@ -47,6 +48,7 @@ void user_put(struct user *user);
 
 struct cred {
     struct refcount refs;
+    struct rcu_head rcu; /* other threads look at a thread's without a reference */
     uint32_t uid, euid, suid, fsuid;
     uint32_t gid, egid, sgid, fsgid;
     uint64_t cap_permitted, cap_effective, cap_inheritable, cap_bounding, cap_ambient;
