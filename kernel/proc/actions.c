@@ -4,6 +4,8 @@
  * fork and exec share tables; a table with more than one reference is changed by making a copy first, unless the processes mean to
  * share it (CLONE_SIGHAND). Reading needs the reader's siglock; the words of an entry are changed under it too.
  */
+#include <linux/sched.h>
+
 #include "kernel/base/string.h"
 #include "kernel/core/panic.h"
 #include "kernel/mm/slab.h"
@@ -154,6 +156,29 @@ bool signal_action_reset_locked(struct process *process, int signo)
     }
     actions->action[signo - 1] = (struct signal_action){0};
     return true;
+}
+
+int signal_actions_inherit(struct process *child, struct process *parent, uint64_t clone_flags)
+{
+    uint64_t flags = spin_lock_irqsave(&parent->siglock);
+    struct signal_actions *table = parent->actions;
+
+    if ((clone_flags & CLONE_CLEAR_SIGHAND) != 0) {
+        if (signal_prepare_exec(parent, &child->actions) == 0 && child->actions == NULL) {
+            child->actions = signal_actions_get(table);
+        }
+    } else if ((clone_flags & CLONE_SIGHAND) != 0) {
+        /* From now on one table for both: it must be the parent's own. */
+        table = actions_writable_locked(parent);
+        if (table != NULL) {
+            table->together = true;
+            child->actions = signal_actions_get(table);
+        }
+    } else {
+        child->actions = table->together ? signal_actions_copy(table) : signal_actions_get(table);
+    }
+    spin_unlock_irqrestore(&parent->siglock, flags);
+    return child->actions == NULL ? -ENOMEM : 0;
 }
 
 /* exec(2): caught signals get their default action; ignored ones stay ignored; flags and masks are forgotten. */

@@ -131,36 +131,6 @@ static int copy_memory(struct thread *child, struct thread *parent, uint64_t fla
     return 0;
 }
 
-static int copy_actions(struct process *child, struct process *parent, uint64_t flags)
-{
-    struct signal_actions *table = parent->actions;
-
-    if ((flags & CLONE_CLEAR_SIGHAND) != 0) {
-        return signal_prepare_exec(parent, &child->actions) < 0 ? -ENOMEM
-               : child->actions != NULL                         ? 0
-                                        : (child->actions = signal_actions_get(table), 0);
-    }
-    if ((flags & CLONE_SIGHAND) != 0) {
-        /* From now on one table for both: it must be the parent's own. */
-        if (!table->together && refcount_read(&table->refs) > 1) {
-            struct signal_actions *own = signal_actions_copy(table);
-            if (own == NULL) {
-                return -ENOMEM;
-            }
-            uint64_t irq = spin_lock_irqsave(&parent->siglock);
-            parent->actions = own;
-            spin_unlock_irqrestore(&parent->siglock, irq);
-            signal_actions_put(table);
-            table = own;
-        }
-        table->together = true;
-        child->actions = signal_actions_get(table);
-        return 0;
-    }
-    child->actions = table->together ? signal_actions_copy(table) : signal_actions_get(table);
-    return child->actions == NULL ? -ENOMEM : 0;
-}
-
 /* What a child takes over or starts anew, with nothing that can fail. */
 static void inherit(struct process *child, struct process *parent, uint64_t flags)
 {
@@ -382,7 +352,7 @@ static int64_t clone_process(struct process *me, const struct clone_request *req
     if (child == NULL) {
         return -ENOMEM;
     }
-    err = copy_actions(child, me, request->flags);
+    err = signal_actions_inherit(child, me, request->flags);
     if (err < 0) {
         goto discard;
     }

@@ -67,6 +67,8 @@ struct signal_actions *signal_actions_get(struct signal_actions *actions);
 void signal_actions_put(struct signal_actions *actions);
 struct signal_actions *
 signal_actions_copy(const struct signal_actions *actions); /* NULL: no memory */
+/* clone(2): the child's table, by CLONE_SIGHAND and CLONE_CLEAR_SIGHAND. -ENOMEM. */
+int signal_actions_inherit(struct process *child, struct process *parent, uint64_t clone_flags);
 void signal_actions_init(void);
 /* Would the signal do nothing when it came now to `thread` (of several, the main one)? siglock held. */
 bool signal_ignored_locked(const struct process *process, const struct thread *thread, int signo,

@@ -2,6 +2,8 @@
 #define TEST_SUITE "proc"
 #include "kernel/proc/signal.h"
 
+#include <linux/sched.h>
+
 #include "hal/host/host.h"
 #include "kernel/mm/slab.h"
 #include "kernel/proc/internal.h"
@@ -306,6 +308,72 @@ TEST(signal, exec_keeps_what_is_ignored_and_forgets_handlers)
     EXPECT_EQ(after->action[SIGINT - 1].flags, 0);
     EXPECT_EQ(after->action[SIGQUIT - 1].handler, ACTION_IGNORE);
     signal_actions_put(after);
+}
+
+/* ---- tables of new processes ---- */
+
+TEST(signal, a_child_shares_the_table_until_a_change_or_with_clone_sighand_for_good)
+{
+    struct process *process = setup();
+    struct process child = {0}, sister = {0};
+    struct signal_actions *table = process->actions;
+
+    EXPECT_EQ(signal_actions_inherit(&child, process, 0), 0);
+    EXPECT_PTR_EQ(child.actions, table);
+    EXPECT_EQ(signal_actions_inherit(&sister, process, CLONE_SIGHAND), 0);
+    EXPECT(sister.actions != table); /* which stays the child's */
+    EXPECT_PTR_EQ(sister.actions, process->actions);
+    EXPECT_EQ(refcount_read(&table->refs), 1);
+    EXPECT_EQ(refcount_read(&process->actions->refs), 2);
+    EXPECT(signal_action_reset_locked(process, SIGUSR1));
+    EXPECT_PTR_EQ(sister.actions, process->actions);
+    signal_actions_put(child.actions);
+    child.actions = NULL;
+    EXPECT_EQ(signal_actions_inherit(&child, process, 0), 0);
+    EXPECT(child.actions != process->actions && !child.actions->together);
+    signal_actions_put(child.actions);
+    child.actions = NULL;
+    EXPECT_EQ(signal_actions_inherit(&child, process, CLONE_CLEAR_SIGHAND), 0);
+    EXPECT_PTR_EQ(child.actions, &signal_actions_default);
+    signal_actions_put(child.actions);
+    signal_actions_put(sister.actions);
+}
+
+#define HAMMER_CPUS   3u
+#define HAMMER_ROUNDS 10000u
+
+static uint32_t nfailed; /* [a] */
+
+/* The first CPU changes the table of the process, the others have children that come and go at once. */
+static void hammer_table(void *arg, unsigned cpu)
+{
+    static struct process children[HAMMER_CPUS];
+    struct process *process = arg, *child = &children[cpu];
+
+    for (unsigned i = 0; i < HAMMER_ROUNDS; i++) {
+        bool done;
+        if (cpu == 0) {
+            uint64_t flags = spin_lock_irqsave(&process->siglock);
+            done = signal_action_reset_locked(process, SIGUSR1);
+            spin_unlock_irqrestore(&process->siglock, flags);
+        } else {
+            child->actions = NULL;
+            done = signal_actions_inherit(child, process, 0) == 0;
+            signal_actions_put(child->actions);
+        }
+        (void)atomic_fetch_add_relaxed(&nfailed, !done);
+    }
+}
+
+TEST(signal, a_table_that_is_changed_beside_a_fork_is_not_lost)
+{
+    struct process *process = setup();
+
+    host_set_cpu_count(HAMMER_CPUS);
+    host_run_on_cpus(HAMMER_CPUS, hammer_table, process);
+    host_set_cpu_count(1);
+    EXPECT_EQ(nfailed, 0);
+    EXPECT_EQ(refcount_read(&process->actions->refs), 1);
 }
 
 /* ---- calls to all threads ---- */
