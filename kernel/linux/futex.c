@@ -214,8 +214,8 @@ SYSCALL3(get_robust_list, int, tid, struct robust_list_head __user *__user *, uh
         if (process == NULL) {
             return -ESRCH;
         }
+        head = READ_ONCE(thread->robust_list); /* first: execve may change whose it is */
         bool allowed = process_may_access(process);
-        head = READ_ONCE(thread->robust_list);
         thread_put(thread);
         process_put(process);
         if (!allowed) {

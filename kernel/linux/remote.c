@@ -45,23 +45,14 @@ int remote_vm_get(int tid, struct vmspace **ret_vm)
 {
     struct thread *thread;
     struct process *process = tid > 0 ? process_find_thread(tid, &thread) : NULL;
-    int err = 0;
 
     if (process == NULL) {
         return -ESRCH;
     }
-    struct vmspace *vm = thread_vm_get(thread);
-    if (vm == NULL) {
-        err = -ESRCH;
-    } else if (!process_may_attach(process)) {
-        vmspace_put(vm);
-        err = -EPERM;
-    } else {
-        *ret_vm = vm;
-    }
+    int err = thread_vm_get_checked(thread, process, true, ret_vm);
     thread_put(thread);
     process_put(process);
-    return err;
+    return err == -EACCES ? -EPERM : err;
 }
 
 /* Bytes moved, up to the first that could not be; an error when that was the very first. */

@@ -1,35 +1,78 @@
 /*
- * May one process look into another (ptrace(2), "Ptrace access mode checking")? For /proc and, later, ptrace.
+ * May one process look into another (ptrace(2), "Ptrace access mode checking")? For ptrace, /proc and calls that name another process.
  */
 #include <linux/capability.h>
 
 #include "kernel/proc/internal.h"
 
-static bool may_access(struct process *target, uint32_t uid, uint32_t gid)
+/* Tree lock held. */
+static bool may_access_locked(struct process *target, uint32_t uid, uint32_t gid)
 {
-    const struct cred *mine = cred_current();
+    const struct cred *mine = cred_current(), *theirs = rcu_dereference(target->leader->cred);
 
     if (target == process_current()) {
         return true;
     }
-    struct cred *theirs = process_cred_get(target);
+    if (theirs == NULL) {
+        theirs = &cred_init_user;
+    }
     bool same = uid == theirs->uid && uid == theirs->euid && uid == theirs->suid &&
                 gid == theirs->gid && gid == theirs->egid && gid == theirs->sgid &&
                 target->dumpable == 1 && (theirs->cap_permitted & ~mine->cap_permitted) == 0;
-    cred_put(theirs);
     return same || cred_has_cap(mine, CAP_SYS_PTRACE);
+}
+
+static bool process_may_access_locked(struct process *target)
+{
+    const struct cred *mine = cred_current();
+
+    return may_access_locked(target, mine->fsuid, mine->fsgid);
+}
+
+bool process_may_attach_locked(struct process *target)
+{
+    const struct cred *mine = cred_current();
+
+    return may_access_locked(target, mine->uid, mine->gid);
+}
+
+static bool may(struct process *target, bool (*may_locked)(struct process *))
+{
+    if (target == process_current()) {
+        return true;
+    }
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+    bool answer = may_locked(target);
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+    return answer;
 }
 
 bool process_may_access(struct process *target)
 {
-    const struct cred *mine = cred_current();
-
-    return may_access(target, mine->fsuid, mine->fsgid);
+    return may(target, process_may_access_locked);
 }
 
 bool process_may_attach(struct process *target)
 {
-    const struct cred *mine = cred_current();
+    return may(target, process_may_attach_locked);
+}
 
-    return may_access(target, mine->uid, mine->gid);
+int thread_vm_get_checked(struct thread *thread, struct process *process, bool attach,
+                          struct vmspace **ret_vm)
+{
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+    struct vmspace *vm = thread->vm;
+    int err = 0;
+
+    if (vm == NULL) {
+        err = -ESRCH;
+    } else if (!(attach ? process_may_attach_locked(process)
+                        : process_may_access_locked(process))) {
+        err = -EACCES;
+    } else {
+        vmspace_get(vm);
+        *ret_vm = vm;
+    }
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+    return err;
 }

@@ -180,7 +180,7 @@ static int build_image(struct exec *exec)
     exec->image.vm = vm = vmspace_create(exec->randomize);
     if (vm == NULL) {
         err = -ENOMEM;
-        goto put_cred;
+        goto drop_identity;
     }
     vmspace_disable_huge(vm, vmspace_huge_is_disabled(current_thread()->vm));
     vmspace_set_stack_limit(vm, process_limit(RLIMIT_STACK));
@@ -200,23 +200,34 @@ static int build_image(struct exec *exec)
 
 put_vm:
     vmspace_put(vm);
-put_cred:
-    cred_put(exec->identity.cred);
+drop_identity:
+    exec_identity_drop(&exec->identity);
     return err;
 }
 
-static void replace_memory(struct thread *thread, struct vmspace *vm)
+/* The new memory, and the rights that go with it: others see all of that change at once. */
+static void replace_image(struct exec *exec)
 {
-    struct vmspace *old = thread->vm;
+    struct thread *thread = current_thread();
+    struct process *process = thread->process;
+    struct vmspace *vm = exec->image.vm, *old = thread->vm;
+    uint8_t dumpable =
+        exec->identity.secure ? (uint8_t)atomic_load_relaxed(&coredump_settings.suid_dumpable) : 1;
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);
 
     thread->vm = vm;
     thread->mmu = &vm->mmu;
     mmu_switch(thread->mmu);
+    struct cred *former = cred_replace(exec->identity.cred);
+    thread->exec_raises = false;
+    process->dumpable = dumpable;
+    process->did_exec = true;
+    atomic_store_release(&process->execs, process->execs + 1);
     spin_unlock_irqrestore(&process_tree_lock, flags);
+    cred_put(former);
     if (old != NULL) {
         vm_note_peak(old);
-        thread->process->maxrss = MAX(thread->process->maxrss, vmspace_rss_peak(old));
+        process->maxrss = MAX(process->maxrss, vmspace_rss_peak(old));
         vmspace_put(old);
     }
 }
@@ -240,12 +251,9 @@ static void commit(struct exec *exec, struct signal_actions *actions)
         fdtable_exec(thread->files);
     }
     (void)str_copy(thread->comm, base_name(exec->filename), sizeof(thread->comm));
-    process->dumpable =
-        exec->identity.secure ? (uint8_t)atomic_load_relaxed(&coredump_settings.suid_dumpable) : 1;
     if (exec->identity.secure || exec->identity.cred != thread->cred) {
         process->pdeath_signal = 0;
     }
-    cred_commit(exec->identity.cred);
     if (actions != NULL) {
         uint64_t flags = spin_lock_irqsave(&process->siglock);
         struct signal_actions *old = process->actions;
@@ -256,10 +264,9 @@ static void commit(struct exec *exec, struct signal_actions *actions)
     posix_timers_end(process);
     thread->altstack_base = thread->altstack_size = 0;
     thread->altstack_flags = 0;
-    process->did_exec = true;
     thread_leave_memory(thread);
     thread->restart.fn = NULL;
-    replace_memory(thread, exec->image.vm);
+    replace_image(exec);
     process_vfork_finish(process);
     cpu_thread_reset_user();
     trapframe_init_user(thread_trapframe(thread), exec->image.entry, exec->sp);
@@ -294,7 +301,7 @@ static int exec_run(struct exec *exec)
     }
     if (err < 0) {
         vmspace_put(exec->image.vm);
-        cred_put(exec->identity.cred);
+        exec_identity_drop(&exec->identity);
         goto close_interp;
     }
     commit(exec, actions);

@@ -47,3 +47,5 @@ int exec_stack_build(struct exec_image *image, const struct elf_program *program
 /* ---- exec_cred.c ---- */
 /* The credentials after executing `file` (capabilities(7), "Transformation of capabilities during execve()"). -ENOMEM. */
 int exec_identity_make(struct file *file, struct exec_identity *ret_identity);
+/* The execve fails. */
+void exec_identity_drop(struct exec_identity *identity);

@@ -20,8 +20,7 @@ static bool apply_set_id(struct cred *cred, struct file *file)
     const struct inode *inode = file->inode;
     uint32_t mode = atomic_load_relaxed(&inode->mode);
 
-    if ((mode & (S_ISUID | S_ISGID)) == 0 || process_current()->no_new_privs ||
-        ptrace_bars_privileges(current_thread()) || (file->path.mount->flags & MS_NOSUID) != 0) {
+    if ((mode & (S_ISUID | S_ISGID)) == 0 || (file->path.mount->flags & MS_NOSUID) != 0) {
         return false;
     }
     if ((mode & S_ISUID) != 0) {
@@ -61,16 +60,32 @@ static bool cred_same(const struct cred *a, const struct cred *b)
            a->securebits == b->securebits;
 }
 
+/* `barred`: it is to gain nothing. */
+static void transform(struct cred *new, const struct cred *old, struct file *file, bool barred)
+{
+    *new = *old;
+    bool set_id = !barred && apply_set_id(new, file);
+    new->suid = new->fsuid = new->euid;
+    new->sgid = new->fsgid = new->egid;
+    new->securebits &= ~SECURE_BIT(SECURE_KEEP_CAPS);
+    transform_capabilities(new, set_id && (new->euid != old->euid || new->egid != old->egid));
+}
+
+static bool gains_privileges(const struct cred *new, const struct cred *old)
+{
+    return new->euid != old->euid || new->egid != old->egid ||
+           (new->cap_permitted & ~old->cap_permitted) != 0;
+}
+
 int exec_identity_make(struct file *file, struct exec_identity *ret_identity)
 {
     struct cred *old = current_thread()->cred;
-    struct cred new = *old;
+    struct cred new;
 
-    bool set_id = apply_set_id(&new, file);
-    new.suid = new.fsuid = new.euid;
-    new.sgid = new.fsgid = new.egid;
-    new.securebits &= ~SECURE_BIT(SECURE_KEEP_CAPS);
-    transform_capabilities(&new, set_id && (new.euid != old->euid || new.egid != old->egid));
+    transform(&new, old, file, process_current()->no_new_privs);
+    if (gains_privileges(&new, old) && !ptrace_raise_begin()) {
+        transform(&new, old, file, true);
+    }
     ret_identity->secure = new.uid != new.euid || new.gid != new.egid ||
                            (new.uid != 0 && (new.cap_permitted & ~new.cap_ambient) != 0 &&
                             new.cap_effective != new.cap_ambient);
@@ -80,6 +95,7 @@ int exec_identity_make(struct file *file, struct exec_identity *ret_identity)
     }
     struct cred *copy = cred_clone(old);
     if (copy == NULL) {
+        current_thread()->exec_raises = false;
         return -ENOMEM;
     }
     copy->euid = copy->suid = copy->fsuid = new.euid;
@@ -90,4 +106,10 @@ int exec_identity_make(struct file *file, struct exec_identity *ret_identity)
     copy->cap_ambient = new.cap_ambient;
     ret_identity->cred = copy;
     return 0;
+}
+
+void exec_identity_drop(struct exec_identity *identity)
+{
+    current_thread()->exec_raises = false;
+    cred_put(identity->cred);
 }

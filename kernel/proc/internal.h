@@ -19,6 +19,9 @@ void process_link_locked(struct process *process, struct process *parent, struct
 void process_unlink_locked(struct process *process);
 void process_release(struct process *process);
 
+/* ---- access.c ---- */
+bool process_may_attach_locked(struct process *target); /* tree lock held */
+
 /* ---- threads.c ---- */
 /*
  * Let `thread` take part in the process of the caller. -ERESTARTNOINTR: the caller has a stop or an end to see to first.

@@ -134,30 +134,53 @@ static int pidfd_target(const struct file *file, struct process **ret_process,
     return *ret_process == NULL ? -ESRCH : 0;
 }
 
+/* The file behind the thread's descriptor, referenced. */
+static int take_file(struct process *process, struct thread *thread, unsigned fd,
+                     struct file **ret_file)
+{
+    struct file *found;
+
+    if (!process_may_access(process)) {
+        return -EPERM;
+    }
+    struct fdtable *files = thread_files_pin(thread);
+    if (files == NULL) {
+        return -ESRCH;
+    }
+    int at = fdtable_next(files, fd, &found);
+    fdtable_unpin(files);
+    if (at == (int)fd) {
+        *ret_file = found;
+        return 0;
+    }
+    if (at >= 0) {
+        file_put(found);
+    }
+    return -EBADF;
+}
+
 int pidfd_getfd(const struct file *file, unsigned fd, struct file **ret_file)
 {
+    struct file *found = NULL;
     struct thread *thread;
     struct process *process;
+    uint32_t execs;
     int err = pidfd_target(file, &process, &thread);
 
     if (err < 0) {
         return err;
     }
-    err = -EPERM;
-    if (process_may_access(process)) {
-        struct fdtable *files = thread_files_pin(thread);
-        struct file *found;
-        int at = files == NULL ? -EBADF : fdtable_next(files, fd, &found);
-        err = files == NULL ? -ESRCH : at == (int)fd ? 0 : -EBADF;
-        if (err == 0) {
-            *ret_file = found;
-        } else if (at >= 0) {
-            file_put(found);
-        }
-        fdtable_unpin(files);
-    }
+    do {
+        file_put(found);
+        found = NULL;
+        execs = process_execs(process);
+        err = take_file(process, thread, fd, &found);
+    } while (process_execs(process) != execs);
     thread_put(thread);
     process_put(process);
+    if (err == 0) {
+        *ret_file = found;
+    }
     return err;
 }
 
@@ -170,13 +193,8 @@ int pidfd_vm_get(const struct file *file, struct vmspace **ret_vm)
     if (err < 0) {
         return err;
     }
-    bool may = process_may_access(process);
-    struct vmspace *vm = may ? thread_vm_get(thread) : NULL;
+    err = thread_vm_get_checked(thread, process, false, ret_vm);
     thread_put(thread);
     process_put(process);
-    if (vm == NULL) {
-        return may ? -ESRCH : -EACCES;
-    }
-    *ret_vm = vm;
-    return 0;
+    return err;
 }

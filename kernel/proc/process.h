@@ -103,6 +103,7 @@ struct process {
     struct wait_queue exit_wait;  /* vfork parent */
     bool vfork_done;              /* [a] */
     bool did_exec;                /* [T] setpgid's -EACCES */
+    uint32_t execs;               /* [T] programs executed so far: process_execs() */
     bool child_subreaper;         /* [T] */
     int pdeath_signal;            /* [T] */
     int exit_code;                /* [T] wait status: code << 8, or signal | 0x80 for core */
@@ -255,9 +256,23 @@ struct vmspace *thread_vm_get(struct thread *thread);
 struct fdtable *thread_files_pin(struct thread *thread);
 struct fs_context *thread_fs_get(struct thread *thread);
 struct vmspace *process_vm_get(struct process *process); /* that of any of its threads */
-/* May the current thread inspect `target` (ptrace(2), "access mode checking")? */
+/*
+ * May the current thread inspect `target` (ptrace(2), "access mode checking")? That is about the program that it runs at the moment: execve may
+ * give it another, with other rights, right after. Who then takes something from it asks process_execs() before the check and after the taking.
+ */
 bool process_may_access(struct process *target);
 /* The same with the real IDs, for calls that name another process (PTRACE_MODE_ATTACH_REALCREDS). */
 bool process_may_attach(struct process *target);
+/* Between two looks with the same result the process has changed neither its memory nor its rights by execve. */
+static inline uint32_t process_execs(const struct process *process)
+{
+    return atomic_load_acquire(&process->execs);
+}
+/*
+ * thread_vm_get() for who may inspect the thread's process, as process_may_attach() or process_may_access() has it, with no execve between check
+ * and taking. -ESRCH: it has none; -EACCES.
+ */
+int thread_vm_get_checked(struct thread *thread, struct process *process, bool attach,
+                          struct vmspace **ret_vm);
 /* Walk for /proc and kill(-1): first process with pid >= nr, alive or a zombie, referenced. */
 struct process *process_next(int nr);

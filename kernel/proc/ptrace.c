@@ -4,6 +4,10 @@
  * The link between two threads changes under the tree lock and the tracee's siglock, so either is enough to rely on it. A tracer that
  * begins to end marks itself (`exiting`) before it lets its tracees go; whoever would link one more to it looks at that under the tree
  * lock, so none is left behind.
+ *
+ * Who may not trace what has privileges does not trace an execve that gives them: either it has attached when that is decided
+ * (ptrace_raise_begin), and they are not given, or it cannot attach any more. Both are decided under the tree lock, under which execve also
+ * changes rights and memory. Attaching does not wait for the execve: that may wait for a thread that the tracer holds.
  */
 #include <linux/capability.h>
 #include <linux/sched.h>
@@ -144,9 +148,14 @@ bool ptrace_is_stopped(const struct thread *thread)
     return thread_is_traced(thread) && atomic_load_relaxed(&thread->trace->stopped);
 }
 
-bool ptrace_bars_privileges(const struct thread *thread)
+bool ptrace_raise_begin(void)
 {
-    return thread_is_traced(thread) && !thread->trace->privileged;
+    struct thread *thread = current_thread();
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+
+    thread->exec_raises = !thread_is_traced(thread) || thread->trace->privileged;
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+    return thread->exec_raises;
 }
 
 /* ---- beginning ---- */
@@ -219,6 +228,13 @@ static bool attach_begin_locked(struct trace *trace)
     return true;
 }
 
+/* An execve since the first look may have given it privileges, or be about to. Tree lock held. */
+static bool attach_allowed_locked(const struct thread *thread, struct process *process)
+{
+    return process_may_attach_locked(process) &&
+           (!thread->exec_raises || current_has_cap(CAP_SYS_PTRACE));
+}
+
 static int attach_link(struct thread *thread, struct process *process, struct trace *trace,
                        bool seize, uint64_t options, bool *ret_wait)
 {
@@ -226,7 +242,8 @@ static int attach_link(struct thread *thread, struct process *process, struct tr
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);
 
     spin_lock(&process->siglock);
-    if (trace->tracer == NULL && !thread->exiting && thread->process == process) {
+    if (trace->tracer == NULL && !thread->exiting && thread->process == process &&
+        attach_allowed_locked(thread, process)) {
         trace_link_locked(trace, current_thread(), seize, (uint32_t)options);
         *ret_wait = attach_begin_locked(trace);
         err = 0;

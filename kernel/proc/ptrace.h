@@ -68,8 +68,11 @@ static inline bool thread_is_traced(const struct thread *thread)
 /* Number of the thread that traces this one, 0: none; and whether it stands still for it. */
 int ptrace_tracer_nr(struct thread *thread);
 bool ptrace_is_stopped(const struct thread *thread);
-/* Does somebody trace the thread who may not trace what gains privileges (execve(2), set-user-ID)? */
-bool ptrace_bars_privileges(const struct thread *thread);
+/*
+ * execve(2) is to give the current thread privileges (set-user-ID): false if it is traced by who may not trace what has them. Else nobody like
+ * that can attach until the execve takes `exec_raises` back.
+ */
+bool ptrace_raise_begin(void);
 
 /* ---- the system call (ptrace.c, ptrace_request.c) ---- */
 

@@ -49,8 +49,6 @@ struct cred *cred_clone(const struct cred *cred)
 
 void cred_commit(struct cred *cred)
 {
-    struct cred *old = current_thread()->cred;
-
     if (cred->user->uid != cred->uid) {
         /* Without memory for it the account stays the old one's: limits are then a little off, nothing else. */
         struct user *user = user_find(cred->uid);
@@ -59,8 +57,7 @@ void cred_commit(struct cred *cred)
             cred->user = user;
         }
     }
-    atomic_store_release(&current_thread()->cred, cred);
-    cred_put(old);
+    cred_put(cred_replace(cred));
 }
 
 bool cred_in_group(const struct cred *cred, uint32_t gid)

@@ -74,6 +74,14 @@ void cred_put(struct cred *cred);
 struct cred *cred_clone(const struct cred *cred);
 /* Make `cred` (reference taken over) the current thread's. */
 void cred_commit(struct cred *cred);
+/* The same for one of the same real user; the former ones are for the caller to put. Any context. */
+static inline struct cred *cred_replace(struct cred *cred)
+{
+    struct cred *former = current_thread()->cred;
+
+    rcu_assign_pointer(current_thread()->cred, cred);
+    return former;
+}
 
 bool cred_in_group(const struct cred *cred, uint32_t gid); /* fsgid or supplementary */
 bool cred_has_cap(const struct cred *cred, unsigned cap);  /* CAP_* of linux/capability.h */

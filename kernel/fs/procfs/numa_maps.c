@@ -109,7 +109,7 @@ static void region_show(struct text *text, struct vm_region *region, const struc
 
 static int numa_maps_next(struct text *text, const struct proc_target *target, uint64_t *cursor)
 {
-    struct vmspace *vm = thread_vm_get(target->thread);
+    struct vmspace *vm = proc_target_vm(target);
     struct vm_region *region;
 
     if (vm == NULL) {

@@ -39,7 +39,8 @@ int proc_target_get(const struct inode *inode, struct proc_target *ret_target)
     if (process == NULL) {
         return -ESRCH;
     }
-    *ret_target = (struct proc_target){.process = process, .thread = thread, .task = proc->task};
+    *ret_target = (struct proc_target){
+        .process = process, .thread = thread, .task = proc->task, .execs = process_execs(process)};
     return 0;
 }
 
@@ -58,6 +59,22 @@ int proc_target_get_checked(const struct inode *inode, struct proc_target *ret_t
         err = -EACCES;
     }
     return err;
+}
+
+bool proc_target_is_same(const struct proc_target *target)
+{
+    return process_execs(target->process) == target->execs;
+}
+
+struct vmspace *proc_target_vm(const struct proc_target *target)
+{
+    struct vmspace *vm = thread_vm_get(target->thread);
+
+    if (vm != NULL && !proc_target_is_same(target)) {
+        vmspace_put(vm);
+        vm = NULL;
+    }
+    return vm;
 }
 
 /* ---- inodes ---- */
@@ -211,11 +228,20 @@ static const struct inode_ops pid_file_ops = {
 static int link_follow(struct inode *inode, struct path *ret_path)
 {
     struct proc_target target;
+    struct path path;
     int err = proc_target_get_checked(inode, &target);
 
+    if (err < 0) {
+        return err;
+    }
+    err = proc_inode_of(inode)->file->link(&target, &path);
+    if (err == 0 && !proc_target_is_same(&target)) {
+        path_put(&path);
+        err = -ENOENT;
+    }
+    proc_target_put(&target);
     if (err == 0) {
-        err = proc_inode_of(inode)->file->link(&target, ret_path);
-        proc_target_put(&target);
+        *ret_path = path;
     }
     return err;
 }

@@ -35,17 +35,6 @@ static struct file *file_of(const struct inode *inode, unsigned fd)
     return file;
 }
 
-static int check_access(const struct inode *inode)
-{
-    struct proc_target target;
-    int err = proc_target_get_checked(inode, &target);
-
-    if (err == 0) {
-        proc_target_put(&target);
-    }
-    return err;
-}
-
 /* ---- one descriptor ---- */
 
 static bool fd_revalidate(struct inode *inode)
@@ -61,14 +50,17 @@ static bool fd_revalidate(struct inode *inode)
 
 static int fd_follow(struct inode *inode, struct path *ret_path)
 {
-    struct file *file;
-    int err = check_access(inode);
+    struct proc_target target;
+    int err = proc_target_get_checked(inode, &target);
 
     if (err < 0) {
         return err;
     }
-    file = file_of(inode, (unsigned)proc_inode_of(inode)->fd);
-    if (file == NULL) {
+    struct file *file = file_of(inode, (unsigned)proc_inode_of(inode)->fd);
+    bool same = proc_target_is_same(&target);
+    proc_target_put(&target);
+    if (file == NULL || !same) {
+        file_put(file);
         return -ENOENT;
     }
     *ret_path = file->path;
@@ -126,9 +118,14 @@ static int fdinfo_generate(struct text *text, struct file *info)
 
 static int fdinfo_open(struct inode *inode, struct file *file)
 {
-    int err = check_access(inode);
+    struct proc_target target;
+    int err = proc_target_get_checked(inode, &target);
 
-    return err < 0 ? err : text_open(file, fdinfo_generate);
+    if (err < 0) {
+        return err;
+    }
+    proc_target_put(&target);
+    return text_open(file, fdinfo_generate);
 }
 
 static const struct file_ops fdinfo_file_fops = {

@@ -36,16 +36,12 @@ static bool name_parse(const char *name, unsigned len, uint64_t *ret_start, uint
     return strcmp(text, canonical) == 0;
 }
 
-/* The file that is mapped at exactly [start, end), referenced; NULL: none, or the process is gone. */
-static struct file *mapped_file(const struct inode *inode, uint64_t start, uint64_t end)
+/* The file that is mapped at exactly [start, end), referenced; NULL: none, or the program is gone. */
+static struct file *mapped_file(const struct proc_target *target, uint64_t start, uint64_t end)
 {
-    struct proc_target target;
     struct file *file = NULL;
+    struct vmspace *vm = proc_target_vm(target);
 
-    if (proc_target_get(inode, &target) < 0) {
-        return NULL;
-    }
-    struct vmspace *vm = thread_vm_get(target.thread);
     if (vm != NULL) {
         rwsem_lock_read(&vm->lock);
         const struct vm_region *region = vmspace_find(vm, start);
@@ -58,7 +54,6 @@ static struct file *mapped_file(const struct inode *inode, uint64_t start, uint6
         rwsem_unlock_read(&vm->lock);
         vmspace_put(vm);
     }
-    proc_target_put(&target);
     return file;
 }
 
@@ -67,8 +62,13 @@ static struct file *mapped_file(const struct inode *inode, uint64_t start, uint6
 static bool map_revalidate(struct inode *inode)
 {
     const struct proc_inode *proc = proc_inode_of(inode);
-    struct file *file = mapped_file(inode, proc->start, proc->end);
+    struct proc_target target;
 
+    if (proc_target_get(inode, &target) < 0) {
+        return false;
+    }
+    struct file *file = mapped_file(&target, proc->start, proc->end);
+    proc_target_put(&target);
     file_put(file);
     return file != NULL && proc_pid_revalidate(inode);
 }
@@ -82,8 +82,8 @@ static int map_path(struct inode *inode, struct path *ret_path)
     if (err < 0) {
         return err;
     }
+    struct file *file = mapped_file(&target, proc->start, proc->end);
     proc_target_put(&target);
-    struct file *file = mapped_file(inode, proc->start, proc->end);
     if (file == NULL) {
         return -ENOENT;
     }
@@ -132,11 +132,9 @@ static int maps_lookup(struct inode *dir, const char *name, unsigned len, struct
     if (err < 0) {
         return err == -ESRCH ? -ENOENT : err;
     }
+    struct file *file =
+        name_parse(name, len, &start, &end) ? mapped_file(&target, start, end) : NULL;
     proc_target_put(&target);
-    if (!name_parse(name, len, &start, &end)) {
-        return -ENOENT;
-    }
-    struct file *file = mapped_file(dir, start, end);
     if (file == NULL) {
         return -ENOENT;
     }
@@ -187,7 +185,7 @@ static int maps_iterate(struct file *dir, struct dir_context *ctx)
     if (err < 0) {
         return err == -ESRCH ? -ENOENT : err;
     }
-    struct vmspace *vm = thread_vm_get(target.thread);
+    struct vmspace *vm = proc_target_vm(&target);
     while (vm != NULL && next_range(vm, (uint64_t)(ctx->pos - 2) << PAGE_SHIFT, &start, &end)) {
         char name[NAME_BYTES];
         int len = kscnprintf(name, sizeof(name), "%llx-%llx", (unsigned long long)start,

@@ -144,7 +144,7 @@ static void region_figures(struct text *text, struct vm_region *region)
 static int regions_next(struct text *text, const struct proc_target *target, uint64_t *cursor,
                         bool figures)
 {
-    struct vmspace *vm = thread_vm_get(target->thread);
+    struct vmspace *vm = proc_target_vm(target);
     struct vm_region *region;
     char *path;
 
@@ -184,7 +184,7 @@ static int smaps_next(struct text *text, const struct proc_target *target, uint6
 /* The whole space in one: the sums, and of the region line what has a meaning for all. */
 static int smaps_rollup_show(struct text *text, const struct proc_target *target)
 {
-    struct vmspace *vm = thread_vm_get(target->thread);
+    struct vmspace *vm = proc_target_vm(target);
     struct vm_usage usage = {0};
     uint64_t start = 0, end = 0;
 

@@ -16,7 +16,7 @@ static int mem_open(struct inode *inode, struct file *file)
     if (err < 0) {
         return err;
     }
-    struct vmspace *vm = thread_vm_get(target.thread);
+    struct vmspace *vm = proc_target_vm(&target);
     proc_target_put(&target);
     file->private = (void *)(vm == NULL ? 0 : (uintptr_t)vm->serial);
     vmspace_put(vm);

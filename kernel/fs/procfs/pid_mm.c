@@ -54,7 +54,7 @@ static int cmdline_show(struct text *text, const struct proc_target *target)
 
 static int environ_show(struct text *text, const struct proc_target *target)
 {
-    struct vmspace *vm = thread_vm_get(target->thread);
+    struct vmspace *vm = proc_target_vm(target);
 
     if (vm != NULL) {
         (void)copy_memory(text, vm, vm->env_start, vm->env_end);
@@ -65,7 +65,7 @@ static int environ_show(struct text *text, const struct proc_target *target)
 
 static int auxv_show(struct text *text, const struct proc_target *target)
 {
-    struct vmspace *vm = thread_vm_get(target->thread);
+    struct vmspace *vm = proc_target_vm(target);
 
     if (vm != NULL) {
         text_write(text, vm->auxv, vm->nauxv * 2 * sizeof(vm->auxv[0]));

@@ -97,7 +97,7 @@ static ssize_t pagemap_read(struct file *file, struct iov_iter *to, loff_t *pos)
     if (err < 0) {
         return err;
     }
-    vm = thread_vm_get(target.thread);
+    vm = proc_target_vm(&target);
     proc_target_put(&target);
     if (vm == NULL) {
         return 0;

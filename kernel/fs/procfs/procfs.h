@@ -15,7 +15,8 @@
 struct proc_target {
     struct process *process;
     struct thread *thread;
-    bool task; /* below task/TID: about the thread alone */
+    bool task;      /* below task/TID: about the thread alone */
+    uint32_t execs; /* process_execs() before anything was asked about it */
 };
 
 #define PROC_PID_TASK   0x1u /* also below task/TID */
@@ -56,6 +57,10 @@ int proc_target_get(const struct inode *inode, struct proc_target *ret_target);
 void proc_target_put(const struct proc_target *target);
 /* The same, after checking that the current thread may inspect it: -EACCES. */
 int proc_target_get_checked(const struct inode *inode, struct proc_target *ret_target);
+/* Does it still run the program that the check was about? What has been taken from it is another one's, if not. */
+bool proc_target_is_same(const struct proc_target *target);
+/* thread_vm_get() of that program; NULL: it is gone. */
+struct vmspace *proc_target_vm(const struct proc_target *target);
 
 /* /proc/PID or task/TID: NULL: no memory. */
 struct inode *proc_pid_inode_create(struct super *super, struct pid *pid, bool task);
