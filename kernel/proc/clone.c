@@ -136,6 +136,7 @@ static void inherit(struct process *child, struct process *parent, uint64_t flag
 {
     child->vfork_done = (flags & CLONE_VFORK) == 0;
     child->did_exec = false;
+    child->parent_execs = (flags & CLONE_PARENT) != 0 ? parent->parent_execs : parent->execs;
     child->child_subreaper = false;
     child->pdeath_signal = 0;
     child->exit_code = 0;

@@ -222,6 +222,7 @@ static void replace_image(struct exec *exec)
     thread->exec_raises = false;
     process->dumpable = dumpable;
     process->did_exec = true;
+    process->exit_signal = SIGCHLD;
     atomic_store_release(&process->execs, process->execs + 1);
     spin_unlock_irqrestore(&process_tree_lock, flags);
     cred_put(former);

@@ -65,19 +65,20 @@ void process_tell_parent_locked(struct process *process, int why, int status,
 }
 
 /*
- * A process has ended: tell the parent by its exit signal. True when nobody will wait for it: the parent ignores SIGCHLD or
- * has SA_NOCLDWAIT (wait(2), "Notes").
+ * A process has ended: tell the parent by its exit signal, or by SIGCHLD when it runs another program than the one that asked for that. True
+ * when nobody will wait for it: the parent ignores SIGCHLD or has SA_NOCLDWAIT (wait(2), "Notes").
  */
 static bool tell_parent_of_exit_locked(struct process *process)
 {
     struct process *parent = process->parent;
     int signal = process->exit_code & 0x7f;
     int why = signal == 0 ? CLD_EXITED : (process->exit_code & 0x80) != 0 ? CLD_DUMPED : CLD_KILLED;
-    bool unwanted = false, send = process->exit_signal != 0;
+    int exit_signal = process->parent_execs == parent->execs ? process->exit_signal : SIGCHLD;
+    bool unwanted = false, send = exit_signal != 0;
     siginfo_t info;
 
     spin_lock(&parent->siglock);
-    if (process->exit_signal == SIGCHLD) {
+    if (exit_signal == SIGCHLD) {
         const struct signal_action *action = &parent->actions->action[SIGCHLD - 1];
         unwanted = action->handler == ACTION_IGNORE || (action->flags & SA_NOCLDWAIT) != 0;
         send = action->handler != ACTION_IGNORE && sigchld_wanted_locked(parent);
@@ -88,7 +89,7 @@ static bool tell_parent_of_exit_locked(struct process *process)
         process_usage_locked(process, &usage);
         child_info(&info, process, why, signal != 0 ? signal : (process->exit_code >> 8) & 0xff,
                    &usage);
-        info.si_signo = process->exit_signal;
+        info.si_signo = exit_signal;
         spin_lock(&parent->siglock);
         (void)signal_send_locked(parent, NULL, &info, false);
         spin_unlock(&parent->siglock);

@@ -104,10 +104,11 @@ struct process {
     bool vfork_done;              /* [a] */
     bool did_exec;                /* [T] setpgid's -EACCES */
     uint32_t execs;               /* [T] programs executed so far: process_execs() */
+    uint32_t parent_execs;        /* [T] by the parent, when it made this one */
     bool child_subreaper;         /* [T] */
     int pdeath_signal;            /* [T] */
     int exit_code;                /* [T] wait status: code << 8, or signal | 0x80 for core */
-    int exit_signal;              /* [T] to the parent: SIGCHLD */
+    int exit_signal;              /* [T] to the parent, while that runs the same program */
 
     struct spinlock siglock;
     struct signal_actions *actions;  /* [S] referenced */

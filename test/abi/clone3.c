@@ -4,6 +4,7 @@
 #include <linux/sched.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/sem.h>
 
 static long clone3(struct clone_args *args, size_t size)
@@ -257,6 +258,55 @@ ABI_TEST(clone3, a_child_with_another_signal_becomes_a_zombie_though_sigchld_is_
     }
     CHECK_ERR(waitpid(pid, NULL, 0), ECHILD);
     CHECK_ERR(kill(pid, 0), ESRCH);
+}
+
+static int run_shell(void *script)
+{
+    (void)execl("/bin/sh", "sh", "-c", script, (char *)NULL);
+    return 99;
+}
+
+ABI_TEST(clone3, a_program_ends_with_sigchld_whatever_its_caller_was_to_end_with)
+{
+    static _Alignas(16) char stack[1 << 16];
+    static const int signals[] = {0, SIGUSR1};
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    sigaddset(&set, SIGUSR1);
+    CHECK_EQ(sigprocmask(SIG_BLOCK, &set, NULL), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        int status;
+        siginfo_t info;
+        pid_t pid =
+            clone(run_shell, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | signals[i], "exit 3");
+        CHECK(pid > 0);
+        CHECK_EQ(waitpid(pid, &status, 0), pid);
+        CHECK_EQ(status, 3 << 8);
+        CHECK_EQ(sigwaitinfo(&set, &info), SIGCHLD);
+        CHECK_EQ(info.si_pid, pid);
+    }
+}
+
+/* The next program has not asked for the signal, and may have more rights than who did. */
+ABI_TEST(clone3, a_parent_that_executes_a_program_hears_of_the_end_by_sigchld)
+{
+    int status = IN_CHILD({
+        struct clone_args args = plain(0);
+        char script[64];
+        args.exit_signal = SIGUSR1;
+        pid_t pid = (pid_t)clone3(&args, sizeof(args));
+        CHECK(pid >= 0); /* kill -9 -1 would be for everybody */
+        if (pid == 0) {
+            for (;;) {
+                pause();
+            }
+        }
+        (void)snprintf(script, sizeof(script), "kill -9 %d; sleep 0.2; exit 4", pid);
+        (void)run_shell(script);
+    });
+    CHECK_EQ(status, 4 << 8);
 }
 
 ABI_TEST(clone3, a_sister_is_a_child_of_the_parent)
