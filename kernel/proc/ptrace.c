@@ -66,7 +66,7 @@ void trace_link_locked(struct trace *trace, struct thread *tracer, bool seized, 
     trace->process = process_get(trace->thread->process);
     trace->seized = seized;
     trace->options = options;
-    trace->privileged = cred_has_cap(tracer->cred, CAP_SYS_PTRACE);
+    trace->privileged = current_has_cap(CAP_SYS_PTRACE); /* of who asks: also the tracee itself */
     trace->trap_stop = trace->trap_notify = trace->trapping = false;
     trace->mode = TRACE_CONT;
     trace->stopped = trace->listening = trace->in_call = trace->has_info = false;

@@ -31,7 +31,7 @@ struct trace {
     struct thread *tracer; /* [TS] NULL: not traced. While it is set, `thread` is referenced */
     struct list_node link; /* [T] in the tracees of the tracer's process */
     bool seized;           /* [TS] PTRACE_SEIZE, not PTRACE_ATTACH */
-    bool privileged;       /* [TS] the tracer may trace what gains privileges */
+    bool privileged;       /* [TS] who asked for it may trace what gains privileges */
     uint32_t options;      /* [S] PTRACE_O_* */
 
     /* What the tracee is yet to do. */

@@ -90,6 +90,45 @@ static void run(const char *name)
     _exit(99);
 }
 
+/* ---- who is traced gains nothing ---- */
+
+enum asker { THE_TRACER, ITSELF_AS_ROOT, ITSELF_AS_USER };
+
+/* The status of a set-user-ID program that we trace, because `asker` said so. */
+static int traced_su(enum asker asker)
+{
+    int go[2];
+    char byte;
+
+    CHECK_EQ(pipe(go), 0);
+    pid_t pid = abi_fork();
+    if (pid == 0) {
+        CHECK(asker != ITSELF_AS_ROOT || TRACE(PTRACE_TRACEME, 0, 0, 0) == 0);
+        become_user();
+        CHECK(asker != ITSELF_AS_USER || TRACE(PTRACE_TRACEME, 0, 0, 0) == 0);
+        CHECK_EQ(read(go[0], &byte, 1), 1);
+        run("./su");
+    }
+    CHECK(asker != THE_TRACER || TRACE(PTRACE_SEIZE, pid, 0, 0) == 0);
+    CHECK_EQ(write(go[1], "g", 1), 1);
+    int status = trace_wait(pid);
+    if (asker != THE_TRACER) {
+        CHECK_EQ(status, STOPPED(SIGTRAP)); /* of the execve */
+        status = trace_go(PTRACE_CONT, pid, 0);
+    }
+    return status;
+}
+
+ABI_TEST(set_id, counts_for_a_tracee_if_who_asked_for_the_tracing_was_privileged)
+{
+    make_su();
+    CHECK_EQ(traced_su(THE_TRACER), PRIVILEGED << 8);
+    CHECK_EQ(traced_su(ITSELF_AS_ROOT), PRIVILEGED << 8);
+    /* Its parent has the right, but perhaps for a moment only, and does not know. */
+    CHECK_EQ(traced_su(ITSELF_AS_USER), ORDINARY << 8);
+    CHECK_EQ(IN_CHILD(become_user(); CHECK_EQ(traced_su(THE_TRACER), ORDINARY << 8)), 0);
+}
+
 /* ---- who comes too late to trace ---- */
 
 static pid_t sibling; /* the thread that execve waits for, at its tracer's pleasure; 0: let go */
