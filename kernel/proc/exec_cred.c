@@ -69,6 +69,10 @@ static void transform(struct cred *new, const struct cred *old, struct file *fil
     new->sgid = new->fsgid = new->egid;
     new->securebits &= ~SECURE_BIT(SECURE_KEEP_CAPS);
     transform_capabilities(new, set_id && (new->euid != old->euid || new->egid != old->egid));
+    if (barred) {
+        new->cap_permitted &= old->cap_permitted;
+        new->cap_effective &= new->cap_permitted;
+    }
 }
 
 static bool gains_privileges(const struct cred *new, const struct cred *old)

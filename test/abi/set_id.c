@@ -338,3 +338,21 @@ ABI_TEST(set_id, memory_of_a_hidden_program_does_not_show_around_the_execve_of_a
 {
     look_at_hidden(look_at_memory);
 }
+
+/* ---- no new privileges ---- */
+
+ABI_TEST(set_id, capabilities_that_were_dropped_come_back_to_root_unless_it_wants_none)
+{
+    for (int want = 0; want < 2; want++) {
+        int status = IN_CHILD({
+            struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+            struct __user_cap_data_struct data[2] = {{0}};
+
+            copy_self("capable", 0755);
+            CHECK_EQ(syscall(SYS_capset, &header, data), 0);
+            CHECK(want != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+            run("./capable");
+        });
+        CHECK_EQ(status, (want ? PRIVILEGED : ORDINARY) << 8);
+    }
+}
