@@ -196,6 +196,9 @@ uint64_t *host_leaf_find(struct mmu_space *space, vaddr_t va)
 
 bool mmu_query(struct mmu_space *space, vaddr_t va, paddr_t *ret_pa, unsigned *ret_flags)
 {
+    if (va >= USER_TOP && space != &mmu_kernel) {
+        __builtin_trap(); /* of every space's tables the upper half is the kernel's */
+    }
     pthread_mutex_lock(&host_mmu_lock);
     uint64_t *slot = host_leaf_find(space, va);
     bool found = slot != NULL && (*slot & MMU_SOFT) == 0;

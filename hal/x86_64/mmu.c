@@ -236,6 +236,7 @@ int mmu_map_pages(struct mmu_space *space, vaddr_t va, struct page **pages, unsi
 
 bool mmu_query(struct mmu_space *space, vaddr_t va, paddr_t *ret_pa, unsigned *ret_flags)
 {
+    ASSERT(va < USER_TOP || space == &mmu_kernel);
     pte_t upper = upper_entry(space, va);
 
     if (unlikely(!pte_is_table(upper))) {

@@ -97,7 +97,7 @@ int mmu_map_giant(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flag
 struct page;
 int mmu_map_pages(struct mmu_space *space, vaddr_t va, struct page **pages, unsigned n,
                   unsigned flags);
-/* What is mapped at va. False: nothing. *ret_flags gets MMU_*. */
+/* What is mapped at va, which lies below USER_TOP but in mmu_kernel: all spaces have its half. False: nothing. *ret_flags gets MMU_*. */
 bool mmu_query(struct mmu_space *space, vaddr_t va, paddr_t *ret_pa, unsigned *ret_flags);
 /* The value of the soft entry at va. False: there is none. */
 bool mmu_query_soft(struct mmu_space *space, vaddr_t va, uint64_t *ret_value);

@@ -152,6 +152,7 @@ static bool visit(struct walk *walk, struct vmspace *vm, uint64_t va)
     unsigned flags;
     bool go_on = true;
 
+    ASSERT(va < USER_TOP);
     mmu_flush_init(&flush, &vm->mmu);
     read_lock(&vm->locks.shape);
     vm_table_lock(vm, va);
@@ -174,6 +175,28 @@ static uint64_t moved_address(const struct vm_region *region, uint64_t vpn)
     return va >= READ_ONCE(region->start) && va < READ_ONCE(region->end) ? va : 0;
 }
 
+/* Look at `va` in each space of the family, in that of slot `hint` first. family->lock held for reading, but not all the time. */
+static bool visit_family_locked(struct walk *walk, struct vm_family *family, uint32_t hint,
+                                uint64_t va)
+{
+    bool go_on = true;
+
+    if (hint < family->capacity && family->spaces[hint] != NULL) {
+        go_on = visit(walk, family->spaces[hint], va);
+    }
+    for (uint32_t slot = 0, visits = 1; go_on && slot < family->capacity; slot++) {
+        if (slot == hint || family->spaces[slot] == NULL) {
+            continue;
+        }
+        go_on = visit(walk, family->spaces[slot], va);
+        if (++visits % VISITS_AT_ONCE == 0) {
+            read_unlock(&family->lock);
+            read_lock(&family->lock);
+        }
+    }
+    return go_on;
+}
+
 static void walk_anon(struct walk *walk)
 {
     struct vm_family *family = walk->page->owner;
@@ -185,18 +208,9 @@ static void walk_anon(struct walk *walk)
         return;
     }
     read_lock(&family->lock);
-    if (hint < family->capacity && family->spaces[hint] != NULL) {
-        go_on = visit(walk, family->spaces[hint], vpn << PAGE_SHIFT);
-    }
-    for (uint32_t slot = 0, visits = 1; go_on && slot < family->capacity; slot++) {
-        if (slot == hint || family->spaces[slot] == NULL) {
-            continue;
-        }
-        go_on = visit(walk, family->spaces[slot], vpn << PAGE_SHIFT);
-        if (++visits % VISITS_AT_ONCE == 0) {
-            read_unlock(&family->lock);
-            read_lock(&family->lock);
-        }
+    /* Regions that moved may have grown: what was made there then has any number, and the tables of all spaces show the kernel's half too. */
+    if (likely(vpn < USER_TOP >> PAGE_SHIFT)) {
+        go_on = visit_family_locked(walk, family, hint, vpn << PAGE_SHIFT);
     }
     for (struct list_node *at = family->moved.next; go_on && at != &family->moved; at = at->next) {
         struct vm_region *region = container_of(at, struct vm_region, moved_link);

@@ -3,7 +3,8 @@
  *
  * An anonymous page knows its *family*, all the spaces that descend by fork from one execve, and the number of the virtual page at which it was
  * made. fork leaves pages where they are, so whoever shares the page shows it at the same number, but for regions that mremap moved: these
- * carry how far (vpn_delta) and are listed in the family. A page of a file or of shared memory is found by the regions of its page cache
+ * carry how far (vpn_delta) and are listed in the family. Where such a region grows, the number of what is made may lie outside of user memory:
+ * the list alone leads to it. A page of a file or of shared memory is found by the regions of its page cache
  * (file_regions.h).
  *
  * A walk proposes addresses and looks into the page table there: what it calls back for is true, whatever happened to regions meanwhile. It may

@@ -139,6 +139,47 @@ TEST(rmap, moved_regions_keep_apart_what_was_made_elsewhere)
     space_leave();
 }
 
+/* The kernel's half of the tables, which shows all memory, shows the page of `va` at `kernel`: no walk looks there. */
+static void expect_found_at(struct vmspace *vm, uint64_t va, uint64_t kernel)
+{
+    struct page *page = shown_at(vm, va);
+    struct found found = {0};
+    struct mmu_flush flush;
+
+    EXPECT_EQ(mmu_map(&vm->mmu, kernel, page_to_phys(page), MMU_READ | MMU_WRITE), 0);
+    EXPECT_EQ(rmap_walk(page, 0, note, &found), 0);
+    EXPECT_EQ(found.n, 1);
+    EXPECT(is_in(&found, vm, va));
+    mmu_flush_init(&flush, &vm->mmu);
+    mmu_remove(&vm->mmu, kernel, &flush);
+    mmu_flush_finish(&flush);
+}
+
+TEST(rmap, what_counts_as_made_outside_of_user_memory_is_found_where_it_is)
+{
+    struct vmspace *vm = space_enter();
+    const uint64_t last = USER_TOP - PAGE_SIZE;
+
+    EXPECT_EQ(map_anon(vm, last, 1, TEST_RW), (int64_t)last);
+    EXPECT_EQ(poke(last, 1), 0);
+    EXPECT_EQ(
+        vmspace_remap(vm, last, PAGE_SIZE, 4 * PAGE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, BASE),
+        (int64_t)BASE);
+    EXPECT_EQ(poke(BASE + PAGE_SIZE, 1), 0);
+    expect_found_at(vm, BASE + PAGE_SIZE, USER_TOP);
+    /* And below address 0, where the top of the kernel's half is; what is mapped before the moved page becomes one with it. */
+    EXPECT_EQ(map_anon(vm, USER_MIN, 1, TEST_RW), (int64_t)USER_MIN);
+    EXPECT_EQ(poke(USER_MIN, 1), 0);
+    EXPECT_EQ(vmspace_remap(vm, USER_MIN, PAGE_SIZE, PAGE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED,
+                            BASE + MIB(1)),
+              (int64_t)(BASE + MIB(1)));
+    const uint64_t first = BASE + MIB(1) - USER_MIN - PAGE_SIZE;
+    EXPECT_EQ(map_anon(vm, first, (USER_MIN + PAGE_SIZE) / PAGE_SIZE, TEST_RW), (int64_t)first);
+    EXPECT_EQ(poke(first, 1), 0);
+    expect_found_at(vm, first, (BIT(FAMILY_VPN_BITS) - 1) << PAGE_SHIFT);
+    space_leave();
+}
+
 TEST(rmap, shared_pages_are_found_by_the_regions_of_their_object)
 {
     struct vmspace *spaces[NSPACES] = {space_enter()};
