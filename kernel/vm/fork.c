@@ -127,6 +127,8 @@ int vmspace_fork(struct vmspace *parent, struct vmspace **ret_child)
     int err = vm_family_join(child, parent->family);
     if (err == 0) {
         err = fork_regions(child, parent, &flush);
+        /* The first may have come until its region was locked. */
+        child->has_huge = parent->has_huge;
     }
     mmu_flush_finish(&flush);
     vm_unlock_write(parent);

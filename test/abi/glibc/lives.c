@@ -493,3 +493,89 @@ ABI_TEST(fork, any_thread_may_end_the_process)
     status = IN_CHILD(start(&thread, outlive_main, (void *)6); pthread_exit(NULL));
     CHECK_EQ(WEXITSTATUS(status), 6);
 }
+
+#define PAGE   4096ul
+#define HUGE   (2ul << 20)
+#define ROUNDS 60
+#define CROWD  300 /* mappings that fork copies before the blocks; even */
+#define BLOCKS 2
+
+static int64_t now_ns(void)
+{
+    struct timespec ts;
+
+    CHECK_EQ(clock_gettime(CLOCK_MONOTONIC, &ts), 0);
+    return ts.tv_sec * 1000000000ll + ts.tv_nsec;
+}
+
+struct toucher {
+    char *blocks; /* each may be one huge page */
+    int ready;    /* [a] */
+    int64_t at;   /* [a] when to begin; 0: not known yet */
+};
+
+static void *touch_blocks(void *arg)
+{
+    struct toucher *toucher = arg;
+    int64_t at;
+
+    __atomic_store_n(&toucher->ready, 1, __ATOMIC_SEQ_CST);
+    while ((at = __atomic_load_n(&toucher->at, __ATOMIC_SEQ_CST)) == 0 || now_ns() < at) {
+        sched_yield();
+    }
+    for (int i = 0; i < BLOCKS; i++) {
+        toucher->blocks[i * HUGE] = 1;
+    }
+    return NULL;
+}
+
+static void write_blocks(char *blocks)
+{
+    (void)alarm(10);
+    for (int i = 0; i < BLOCKS; i++) {
+        blocks[i * HUGE + PAGE] = 2;
+        CHECK(blocks[i * HUGE] == 0 || blocks[i * HUGE] == 1);
+    }
+}
+
+/* The first huge pages of a process come while it forks; the child writes to them. */
+static void fork_beside_toucher(int round)
+{
+    char *crowd = mmap(NULL, CROWD * PAGE + (BLOCKS + 1) * HUGE, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct toucher toucher = {.blocks = crowd + CROWD * PAGE};
+    pthread_attr_t attr; /* its stack is too small for a huge page */
+    pthread_t thread;
+
+    CHECK(crowd != MAP_FAILED);
+    toucher.blocks += -(uintptr_t)toucher.blocks % HUGE;
+    for (int i = 1; i < CROWD; i += 2) {
+        CHECK_EQ(mprotect(crowd + i * PAGE, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC), 0);
+    }
+    for (int i = 0; i < CROWD; i++) {
+        crowd[i * PAGE] = 1;
+    }
+    int64_t start_ns = now_ns();
+    CHECK_EQ(IN_CHILD((void)0), 0);
+    int64_t fork_ns = now_ns() - start_ns;
+    CHECK_EQ(pthread_attr_init(&attr), 0);
+    CHECK_EQ(pthread_attr_setstacksize(&attr, 256 << 10), 0);
+    CHECK_EQ(pthread_create(&thread, &attr, touch_blocks, &toucher), 0);
+    while (__atomic_load_n(&toucher.ready, __ATOMIC_SEQ_CST) == 0) {
+        sched_yield();
+    }
+    __atomic_store_n(&toucher.at, now_ns() + fork_ns * round / ROUNDS, __ATOMIC_SEQ_CST);
+    CHECK_EQ(IN_CHILD(write_blocks(toucher.blocks)), 0);
+    (void)join(thread);
+    for (int i = 0; i < BLOCKS; i++) {
+        CHECK_EQ(toucher.blocks[i * HUGE], 1);
+        CHECK_EQ(toucher.blocks[i * HUGE + PAGE], 0);
+    }
+}
+
+ABI_TEST(fork, beside_the_first_huge_page)
+{
+    for (int round = 0; round < ROUNDS; round++) {
+        CHECK_EQ(IN_CHILD(fork_beside_toucher(round)), 0);
+    }
+}

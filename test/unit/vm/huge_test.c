@@ -226,6 +226,49 @@ TEST(huge, fork_shares_the_leaf_and_a_write_copies_one_page)
     space_leave();
 }
 
+/* fork takes a reference to what is mapped below: its place to do what another thread may do meanwhile. */
+static bool forking;
+
+static void touch_above(struct vm_source *source)
+{
+    (void)source;
+    if (forking) {
+        EXPECT_EQ(poke(BASE, 1), 0);
+    }
+}
+
+static void put_nothing(struct vm_source *source)
+{
+    (void)source;
+}
+
+TEST(huge, fork_shares_the_first_leaf_of_all_too_when_it_comes_meanwhile)
+{
+    static const struct vm_source_ops ops = {.get = touch_above, .put = put_nothing};
+    static struct vm_source source = {.ops = &ops};
+    struct vmspace *vm = enter(2);
+    struct vmspace *child;
+
+    vmspace_get(vm);
+    EXPECT_EQ(
+        vmspace_map(vm, BASE - BLOCK, BLOCK, TEST_RW | VM_SHARED, VMMAP_FIXED, &source, 0, NULL),
+        (int64_t)(BASE - BLOCK));
+    EXPECT(!vm->has_huge);
+    forking = true;
+    EXPECT_EQ(vmspace_fork(vm, &child), 0);
+    forking = false;
+    EXPECT(vm->has_huge);
+    EXPECT(child->has_huge);
+    space_switch(child);
+    EXPECT_EQ(poke(BASE + PAGE_SIZE, 2), 0);
+    EXPECT_EQ(peek(BASE), 1);
+    space_switch(vm);
+    EXPECT_EQ(peek(BASE + PAGE_SIZE), 0);
+    vmspace_put(child);
+    vmspace_put(vm);
+    space_leave();
+}
+
 TEST(huge, mremap_takes_it_along)
 {
     struct vmspace *vm = enter(2);
