@@ -70,8 +70,13 @@ static int64_t map_open_file(struct file *file, uint64_t addr, uint64_t len, uin
         return -EOPNOTSUPP; /* MAP_SYNC: no file is persistent memory */
     }
     int64_t result = file_map_rights(file, prot, (vm_flags & VM_SHARED) != 0, &vm_flags);
+    if (result == 0 && file->fops->mmap == NULL) {
+        result = -ENODEV;
+    } else if (result == 0 && (vm_flags & VM_GROWSDOWN) != 0) {
+        result = -EINVAL; /* where it begins says which pages it shows */
+    }
     if (result == 0) {
-        result = file->fops->mmap != NULL ? file->fops->mmap(file, vm_flags, &source) : -ENODEV;
+        result = file->fops->mmap(file, vm_flags, &source);
     }
     if (result == 0) {
         result = vmspace_map(current_thread()->vm, addr, len, vm_flags, how, source, pgoff, NULL);
@@ -95,8 +100,11 @@ static int64_t map_file(uint64_t addr, uint64_t len, uint64_t prot, uint64_t fla
 static int64_t map_shared_anonymous(uint64_t addr, uint64_t len, uint32_t flags, unsigned how)
 {
     struct vm_source *source;
-    int64_t result = vm_source_create_shared(DIV_ROUND_UP(len, PAGE_SIZE), &source);
 
+    if ((flags & VM_GROWSDOWN) != 0) {
+        return -EINVAL; /* the same as for files */
+    }
+    int64_t result = vm_source_create_shared(DIV_ROUND_UP(len, PAGE_SIZE), &source);
     if (result == 0) {
         result = vmspace_map(current_thread()->vm, addr, len, flags | VM_ANON_CACHE, how, source, 0,
                              NULL);

@@ -360,7 +360,7 @@ static __noinline int fault_outside(struct vmspace *vm, uint64_t addr, unsigned 
     struct vm_region *region = region_lookup(vm, addr);
     if (region != NULL && region->start <= addr) {
         err = 0;
-    } else if (region != NULL && (region->flags & VM_GROWSDOWN) != 0) {
+    } else if (region != NULL && (region->flags & VM_GROWSDOWN) != 0 && region->source == NULL) {
         err = stack_grow_locked(vm, region, addr);
     }
     vm_unlock_write(vm);

@@ -242,6 +242,27 @@ ABI_TEST(growsdown, its_rights_change_from_the_lower_end_on)
     CHECK_ERR(mprotect(plain, PAGE, RW | 0x100), EINVAL);
 }
 
+ABI_TEST(growsdown, files_and_shared_memory_do_not)
+{
+    int fd = file_of(1), zero = open("/dev/zero", O_RDWR);
+    int reader = open("file", O_RDONLY), writer = open("file", O_WRONLY);
+    int dir = open(".", O_RDONLY);
+
+    CHECK(zero >= 0 && reader >= 0 && writer >= 0 && dir >= 0);
+    CHECK_ERR((long)mmap(NULL, PAGE, RW, MAP_PRIVATE | MAP_GROWSDOWN, fd, 0), EINVAL);
+    CHECK_ERR((long)mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_GROWSDOWN, reader, 0), EINVAL);
+    CHECK_ERR((long)mmap(NULL, PAGE, RW, MAP_SHARED | MAP_GROWSDOWN, fd, 0), EINVAL);
+    CHECK_ERR((long)mmap(NULL, PAGE, RW, MAP_SHARED_VALIDATE | MAP_GROWSDOWN, fd, 0), EINVAL);
+    CHECK_ERR((long)mmap(NULL, PAGE, RW, MAP_PRIVATE | MAP_GROWSDOWN, zero, 0), EINVAL);
+    CHECK_ERR((long)mmap(NULL, PAGE, RW, MAP_SHARED | MAP_GROWSDOWN, zero, 0), EINVAL);
+    CHECK_ERR((long)mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_GROWSDOWN, -1, 0),
+              EINVAL);
+    /* What else is wrong is said first. */
+    CHECK_ERR((long)mmap(NULL, PAGE, RW, MAP_SHARED | MAP_GROWSDOWN, reader, 0), EACCES);
+    CHECK_ERR((long)mmap(NULL, PAGE, RW, MAP_PRIVATE | MAP_GROWSDOWN, writer, 0), EACCES);
+    CHECK_ERR((long)mmap(NULL, PAGE, RW, MAP_PRIVATE | MAP_GROWSDOWN, dir, 0), ENODEV);
+}
+
 /* ---- mremap ---- */
 
 ABI_TEST(mremap_forms, no_old_size_shows_shared_memory_a_second_time)

@@ -392,6 +392,22 @@ TEST(vmspace, a_stack_grows_to_its_limit_and_keeps_clear_of_what_lies_below)
     space_leave();
 }
 
+TEST(vmspace, what_shows_pages_of_something_else_does_not_grow_downwards)
+{
+    struct vmspace *vm = space_enter();
+    struct vm_source *source;
+
+    EXPECT_EQ(vm_source_create_shared(4, &source), 0);
+    EXPECT_EQ(vmspace_map(vm, BASE, PAGE_SIZE, TEST_RW | VM_SHARED | VM_GROWSDOWN, VMMAP_FIXED,
+                          source, 0, NULL),
+              BASE);
+    source->ops->put(source);
+    EXPECT_EQ(poke(BASE, 1), 0);
+    EXPECT_EQ(poke(BASE - PAGE_SIZE, 1), -EFAULT);
+    EXPECT_EQ(peek(BASE), 1);
+    space_leave();
+}
+
 TEST(vmspace, the_heap_grows_shrinks_and_stops_at_what_lies_above)
 {
     struct vmspace *vm = space_enter();
