@@ -137,15 +137,17 @@ static int insert_locked(struct shm_segment *segment)
     return err;
 }
 
-static int segment_create(int key, size_t size_bytes, uint32_t mode,
+static int segment_create(int key, size_t size_bytes, uint32_t flags,
                           struct shm_segment **ret_segment)
 {
     struct shm_segment *segment = kzalloc(sizeof(*segment));
+    uint64_t npages = DIV_ROUND_UP(size_bytes, PAGE_SIZE);
 
     if (segment == NULL) {
         return -ENOMEM;
     }
-    int err = vm_source_create_shared(DIV_ROUND_UP(size_bytes, PAGE_SIZE), &segment->memory);
+    int err = (flags & SHM_NORESERVE) != 0 ? vm_source_create_unpromised(npages, &segment->memory)
+                                           : vm_source_create_shared(npages, &segment->memory);
     if (err < 0) {
         kfree(segment);
         return err;
@@ -153,7 +155,7 @@ static int segment_create(int key, size_t size_bytes, uint32_t mode,
     segment->source.ops = &shm_source_ops;
     segment->source.cache = segment->memory->cache;
     segment->creator = sysv_current_nr();
-    sysv_init(&segment->object, key, mode);
+    sysv_init(&segment->object, key, flags);
     segment->named = key;
     segment->size_bytes = size_bytes;
     segment->ctime = ktime_realtime_coarse();
@@ -183,8 +185,9 @@ static int check_new(size_t size_bytes, int flags)
 {
     uint64_t all = atomic_load_relaxed(&shm_limits.all_pages);
 
-    if (size_bytes < 1 || size_bytes > atomic_load_relaxed(&shm_limits.max_bytes)) {
-        return -EINVAL;
+    if (size_bytes < 1 || size_bytes > atomic_load_relaxed(&shm_limits.max_bytes) ||
+        size_bytes > INT64_MAX) {
+        return -EINVAL; /* no longer than a file may be */
     }
     if (DIV_ROUND_UP(size_bytes, PAGE_SIZE) > all) {
         return -ENOSPC;

@@ -99,12 +99,14 @@ static int64_t map_file(uint64_t addr, uint64_t len, uint64_t prot, uint64_t fla
 
 static int64_t map_shared_anonymous(uint64_t addr, uint64_t len, uint32_t flags, unsigned how)
 {
+    uint64_t npages = DIV_ROUND_UP(len, PAGE_SIZE);
     struct vm_source *source;
 
     if ((flags & VM_GROWSDOWN) != 0) {
         return -EINVAL; /* the same as for files */
     }
-    int64_t result = vm_source_create_shared(DIV_ROUND_UP(len, PAGE_SIZE), &source);
+    int64_t result = (flags & VM_NORESERVE) != 0 ? vm_source_create_unpromised(npages, &source)
+                                                 : vm_source_create_shared(npages, &source);
     if (result == 0) {
         result = vmspace_map(current_thread()->vm, addr, len, flags | VM_ANON_CACHE, how, source, 0,
                              NULL);

@@ -1,6 +1,8 @@
 /*
  * Sources of vm's own: shared anonymous memory, which is a page cache without a file, and the pages of the vDSO.
  */
+#include <linux/mman.h>
+
 #include "kernel/base/string.h"
 #include "kernel/core/log.h"
 #include "kernel/core/random.h"
@@ -9,6 +11,7 @@
 #include "kernel/mm/frame.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/vm/private.h"
+#include "kernel/vm/tunables.h"
 
 /* ---- shared anonymous memory ---- */
 
@@ -16,8 +19,8 @@ struct shared_memory {
     struct vm_source source;
     struct pagecache cache;
     struct refcount refs;
-    uint64_t ino;    /* [I] */
-    uint64_t npages; /* [I] promised */
+    uint64_t ino;      /* [I] */
+    uint64_t promised; /* [I] pages; 0: each is when it comes */
 };
 
 static uint64_t last_ino; /* [a] */
@@ -38,7 +41,7 @@ static void shared_put(struct vm_source *source)
 
     if (refcount_put(&shared->refs)) {
         pagecache_fini(&shared->cache);
-        vm_commit(-(int64_t)shared->npages);
+        vm_commit(-(int64_t)shared->promised);
         kfree(shared);
     }
 }
@@ -59,17 +62,18 @@ static int shared_punch(struct vm_source *source, uint64_t start, uint64_t end)
 static const struct vm_source_ops shared_ops = {
     .get = shared_get, .put = shared_put, .describe = shared_describe, .punch = shared_punch};
 
-int vm_source_create_shared(uint64_t npages, struct vm_source **ret_source)
+static int shared_create(uint64_t npages, uint64_t promised, const struct pagecache_ops *ops,
+                         struct vm_source **ret_source)
 {
     struct shared_memory *shared =
-        vm_may_commit(current_thread()->vm, npages) ? kmalloc(sizeof(*shared)) : NULL;
+        vm_may_commit(current_thread()->vm, promised) ? kmalloc(sizeof(*shared)) : NULL;
 
     if (shared == NULL) {
         return -ENOMEM;
     }
-    vm_commit((int64_t)npages);
-    shared->npages = npages;
-    pagecache_init(&shared->cache, NULL, shared);
+    vm_commit((int64_t)promised);
+    shared->promised = promised;
+    pagecache_init(&shared->cache, ops, shared);
     shared->cache.size_bytes = npages << PAGE_SHIFT;
     shared->source.ops = &shared_ops;
     shared->source.cache = &shared->cache;
@@ -78,6 +82,38 @@ int vm_source_create_shared(uint64_t npages, struct vm_source **ret_source)
     shared->ino = atomic_fetch_add_relaxed(&last_ino, 1) + 1;
     *ret_source = &shared->source;
     return 0;
+}
+
+int vm_source_create_shared(uint64_t npages, struct vm_source **ret_source)
+{
+    return shared_create(npages, npages, NULL, ret_source);
+}
+
+static int unpromised_charge(struct pagecache *cache, uint64_t npages)
+{
+    (void)cache;
+    if (!vm_may_commit(current_thread()->vm, npages)) {
+        return -ENOSPC;
+    }
+    vm_commit((int64_t)npages);
+    return 0;
+}
+
+static void unpromised_uncharge(struct pagecache *cache, uint64_t npages)
+{
+    (void)cache;
+    vm_commit(-(int64_t)npages);
+}
+
+int vm_source_create_unpromised(uint64_t npages, struct vm_source **ret_source)
+{
+    static const struct pagecache_ops ops = {.charge = unpromised_charge,
+                                             .uncharge = unpromised_uncharge};
+
+    if (atomic_load_relaxed(&vm_tunables.overcommit_memory) == OVERCOMMIT_NEVER) {
+        return vm_source_create_shared(npages, ret_source);
+    }
+    return shared_create(npages, 0, &ops, ret_source);
 }
 
 /* ---- the vDSO: page 0 is the data, the image follows ---- */

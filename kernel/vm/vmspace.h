@@ -270,6 +270,8 @@ static inline struct vm_region *vmspace_first(struct vmspace *vm)
 extern bool (*vm_admin_hook)(void);
 /* vm's own sources: shared anonymous memory (zero-filled, one page cache), promised at once. -ENOMEM. */
 int vm_source_create_shared(uint64_t npages, struct vm_source **ret_source);
+/* The same, but each page is promised when it comes (MAP_NORESERVE); at once all the same where nothing may be promised twice (overcommit_memory 2). */
+int vm_source_create_unpromised(uint64_t npages, struct vm_source **ret_source);
 /* Map the vDSO image and its data pages; *ret_base for AT_SYSINFO_EHDR. */
 int vmspace_map_vdso(struct vmspace *vm, bool randomize, uint64_t *ret_base);
 void vm_init(void);

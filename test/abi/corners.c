@@ -6,6 +6,7 @@
 
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 
 #define PAGE 4096ul
 #define RW   (PROT_READ | PROT_WRITE)
@@ -105,6 +106,32 @@ ABI_TEST(mmap_flags, arguments_that_overflow)
     CHECK_ERR((long)mmap((void *)0x400001, PAGE, RW, ANON | MAP_FIXED_NOREPLACE, -1, 0), EINVAL);
     CHECK_ERR(munmap((void *)PAGE, ~0ul), EINVAL);
     CHECK_ERR(munmap((void *)PAGE, 0), EINVAL);
+}
+
+/* More than this machine will ever have, unless overcommit_memory says that nothing may be promised that is not there. */
+static size_t too_much(void)
+{
+    struct sysinfo info;
+
+    if (strtol(abi_read_file("/proc/sys/vm/overcommit_memory"), NULL, 10) != 0) {
+        abi_skip("overcommit_memory is not 0");
+    }
+    CHECK_EQ(sysinfo(&info), 0);
+    return (info.totalram + info.totalswap) * info.mem_unit * 2 & ~(PAGE - 1);
+}
+
+ABI_TEST(mmap_flags, shared_memory_without_a_promise_may_be_larger_than_memory)
+{
+    const int flags = MAP_SHARED | MAP_ANONYMOUS;
+    size_t len = too_much();
+
+    CHECK_ERR((long)mmap(NULL, len, RW, flags, -1, 0), ENOMEM);
+    char *p = mmap(NULL, len, RW, flags | MAP_NORESERVE, -1, 0);
+    CHECK(p != MAP_FAILED);
+    p[len - 1] = 1;
+    CHECK_EQ(IN_CHILD(CHECK_EQ(p[len - 1], 1); p[0] = 2), 0);
+    CHECK_EQ(p[0], 2);
+    CHECK_EQ(munmap(p, len), 0);
 }
 
 /* ---- limits ---- */

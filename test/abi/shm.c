@@ -3,6 +3,7 @@
  */
 #include <sys/ipc.h>
 #include <sys/shm.h>
+#include <sys/sysinfo.h>
 
 #include "abi.h"
 
@@ -56,6 +57,27 @@ ABI_TEST(shm, is_shared_and_counted)
     CHECK_EQ(stat_of(id).shm_nattch, 0);
     a = shmat(id, NULL, 0);
     CHECK_EQ(a[1], 'c'); /* it stays while nobody has it */
+    CHECK_EQ(shmctl(id, IPC_RMID, NULL), 0);
+}
+
+ABI_TEST(shm, without_a_promise_may_be_larger_than_memory)
+{
+    struct sysinfo info;
+
+    if (strtol(abi_read_file("/proc/sys/vm/overcommit_memory"), NULL, 10) != 0) {
+        abi_skip("overcommit_memory is not 0");
+    }
+    CHECK_EQ(sysinfo(&info), 0);
+    size_t size = (info.totalram + info.totalswap) * info.mem_unit * 2;
+    CHECK_ERR(shmget(IPC_PRIVATE, size, IPC_CREAT | 0600), ENOMEM);
+    CHECK_ERR(shmget(IPC_PRIVATE, 1ul << 63, IPC_CREAT | SHM_NORESERVE | 0600), EINVAL);
+    int id = shmget(IPC_PRIVATE, size, IPC_CREAT | SHM_NORESERVE | 0600);
+    CHECK(id >= 0);
+    CHECK_EQ(stat_of(id).shm_perm.mode, 0600);
+    char *p = shmat(id, NULL, 0);
+    CHECK(p != (void *)-1);
+    p[size - 1] = 1;
+    CHECK_EQ(IN_CHILD(CHECK_EQ(p[size - 1], 1)), 0);
     CHECK_EQ(shmctl(id, IPC_RMID, NULL), 0);
 }
 

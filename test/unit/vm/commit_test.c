@@ -62,6 +62,33 @@ TEST(commit, promises_are_counted_and_taken_back)
     EXPECT_EQ(committed(), before);
 }
 
+TEST(commit, shared_memory_without_a_promise_counts_page_by_page)
+{
+    const struct vm_tunables *kept = keep();
+    struct vmspace *vm = space_enter();
+    uint64_t before = committed();
+    struct vm_source *source;
+
+    EXPECT_EQ(vm_source_create_unpromised(BIT(40), &source), 0);
+    EXPECT_EQ(source->cache->size_bytes, BIT(40) << PAGE_SHIFT);
+    EXPECT_EQ(vmspace_map(vm, BASE, 8 * PAGE_SIZE, TEST_RW | TEST_MAY | VM_SHARED, VMMAP_FIXED,
+                          source, BIT(40) - 8, NULL),
+              BASE);
+    EXPECT_EQ(committed(), before);
+    EXPECT_EQ(poke(BASE, 1), 0);
+    EXPECT_EQ(poke(BASE + 7 * PAGE_SIZE, 1), 0);
+    EXPECT_EQ(committed(), before + 2);
+    EXPECT_EQ(source->ops->punch(source, (BIT(40) - 1) << PAGE_SHIFT, BIT(40) << PAGE_SHIFT), 0);
+    EXPECT_EQ(committed(), before + 1);
+    allow(1);
+    EXPECT_EQ(poke(BASE + PAGE_SIZE, 1), 0);
+    EXPECT_EQ(poke(BASE + 2 * PAGE_SIZE, 1), -EIO);
+    vm_tunables = *kept;
+    source->ops->put(source);
+    space_leave();
+    EXPECT_EQ(committed(), before);
+}
+
 TEST(commit, the_heuristic_refuses_what_can_never_be)
 {
     const struct vm_tunables *kept = keep();
