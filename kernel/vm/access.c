@@ -5,6 +5,8 @@
 #include "kernel/mm/frame.h"
 #include "kernel/vm/fault.h"
 #include "kernel/vm/iov.h"
+#include "kernel/vm/page_lock.h"
+#include "kernel/vm/writeback.h"
 
 #define RETRIES                                                                                    \
     8 /* a page that is found and lost again so often belongs to somebody who truncates in a loop */
@@ -93,6 +95,17 @@ static struct page *page_bring(struct vmspace *vm, uint64_t va, bool write, bool
     return NULL;
 }
 
+/* The page of a file has been written to: writeback may have taken it, and made its entries read-only, after it was found writable. */
+static void file_page_written(struct page *page)
+{
+    page_lock(page);
+    struct pagecache *cache = page->owner;
+    if (cache != NULL) {
+        pagecache_mark_dirty(cache, page);
+    }
+    page_unlock(page, 0);
+}
+
 ssize_t vmspace_access_iter(struct vmspace *vm, uint64_t addr, size_t len_bytes,
                             struct iov_iter *iter, bool write, bool force)
 {
@@ -114,6 +127,9 @@ ssize_t vmspace_access_iter(struct vmspace *vm, uint64_t addr, size_t len_bytes,
         }
         uint8_t *data = (uint8_t *)page_to_virt(page) + offset;
         size_t moved = write ? iov_copy_from(iter, data, n) : iov_copy_to(iter, data, n);
+        if (write && unlikely(page->kind == PAGE_FILE)) {
+            file_page_written(page);
+        }
         if (counted) {
             page_put(page);
         }

@@ -403,6 +403,47 @@ TEST(writeback, who_writes_through_a_mapping_waits_as_well)
     store_test(test_mapping_throttled);
 }
 
+/* ---- writes that do not come to pass, or come late ---- */
+
+/* A file of which a page is read while all that is dirty in the store is written. */
+static int read_and_sync(struct pagecache *cache, struct page *page)
+{
+    (void)cache;
+    memset(page_to_virt(page), 'b', PAGE_SIZE);
+    sync_all();
+    return 0;
+}
+
+static void test_outside(void)
+{
+    static const struct pagecache_ops ops = {.read_page = read_and_sync};
+    static struct pagecache other;
+    static struct vm_source source = {.ops = &store_source_ops, .cache = &other};
+    struct vmspace *vm = space_enter();
+    struct iov_iter iter;
+
+    store_cache.size_bytes = PAGE_SIZE;
+    map_store(vm, BASE, 1);
+    EXPECT_EQ(poke(BASE, 'a'), 0);
+    pagecache_init(&other, &ops, NULL);
+    other.size_bytes = PAGE_SIZE;
+    EXPECT_EQ(vmspace_map(vm, BASE + MIB(1), PAGE_SIZE, VM_READ | VM_SHARED, VMMAP_FIXED, &source,
+                          0, NULL),
+              (int64_t)(BASE + MIB(1)));
+    iov_init_user(&iter, (void *)(BASE + MIB(1)), 1);
+    EXPECT_EQ(vmspace_access_iter(vm, BASE, 1, &iter, true, false), 1);
+    EXPECT_EQ(store.medium[0][0], 'a'); /* the page was found before, and written to after that */
+    EXPECT_EQ(peek(BASE), 'b');
+    sync_all();
+    EXPECT_EQ(store.medium[0][0], 'b');
+    space_leave();
+    pagecache_fini(&other);
+}
+TEST(writeback, what_others_put_into_a_mapping_reaches_the_medium)
+{
+    store_test(test_outside);
+}
+
 /* ---- all together ---- */
 
 static uint8_t model[256 * PAGE_SIZE];
