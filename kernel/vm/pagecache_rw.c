@@ -213,7 +213,7 @@ static ssize_t write_page(struct pagecache *cache, uint64_t index, size_t offset
             continue;
         }
         size_t moved = iov_copy_from(from, (uint8_t *)page_to_virt(page) + offset, len);
-        if (unlikely(cache->writeback != NULL)) {
+        if (unlikely(cache->writeback != NULL) && moved > 0) {
             grow_to(cache, (index << PAGE_SHIFT) + offset + moved);
             pagecache_mark_dirty(cache, page);
         }
@@ -232,7 +232,7 @@ static size_t write_run(struct pagecache *cache, uint64_t index, struct page **p
         unsigned run = run_length(pages + i, n - i);
         size_t chunk = MIN(len - done, (size_t)run * PAGE_SIZE - offset);
         size_t moved = iov_copy_from(from, (uint8_t *)page_to_virt(pages[i]) + offset, chunk);
-        if (unlikely(cache->writeback != NULL)) {
+        if (unlikely(cache->writeback != NULL) && moved > 0) {
             grow_to(cache, ((index + i) << PAGE_SHIFT) + offset + moved);
             for (unsigned j = 0; j < run; j++) {
                 pagecache_mark_dirty(cache, pages[i + j]);

@@ -405,6 +405,24 @@ TEST(writeback, who_writes_through_a_mapping_waits_as_well)
 
 /* ---- writes that do not come to pass, or come late ---- */
 
+static void test_fault(void)
+{
+    struct iov_iter iter;
+    loff_t there = 1000, missing = 5 * PAGE_SIZE + 1000;
+
+    EXPECT_EQ(store_write(0, "abc", 3), 3);
+    iov_init_user(&iter, NULL, 10);
+    EXPECT_EQ(pagecache_write(&store_cache, &there, &iter), -EFAULT);
+    EXPECT_EQ(store_cache.size_bytes, 3);
+    EXPECT_EQ(pagecache_write(&store_cache, &missing, &iter), -EFAULT);
+    EXPECT_EQ(store_cache.size_bytes, 3);
+    sync_all();
+}
+TEST(writeback, a_write_of_which_nothing_can_be_read_leaves_the_size)
+{
+    store_test(test_fault);
+}
+
 /* A file of which a page is read while all that is dirty in the store is written. */
 static int read_and_sync(struct pagecache *cache, struct page *page)
 {
