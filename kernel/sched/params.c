@@ -230,10 +230,12 @@ bool sched_may_fork(void)
 
 void sched_params_inherit(struct thread *thread, const struct thread *parent)
 {
+    unsigned policy = READ_ONCE(parent->policy);
     bool reset = parent->reset_on_fork;
-    bool keep = !reset || is_fair_policy(parent->policy);
+    /* Somebody may have made it a deadline thread since sched_may_fork(). */
+    bool keep = is_fair_policy(policy) || (!reset && policy != SCHED_DEADLINE);
 
-    thread->policy = keep ? parent->policy : SCHED_NORMAL;
+    thread->policy = (uint8_t)(keep ? policy : SCHED_NORMAL);
     thread->rt_priority = keep ? parent->rt_priority : 0;
     thread->nice = (int8_t)(!keep || (reset && parent->nice < 0) ? 0 : parent->nice);
     thread->reset_on_fork = false;
