@@ -21,6 +21,9 @@
 
 #define BANDWIDTH_SHIFT 20
 #define RUNTIME_MIN_NS  1024 /* sched_setattr(2): "at least 1024" */
+#define PERIOD_MIN_NS   (100 * NS_PER_US)
+#define PERIOD_MAX_NS   (NS_PER_US << 22) /* as Linux has them, in sched_deadline_period_*_us */
+#define DEBT_MAX_NS     NS_PER_S /* who could not be stopped for longer: the machine stood still */
 
 static struct spinlock dl_lock = SPINLOCK_INIT("deadline bandwidth");
 static uint64_t
@@ -50,13 +53,13 @@ static uint64_t bandwidth_limit(unsigned ncpus)
     return bandwidth((uint64_t)runtime_us, period_us) * ncpus;
 }
 
-/* sched_setattr(2): 1024 ns <= runtime <= deadline <= period, and all of them fit in 63 bits. */
+/* sched_setattr(2): 1024 ns <= runtime <= deadline <= period. */
 bool dl_params_valid(const struct sched_params *params)
 {
     uint64_t period = params->period != 0 ? params->period : params->deadline;
 
     return params->runtime >= RUNTIME_MIN_NS && params->runtime <= params->deadline &&
-           params->deadline <= period && (period >> 42) == 0;
+           params->deadline <= period && period >= PERIOD_MIN_NS && period <= PERIOD_MAX_NS;
 }
 
 int dl_admit(struct thread *thread, const struct sched_params *params)
@@ -165,18 +168,22 @@ static ktime_t next_period(const struct dl_entity *dl)
     return dl->absolute - (ktime_t)dl->deadline + (ktime_t)dl->period;
 }
 
-/* The budget of the periods that have begun since the last one. */
+/*
+ * The budget of the next period, or of as many as it takes: a thread cannot be stopped at any moment, and may have used up several. Who is late
+ * even then has not run for long, and begins anew.
+ */
 static void replenish(struct dl_entity *dl, ktime_t now)
 {
     if (dl->yielded && dl->left > 0) {
         dl->left = 0;
     }
-    while (dl->left <= 0 && dl->absolute < now + (ktime_t)dl->period) {
-        dl->absolute += (ktime_t)dl->period;
-        dl->left += (int64_t)dl->runtime;
+    if (dl->left <= 0) {
+        int64_t n = -dl->left / (int64_t)dl->runtime + 1;
+        dl->absolute += n * (ktime_t)dl->period;
+        dl->left += n * (int64_t)dl->runtime;
     }
     dl->throttled = dl->yielded = false;
-    if (dl->left <= 0 || dl->absolute < now) {
+    if (dl->absolute < now) {
         new_period(dl, now);
     }
 }
@@ -324,7 +331,7 @@ static void dl_charge(struct runqueue *rq, struct thread *current, uint64_t delt
     if (is_boosted(current)) {
         return;
     }
-    dl->left -= (int64_t)delta;
+    dl->left = MAX(dl->left - (int64_t)delta, -DEBT_MAX_NS);
     if (had && dl->left < 0 && (dl->flags & SCHED_FLAG_DL_OVERRUN) != 0) {
         dl->overrun = true;
     }

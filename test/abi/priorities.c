@@ -377,6 +377,19 @@ ABI_TEST(schedattr, deadlines_have_bounds)
     attr = good;
     attr.period = 1ull << 63;
     CHECK_ERR(set_attr(pid, attr), EINVAL);
+    /* 100 us and 2^22 us, by sched_deadline_period_min_us and _max_us. */
+    CHECK_EQ(set_attr(pid, (struct attr){.policy = 6, .runtime = 1024, .deadline = 100000}), 0);
+    CHECK_ERR(set_attr(pid, (struct attr){.policy = 6, .runtime = 1024, .deadline = 99999}),
+              EINVAL);
+    CHECK_ERR(
+        set_attr(pid,
+                 (struct attr){.policy = 6, .runtime = 1024, .deadline = 99998, .period = 99999}),
+        EINVAL);
+    attr.period = 4194304000;
+    CHECK_EQ(set_attr(pid, attr), 0);
+    attr.period++;
+    CHECK_ERR(set_attr(pid, attr), EINVAL);
+    CHECK_EQ(set_attr(pid, good), 0);
     CHECK_EQ(get_attr(pid).runtime, good.runtime);
     CHECK_ERR(set_policy(pid, 6, 0), EINVAL); /* it has no parameters to say */
     struct timespec ts = {9, 9};

@@ -9,9 +9,14 @@
 #include "kernel/sched/sched.h"
 #include "test/unit/test.h"
 
+#define STEP_NS (100 * NS_PER_US)
+
 #define DEADLINE(r, d, p)                                                                          \
     (&(struct sched_params){                                                                       \
         .policy = SCHED_DEADLINE, .runtime = (r), .deadline = (d), .period = (p)})
+#define FIFO(prio) (&(struct sched_params){.policy = SCHED_FIFO, .priority = (prio)})
+
+static ktime_t end_time;
 
 static struct thread *start(void (*fn)(void *), void *arg, const struct sched_params *params)
 {
@@ -21,6 +26,61 @@ static struct thread *start(void (*fn)(void *), void *arg, const struct sched_pa
     EXPECT_EQ(sched_set_params(thread, params), 0);
     thread_start(thread);
     return thread;
+}
+
+static void spin(void *arg)
+{
+    uint64_t *steps = arg;
+
+    while (ktime_now() < end_time) {
+        host_clock_advance(STEP_NS);
+        (*steps)++;
+    }
+}
+
+/* How many of 20000 steps such a thread gets beside a FIFO thread that never sleeps. */
+static uint64_t steps_beside_fifo(void (*fn)(void *), const struct sched_params *params)
+{
+    uint64_t fifo = 0, deadline = 0;
+
+    host_sched_begin();
+    end_time = ktime_now() + 2 * NS_PER_S;
+    (void)start(spin, &fifo, FIFO(99));
+    (void)start(fn, &deadline, params);
+    preempt_enable();
+    host_run_threads();
+    EXPECT_GE(fifo + deadline, 20000);
+    return deadline;
+}
+
+TEST(deadline, a_budget_shorter_than_any_turn_is_kept_in_the_long_run)
+{
+    uint64_t steps = steps_beside_fifo(spin, DEADLINE(1024, STEP_NS, STEP_NS)); /* 1.024 % */
+
+    EXPECT_GT(steps, 180);
+    EXPECT_LT(steps, 230);
+    steps = steps_beside_fifo(spin, DEADLINE(10000, 110000, 110000)); /* 9.1 % */
+    EXPECT_GT(steps, 1750);
+    EXPECT_LT(steps, 1900);
+}
+
+/* Nobody can stop it: the machine stands still meanwhile. */
+static void spin_after_a_pause(void *arg)
+{
+    preempt_disable();
+    host_clock_advance(60 * NS_PER_S);
+    end_time = ktime_now() + 2 * NS_PER_S;
+    preempt_enable();
+    spin(arg);
+}
+
+TEST(deadline, a_machine_that_stood_still_is_not_paid_for)
+{
+    uint64_t steps =
+        steps_beside_fifo(spin_after_a_pause, DEADLINE(NS_PER_MS, 10 * NS_PER_MS, 10 * NS_PER_MS));
+
+    EXPECT_GT(steps, 1900); /* 10 % */
+    EXPECT_LT(steps, 2100);
 }
 
 static void make_child(void *arg)
