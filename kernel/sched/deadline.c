@@ -11,7 +11,7 @@
  * else a new period begins now. One whose deadline is shorter than its period, and that comes back between the two, waits for
  * the next period, for it has had what it may have in this one.
  *
- * Locking: the run queue's lock; admission: dl_lock (spin, irqsave), taken without a run queue's lock.
+ * Locking: the run queue's lock; admission: dl_lock (spin, irqsave), inside the run queue's lock when a policy changes with it.
  */
 #include <linux/sched.h>
 #include <linux/sched/types.h>

@@ -143,14 +143,18 @@ int sched_set_params(struct thread *thread, const struct sched_params *wanted)
         params.period = params.deadline;
     }
     int err = sched_params_check(&params);
-    if (err == 0 && (deadline || thread->policy == SCHED_DEADLINE)) {
-        err = dl_admit(thread, deadline ? &params : NULL);
-    }
     if (err < 0) {
         return err;
     }
     uint64_t flags;
     struct runqueue *rq = thread_lock(thread, &flags);
+    if (deadline || thread->policy == SCHED_DEADLINE) {
+        err = dl_admit(thread, deadline ? &params : NULL);
+        if (err < 0) {
+            thread_unlock(rq, flags);
+            return err;
+        }
+    }
     struct change change = change_begin(rq, thread);
     if (deadline || thread->policy == SCHED_DEADLINE) {
         dl_set_params(thread, &params);

@@ -7,8 +7,8 @@
  *
  * Locking: rq->lock, taken with interrupts off and held across the switch of stacks: the thread that comes back releases what the
  * other took. So it is a raw lock, unknown to the lock checker, and whoever holds it and sees rq->current == thread knows
- * that the thread's registers are live, else that they are saved. Order: everything else -> rq->lock -> timer queue lock; of two
- * run queues, the one with the smaller CPU number first.
+ * that the thread's registers are live, else that they are saved. Order: everything else -> rq->lock -> timer queue lock, dl_lock
+ * (deadline.c); of two run queues, the one with the smaller CPU number first.
  *
  * thread->cpu names the queue whose lock protects the thread; it changes only under that lock. A runnable thread that is neither
  * current nor on_queue is in flight from one queue to another: it belongs to whoever carries it (runqueue_deliver), others

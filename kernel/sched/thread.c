@@ -153,6 +153,9 @@ void thread_put(struct thread *thread)
     if (thread != NULL && refcount_put(&thread->refs)) {
         (void)timer_cancel_sync(&thread->sleep_timer);
         (void)timer_cancel_sync(&thread->dl.timer);
+        if (unlikely(thread->dl.bandwidth != 0)) {
+            (void)dl_admit(thread, NULL); /* it never ran, or was given some when it ended */
+        }
         cpu_thread_fini(thread);
         thread_free(thread);
     }

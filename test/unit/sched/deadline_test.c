@@ -83,6 +83,34 @@ TEST(deadline, a_machine_that_stood_still_is_not_paid_for)
     EXPECT_LT(steps, 2100);
 }
 
+static void nothing(void *arg)
+{
+    (void)arg;
+}
+
+TEST(deadline, bandwidth_of_a_thread_that_has_ended_is_not_lost)
+{
+    const struct sched_params *params = DEADLINE(9 * NS_PER_MS, 10 * NS_PER_MS, 10 * NS_PER_MS);
+    struct thread *threads[3];
+
+    host_sched_begin();
+    for (unsigned i = 0; i < 3; i++) {
+        threads[i] = thread_create_kernel("test", nothing, NULL);
+        EXPECT(threads[i] != NULL);
+    }
+    thread_get(threads[0]);
+    thread_start(threads[0]);
+    preempt_enable();
+    host_run_threads();
+    EXPECT_EQ(sched_set_params(threads[0], params), 0); /* by somebody who knows it yet */
+    thread_put(threads[0]);
+    EXPECT_EQ(sched_set_params(threads[1], params), 0);
+    thread_discard(threads[1]);
+    EXPECT_EQ(sched_set_params(threads[2], params), 0);
+    thread_start(threads[2]);
+    host_run_threads();
+}
+
 static void make_child(void *arg)
 {
     struct sched_params *params = arg;
