@@ -64,7 +64,8 @@ bool dl_params_valid(const struct sched_params *params)
 
 int dl_admit(struct thread *thread, const struct sched_params *params)
 {
-    uint64_t wanted = params == NULL ? 0 : bandwidth(params->runtime, params->period);
+    bool deadline = params != NULL && params->policy == SCHED_DEADLINE;
+    uint64_t wanted = deadline ? bandwidth(params->runtime, params->period) : 0;
     uint64_t flags = spin_lock_irqsave(&dl_lock);
     uint64_t others = dl_total - thread->dl.bandwidth;
     uint64_t limit = bandwidth_limit(cpumask_weight(&sched_active));
@@ -224,6 +225,12 @@ void dl_thread_init(struct thread *thread)
     timer_init(&thread->dl.timer, period_begins);
 }
 
+bool dl_has_params(const struct dl_entity *dl, const struct sched_params *params)
+{
+    return dl->runtime == params->runtime && dl->deadline == params->deadline &&
+           dl->period == params->period && dl->flags == params->flags;
+}
+
 void dl_set_params(struct thread *thread, const struct sched_params *params)
 {
     struct dl_entity *dl = &thread->dl;
@@ -232,11 +239,31 @@ void dl_set_params(struct thread *thread, const struct sched_params *params)
     (void)timer_cancel(&dl->timer);
     dl->throttled = dl->waits = dl->yielded = dl->overrun = false;
     dl->left = 0;
-    dl->absolute = 0;
+    dl->own = 0;
+    if (!is_boosted(thread)) {
+        dl->absolute = 0;
+    }
     dl->runtime = params->runtime;
     dl->deadline = params->deadline;
     dl->period = params->period;
     dl->flags = params->flags;
+}
+
+void dl_inherit(struct thread *thread, const struct thread *donor)
+{
+    struct dl_entity *dl = &thread->dl;
+
+    if (is_boosted(thread)) {
+        dl->absolute = dl->own;
+    } else {
+        dl->own = dl->absolute;
+    }
+    if (donor != NULL) {
+        ktime_t absolute = atomic_load_relaxed(&donor->dl.absolute);
+        bool own = thread->policy == SCHED_DEADLINE && dl->own != 0;
+        dl->absolute = own ? MIN(dl->own, absolute) : absolute;
+        dl->throttled = dl->waits = false;
+    }
 }
 
 /* May what is left of the budget be used until the old deadline? left / (absolute - now) <= runtime / deadline. */
@@ -248,10 +275,10 @@ static bool keeps_to_bandwidth(const struct dl_entity *dl, ktime_t now)
 
 /* ---- the class ---- */
 
-static void dl_resume(struct runqueue *rq, struct thread *current, ktime_t now)
+static void dl_resume(struct runqueue *rq, struct thread *current, enum join_kind kind, ktime_t now)
 {
-    (void)rq;
-    if (!is_boosted(current)) {
+    (void)rq, (void)kind;
+    if (!is_boosted(current) && current->dl.absolute == 0) {
         new_period(&current->dl, now);
     }
 }
@@ -261,9 +288,9 @@ static void dl_join(struct runqueue *rq, struct thread *thread, enum join_kind k
     struct dl_entity *dl = &thread->dl;
 
     if (!is_boosted(thread)) {
-        if (kind == JOIN_NEW || dl->absolute == 0) {
+        if (dl->absolute == 0) {
             new_period(dl, now);
-        } else if (dl->throttled) {
+        } else if (dl->throttled || (dl->left <= 0 && !throttle(dl, now))) {
             dl->waits = true; /* the timer brings it */
             return;
         } else if (kind == JOIN_WAKE && dl->absolute <= now) {

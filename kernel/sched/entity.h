@@ -37,6 +37,7 @@ struct dl_entity {
     uint32_t flags;                     /* SCHED_FLAG_DL_OVERRUN, SCHED_FLAG_RECLAIM */
     int64_t left;                       /* budget of this period */
     ktime_t absolute;                   /* deadline of this period; 0: there was none yet */
+    ktime_t own;                        /* what `absolute` is without what is inherited */
     struct timer timer;                 /* the next budget comes */
     bool throttled;                     /* has used up its budget; `timer` brings the next */
     bool waits;                         /* throttled, and wants the CPU as soon as it has some */

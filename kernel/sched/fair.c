@@ -232,9 +232,10 @@ static void fair_join(struct runqueue *rq, struct thread *thread, enum join_kind
     insert(rq, thread);
 }
 
-static void fair_resume(struct runqueue *rq, struct thread *current, ktime_t now)
+static void fair_resume(struct runqueue *rq, struct thread *current, enum join_kind kind,
+                        ktime_t now)
 {
-    (void)now;
+    (void)kind, (void)now;
     place(&rq->fair, current, NULL, JOIN_MOVE);
     current->fair.settled = current->fair.vruntime;
 }

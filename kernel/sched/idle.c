@@ -45,9 +45,9 @@ static struct thread *stop_pick(struct runqueue *rq, struct thread *prev, bool y
 
 /* ---- what neither of them minds ---- */
 
-static void no_resume(struct runqueue *rq, struct thread *current, ktime_t now)
+static void no_resume(struct runqueue *rq, struct thread *current, enum join_kind kind, ktime_t now)
 {
-    (void)rq, (void)current, (void)now;
+    (void)rq, (void)current, (void)kind, (void)now;
 }
 
 static void no_charge(struct runqueue *rq, struct thread *current, uint64_t delta, ktime_t now)

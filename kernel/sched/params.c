@@ -1,6 +1,7 @@
 /*
  * Changing how a thread is scheduled. A thread that waits is taken out of its queue for the change, the running one out of the
- * counts; a sleeping one is only written to.
+ * counts; a sleeping one is only written to. What makes no difference to its class leaves a thread alone, with its budget, its round
+ * and its place in line.
  *
  * thread->prio is the effective priority: the better one of the thread's own and the inherited one. It decides the class.
  *
@@ -26,17 +27,22 @@ static const struct sched_class *class_of(int prio)
 }
 
 /* The priority by its own parameters. */
-static int own_prio(const struct thread *thread)
+static int prio_of(unsigned policy, int rt_priority, int nice)
 {
-    switch (thread->policy) {
+    switch (policy) {
     case SCHED_DEADLINE:
         return PRIO_DEADLINE;
     case SCHED_FIFO:
     case SCHED_RR:
-        return RT_PRIOS - thread->rt_priority;
+        return RT_PRIOS - rt_priority;
     default:
-        return PRIO_NICE_0 + thread->nice;
+        return PRIO_NICE_0 + nice;
     }
+}
+
+static int own_prio(const struct thread *thread)
+{
+    return prio_of(thread->policy, thread->rt_priority, thread->nice);
 }
 
 static void set_prio(struct thread *thread)
@@ -49,15 +55,20 @@ static void set_prio(struct thread *thread)
 
 struct change {
     const struct sched_class *class; /* before */
-    bool running, queued;
+    int prio;
+    bool running, queued; /* the thread is, and has left for the change */
 };
 
-static struct change change_begin(struct runqueue *rq, struct thread *thread)
+/* `prio`: what it will have. A real-time thread that waits keeps its place in line with its priority (sched(7), "SCHED_FIFO"). */
+static struct change change_begin(struct runqueue *rq, struct thread *thread, int prio)
 {
+    bool stays = thread->class == &rt_class && rq->current != thread && prio == thread->prio;
     struct change change = {
         .class = thread->class,
+        .prio = thread->prio,
         .running = rq->current == thread,
-        .queued = thread->on_queue || (thread->class == &deadline_class && thread->dl.waits),
+        .queued =
+            (thread->on_queue && !stays) || (thread->class == &deadline_class && thread->dl.waits),
     };
 
     if (rq->current != rq->idle) {
@@ -65,7 +76,7 @@ static struct change change_begin(struct runqueue *rq, struct thread *thread)
         runqueue_update_current_locked(rq, now);
         tickless_count_locked(rq, now); /* with its niceness so far */
     }
-    if (change.running || thread->on_queue) {
+    if (change.running || (thread->on_queue && !stays)) {
         thread->class->leave(rq, thread, change.running);
     }
     return change;
@@ -73,11 +84,13 @@ static struct change change_begin(struct runqueue *rq, struct thread *thread)
 
 static void change_end(struct runqueue *rq, struct thread *thread, const struct change *change)
 {
-    enum join_kind kind = thread->class == change->class ? JOIN_MOVE : JOIN_NEW;
+    enum join_kind kind = thread->class != change->class ? JOIN_NEW
+                          : thread->prio > change->prio  ? JOIN_LOWERED
+                                                         : JOIN_MOVE;
     ktime_t now = ktime_now();
 
     if (change->running) {
-        thread->class->resume(rq, thread, now);
+        thread->class->resume(rq, thread, kind, now);
         if (rq->nqueued > 0 || thread->class == &deadline_class) {
             runqueue_resched_locked(rq);
         }
@@ -88,6 +101,8 @@ static void change_end(struct runqueue *rq, struct thread *thread, const struct 
         thread->class->join(rq, thread, kind, now);
         if (thread->on_queue) {
             runqueue_check_preempt_locked(rq, thread, now);
+        } else {
+            psi_switched_locked(rq, now); /* it waits for a budget, and for no CPU */
         }
     }
 }
@@ -134,12 +149,25 @@ static uint64_t slice_of(const struct sched_params *params)
     return CLAMP(params->runtime, SLICE_MIN_NS, SLICE_MAX_NS);
 }
 
+/* Are these its parameters already, as far as its policy knows them? */
+static bool has_params(const struct thread *thread, const struct sched_params *params)
+{
+    if (thread->policy != params->policy) {
+        return false;
+    }
+    if (params->policy == SCHED_DEADLINE) {
+        return dl_has_params(&thread->dl, params);
+    }
+    return thread->rt_priority == params->priority &&
+           (!is_fair_policy(params->policy) ||
+            (thread->nice == params->nice && thread->fair.slice == slice_of(params)));
+}
+
 int sched_set_params(struct thread *thread, const struct sched_params *wanted)
 {
     struct sched_params params = *wanted;
-    bool deadline = params.policy == SCHED_DEADLINE;
 
-    if (deadline && params.period == 0) {
+    if (params.policy == SCHED_DEADLINE && params.period == 0) {
         params.period = params.deadline;
     }
     int err = sched_params_check(&params);
@@ -148,20 +176,25 @@ int sched_set_params(struct thread *thread, const struct sched_params *wanted)
     }
     uint64_t flags;
     struct runqueue *rq = thread_lock(thread, &flags);
-    if (deadline || thread->policy == SCHED_DEADLINE) {
-        err = dl_admit(thread, deadline ? &params : NULL);
-        if (err < 0) {
-            thread_unlock(rq, flags);
-            return err;
-        }
+    bool deadline = params.policy == SCHED_DEADLINE || thread->policy == SCHED_DEADLINE;
+    bool same = has_params(thread, &params);
+    if (deadline && !same) {
+        err = dl_admit(thread, &params);
     }
-    struct change change = change_begin(rq, thread);
-    if (deadline || thread->policy == SCHED_DEADLINE) {
+    if (err == 0) {
+        thread->reset_on_fork = params.reset_on_fork;
+    }
+    if (same || err < 0) {
+        thread_unlock(rq, flags);
+        return err;
+    }
+    int prio = prio_of(params.policy, params.priority, params.nice);
+    struct change change = change_begin(rq, thread, MIN(prio, (int)thread->boost_prio));
+    if (deadline) {
         dl_set_params(thread, &params);
     }
     thread->policy = params.policy;
     thread->rt_priority = params.priority;
-    thread->reset_on_fork = params.reset_on_fork;
     if (is_fair_policy(params.policy)) {
         thread->nice = params.nice;
         fair_set_params(thread, slice_of(&params));
@@ -201,15 +234,19 @@ void sched_set_nice(struct thread *thread, int nice)
     struct runqueue *rq = thread_lock(thread, &flags);
 
     nice = CLAMP(nice, -20, 19);
-    if (thread->nice != nice) {
-        struct change change = change_begin(rq, thread);
+    if (thread->class != &fair_class) {
+        /* For later. */
+        thread->nice = (int8_t)nice;
+        fair_set_params(thread, thread->fair.slice);
+    } else if (thread->nice != nice) {
+        int prio = prio_of(thread->policy, 0, nice);
+        struct change change = change_begin(rq, thread, prio);
         thread->nice = (int8_t)nice;
         fair_set_params(thread, thread->fair.slice);
         set_prio(thread);
         change_end(rq, thread, &change);
     }
     thread_unlock(rq, flags);
-    pi_priority_changed(thread);
 }
 
 ktime_t sched_turn_ns(struct thread *thread)
@@ -282,14 +319,9 @@ void sched_boost(struct thread *thread, const struct thread *donor)
     prio = prio >= PRIO_FAIR ? PRIO_IDLE : prio;
     bool ranked = thread->class != &stop_class && thread->class != &idle_class;
     if (ranked && (prio != thread->boost_prio || prio == PRIO_DEADLINE)) {
-        struct change change = change_begin(rq, thread);
+        struct change change = change_begin(rq, thread, MIN(own_prio(thread), prio));
+        dl_inherit(thread, prio == PRIO_DEADLINE ? donor : NULL);
         thread->boost_prio = (int16_t)prio;
-        if (prio == PRIO_DEADLINE) {
-            ktime_t absolute = atomic_load_relaxed(&donor->dl.absolute);
-            bool own = thread->policy == SCHED_DEADLINE && thread->dl.absolute != 0;
-            thread->dl.absolute = own ? MIN(thread->dl.absolute, absolute) : absolute;
-            thread->dl.throttled = thread->dl.waits = false;
-        }
         set_prio(thread);
         change_end(rq, thread, &change);
     }

@@ -103,20 +103,25 @@ ktime_t rt_share_due(struct runqueue *rq, ktime_t now)
 
 /* ---- the class ---- */
 
-static void rt_resume(struct runqueue *rq, struct thread *current, ktime_t now)
+static void rt_resume(struct runqueue *rq, struct thread *current, enum join_kind kind, ktime_t now)
 {
     (void)rq, (void)now;
-    current->rt.slice_left = sched_rr_slice_ns();
-    current->rt.to_tail = false;
+    if (kind == JOIN_NEW) {
+        current->rt.slice_left = sched_rr_slice_ns();
+        current->rt.to_tail = false;
+    }
 }
 
+/* Of its new equals, who was lowered comes first (sched(7), "SCHED_FIFO"). */
 static void rt_join(struct runqueue *rq, struct thread *thread, enum join_kind kind, ktime_t now)
 {
-    rt_resume(rq, thread, now);
-    if (kind != JOIN_MOVE) {
+    (void)now;
+    if (kind == JOIN_NEW || kind == JOIN_WAKE) {
+        thread->rt.slice_left = sched_rr_slice_ns();
         thread->rt.ran = 0;
     }
-    insert(rq, thread, true);
+    thread->rt.to_tail = false;
+    insert(rq, thread, kind != JOIN_LOWERED);
 }
 
 static void rt_leave(struct runqueue *rq, struct thread *thread, bool running)

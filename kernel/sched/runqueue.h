@@ -33,8 +33,8 @@
 /* In the `work` of an idle thread: it looks at THREAD_WORK_RESCHED there before it sleeps, and needs no message. */
 #define THREAD_WORK_POLLING 0x80000000u
 
-/* Why a thread joins: it slept, it is new, it comes from another queue or was taken out for a moment. */
-enum join_kind { JOIN_WAKE, JOIN_NEW, JOIN_MOVE };
+/* Why a thread joins: it slept, it is new (here, or in its class), it comes from another queue or was taken out for a moment; for a worse priority. */
+enum join_kind { JOIN_WAKE, JOIN_NEW, JOIN_MOVE, JOIN_LOWERED };
 
 enum class_rank { RANK_STOP, RANK_DEADLINE, RANK_RT, RANK_FAIR, RANK_IDLE };
 
@@ -144,8 +144,8 @@ struct sched_class {
     void (*join)(struct runqueue *rq, struct thread *thread, enum join_kind kind, ktime_t now);
     /* It does not want it (here) any more. `running`: it is the current one, else it waits. */
     void (*leave)(struct runqueue *rq, struct thread *thread, bool running);
-    /* The current thread, which had left, goes on: it was taken out of the counts for a change of its parameters. */
-    void (*resume)(struct runqueue *rq, struct thread *current, ktime_t now);
+    /* The current thread, which had left, goes on: it was taken out of the counts for a change of its parameters. JOIN_NEW: that made it of this class. */
+    void (*resume)(struct runqueue *rq, struct thread *current, enum join_kind kind, ktime_t now);
     /*
      * Who runs next: the best of the waiting ones, which is taken out, or `prev`, the running one, which is of this class and
      * wants to go on (NULL: there is none). NULL: nobody may.
@@ -276,8 +276,11 @@ ktime_t rt_share_due(struct runqueue *rq, ktime_t now);
 void dl_thread_init(struct thread *thread);
 /* Another policy's, or new, parameters: the server begins afresh. The thread stands in no queue. */
 void dl_set_params(struct thread *thread, const struct sched_params *params);
+bool dl_has_params(const struct dl_entity *dl, const struct sched_params *params);
+/* It runs by the deadline of `donor`, if that is the earlier one, until the next call; NULL: by its own. It stands in no queue. */
+void dl_inherit(struct thread *thread, const struct thread *donor);
 bool dl_params_valid(const struct sched_params *params);
-/* Take the bandwidth of `params` (NULL: none) for the thread, instead of what it has. -EBUSY: there is not enough. */
+/* Take the bandwidth of `params` (NULL, another policy: none) for the thread, instead of what it has. -EBUSY: there is not enough. */
 int dl_admit(struct thread *thread, const struct sched_params *params);
 /* A CPU becomes active, and so adds to what there is to have, or is to be no longer. -EBUSY: what was promised would not fit in the others. */
 void dl_cpu_set_active(unsigned id);

@@ -265,6 +265,60 @@ ABI_TEST(sched, a_fifo_thread_is_not_disturbed_by_others)
     CHECK_EQ(in_child(fifo_first), 0);
 }
 
+static int pipe_fds[2];
+
+/* A child that waits in line for this CPU, then writes its name. */
+static pid_t in_line(char name)
+{
+    pid_t pid = abi_fork();
+
+    if (pid == 0) {
+        _exit(write(pipe_fds[1], &name, 1) == 1 ? 0 : 1);
+    }
+    CHECK(pid > 0);
+    return pid;
+}
+
+static int set_priority_of(pid_t pid, int priority)
+{
+    return (int)syscall(SYS_sched_setparam, pid, &priority);
+}
+
+static void places_in_line(void)
+{
+    cpu_set_t one;
+    char names[3];
+
+    CPU_ZERO(&one);
+    CPU_SET(0, &one);
+    CHECK_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
+    CHECK_EQ(set_policy(SCHED_FIFO, 50), 0);
+    CHECK_EQ(pipe(pipe_fds), 0);
+    pid_t a = in_line('a'), b = in_line('b'), c = in_line('c');
+    CHECK_EQ(set_priority_of(a, 10), 0);
+    CHECK_EQ(set_priority_of(b, 10), 0); /* lowered: to the front */
+    CHECK_EQ(set_priority_of(c, 5), 0);
+    CHECK_EQ(set_priority_of(c, 10), 0); /* raised: to the end */
+    CHECK_EQ(set_priority_of(b, 10), 0); /* the same: it stays where it is */
+    CHECK_EQ(setpriority(PRIO_PROCESS, (id_t)b, 3), 0);
+    for (int i = 0; i < 3; i++) {
+        int status;
+        CHECK(wait(&status) > 0);
+        CHECK_EQ(status, 0);
+    }
+    CHECK_EQ(read(pipe_fds[0], names, 3), 3);
+    CHECK(memcmp(names, "bac", 3) == 0);
+}
+
+ABI_TEST(sched, a_change_of_priority_says_where_in_line_one_stands)
+{
+    if (geteuid() != 0 || set_policy(SCHED_FIFO, 1) < 0) {
+        abi_skip("no privilege to schedule");
+    }
+    CHECK_EQ(set_policy(SCHED_OTHER, 0), 0);
+    CHECK_EQ(in_child(places_in_line), 0);
+}
+
 ABI_TEST(sched, affinity_moves_the_caller_and_refuses_no_cpu)
 {
     cpu_set_t all, one, none;

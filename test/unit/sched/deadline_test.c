@@ -83,6 +83,84 @@ TEST(deadline, a_machine_that_stood_still_is_not_paid_for)
     EXPECT_LT(steps, 2100);
 }
 
+/* At each step it asks for what it has, for what makes no difference to it, and inherits priorities that it gives back at once. */
+static void spin_and_ask(void *arg)
+{
+    uint64_t *steps = arg;
+    struct thread *self = current_thread();
+    struct thread *fifo = thread_create_kernel("fifo", spin, NULL);
+    struct thread *deadline = thread_create_kernel("deadline", spin, NULL);
+    struct sched_params params;
+
+    sched_get_params(self, &params);
+    EXPECT_EQ(sched_set_params(fifo, FIFO(50)), 0);
+    EXPECT_EQ(sched_set_params(deadline, &params), 0);
+    while (ktime_now() < end_time) {
+        host_clock_advance(STEP_NS);
+        (*steps)++;
+        sched_set_nice(self, (int)*steps % 20);
+        EXPECT_EQ(sched_set_params(self, &params), 0);
+        deadline->dl.absolute = ktime_now() + NS_PER_MS;
+        sched_boost(self, *steps % 2 == 0 ? fifo : deadline);
+        sched_boost(self, NULL);
+    }
+    thread_discard(fifo);
+    thread_discard(deadline);
+}
+
+TEST(deadline, budgets_are_not_renewed_by_asking_for_nothing_new)
+{
+    uint64_t steps =
+        steps_beside_fifo(spin_and_ask, DEADLINE(NS_PER_MS, 10 * NS_PER_MS, 10 * NS_PER_MS));
+
+    EXPECT_GT(steps, 1900); /* 10 % */
+    EXPECT_LT(steps, 2100);
+}
+
+/* Each step is more than its budget, and is followed by a sleep for which it inherits a deadline. */
+static void sleep_with_a_debt(void *arg)
+{
+    uint64_t *steps = arg;
+    struct thread *donor = thread_create_kernel("donor", spin, NULL);
+
+    EXPECT_EQ(sched_set_params(donor, DEADLINE(NS_PER_MS, 10 * NS_PER_MS, 10 * NS_PER_MS)), 0);
+    while (ktime_now() < end_time) {
+        preempt_disable();
+        host_clock_advance(STEP_NS);
+        (*steps)++;
+        donor->dl.absolute = ktime_now() + NS_PER_MS;
+        sched_boost(current_thread(), donor);
+        preempt_enable();
+        thread_sleep_ns(STEP_NS);
+    }
+    thread_discard(donor);
+}
+
+static void spin_and_take_back(void *arg)
+{
+    while (ktime_now() < end_time) {
+        host_clock_advance(STEP_NS / 2);
+        sched_boost(arg, NULL);
+    }
+}
+
+TEST(deadline, a_debt_is_not_slept_off)
+{
+    uint64_t steps = 0;
+
+    host_sched_begin();
+    end_time = ktime_now() + 2 * NS_PER_S;
+    struct thread *debtor =
+        start(sleep_with_a_debt, &steps, DEADLINE(STEP_NS / 10, STEP_NS, STEP_NS));
+    thread_get(debtor);
+    (void)start(spin_and_take_back, debtor, FIFO(99));
+    preempt_enable();
+    host_run_threads();
+    thread_put(debtor);
+    EXPECT_GT(steps, 1500);
+    EXPECT_LT(steps, 2100); /* 10 % of 20000 */
+}
+
 static void nothing(void *arg)
 {
     (void)arg;
