@@ -206,16 +206,17 @@ static void period_begins(struct timer *timer)
     struct thread *thread = container_of(timer, struct thread, dl.timer);
     ktime_t now = ktime_now();
     struct runqueue *rq = runqueue_lock_of(thread);
-    bool joins = false;
+    bool goes = false;
 
     if (thread->class == &deadline_class && thread->dl.throttled) {
         replenish(&thread->dl, now);
-        joins = thread->dl.waits;
-        thread->dl.waits = false;
-        thread->in_flight = joins;
+        if (thread->dl.waits) {
+            thread->dl.waits = false;
+            goes = runqueue_bring_locked(rq, thread, JOIN_MOVE, 0);
+        }
     }
     runqueue_unlock(rq);
-    if (joins) {
+    if (goes) {
         runqueue_deliver(thread, JOIN_MOVE);
     }
 }
@@ -237,7 +238,7 @@ void dl_set_params(struct thread *thread, const struct sched_params *params)
 
     /* A callback that waits for the lock will find nothing to do. */
     (void)timer_cancel(&dl->timer);
-    dl->throttled = dl->waits = dl->yielded = dl->overrun = false;
+    dl->throttled = dl->yielded = dl->overrun = false;
     dl->left = 0;
     dl->own = 0;
     if (!is_boosted(thread)) {
@@ -262,7 +263,7 @@ void dl_inherit(struct thread *thread, const struct thread *donor)
         ktime_t absolute = atomic_load_relaxed(&donor->dl.absolute);
         bool own = thread->policy == SCHED_DEADLINE && dl->own != 0;
         dl->absolute = own ? MIN(dl->own, absolute) : absolute;
-        dl->throttled = dl->waits = false;
+        dl->throttled = false;
     }
 }
 

@@ -14,7 +14,7 @@ bool thread_wait_switched_out(struct thread *thread, enum thread_state state)
         uint64_t flags = irq_save();
         struct runqueue *rq = runqueue_lock_of(thread);
         bool running = rq->current == thread;
-        bool queued = thread->on_queue || thread->in_flight;
+        bool queued = thread_is_coming(thread);
         bool right = atomic_load_relaxed(&thread->state) == (uint32_t)state;
         spin_unlock_raw_(&rq->lock);
         irq_restore(flags);
@@ -36,8 +36,8 @@ bool thread_look_waiting(struct thread *thread, void (*look)(struct thread *thre
     uint64_t flags = irq_save();
     struct runqueue *rq = runqueue_lock_of(thread);
     uint32_t state = atomic_load_relaxed(&thread->state);
-    bool waits = rq->current != thread && !thread->on_queue && !thread->in_flight &&
-                 state != THREAD_RUNNABLE && state != THREAD_NEW && state != THREAD_DEAD;
+    bool waits = rq->current != thread && !thread_is_coming(thread) && state != THREAD_RUNNABLE &&
+                 state != THREAD_NEW && state != THREAD_DEAD;
 
     if (waits) {
         look(thread, arg);

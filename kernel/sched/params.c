@@ -51,12 +51,26 @@ static void set_prio(struct thread *thread)
     thread->class = class_of(thread->prio);
 }
 
+static struct runqueue *thread_lock(struct thread *thread, uint64_t *ret_flags)
+{
+    *ret_flags = irq_save();
+    return runqueue_lock_of(thread);
+}
+
+static void thread_unlock(struct runqueue *rq, uint64_t flags)
+{
+    runqueue_release(rq);
+    irq_restore(flags);
+    preempt_enable();
+}
+
 /* ---- a change, between two calls under the lock ---- */
 
 struct change {
     const struct sched_class *class; /* before */
     int prio;
     bool running, queued; /* the thread is, and has left for the change */
+    bool waits;           /* for a budget, no more */
 };
 
 /* `prio`: what it will have. A real-time thread that waits keeps its place in line with its priority (sched(7), "SCHED_FIFO"). */
@@ -67,8 +81,8 @@ static struct change change_begin(struct runqueue *rq, struct thread *thread, in
         .class = thread->class,
         .prio = thread->prio,
         .running = rq->current == thread,
-        .queued =
-            (thread->on_queue && !stays) || (thread->class == &deadline_class && thread->dl.waits),
+        .queued = thread->on_queue && !stays,
+        .waits = thread_waits_for_budget(thread),
     };
 
     if (rq->current != rq->idle) {
@@ -76,18 +90,23 @@ static struct change change_begin(struct runqueue *rq, struct thread *thread, in
         runqueue_update_current_locked(rq, now);
         tickless_count_locked(rq, now); /* with its niceness so far */
     }
-    if (change.running || (thread->on_queue && !stays)) {
+    if (change.running || change.queued) {
         thread->class->leave(rq, thread, change.running);
+    } else if (change.waits) {
+        thread->dl.waits = false; /* its timer lets it be */
     }
     return change;
 }
 
-static void change_end(struct runqueue *rq, struct thread *thread, const struct change *change)
+/* And unlock. Who waited for a budget comes to a queue as if it woke. */
+static void change_end(struct runqueue *rq, struct thread *thread, const struct change *change,
+                       uint64_t flags)
 {
     enum join_kind kind = thread->class != change->class ? JOIN_NEW
                           : thread->prio > change->prio  ? JOIN_LOWERED
                                                          : JOIN_MOVE;
     ktime_t now = ktime_now();
+    bool goes = false;
 
     if (change->running) {
         thread->class->resume(rq, thread, kind, now);
@@ -104,21 +123,15 @@ static void change_end(struct runqueue *rq, struct thread *thread, const struct 
         } else {
             psi_switched_locked(rq, now); /* it waits for a budget, and for no CPU */
         }
+    } else if (change->waits) {
+        goes = runqueue_bring_locked(rq, thread, kind, 0);
     }
-}
-
-static struct runqueue *thread_lock(struct thread *thread, uint64_t *ret_flags)
-{
-    *ret_flags = irq_save();
-    return runqueue_lock_of(thread);
-}
-
-/* What was asked for meanwhile is done here, if it may be. */
-static void thread_unlock(struct runqueue *rq, uint64_t flags)
-{
     runqueue_release(rq);
+    if (goes) {
+        runqueue_deliver(thread, kind);
+    }
     irq_restore(flags);
-    preempt_enable();
+    preempt_enable(); /* what was asked for meanwhile is done here, if it may be */
 }
 
 /* ---- parameters ---- */
@@ -200,8 +213,7 @@ int sched_set_params(struct thread *thread, const struct sched_params *wanted)
         fair_set_params(thread, slice_of(&params));
     }
     set_prio(thread);
-    change_end(rq, thread, &change);
-    thread_unlock(rq, flags);
+    change_end(rq, thread, &change, flags);
     pi_priority_changed(thread);
     return 0;
 }
@@ -234,19 +246,19 @@ void sched_set_nice(struct thread *thread, int nice)
     struct runqueue *rq = thread_lock(thread, &flags);
 
     nice = CLAMP(nice, -20, 19);
-    if (thread->class != &fair_class) {
-        /* For later. */
-        thread->nice = (int8_t)nice;
+    if (thread->nice != nice && thread->class != &fair_class) {
+        thread->nice = (int8_t)nice; /* for later */
         fair_set_params(thread, thread->fair.slice);
-    } else if (thread->nice != nice) {
-        int prio = prio_of(thread->policy, 0, nice);
-        struct change change = change_begin(rq, thread, prio);
-        thread->nice = (int8_t)nice;
-        fair_set_params(thread, thread->fair.slice);
-        set_prio(thread);
-        change_end(rq, thread, &change);
     }
-    thread_unlock(rq, flags);
+    if (thread->nice == nice) {
+        thread_unlock(rq, flags);
+        return;
+    }
+    struct change change = change_begin(rq, thread, prio_of(thread->policy, 0, nice));
+    thread->nice = (int8_t)nice;
+    fair_set_params(thread, thread->fair.slice);
+    set_prio(thread);
+    change_end(rq, thread, &change, flags);
 }
 
 ktime_t sched_turn_ns(struct thread *thread)
@@ -318,12 +330,13 @@ void sched_boost(struct thread *thread, const struct thread *donor)
 
     prio = prio >= PRIO_FAIR ? PRIO_IDLE : prio;
     bool ranked = thread->class != &stop_class && thread->class != &idle_class;
-    if (ranked && (prio != thread->boost_prio || prio == PRIO_DEADLINE)) {
-        struct change change = change_begin(rq, thread, MIN(own_prio(thread), prio));
-        dl_inherit(thread, prio == PRIO_DEADLINE ? donor : NULL);
-        thread->boost_prio = (int16_t)prio;
-        set_prio(thread);
-        change_end(rq, thread, &change);
+    if (!ranked || (prio == thread->boost_prio && prio != PRIO_DEADLINE)) {
+        thread_unlock(rq, flags);
+        return;
     }
-    thread_unlock(rq, flags);
+    struct change change = change_begin(rq, thread, MIN(own_prio(thread), prio));
+    dl_inherit(thread, prio == PRIO_DEADLINE ? donor : NULL);
+    thread->boost_prio = (int16_t)prio;
+    set_prio(thread);
+    change_end(rq, thread, &change, flags);
 }

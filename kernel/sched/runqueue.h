@@ -12,7 +12,8 @@
  *
  * thread->cpu names the queue whose lock protects the thread; it changes only under that lock. A runnable thread that is neither
  * current nor on_queue is in flight from one queue to another: it belongs to whoever carries it (runqueue_deliver), others
- * may change its parameters under the lock of the queue that thread->cpu names, which the carrier then looks at.
+ * may change its parameters under the lock of the queue that thread->cpu names, which the carrier then looks at. Or it is a deadline thread
+ * that waits for its budget: then it belongs to its timer, until somebody says otherwise (dl.waits) under the lock.
  */
 #pragma once
 
@@ -163,6 +164,17 @@ struct sched_class {
 
 extern const struct sched_class stop_class, deadline_class, rt_class, fair_class, idle_class;
 
+static inline bool thread_waits_for_budget(const struct thread *thread)
+{
+    return unlikely(thread->class == &deadline_class) && thread->dl.waits;
+}
+
+/* It does not run, but will without being woken, whatever its state says. */
+static inline bool thread_is_coming(const struct thread *thread)
+{
+    return thread->on_queue || thread->in_flight || thread_waits_for_budget(thread);
+}
+
 /* Interrupts are off. Raises preempt_count by one, as every spinlock does. */
 static inline void runqueue_lock(struct runqueue *rq)
 {
@@ -261,6 +273,9 @@ void runqueue_send_locked(struct thread *thread, unsigned cpu);
 void runqueue_deliver(struct thread *thread, enum join_kind kind);
 /* A thread that neither runs nor waits, nor is in flight, comes to this queue, its own. */
 void runqueue_join_locked(struct runqueue *rq, struct thread *thread, enum join_kind kind);
+/* The same, to the queue that is the best for it. True: that is another one; the caller lets go of this one, and delivers the thread. */
+bool runqueue_bring_locked(struct runqueue *rq, struct thread *thread, enum join_kind kind,
+                           unsigned how);
 /* What a new thread does first: the counterpart of the switch that chose it. Interrupts off. */
 void runqueue_finish_switch(void);
 

@@ -62,7 +62,7 @@ void runqueue_join_locked(struct runqueue *rq, struct thread *thread, enum join_
     if (kind == JOIN_WAKE) {
         latency_woken_locked(thread, rq->cpu, rq->current->prio);
     }
-    if (kind == JOIN_NEW && thread->class == rq->current->class) {
+    if (kind == JOIN_NEW && thread->class == &fair_class && rq->current->class == &fair_class) {
         runqueue_start_turn_locked(rq, now); /* its creator goes on: it has more to do for it */
     } else {
         runqueue_check_preempt_locked(rq, thread, now);
@@ -115,6 +115,19 @@ static inline unsigned place_woken(const struct runqueue *rq, struct thread *thr
     return placement_of_woken(thread, how);
 }
 
+bool runqueue_bring_locked(struct runqueue *rq, struct thread *thread, enum join_kind kind,
+                           unsigned how)
+{
+    unsigned cpu = place_woken(rq, thread, how);
+
+    if (unlikely(cpu != rq->cpu)) {
+        runqueue_send_locked(thread, cpu);
+        return true;
+    }
+    runqueue_join_locked(rq, thread, kind);
+    return false;
+}
+
 bool thread_wake_how(struct thread *thread, uint32_t mask, unsigned how)
 {
     /* The condition was made true before this; pairs with thread_prepare_sleep. */
@@ -128,14 +141,8 @@ bool thread_wake_how(struct thread *thread, uint32_t mask, unsigned how)
     bool goes = false;
     if (woken) {
         atomic_store_relaxed(&thread->state, THREAD_RUNNABLE);
-        if (rq->current != thread && !thread->on_queue && !thread->in_flight) {
-            unsigned cpu = place_woken(rq, thread, how);
-            goes = cpu != rq->cpu;
-            if (unlikely(goes)) {
-                runqueue_send_locked(thread, cpu);
-            } else {
-                runqueue_join_locked(rq, thread, JOIN_WAKE);
-            }
+        if (rq->current != thread && !thread_is_coming(thread)) {
+            goes = runqueue_bring_locked(rq, thread, JOIN_WAKE, how);
         }
     }
     runqueue_release(rq);

@@ -189,6 +189,35 @@ TEST(deadline, bandwidth_of_a_thread_that_has_ended_is_not_lost)
     host_run_threads();
 }
 
+static struct thread *throttled;
+
+/* Far beyond its budget: it runs once more when it has another policy. */
+static void overrun(void *arg)
+{
+    host_clock_advance(10 * STEP_NS);
+    *(bool *)arg = true;
+}
+
+static void give_a_better_policy(void *arg)
+{
+    EXPECT(!*(bool *)arg);
+    EXPECT_EQ(sched_set_params(throttled, FIFO(50)), 0);
+    EXPECT(*(bool *)arg);
+}
+
+TEST(deadline, who_is_given_a_better_priority_without_a_budget_runs_at_once)
+{
+    bool ran = false;
+
+    host_sched_begin();
+    throttled = start(overrun, &ran, DEADLINE(STEP_NS, NS_PER_S, NS_PER_S));
+    thread_get(throttled);
+    (void)start(give_a_better_policy, &ran, FIFO(10));
+    preempt_enable();
+    host_run_threads();
+    thread_put(throttled);
+}
+
 static void make_child(void *arg)
 {
     struct sched_params *params = arg;
