@@ -9,8 +9,8 @@
  *
  * A thread that ran a moment ago has its data in its CPU's caches, which the CPUs of a far domain would have to fetch: it stays, for as long as
  * that is worth. One that has just begun to wait stays too: it may have been woken for this CPU. Real-time and deadline threads are not
- * shared out by load: the best ones of all run. Whoever stops running one looks for another that waits elsewhere; whoever has one that waits
- * pushes it to a CPU that does something less important.
+ * shared out by load: the best ones of all run. Whoever stops running one, or goes on with one that has become worse, looks for a better one that
+ * waits elsewhere; whoever has one that waits pushes it to a CPU that does something less important.
  *
  * The tick only finds out that it is time; the looking around is a softirq, with interrupts on but for each pull by itself.
  *
@@ -49,6 +49,11 @@ void balance_overloaded(unsigned cpu, bool is)
     } else {
         (void)cpumask_clear_atomic(&overloaded, cpu);
     }
+}
+
+bool balance_any_overloaded(void)
+{
+    return !cpumask_empty(&overloaded);
 }
 
 /* ---- two queues ---- */
@@ -234,7 +239,7 @@ static struct thread *best_waiting_locked(struct runqueue *from, const struct ru
     return NULL;
 }
 
-/* The best that the queue has but for its running thread, which is about to sleep. */
+/* The best that the queue has but for its running thread. */
 static int best_prio_locked(const struct runqueue *rq)
 {
     if ((rq->waiting & (BIT(RANK_STOP) | BIT(RANK_DEADLINE))) != 0) {
@@ -247,8 +252,8 @@ static int best_prio_locked(const struct runqueue *rq)
                                  : 64 + __builtin_ctzll(rq->rt.bitmap[1]);
 }
 
-/* This CPU stops running such a thread: is there another one that waits elsewhere? */
-static void pull_real_time(struct runqueue *rq)
+/* This CPU runs something worse than such a thread now, or (`sleeps`) is about to: is there one that waits elsewhere? */
+static void pull_real_time(struct runqueue *rq, bool sleeps)
 {
     unsigned id;
 
@@ -258,13 +263,18 @@ static void pull_real_time(struct runqueue *rq)
             continue;
         }
         lock_two(rq, from);
-        struct thread *thread =
-            rq->online ? best_waiting_locked(from, rq, best_prio_locked(rq)) : NULL;
+        int prio = MIN(best_prio_locked(rq), sleeps ? PRIO_IDLE : (int)rq->current_prio);
+        struct thread *thread = rq->online ? best_waiting_locked(from, rq, prio) : NULL;
         if (thread != NULL) {
             move_locked(from, rq, thread, ktime_now());
         }
         unlock_two(rq, from);
     }
+}
+
+void balance_pull(struct runqueue *rq)
+{
+    pull_real_time(rq, false);
 }
 
 /* One waits here that came off the CPU: take it where less important things are done. */
@@ -299,8 +309,8 @@ void balance_before_sleep(struct runqueue *rq)
     if (current == rq->idle || atomic_load_relaxed(&current->state) == THREAD_RUNNABLE) {
         return;
     }
-    if (unlikely(current->prio < PRIO_FAIR) && !cpumask_empty(&overloaded)) {
-        pull_real_time(rq);
+    if (unlikely(current->prio < PRIO_FAIR) && balance_any_overloaded()) {
+        pull_real_time(rq, true);
     }
     placement_note_sleep(current);
     if (atomic_load_relaxed(&rq->nqueued) == 0 && rq->idle_average >= IDLE_WORTH_NS) {

@@ -98,6 +98,25 @@ static struct change change_begin(struct runqueue *rq, struct thread *thread, in
     return change;
 }
 
+/* The running thread goes on. Where it is worse than before, somebody better may wait elsewhere. */
+static void change_end_running(struct runqueue *rq, struct thread *thread,
+                               const struct change *change, enum join_kind kind, ktime_t now)
+{
+    bool pulls = change->prio < MIN((int)thread->prio, PRIO_FAIR) && balance_any_overloaded();
+
+    thread->class->resume(rq, thread, kind, now);
+    atomic_store_relaxed(&rq->current_prio, thread->prio);
+    if (pulls) {
+        rq->after_switch |= AFTER_SWITCH_PULL;
+    }
+    if (pulls || rq->nqueued > 0 || thread->class == &deadline_class) {
+        runqueue_resched_locked(rq);
+    }
+    if (unlikely(atomic_load_relaxed(&thread->switch_work) != 0)) {
+        alarm_changed_locked(rq);
+    }
+}
+
 /* And unlock. Who waited for a budget comes to a queue as if it woke. */
 static void change_end(struct runqueue *rq, struct thread *thread, const struct change *change,
                        uint64_t flags)
@@ -109,13 +128,7 @@ static void change_end(struct runqueue *rq, struct thread *thread, const struct 
     bool goes = false;
 
     if (change->running) {
-        thread->class->resume(rq, thread, kind, now);
-        if (rq->nqueued > 0 || thread->class == &deadline_class) {
-            runqueue_resched_locked(rq);
-        }
-        if (unlikely(atomic_load_relaxed(&thread->switch_work) != 0)) {
-            alarm_changed_locked(rq);
-        }
+        change_end_running(rq, thread, change, kind, now);
     } else if (change->queued) {
         thread->class->join(rq, thread, kind, now);
         if (thread->on_queue) {

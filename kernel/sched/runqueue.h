@@ -30,6 +30,7 @@
 #define AFTER_SWITCH_DEAD 0x1u /* the thread that was switched from has ended */
 #define AFTER_SWITCH_MOVE 0x2u /* it goes on on another CPU */
 #define AFTER_SWITCH_PUSH 0x4u /* a real-time thread waits: another CPU may have time for it */
+#define AFTER_SWITCH_PULL 0x8u /* what runs here has become worse: better ones may wait elsewhere */
 
 /* In the `work` of an idle thread: it looks at THREAD_WORK_RESCHED there before it sleeps, and needs no message. */
 #define THREAD_WORK_POLLING 0x80000000u
@@ -337,11 +338,13 @@ unsigned find_idle_cpu(const struct thread *thread, unsigned cpu);
 void balance_before_sleep(struct runqueue *rq);
 void balance_kicked(struct runqueue *rq);
 void balance_push(struct runqueue *rq);
+void balance_pull(struct runqueue *rq);
 /* In the tick: is it time to look around? */
 void balance_tick(struct runqueue *rq);
 void balance_init(void);
 /* Real-time or deadline threads wait on this CPU, or do not any more. */
 void balance_overloaded(unsigned cpu, bool overloaded);
+bool balance_any_overloaded(void);
 
 /* leave.c: the CPU leaves. All who wait there go elsewhere, and nobody comes any more. Interrupts off. */
 void sched_evacuate(struct runqueue *rq);

@@ -186,6 +186,9 @@ static __noinline void after_switch(struct runqueue *rq, struct thread *prev)
     if ((left & AFTER_SWITCH_PUSH) != 0) {
         balance_push(rq);
     }
+    if ((left & AFTER_SWITCH_PULL) != 0) {
+        balance_pull(rq);
+    }
     if ((left & AFTER_SWITCH_DEAD) != 0) {
         bury(current_thread(), prev);
     }
@@ -299,9 +302,9 @@ static void runqueue_preempted_locked(struct runqueue *rq, struct thread *prev, 
         rq->after_switch |= AFTER_SWITCH_MOVE;
     } else {
         prev->class->put_prev(rq, prev, now);
-        if (unlikely(sched_several) && prev->prio < PRIO_FAIR) {
-            rq->after_switch |= AFTER_SWITCH_PUSH;
-        }
+    }
+    if (unlikely(sched_several) && prev->prio < PRIO_FAIR) {
+        rq->after_switch |= prev->on_queue ? AFTER_SWITCH_PUSH : AFTER_SWITCH_PULL;
     }
     prev->queued_since = now;
     prev->nivcsw++;
@@ -363,7 +366,10 @@ static void reschedule(enum reschedule_kind kind)
         if (turn_ends(rq)) {
             runqueue_start_turn_locked(rq, now);
         }
-        runqueue_unlock(rq);
+        if (unlikely(sched_several) && prev->prio < PRIO_FAIR && urgent_waits(rq)) {
+            rq->after_switch |= AFTER_SWITCH_PUSH; /* it was raised before they had the CPU */
+        }
+        runqueue_finish_switch();
         return;
     }
     if (stays) {
