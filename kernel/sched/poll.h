@@ -24,18 +24,17 @@ struct poll_table {
         events; /* what the caller is interested in, always with POLLERR | POLLHUP; 0: anything */
 };
 
-static inline void poll_wait(struct poll_table *table, struct wait_queue *queue)
-{
-    if (table != NULL && table->enqueue != NULL) {
-        table->enqueue(table, queue, NULL);
-    }
-}
-
-/* The same for a queue that is not the file's: the caller of poll(2) has what it lives in meanwhile, others pin it. */
+/* For a queue that is not the file's: the caller of poll(2) has what it lives in meanwhile, others pin it. */
 static inline void poll_wait_pinned(struct poll_table *table, struct wait_queue *queue,
                                     const struct poll_pin *pin)
 {
     if (table != NULL && table->enqueue != NULL) {
         table->enqueue(table, queue, pin);
+        atomic_fence(); /* pairs with wait_queue_active(): the caller looks at the condition now */
     }
+}
+
+static inline void poll_wait(struct poll_table *table, struct wait_queue *queue)
+{
+    poll_wait_pinned(table, queue, NULL);
 }
