@@ -387,6 +387,7 @@ static void send_end_locked(struct process *process, struct thread *to, int sign
     if (to != NULL) {
         process->private_signals |= SIGMASK(signo);
     }
+    /* Without a fence: who waits there looks at the sets under the siglock. */
     if (unlikely(!list_empty(&process->signalfd_wait.waiters))) {
         wait_wake_all(&process->signalfd_wait, POLLIN);
     }

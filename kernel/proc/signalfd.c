@@ -25,13 +25,16 @@ static uint64_t mask_of(const struct file *file)
     return atomic_load_relaxed(&signalfd->mask);
 }
 
+/* Under the siglock, as the sender looks for who waits: so he sees us in the queue, or we see the signal. */
 static bool is_pending(uint64_t mask)
 {
     const struct thread *thread = current_thread();
+    struct process *process = thread->process;
+    uint64_t flags = spin_lock_irqsave(&process->siglock);
+    uint64_t set = process->shared.set | thread->sig_pending.set;
 
-    return ((atomic_load_relaxed(&thread->process->shared.set) |
-             atomic_load_relaxed(&thread->sig_pending.set)) &
-            mask) != 0;
+    spin_unlock_irqrestore(&process->siglock, flags);
+    return (set & mask) != 0;
 }
 
 /* What a kernel's own code (1 .. SI_KERNEL - 1) is about. False: the sender and no more. */

@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/signalfd.h>
 
 #include "abi.h"
 
@@ -107,4 +108,39 @@ ABI_TEST(wakes, of_a_watch_that_is_added_are_not_lost)
     set = epoll_create1(0);
     CHECK(fd >= 0 && set >= 0);
     play(watch_and_take, add_one);
+}
+
+static void send_signal(void)
+{
+    CHECK_EQ(kill(getpid(), SIGUSR1), 0);
+}
+
+static void read_signal(void)
+{
+    struct signalfd_siginfo info;
+
+    CHECK_EQ(read(fd, &info, sizeof(info)), sizeof(info));
+}
+
+static void poll_and_read_signal(void)
+{
+    struct pollfd pollfd = {.fd = fd, .events = POLLIN};
+
+    CHECK_EQ(poll(&pollfd, 1, -1), 1);
+    read_signal();
+}
+
+ABI_TEST(wakes, of_who_reads_signals_are_not_lost)
+{
+    sigset_t mask;
+
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGUSR1);
+    CHECK_EQ(sigprocmask(SIG_BLOCK, &mask, NULL), 0);
+    fd = signalfd(-1, &mask, 0);
+    CHECK(fd >= 0);
+    play(read_signal, send_signal);
+    begun = ended = 0;
+    over = false;
+    play(poll_and_read_signal, send_signal);
 }
