@@ -120,8 +120,7 @@ static ssize_t signalfd_read(struct file *file, struct iov_iter *to, loff_t *pos
         return -EINVAL;
     }
     while (to->count >= sizeof(out)) {
-        uint64_t mask = mask_of(file);
-        if (take(mask, &out)) {
+        if (take(mask_of(file), &out)) {
             if (iov_copy_to(to, &out, sizeof(out)) != sizeof(out)) {
                 return done > 0 ? done : -EFAULT;
             }
@@ -134,7 +133,8 @@ static ssize_t signalfd_read(struct file *file, struct iov_iter *to, loff_t *pos
         if ((atomic_load_relaxed(&file->flags) & O_NONBLOCK) != 0) {
             return -EAGAIN;
         }
-        int err = wait_event_interruptible(&process_current()->signalfd_wait, is_pending(mask));
+        int err =
+            wait_event_interruptible(&process_current()->signalfd_wait, is_pending(mask_of(file)));
         if (err < 0) {
             return err;
         }

@@ -233,6 +233,32 @@ ABI_TEST(signalfd, a_reader_hears_of_another_mask)
     CHECK(sigismember(&pending, SIGUSR1) == 1 && sigismember(&pending, SIGUSR2) == 0);
 }
 
+/* One that sleeps with one mask and is given another, of what comes then or has come already. */
+ABI_TEST(signalfd, a_reader_that_sleeps_hears_of_another_mask)
+{
+    int fd = blocked_fd(SIGUSR1, SIGUSR2, 0);
+    sigset_t usr1 = set_of(SIGUSR1, 0), usr2 = set_of(SIGUSR2, 0);
+    struct signalfd_siginfo *info;
+    pthread_t thread;
+
+    for (int pending = 0; pending < 2; pending++) {
+        CHECK_EQ(signalfd(fd, &usr1, 0), fd);
+        CHECK_EQ(pthread_create(&thread, NULL, read_in_thread, &fd), 0);
+        abi_wait_asleep(1);
+        if (pending) {
+            CHECK_EQ(kill(getpid(), SIGUSR2), 0);
+            abi_wait_asleep(1);
+        }
+        CHECK_EQ(signalfd(fd, &usr2, 0), fd);
+        if (!pending) {
+            abi_wait_asleep(1);
+            CHECK_EQ(kill(getpid(), SIGUSR2), 0);
+        }
+        CHECK_EQ(pthread_join(thread, (void **)&info), 0);
+        CHECK_EQ(info->ssi_signo, SIGUSR2);
+    }
+}
+
 ABI_TEST(signalfd, as_many_as_fit_are_read_lowest_first)
 {
     struct signalfd_siginfo info[4];
