@@ -177,10 +177,13 @@ static int wait_locked(struct futex_pi_call *call, struct futex_pi *state, struc
     return FUTEX_PI_WAITS;
 }
 
-/* Does the word name the state's owner? */
+/* Does the word name the state's owner? One that is dying has marked it (futex_robust.c), and is yet to pass the lock on. */
 static bool state_fits(const struct futex_pi *state, uint32_t value)
 {
-    return state->unsaid || tid_of(state->lock.owner) == (value & FUTEX_TID_MASK);
+    uint32_t named = value & FUTEX_TID_MASK;
+
+    return state->unsaid || named == tid_of(state->lock.owner) ||
+           (named == 0 && (value & FUTEX_OWNER_DIED) != 0);
 }
 
 int futex_pi_lock_locked(struct futex_pi_call *call, struct thread *thread, uint32_t __user *uaddr,

@@ -5,6 +5,7 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stddef.h>
 
 #include "abi.h"
 
@@ -225,6 +226,97 @@ ABI_TEST(futex_pi, waiting_to_be_moved_ends_in_time)
     thread = run(wait_for_lock, NULL);
     CHECK_EQ(join(thread), -EAGAIN);
     CHECK_EQ(futex(&word, FUTEX_CMP_REQUEUE_PI_PRIVATE, 1, (void *)1, &mutex, 1), 0);
+}
+
+/* ---- an owner that ends just now ---- */
+
+#define LEFT_MAX 2000
+
+/* What it leaves: a robust list, of the lock first. Each entry has a page of its own. */
+static struct left {
+    struct robust_list_head head;
+    struct left_entry {
+        _Alignas(4096) struct robust_list list;
+        uint32_t word;
+    } entry[LEFT_MAX];
+} * left;
+static uint32_t *left_lock;
+
+static void left_make(unsigned count)
+{
+    left = mmap(NULL, sizeof(*left), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(left != MAP_FAILED);
+    left_lock = &left->entry[0].word;
+    left->head.futex_offset = offsetof(struct left_entry, word);
+    left->head.list.next =
+        (struct robust_list *)((uintptr_t)&left->entry[0].list | 1); /* it inherits */
+    for (unsigned i = 0; i < count; i++) {
+        left->entry[i].list.next = i + 1 < count ? &left->entry[i + 1].list : &left->head.list;
+    }
+}
+
+static int own_and_end(void *arg)
+{
+    CHECK_EQ(syscall(SYS_set_robust_list, &left->head, sizeof(left->head)), 0);
+    store(left_lock, tid());
+    stage = 1;
+    for (unsigned turn = 1; stage == 1; turn++) {
+        if (turn % 256 == 0) {
+            sched_yield();
+        }
+    }
+    return arg != NULL;
+}
+
+/* It has the lock, and ends once `stage` is 2. */
+static pid_t owner_start(void)
+{
+    static _Alignas(16) char stack[16384];
+
+    stage = 0;
+    pid_t owner = clone(own_and_end, stack + sizeof(stack), CLONE_VM | SIGCHLD, NULL);
+    CHECK(owner > 0);
+    while (stage == 0) {
+        sched_yield();
+    }
+    return owner;
+}
+
+static void owner_gone(pid_t owner)
+{
+    int status;
+
+    CHECK_EQ(waitpid(owner, &status, 0), owner);
+    CHECK_EQ(status, 0);
+}
+
+static void *lock_left(void *arg)
+{
+    CHECK_EQ(futex(left_lock, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0), 0);
+    CHECK_EQ(load(left_lock) & FUTEX_TID_MASK, tid());
+    CHECK_EQ(futex(left_lock, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0), 0);
+    return arg;
+}
+
+/* The word says that its owner is dead before the best that waits has the lock. */
+ABI_TEST(futex_pi, it_can_be_waited_for_before_the_dead_have_passed_it_on)
+{
+    time_t end = time(NULL) + 3;
+
+    left_make(LEFT_MAX);
+    for (int round = 0; round < 200 && time(NULL) < end; round++) {
+        pid_t owner = owner_start();
+        void *thread = run(lock_left, NULL);
+        abi_wait_asleep(1);
+        CHECK_EQ(madvise(left, sizeof(*left), MADV_DONTNEED),
+                 0); /* to walk through it takes time */
+        stage = 2;
+        while ((load(left_lock) & FUTEX_TID_MASK) == (uint32_t)owner) {
+        }
+        (void)lock_left(NULL);
+        CHECK_EQ(join(thread), 0);
+        owner_gone(owner);
+    }
 }
 
 /* ---- many at once ---- */
