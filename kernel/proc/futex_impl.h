@@ -75,6 +75,8 @@ struct futex_pi_owner {
 };
 /* Look for the owner that the word was seen to name. -ESRCH: it still names nobody; -EFAULT. May sleep. */
 int futex_pi_owner_wanted(struct futex_pi_owner *owner, uint32_t __user *uaddr, uint32_t tid);
+/* The owner has ended. -ESRCH: the word still names it; 0: it has marked the word meanwhile, look again; -EFAULT. May sleep. */
+int futex_pi_names_still(uint32_t __user *uaddr, uint32_t tid);
 void futex_pi_owner_put(struct futex_pi_owner *owner);
 
 /* Does anybody wait for a lock that is this word? Bucket locked. */

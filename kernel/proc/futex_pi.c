@@ -280,8 +280,7 @@ static int sleep_until_given(const struct futex_pi_call *call, struct time_limit
     return err == -EINTR ? -ERESTARTNOINTR : err;
 }
 
-/* -ESRCH: the word names this number, which is nobody's. */
-static int names_still(uint32_t __user *uaddr, uint32_t tid)
+int futex_pi_names_still(uint32_t __user *uaddr, uint32_t tid)
 {
     uint32_t now;
     int err = get_user(now, uaddr);
@@ -293,7 +292,7 @@ int futex_pi_owner_wanted(struct futex_pi_owner *owner, uint32_t __user *uaddr, 
 {
     int err = owner_find(owner, tid);
 
-    return err == -ESRCH ? names_still(uaddr, tid) : err;
+    return err == -ESRCH ? futex_pi_names_still(uaddr, tid) : err;
 }
 
 int futex_lock_pi(uint32_t __user *uaddr, bool private, bool try, struct time_limit limit)
@@ -310,6 +309,8 @@ int futex_lock_pi(uint32_t __user *uaddr, bool private, bool try, struct time_li
         spin_unlock(&bucket->lock);
         if (err == FUTEX_PI_OWNER) {
             err = futex_pi_owner_wanted(&owner, uaddr, tid);
+        } else if (err == -ESRCH) {
+            err = futex_pi_names_still(uaddr, owner.tid);
         } else if (err == -EFAULT) {
             err = futex_fault_in(uaddr);
         } else {

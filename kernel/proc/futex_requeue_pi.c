@@ -147,6 +147,8 @@ int futex_requeue_pi(uint32_t __user *uaddr, uint32_t __user *uaddr2, bool priva
         futex_bucket_unlock_two(requeue.from, requeue.to);
         if (err == FUTEX_PI_OWNER) {
             err = futex_pi_owner_wanted(&requeue.owner, uaddr2, tid);
+        } else if (err == -ESRCH) {
+            err = futex_pi_names_still(uaddr2, requeue.owner.tid);
         } else if (err == -EFAULT) {
             err = here ? futex_fault_in(uaddr2) : get_user(now, uaddr);
         } else {

@@ -298,6 +298,14 @@ static void *lock_left(void *arg)
     return arg;
 }
 
+static void *wait_for_left(void *arg)
+{
+    CHECK_EQ(futex(&word, FUTEX_WAIT_REQUEUE_PI_PRIVATE, 0, NULL, left_lock, 0), 0);
+    CHECK_EQ(load(left_lock) & FUTEX_TID_MASK, tid());
+    CHECK_EQ(futex(left_lock, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0), 0);
+    return arg;
+}
+
 /* The word says that its owner is dead before the best that waits has the lock. */
 ABI_TEST(futex_pi, it_can_be_waited_for_before_the_dead_have_passed_it_on)
 {
@@ -315,6 +323,32 @@ ABI_TEST(futex_pi, it_can_be_waited_for_before_the_dead_have_passed_it_on)
         }
         (void)lock_left(NULL);
         CHECK_EQ(join(thread), 0);
+        owner_gone(owner);
+    }
+}
+
+/* Who asks for the lock while its owner marks it has it then, or waits: the owner is not unknown. */
+ABI_TEST(futex_pi, one_that_ends_just_now_is_not_nobody)
+{
+    time_t end = time(NULL) + 2;
+
+    left_make(1);
+    for (unsigned round = 0; time(NULL) < end; round++) {
+        pid_t owner = owner_start();
+        void *thread = NULL;
+        if (round % 32 == 31) {
+            thread = run(wait_for_left, NULL);
+            abi_wait_asleep(1);
+        }
+        stage = 2;
+        for (volatile unsigned i = round * 61 % 4096; i > 0; i--) {
+        }
+        if (thread == NULL) {
+            (void)lock_left(NULL);
+        } else {
+            CHECK_EQ(futex(&word, FUTEX_CMP_REQUEUE_PI_PRIVATE, 1, (void *)0, left_lock, 0), 1);
+            CHECK_EQ(join(thread), 0);
+        }
         owner_gone(owner);
     }
 }
