@@ -224,7 +224,11 @@ uint32_t epoll_set_poll(struct file *file, struct poll_table *table)
     struct epoll_set *set = file->private;
 
     poll_wait(table, &set->pollers);
-    if (!set_maybe_ready(set)) {
+    spin_lock_irq(
+        &set->ready_lock); /* a taker may be giving the list back: nobody is told of that */
+    bool maybe = set_maybe_ready(set);
+    spin_unlock_irq(&set->ready_lock);
+    if (!maybe) {
         return 0;
     }
     mutex_lock(&set->lock);
