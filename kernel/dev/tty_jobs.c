@@ -81,6 +81,8 @@ int tty_check_background(struct tty *tty, int signo)
         return -EIO;
     }
     (void)jobctl->signal_group(group, signo);
+    /* One thread of each process is told of it: this one has to look whether or not it was chosen. */
+    thread_set_work(current_thread(), THREAD_WORK_SIGNAL);
     return -ERESTARTSYS;
 }
 

@@ -2,6 +2,7 @@
 #include "abi.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <pty.h>
 #include <sys/ioctl.h>
 #include <sys/sysmacros.h>
@@ -238,4 +239,55 @@ ABI_TEST(terminal, works_on_for_the_foreground_group_which_is_told_that_the_lead
 ABI_TEST(terminal, works_on_when_the_leader_gives_it_up)
 {
     check_job(true, true, "hc");
+}
+
+/* ---- job control ---- */
+
+static void *read_in_background(void *arg)
+{
+    char byte;
+    ssize_t n = read(slave, &byte, 1);
+
+    *(int *)arg = n == 1 ? byte : -errno;
+    return NULL;
+}
+
+/* In a process group of its own, which is not the terminal's: another thread than the main one reads. */
+static void background(pid_t parent)
+{
+    pthread_t thread;
+    int got = 0;
+
+    abi_end_with(parent);
+    CHECK_EQ(setpgid(0, 0), 0);
+    CHECK_EQ(pthread_create(&thread, NULL, read_in_background, &got), 0);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK_EQ(got, '\n');
+    _exit(0);
+}
+
+ABI_TEST(terminal, a_thread_that_reads_in_the_background_stops_and_then_reads)
+{
+    int status;
+
+    open_pair();
+    pid_t leader = abi_fork();
+    if (leader == 0) {
+        CHECK(setsid() > 0);
+        CHECK_EQ(ioctl(slave, TIOCSCTTY, 0), 0);
+        pid_t self = getpid(), pid = abi_fork();
+        if (pid == 0) {
+            background(self);
+        }
+        CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
+        CHECK_EQ(status, SIGTTIN << 8 | 0x7f);
+        CHECK_EQ(tcsetpgrp(slave, pid), 0);
+        CHECK_EQ(write(master, "\n", 1), 1);
+        CHECK_EQ(kill(pid, SIGCONT), 0);
+        CHECK_EQ(waitpid(pid, &status, 0), pid);
+        CHECK_EQ(status, 0);
+        _exit(0);
+    }
+    CHECK_EQ(waitpid(leader, &status, 0), leader);
+    CHECK_EQ(status, 0);
 }
