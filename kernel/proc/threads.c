@@ -107,9 +107,11 @@ int thread_join(struct process *process, struct thread *thread)
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);
 
     spin_lock(&process->siglock);
-    if (process->group_exiting || process->exec_thread != NULL || process->stopped) {
-        err =
-            -ERESTARTNOINTR; /* all threads have been told: the caller sees to it on its way out */
+    if (process->group_exiting || process->exec_thread != NULL ||
+        thread_stop_wanted(process, current_thread())) {
+        /* The caller sees to it on its way out, whether or not it has been called. */
+        thread_set_work(current_thread(), THREAD_WORK_SIGNAL);
+        err = -ERESTARTNOINTR;
     } else {
         list_push_back(&process->threads, &thread->process_node);
         process->nthreads++;
@@ -118,6 +120,11 @@ int thread_join(struct process *process, struct thread *thread)
         cpu_timers_join(process, thread);
         if (unlikely(process->cpu_timers.watched) && process->nlive <= cpu_count()) {
             cpu_timers_look_locked(process); /* more of them run at once than before */
+        }
+        if (unlikely(process->stopped)) {
+            /* The caller has not been called yet, or runs because its tracer says so. */
+            thread_want_stop_locked(process, thread);
+            thread_set_work(thread, THREAD_WORK_SIGNAL);
         }
         ptrace_clone_link_locked(thread);
     }

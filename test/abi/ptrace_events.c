@@ -174,6 +174,55 @@ ABI_TEST(ptrace, requests_on_the_dead_fail_and_killing_them_does_nothing)
     CHECK_EQ(trace_wait(pid), 0);
 }
 
+static void *set_flag(void *arg)
+{
+    *(volatile bool *)arg = true;
+    return NULL;
+}
+
+/* In a process that has stopped for all but the tracer: a new thread, which stands still until the process goes on. */
+static void start_thread_while_stopped(int told)
+{
+    volatile bool ran = false;
+    pthread_t thread;
+
+    CHECK_EQ(pthread_create(&thread, NULL, set_flag, (void *)&ran), 0);
+    DIR *dir = opendir("/proc/self/task");
+    CHECK(dir != NULL);
+    for (const struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        if (entry->d_name[0] != '.' && atoi(entry->d_name) != getpid()) {
+            abi_wait_state(getpid(), atoi(entry->d_name), 'T');
+        }
+    }
+    closedir(dir);
+    CHECK(!ran);
+    CHECK_EQ(write(told, "x", 1), 1);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK(ran);
+}
+
+ABI_TEST(ptrace, who_runs_in_a_stopped_process_may_have_a_new_thread)
+{
+    int told[2];
+    char byte;
+
+    CHECK_EQ(pipe(told), 0);
+    pid_t pid = TRACED_CHILD({
+        close(told[0]);
+        start_thread_while_stopped(told[1]);
+    });
+    close(told[1]);
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, SIGSTOP), STOPPED(SIGSTOP)); /* the stop of the group */
+    CHECK_EQ(TRACE(PTRACE_CONT, pid, 0, 0), 0);
+    CHECK_EQ(read(told[0], &byte, 1), 1);
+    CHECK_EQ(kill(pid, SIGCONT), 0);
+    int status = trace_wait(pid);
+    if (status == STOPPED(SIGCONT)) { /* else the new thread has taken it */
+        status = trace_go(PTRACE_CONT, pid, 0);
+    }
+    CHECK_EQ(status, 0);
+}
+
 ABI_TEST(ptrace, sigkill_comes_before_a_stop_of_the_thread_alone)
 {
     pid_t pid = trace_idle_child();
