@@ -184,11 +184,24 @@ static void act_stop(struct process *process, struct thread *thread, int signo, 
     stop_here(process, thread, flags);
 }
 
-static void __noreturn act_fatal(const siginfo_t *info)
+/*
+ * A signal that leaves no core is the end of all threads before the siglock under which it was taken is let go: no sibling gets away from it by fork or
+ * by execve. `queued` is its entry, `seen` what a tracer has made of it, or NULL. siglock held.
+ */
+static void __noreturn act_fatal(struct process *process, int signo, struct signal_queued *queued,
+                                 const siginfo_t *seen, uint64_t flags)
 {
-    bool core = (SIGMASK(info->si_signo) & SIGMASK_CORE) != 0 && coredump_process(info);
+    bool core = (SIGMASK(signo) & SIGMASK_CORE) != 0;
+    bool call = !core && group_exit_locked(process, signo);
+    siginfo_t info;
 
-    process_exit_group(info->si_signo | (core ? 0x80 : 0));
+    spin_unlock_irqrestore(&process->siglock, flags);
+    if (call) {
+        call_finish(process, CALL_END);
+    }
+    signal_take_info(signo, queued, &info);
+    core = core && coredump_process(seen != NULL ? seen : &info);
+    process_exit_group(signo | (core ? 0x80 : 0));
 }
 
 /* ---- choosing ---- */
@@ -270,12 +283,10 @@ static void signal_choose(struct process *process, struct thread *thread, struct
             signal_queued_free(queued);
             continue;
         }
-        spin_unlock_irqrestore(&process->siglock, flags);
         if (!ignore) {
-            siginfo_t last;
-            signal_take_info(signo, queued, &last);
-            act_fatal(info != NULL ? info : &last);
+            act_fatal(process, signo, queued, info, flags);
         }
+        spin_unlock_irqrestore(&process->siglock, flags);
         signal_queued_free(queued);
     }
 }

@@ -116,6 +116,53 @@ ABI_TEST(kill, a_group_of_strangers_refuses_and_one_with_a_friend_does_not)
     CHECK_EQ(waitpid(stranger, NULL, 0), stranger);
 }
 
+static void *tell_and_exec(void *arg)
+{
+    const struct timespec ts = {0, 500000};
+
+    CHECK_EQ(write(*(int *)arg, "x", 1), 1);
+    (void)nanosleep(&ts, NULL);
+    (void)execl("/bin/sh", "sh", "-c", "exec sleep 100", (char *)NULL);
+    return NULL;
+}
+
+/* A child of which one thread will be in execve(2) in a moment, while the main one waits. */
+static pid_t child_in_exec(void)
+{
+    int p[2];
+    char byte;
+
+    CHECK_EQ(pipe(p), 0);
+    pid_t pid = abi_fork();
+    if (pid == 0) {
+        pthread_t thread;
+        CHECK_EQ(pthread_create(&thread, NULL, tell_and_exec, &p[1]), 0);
+        for (;;) {
+            pause();
+        }
+    }
+    CHECK_EQ(read(p[0], &byte, 1), 1);
+    close(p[0]);
+    close(p[1]);
+    return pid;
+}
+
+ABI_TEST(kill, sigkill_is_for_what_becomes_of_the_process_in_execve_too)
+{
+    for (int i = 0; i < 30; i++) {
+        pid_t pid = child_in_exec();
+        const struct timespec ts = {0, random() % 1000000};
+        int status;
+        (void)nanosleep(&ts, NULL);
+        CHECK_EQ(kill(pid, SIGKILL), 0);
+        for (int ms = 0; waitpid(pid, &status, WNOHANG) == 0; ms++) {
+            CHECK(ms < 10000);
+            abi_sleep_ms(1);
+        }
+        CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    }
+}
+
 /* ---- alternate stacks ---- */
 
 static char stack[65536] __attribute__((aligned(64))), second[65536];
