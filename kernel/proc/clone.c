@@ -282,7 +282,29 @@ discard:
 
 /* ---- processes ---- */
 
-static void link_child(struct process *child, const struct clone_request *request)
+/*
+ * What has come already is seen to before the fork; what comes for many from now on is for the child as well. False: something has come, which the
+ * caller finds on its way to user mode.
+ */
+static bool fork_begin(struct process *me, struct fork_signals *came)
+{
+    struct thread *thread = current_thread();
+    uint64_t flags = spin_lock_irqsave(&me->siglock);
+    bool begun = !thread_signal_pending(thread) && (me->shared.set & ~thread->sig_blocked) == 0 &&
+                 !me->group_exiting;
+
+    if (likely(begun)) {
+        came->set = 0;
+        list_push_back(&me->forks, &came->node);
+    } else {
+        thread_set_work(thread, THREAD_WORK_SIGNAL); /* it may not have been called yet */
+    }
+    spin_unlock_irqrestore(&me->siglock, flags);
+    return begun;
+}
+
+static void link_child(struct process *child, const struct clone_request *request,
+                       struct fork_signals *came)
 {
     struct process *me = process_current();
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);
@@ -294,6 +316,13 @@ static void link_child(struct process *child, const struct clone_request *reques
         parent = me->parent;
         child->exit_signal = me->exit_signal;
         child->parent_tid = me->parent_tid;
+    }
+    spin_lock(&me->siglock);
+    list_remove(&came->node);
+    spin_unlock(&me->siglock);
+    if (unlikely(came->set != 0)) {
+        child->shared.set = came->set;
+        thread_set_work(child->leader, THREAD_WORK_SIGNAL);
     }
     process_link_locked(child, parent, pid_get(me->group), pid_get(me->session));
     ptrace_clone_link_locked(child->leader);
@@ -344,7 +373,8 @@ unreserve:
     return err;
 }
 
-static int64_t clone_process(struct process *me, const struct clone_request *request)
+static int64_t make_process(struct process *me, const struct clone_request *request,
+                            struct fork_signals *came)
 {
     struct process *child = process_alloc();
     struct file *pidfd_file = NULL;
@@ -380,7 +410,7 @@ static int64_t clone_process(struct process *me, const struct clone_request *req
     if (vfork) {
         (void)process_get(child);
     }
-    link_child(child, request);
+    link_child(child, request, came);
     if (pidfd_file != NULL) {
         fd_install(pidfd, pidfd_file);
     }
@@ -395,6 +425,22 @@ static int64_t clone_process(struct process *me, const struct clone_request *req
 discard:
     process_put(child);
     return err;
+}
+
+static int64_t clone_process(struct process *me, const struct clone_request *request)
+{
+    struct fork_signals came;
+
+    if (!fork_begin(me, &came)) {
+        return -ERESTARTNOINTR;
+    }
+    int64_t result = make_process(me, request, &came);
+    if (result < 0) {
+        uint64_t flags = spin_lock_irqsave(&me->siglock);
+        list_remove(&came.node);
+        spin_unlock_irqrestore(&me->siglock, flags);
+    }
+    return result;
 }
 
 /* ---- threads ---- */

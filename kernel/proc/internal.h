@@ -18,6 +18,8 @@ void process_link_locked(struct process *process, struct process *parent, struct
 /* Take a zombie out of the tree: nobody finds it any more. Tree lock held. process_release() must follow without it. */
 void process_unlink_locked(struct process *process);
 void process_release(struct process *process);
+/* Walk through all processes but kernel threads, a parent before its children, from process 1 on; NULL at the end. Tree lock held. */
+struct process *process_next_below_init_locked(const struct process *process);
 
 /* ---- access.c ---- */
 bool process_may_attach_locked(struct process *target); /* tree lock held */
@@ -100,6 +102,15 @@ void signal_force_fatal(int signo);
 /* To one thread, or (NULL) to whichever of the process will have it. siglock held. */
 int signal_send_locked(struct process *process, struct thread *to, const siginfo_t *info,
                        bool forced);
+/* A fork under way: what has come for many meanwhile, of whom the child is one. */
+struct fork_signals {
+    struct list_node node; /* [S] in process->forks */
+    uint64_t set;          /* [S] */
+};
+/* The process is one of many whom a signal is for: so are the children that it is about to have. siglock held. */
+void signal_tell_forks_locked(struct process *process, int signo);
+/* The same, and the signal for the process itself. Tree lock held until all of the many have it. */
+int signal_send_member(struct process *process, const siginfo_t *info);
 /* To every member of the group, tree lock held. -ESRCH: nobody there. */
 int signal_send_group_locked(struct pid *group, const siginfo_t *info);
 /*

@@ -183,6 +183,9 @@ static void tell_owner_locked(const struct jobctl_owner *owner, struct process *
         return;
     }
     spin_lock(&process->siglock);
+    if (owner->type == F_OWNER_PGRP) {
+        signal_tell_forks_locked(process, info->si_signo);
+    }
     if (signal_send_locked(process, to, info, info->si_code == SI_KERNEL) == -EAGAIN) {
         siginfo_kernel(&plain, SIGIO);
         (void)signal_send_locked(process, to, &plain, true);

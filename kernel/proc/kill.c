@@ -6,29 +6,40 @@
 #include "kernel/proc/internal.h"
 
 /* kill(2), "Notes": the sender's real or effective user is the target's real or saved one, or SIGCONT within the session. */
-bool signal_may_send(struct process *target, int signo)
+static bool may_send_locked(const struct process *target, int signo)
 {
     const struct cred *mine = cred_current();
 
     if (target == process_current()) {
         return true;
     }
-    struct cred *theirs = process_cred_get(target);
-    bool allowed = mine->euid == theirs->suid || mine->euid == theirs->uid ||
-                   mine->uid == theirs->suid || mine->uid == theirs->uid ||
-                   cred_has_cap(mine, CAP_KILL) ||
-                   (signo == SIGCONT && process_current()->session == target->session);
+    struct cred *theirs = thread_cred_get_locked(target->leader);
+    bool allowed = cred_has_cap(mine, CAP_KILL) ||
+                   (signo == SIGCONT && process_current()->session == target->session) ||
+                   (theirs != NULL && (mine->euid == theirs->suid || mine->euid == theirs->uid ||
+                                       mine->uid == theirs->suid || mine->uid == theirs->uid));
     cred_put(theirs);
     return allowed;
+}
+
+bool signal_may_send(struct process *target, int signo)
+{
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+    bool allowed = may_send_locked(target, signo);
+
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+    return allowed;
+}
+
+static bool is_signal(int signo)
+{
+    return signo >= 0 && signo <= SIGNAL_COUNT;
 }
 
 /* Whether there is such a signal is asked when somebody was found to have it. */
 static int check_send(struct process *target, int signo)
 {
-    if (signo < 0 || signo > SIGNAL_COUNT) {
-        return -EINVAL;
-    }
-    return signal_may_send(target, signo) ? 0 : -EPERM;
+    return !is_signal(signo) ? -EINVAL : signal_may_send(target, signo) ? 0 : -EPERM;
 }
 
 static int kill_process(struct process *target, const siginfo_t *info)
@@ -38,38 +49,60 @@ static int kill_process(struct process *target, const siginfo_t *info)
     return err < 0 || info->si_signo == 0 ? err : signal_send_process(target, info);
 }
 
+/* ---- many ---- */
+
 /*
- * Signal all processes for which `wanted` says so: 0 when one got it, else -EPERM when one was refused, else -ESRCH. The walk goes by
- * number, so that no lock is held while permission is judged.
+ * All of them get it under one hold of the tree lock: so each child is among them, as itself or as one that is being made (signal_send_member()).
  */
-static int kill_matching(bool (*wanted)(struct process *, int), int arg, const siginfo_t *info)
+static int kill_member_locked(struct process *member, const siginfo_t *info)
 {
+    if (!is_signal(info->si_signo)) {
+        return -EINVAL;
+    }
+    if (!may_send_locked(member, info->si_signo)) {
+        return -EPERM;
+    }
+    return info->si_signo == 0 ? 0 : signal_send_member(member, info);
+}
+
+/* 0 when one got it, else what became of the last one. */
+static int kill_group(int nr, const siginfo_t *info)
+{
+    struct pid *group = pid_find(nr);
+    struct process *member;
     int result = -ESRCH;
 
-    for (struct process *process = process_next(1); process != NULL;) {
-        int next = process->pid->nr + 1;
-        if (wanted(process, arg)) {
-            int err = kill_process(process, info);
-            if (result != 0) {
-                result = err;
-            }
-        }
-        process_put(process);
-        process = process_next(next);
+    if (group == NULL) {
+        return -ESRCH;
     }
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+    list_for_each (member, &group->group_members, group_node) {
+        int err = kill_member_locked(member, info);
+        if (result != 0) {
+            result = err;
+        }
+    }
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+    pid_put(group);
     return result;
 }
 
-static bool in_group(struct process *process, int nr)
+/* Everybody but process 1 and the sender; those that may not be signalled are not meant. Kernel threads, which ignore it, are always among them. */
+static int kill_all(const siginfo_t *info)
 {
-    return process_getpgid(process->pid->nr) == nr;
-}
+    struct process *process = process_init_task;
 
-/* kill(-1): everybody but process 1 and the sender. */
-static bool is_other(struct process *process, int unused)
-{
-    (void)unused;
-    return process->pid->nr > 1 && process != process_current();
+    if (!is_signal(info->si_signo)) {
+        return -EINVAL;
+    }
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+    while ((process = process_next_below_init_locked(process)) != NULL) {
+        if (process != process_current()) {
+            (void)kill_member_locked(process, info);
+        }
+    }
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+    return 0;
 }
 
 int signal_kill(int pid, const siginfo_t *info)
@@ -92,11 +125,7 @@ int signal_kill(int pid, const siginfo_t *info)
     if (pid == INT32_MIN) {
         return -ESRCH;
     }
-    if (pid == -1) {
-        int err = kill_matching(is_other, 0, info);
-        return err == -EPERM ? 0 : err; /* those that may not be signalled are not meant */
-    }
-    return kill_matching(in_group, pid == 0 ? process_getpgid(0) : -pid, info);
+    return pid == -1 ? kill_all(info) : kill_group(pid == 0 ? process_getpgid(0) : -pid, info);
 }
 
 int signal_tgkill(int tgid, int tid, const siginfo_t *info)

@@ -36,6 +36,7 @@ static void process_construct(void *object)
     list_init(&process->group_node);
     list_init(&process->session_node);
     list_init(&process->shared.queue);
+    list_init(&process->forks);
     list_init(&process->threads);
     wait_queue_init(&process->threads_wait);
     work_init(&process->call_work, call_work_run);
@@ -171,6 +172,19 @@ struct process *process_next(int nr)
         }
     }
     return NULL;
+}
+
+struct process *process_next_below_init_locked(const struct process *process)
+{
+    if (!list_empty(&process->children)) {
+        return list_first_entry(&process->children, struct process, sibling);
+    }
+    while (process != process_init_task && process->sibling.next == &process->parent->children) {
+        process = process->parent;
+    }
+    return process == process_init_task
+               ? NULL
+               : list_entry(process->sibling.next, struct process, sibling);
 }
 
 uint64_t process_count(void)

@@ -114,6 +114,7 @@ struct process {
     struct signal_actions *actions;  /* [S] referenced */
     struct signal_pending shared;    /* [S] */
     uint64_t private_signals;        /* [S] no other ones are pending for single threads */
+    struct list_node forks;          /* [S] struct fork_signals: under way */
     struct wait_queue signalfd_wait; /* a signal came for any thread */
     int stop_signal;                 /* [S] of the stop in effect */
     bool stopped;                    /* [S] or about to be: threads stop when they come by */

@@ -465,13 +465,38 @@ int signal_send_thread(struct thread *target, const siginfo_t *info)
     return err;
 }
 
+/* Stop signals and SIGCONT cancel each other here as well. */
+void signal_tell_forks_locked(struct process *process, int signo)
+{
+    struct fork_signals *fork;
+
+    list_for_each (fork, &process->forks, node) {
+        if ((SIGMASK(signo) & SIGMASK_STOP) != 0) {
+            fork->set &= ~SIGMASK(SIGCONT);
+        } else if (signo == SIGCONT) {
+            fork->set &= ~SIGMASK_STOP;
+        }
+        fork->set |= SIGMASK(signo);
+    }
+}
+
+int signal_send_member(struct process *process, const siginfo_t *info)
+{
+    uint64_t flags = spin_lock_irqsave(&process->siglock);
+
+    signal_tell_forks_locked(process, info->si_signo);
+    int err = signal_send_locked(process, NULL, info, info->si_code == SI_KERNEL);
+    spin_unlock_irqrestore(&process->siglock, flags);
+    return err;
+}
+
 int signal_send_group_locked(struct pid *group, const siginfo_t *info)
 {
     struct process *process;
     int result = -ESRCH;
 
     list_for_each (process, &group->group_members, group_node) {
-        int err = signal_send_process(process, info);
+        int err = signal_send_member(process, info);
         if (result != 0) {
             result = err;
         }

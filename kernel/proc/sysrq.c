@@ -67,13 +67,13 @@ static void show_threads(bool blocked_alone)
 static void signal_all(int signo)
 {
     const siginfo_t info = {.si_signo = signo, .si_code = SI_KERNEL};
+    struct process *process = process_init_task;
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
 
-    for (struct process *process = process_next(2); process != NULL;) {
-        int next = process->pid->nr + 1;
-        (void)signal_send_process(process, &info);
-        process_put(process);
-        process = process_next(next);
+    while ((process = process_next_below_init_locked(process)) != NULL) {
+        (void)signal_send_member(process, &info);
     }
+    spin_unlock_irqrestore(&process_tree_lock, flags);
 }
 
 static void sync_all(void)

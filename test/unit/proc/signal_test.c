@@ -227,6 +227,30 @@ TEST(signal, stop_signals_and_sigcont_cancel_each_other)
     EXPECT_EQ(process->shared.set, SIGMASK(SIGTTIN));
 }
 
+/* Whatever the parent does with it, which may block it until the child is there. */
+TEST(signal, for_many_is_for_the_children_that_are_being_made)
+{
+    struct process *process = setup();
+    struct fork_signals fork = {.set = 0};
+    siginfo_t info;
+
+    list_push_back(&process->forks, &fork.node);
+    thread.sig_blocked = SIGMASK(SIGINT);
+    for (int i = 0; i < 2; i++) {
+        siginfo_kernel(&info, SIGINT);
+        EXPECT_EQ(signal_send_member(process, &info), 0);
+    }
+    EXPECT_EQ(send(process, SIGTERM, SI_USER, 0), 0); /* for the parent alone */
+    EXPECT_EQ(fork.set, SIGMASK(SIGINT));
+    siginfo_kernel(&info, SIGSTOP);
+    EXPECT_EQ(signal_send_member(process, &info), 0);
+    EXPECT_EQ(fork.set, SIGMASK(SIGINT) | SIGMASK(SIGSTOP));
+    siginfo_kernel(&info, SIGCONT);
+    EXPECT_EQ(signal_send_member(process, &info), 0);
+    EXPECT_EQ(fork.set, SIGMASK(SIGINT) | SIGMASK(SIGCONT));
+    list_remove(&fork.node);
+}
+
 TEST(signal, sigcont_ends_a_stop_even_when_it_is_ignored)
 {
     struct process *process = setup();

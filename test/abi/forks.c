@@ -1,0 +1,157 @@
+/* Signals for many (kill(2)) and those who fork meanwhile: a child is among the members of its group before or after, never in between. */
+#include "abi.h"
+
+#include <sched.h>
+
+#define ROUNDS_MS 300
+#define GONE_MS   10000
+
+static struct hopping {
+    volatile unsigned hops;
+    volatile bool over;
+} * hopping;
+
+static long now_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Each has a child and ends. The library's fork() blocks signals, so that they may have come before. */
+static void hop(void)
+{
+    while (!hopping->over) {
+        hopping->hops++;
+        if (syscall(SYS_fork) > 0) {
+            break;
+        }
+    }
+    _exit(0);
+}
+
+static void hop_by_thread(void);
+
+static int fork_and_end(void *arg)
+{
+    (void)arg;
+    while (!hopping->over) {
+        hopping->hops++;
+        pid_t pid = (pid_t)syscall(SYS_fork);
+        if (pid == 0) {
+            hop_by_thread();
+        } else if (pid > 0) {
+            break;
+        }
+    }
+    _exit(0);
+}
+
+/* The same, but another thread does it while the main one waits for signals. */
+static void hop_by_thread(void)
+{
+    static char stacks[2][16384] __attribute__((aligned(16)));
+    static unsigned free; /* a child is on the other one */
+
+    free = !free;
+    CHECK(clone(fork_and_end, stacks[free] + sizeof(stacks[0]),
+                CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM,
+                NULL) > 0);
+    for (;;) {
+        pause();
+    }
+}
+
+/* A new group of one process, or two, at any time. */
+static pid_t start_hopping(void (*how)(void))
+{
+    unsigned before = hopping->hops;
+    pid_t group = abi_fork();
+
+    if (group == 0) {
+        CHECK_EQ(setpgid(0, 0), 0);
+        how();
+    }
+    while (hopping->hops - before < 3) {
+        abi_sleep_ms(1);
+    }
+    return group;
+}
+
+static void prepare(void)
+{
+    hopping = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(hopping != MAP_FAILED);
+    CHECK_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+    CHECK(signal(SIGCHLD, SIG_IGN) != SIG_ERR); /* nobody is waited for */
+}
+
+static void sleep_a_little(void)
+{
+    const struct timespec ts = {0, random() % 2000000};
+
+    (void)nanosleep(&ts, NULL);
+}
+
+static void check_gone(pid_t group)
+{
+    for (long end = now_ms() + GONE_MS; now_ms() < end; abi_sleep_ms(1)) {
+        if (kill(-group, 0) != 0) {
+            CHECK_EQ(errno, ESRCH);
+            return;
+        }
+    }
+    hopping->over = true;
+    abi_fail(__FILE__, __LINE__, "somebody has survived");
+}
+
+static void kill_rounds(void (*how)(void), bool all, int signo)
+{
+    for (long end = now_ms() + ROUNDS_MS; now_ms() < end;) {
+        pid_t group = start_hopping(how);
+        sleep_a_little();
+        CHECK_EQ(kill(all ? -1 : -group, signo), 0);
+        check_gone(group);
+    }
+}
+
+ABI_TEST(fork_signal, no_child_escapes_what_ends_its_group)
+{
+    prepare();
+    kill_rounds(hop, false, SIGKILL);
+    kill_rounds(hop, false, SIGTERM);
+}
+
+ABI_TEST(fork_signal, no_child_of_a_thread_escapes_what_ends_its_group)
+{
+    prepare();
+    kill_rounds(hop_by_thread, false, SIGKILL);
+    kill_rounds(hop_by_thread, false, SIGTERM);
+}
+
+ABI_TEST(fork_signal, no_child_escapes_what_ends_everybody)
+{
+    prepare();
+    CHECK_EQ(setresuid(2004, 2004, 2004), 0);
+    kill_rounds(hop, true, SIGKILL);
+}
+
+ABI_TEST(fork_signal, no_child_escapes_what_stops_its_group)
+{
+    prepare();
+    for (long end = now_ms() + ROUNDS_MS; now_ms() < end;) {
+        pid_t group = start_hopping(hop);
+        unsigned before = hopping->hops - 1;
+        sleep_a_little();
+        CHECK_EQ(kill(-group, SIGSTOP), 0);
+        for (int i = 0; i < 100 && hopping->hops != before; i++) {
+            before = hopping->hops;
+            abi_sleep_ms(10);
+        }
+        hopping->over = hopping->hops != before;
+        CHECK(!hopping->over);
+        CHECK_EQ(kill(-group, SIGKILL), 0);
+        check_gone(group);
+    }
+}
