@@ -2,8 +2,8 @@
  * Making a core dump: whether, of what, and into which file (core(5)).
  *
  * Order: is it wanted at all (limit, dumpable, a pattern that names a file)? Then the process is made to end, with `dumping` set: siblings halt
- * on their way out, in coredump_halt(). When the last lies still, notes and the list of regions are made, the file is opened and
- * written, and everybody goes on ending.
+ * on their way out, in coredump_halt(); those that were past it already begin to end. When the last has done so, notes and the list of regions are
+ * made, the file is opened and written, and everybody goes on ending.
  *
  * Locks: `dumping` and `dump_left` of the process: siglock.
  */

@@ -130,7 +130,7 @@ struct process {
     bool
         kernel_thread; /* [I] has one thread, without memory, which never sees user mode: kthreadd.c */
     bool dumping; /* [S] a thread writes a core dump: the others halt, whole, before they end */
-    unsigned dump_left;    /* [S] how many of them have yet to */
+    unsigned dump_left;    /* [S] how many of them have yet to, or to begin to end */
     struct thread *dumper; /* [S] */
 
     struct rlimit64 limits[RLIM_NLIMITS]; /* [S] soft limits are read without it */

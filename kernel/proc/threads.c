@@ -162,6 +162,8 @@ bool thread_leave_begin(struct process *process, struct thread *thread, int wait
     thread->exiting = true;
     ptrace_exit_note_locked(thread, process->group_exiting ? process->exit_code : wait_status);
     bool last = --process->nlive == 0, stopped = false;
+    /* A dump that has begun since the thread came by coredump_halt() counts on it. */
+    bool halted = unlikely(process->dumping) && --process->dump_left == 0;
     struct usage usage;
     if (unlikely(process->call == CALL_GO_ON)) {
         call_turn_locked(process); /* what it would have done on its way to user mode */
@@ -183,6 +185,9 @@ bool thread_leave_begin(struct process *process, struct thread *thread, int wait
     spin_unlock_irqrestore(&process->siglock, flags);
     if (unlikely(call)) {
         call_finish(process, CALL_END);
+    }
+    if (unlikely(halted)) {
+        wait_wake_all(&process->threads_wait, 0);
     }
     if (unlikely(had_signals)) {
         signal_forgotten_free(process, &forgotten);

@@ -1,5 +1,5 @@
 /* Core dumps (core(5)): when there is one, what it is called, and what it holds. */
-#include "abi.h"
+#include "trace.h"
 
 #include <elf.h>
 #include <pthread.h>
@@ -298,4 +298,60 @@ ABI_TEST(coredump, the_filter_says_which_memory)
     CHECK_EQ(status, SIGABRT | 0x80);
     core_read("core");
     CHECK(core_memory(&touched[0], 8) == NULL);
+}
+
+/* ---- threads that end meanwhile ---- */
+
+static void *end_at_once(void *arg)
+{
+    return arg;
+}
+
+/* Its main thread crashes when it is told to; the other one ends. */
+static void crash_when_told(int fd)
+{
+    pthread_t thread;
+    char byte;
+
+    allow(RLIM_INFINITY);
+    CHECK_EQ(pthread_create(&thread, NULL, end_at_once, NULL), 0);
+    CHECK_EQ(read(fd, &byte, 1), 1);
+    *(volatile int *)16 = 1;
+}
+
+/* The next status, which is not to be waited for for ever. */
+static int wait_a_while(pid_t pid)
+{
+    int status = -1;
+
+    for (int ms = 0; waitpid(pid, &status, __WALL | WNOHANG) == 0; ms++) {
+        CHECK(ms < 20000);
+        abi_sleep_ms(1);
+    }
+    return status;
+}
+
+ABI_TEST(coredump, it_does_not_wait_for_a_thread_that_stops_at_its_end)
+{
+    unsigned long tid = 0;
+    int go[2];
+
+    with_pattern("core");
+    CHECK_EQ(pipe(go), 0);
+    pid_t pid = TRACED_CHILD(crash_when_told(go[0]));
+    CHECK_EQ(TRACE(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXIT), 0);
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), EVENT_STOPPED(PTRACE_EVENT_CLONE));
+    CHECK_EQ(TRACE(PTRACE_GETEVENTMSG, pid, 0, &tid), 0);
+    CHECK_EQ(TRACE(PTRACE_CONT, pid, 0, 0), 0);
+    CHECK_EQ(trace_wait((pid_t)tid), STOPPED(SIGSTOP));
+    CHECK_EQ(trace_go(PTRACE_CONT, (pid_t)tid, 0), EVENT_STOPPED(PTRACE_EVENT_EXIT));
+    CHECK_EQ(write(go[1], "x", 1), 1);
+    CHECK_EQ(trace_wait(pid), STOPPED(SIGSEGV));
+    CHECK_EQ(TRACE(PTRACE_CONT, pid, 0, SIGSEGV), 0);
+    CHECK_EQ(wait_a_while(pid), EVENT_STOPPED(PTRACE_EVENT_EXIT)); /* the dump is over */
+    (void)TRACE(PTRACE_CONT, tid, 0, 0); /* it may have been sent on its way */
+    (void)wait_a_while((pid_t)tid);
+    CHECK_EQ(TRACE(PTRACE_CONT, pid, 0, 0), 0);
+    CHECK_EQ(wait_a_while(pid), SIGSEGV | 0x80);
+    core_read("core");
 }
