@@ -92,6 +92,22 @@ static bool stop_is_over(const struct process *process, const struct thread *thr
 }
 
 /*
+ * The thread seems to be out of it. Under the siglock, as who calls all to the next stop passes by whoever still looks stopped. False: that has been
+ * done, and it stands still for that one.
+ */
+static bool stop_leave(struct process *process, struct thread *thread)
+{
+    uint64_t flags = spin_lock_irqsave(&process->siglock);
+    bool over = stop_is_over(process, thread);
+
+    if (likely(over)) {
+        thread_finish_sleep();
+    }
+    spin_unlock_irqrestore(&process->siglock, flags);
+    return over;
+}
+
+/*
  * Stop until SIGCONT or SIGKILL. Called with the siglock held (`flags`), returns without it. The parent hears of the stop when the last
  * thread comes here, and of the going on from whoever leaves first. What it hears is true: a thread is seen to be stopped before it counts,
  * and preemption is off until it sleeps, so that the parent on the same CPU finds it asleep. What all
@@ -118,11 +134,10 @@ static void stop_here(struct process *process, struct thread *thread, uint64_t f
         stop_tell_parent(process, &usage);
     }
     preempt_enable_no_resched();
-    while (!stop_is_over(process, thread)) {
+    while (!stop_is_over(process, thread) || !stop_leave(process, thread)) {
         schedule();
         thread_prepare_sleep(THREAD_STOPPED);
     }
-    thread_finish_sleep();
 }
 
 /* After a stop, or when SIGCONT came before the stop was entered. */

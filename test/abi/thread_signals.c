@@ -282,6 +282,34 @@ ABI_TEST(thread_signal, stop_and_continue_are_for_all)
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
+/* Some have not quite left the last stop when the next one comes. */
+ABI_TEST(thread_signal, a_stop_right_after_another_is_for_all)
+{
+    unsigned before[4];
+    int status;
+
+    spun = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t pid = abi_fork();
+    if (pid == 0) {
+        pthread_t threads[3];
+        for (intptr_t i = 0; i < 3; i++) {
+            CHECK_EQ(pthread_create(&threads[i], NULL, spin, (void *)i), 0);
+        }
+        spin((void *)3);
+    }
+    for (int round = 0; round < 100; round++) {
+        CHECK_EQ(kill(pid, SIGSTOP), 0);
+        CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
+        CHECK(WIFSTOPPED(status));
+        memcpy(before, (const void *)spun, sizeof(before));
+        abi_sleep_ms(1);
+        CHECK_EQ(memcmp(before, (const void *)spun, sizeof(before)), 0);
+        CHECK_EQ(kill(pid, SIGCONT), 0);
+    }
+    CHECK_EQ(kill(pid, SIGKILL), 0);
+    CHECK_EQ(waitpid(pid, NULL, 0), pid);
+}
+
 static void *stop_all(void *arg)
 {
     abi_wait_state(getpid(), getpid(), 'S');
