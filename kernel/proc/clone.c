@@ -156,6 +156,7 @@ static void inherit(struct process *child, struct process *parent, uint64_t flag
     child->reaped_maxrss = 0;
     child->maxrss = 0;
     child->real_interval = 0;
+    child->real_active = false;
     cpu_timers_start(child);
     child->personality = parent->personality;
     child->no_new_privs = parent->no_new_privs;

@@ -21,13 +21,13 @@ static void send_kernel_locked(struct process *process, int signo)
     (void)signal_send_locked(process, NULL, &info, true);
 }
 
-void itimer_real_expired(struct timer *timer)
+static void real_expire_locked(struct process *process)
 {
-    struct process *process = container_of(timer, struct process, real_timer);
+    struct timer *timer = &process->real_timer;
 
-    spin_lock(&process->siglock);
     send_kernel_locked(process, SIGALRM);
-    if (process->real_interval > 0 && !process->group_exiting) {
+    process->real_active = process->real_interval > 0 && !process->group_exiting;
+    if (process->real_active) {
         ktime_t now = ktime_now();
         ktime_t next = timer->deadline + process->real_interval;
         if (next <= now) {
@@ -35,6 +35,17 @@ void itimer_real_expired(struct timer *timer)
                     process->real_interval;
         }
         timer_arm(timer, MAX(next, now + REAL_SPACING_NS));
+    }
+}
+
+void itimer_real_expired(struct timer *timer)
+{
+    struct process *process = container_of(timer, struct process, real_timer);
+
+    spin_lock(&process->siglock);
+    /* It may have been stopped or set anew while this came. */
+    if (process->real_active && !timer_is_armed(timer)) {
+        real_expire_locked(process);
     }
     spin_unlock(&process->siglock);
 }
@@ -44,11 +55,12 @@ static void itimer_real(struct process *process, const struct itimer *new, struc
     struct timer *timer = &process->real_timer;
 
     ret_old->interval_ns = process->real_interval;
-    ret_old->value_ns = timer_is_armed(timer) ? MAX(timer->deadline - ktime_now(), 1) : 0;
+    ret_old->value_ns = process->real_active ? MAX(timer->deadline - ktime_now(), 1) : 0;
     if (new != NULL) {
         (void)timer_cancel(timer);
         process->real_interval = new->interval_ns;
-        if (new->value_ns != 0) {
+        process->real_active = new->value_ns != 0;
+        if (process->real_active) {
             ktime_t now = ktime_now();
             timer_arm(timer,
                       new->value_ns > KTIME_MAX - now - 1 ? KTIME_MAX - 1 : now + new->value_ns);

@@ -46,6 +46,7 @@ static void fill(struct process *process, struct thread *thread)
     process->ended = process->reaped = (struct usage){0};
     process->reaped_maxrss = process->maxrss = 0;
     process->real_interval = 0;
+    process->real_active = false;
     process->personality = 0;
     process->dumpable = 0;
     process->coredump_filter = 0;

@@ -142,6 +142,7 @@ struct process {
     uint64_t maxrss;                      /* [o] pages, of former images and at exit */
     struct timer real_timer;              /* ITIMER_REAL, alarm */
     ktime_t real_interval;                /* [S] */
+    bool real_active;                     /* [S] it is set, and has not been found expired */
     struct cpu_timers cpu_timers;
     struct rb_root posix_timers;            /* [S] by number */
     int next_timer_id;                      /* [S] */

@@ -3,6 +3,7 @@
 #include "kernel/proc/signal.h"
 
 #include <linux/sched.h>
+#include <linux/time.h>
 
 #include "hal/host/host.h"
 #include "kernel/mm/slab.h"
@@ -398,6 +399,25 @@ TEST(signal, a_table_that_is_changed_beside_a_fork_is_not_lost)
     host_set_cpu_count(1);
     EXPECT_EQ(nfailed, 0);
     EXPECT_EQ(refcount_read(&process->actions->refs), 1);
+}
+
+/* ---- the timer of setitimer(2) ---- */
+
+/* An expiration waits for the siglock while the timer is set anew, and while it is stopped. */
+TEST(signal, a_timer_that_was_set_anew_does_not_expire_by_its_former_setting)
+{
+    struct process *process = setup();
+    struct itimer new = {.value_ns = 5 * NS_PER_S, .interval_ns = NS_PER_S}, off = {0, 0}, old;
+
+    current_thread()->process = process;
+    EXPECT_EQ(process_itimer(ITIMER_REAL, &new, &old), 0);
+    itimer_real_expired(&process->real_timer);
+    EXPECT_EQ(process->shared.set, 0u);
+    EXPECT_EQ(process_itimer(ITIMER_REAL, &off, &old), 0);
+    EXPECT(old.value_ns > 4 * NS_PER_S && old.value_ns <= 5 * NS_PER_S);
+    itimer_real_expired(&process->real_timer);
+    EXPECT_EQ(process->shared.set, 0u);
+    current_thread()->process = NULL;
 }
 
 /* ---- calls to all threads ---- */
