@@ -18,8 +18,8 @@ void process_link_locked(struct process *process, struct process *parent, struct
 /* Take a zombie out of the tree: nobody finds it any more. Tree lock held. process_release() must follow without it. */
 void process_unlink_locked(struct process *process);
 void process_release(struct process *process);
-/* Walk through all processes but kernel threads, a parent before its children, from process 1 on; NULL at the end. Tree lock held. */
-struct process *process_next_below_init_locked(const struct process *process);
+/* [tree lock] All processes but kernel threads, by all_node. */
+extern struct list_node process_all;
 
 /* ---- access.c ---- */
 bool process_may_attach_locked(struct process *target); /* tree lock held */

@@ -52,56 +52,112 @@ static int kill_process(struct process *target, const siginfo_t *info)
 /* ---- many ---- */
 
 /*
- * All of them get it under one hold of the tree lock: so each child is among them, as itself or as one that is being made (signal_send_member()).
+ * A signal for many goes out in turns, lest the tree lock is held for long, and yet as if at once. Each process has the number of the last such signal
+ * that it was told of, and its children have that from it: they get the signal with it while they are made (signal_tell_forks_locked()), or are
+ * born after it came. Who has been told goes to the end of the list, and a child stands before its maker; so who has yet to be told is in front.
  */
-static int kill_member_locked(struct process *member, const siginfo_t *info)
+#define MANY_TURN 8u
+
+static struct mutex many_lock = MUTEX_INIT(many_lock); /* one signal for many at a time */
+static uint64_t many_last;                             /* [many_lock] */
+
+struct many {
+    const siginfo_t *info;
+    uint64_t number;
+    struct pid *group; /* NULL: everybody but process 1 and the sender */
+    int result;        /* 0 when one got it, else what became of the last one */
+};
+
+static int tell_locked(const struct many *many, struct process *process)
 {
-    if (!is_signal(info->si_signo)) {
+    int signo = many->info->si_signo;
+
+    if (!is_signal(signo)) {
         return -EINVAL;
     }
-    if (!may_send_locked(member, info->si_signo)) {
+    if (!may_send_locked(process, signo)) {
         return -EPERM;
     }
-    return info->si_signo == 0 ? 0 : signal_send_member(member, info);
+    return signo == 0 ? 0 : signal_send_member(process, many->info);
 }
 
-/* 0 when one got it, else what became of the last one. */
+static struct list_node *node_of(const struct many *many, struct process *process)
+{
+    return many->group == NULL ? &process->all_node : &process->group_node;
+}
+
+static struct list_node *list_of(const struct many *many)
+{
+    return many->group == NULL ? &process_all : &many->group->group_members;
+}
+
+static void note_locked(const struct many *many, struct process *process)
+{
+    process->many = many->number;
+    list_remove(node_of(many, process));
+    list_push_back(list_of(many), node_of(many, process));
+}
+
+/* False: all have been told. */
+static bool tell_next_locked(struct many *many)
+{
+    struct list_node *node = list_of(many)->next;
+
+    if (node == list_of(many)) {
+        return false;
+    }
+    struct process *process = many->group == NULL ? list_entry(node, struct process, all_node)
+                                                  : list_entry(node, struct process, group_node);
+    if (process->many == many->number) {
+        return false;
+    }
+    note_locked(many, process);
+    int err = tell_locked(many, process);
+    many->result = many->result != 0 ? err : 0;
+    return true;
+}
+
+static int kill_many(struct pid *group, const siginfo_t *info)
+{
+    struct many many = {.info = info, .group = group, .result = -ESRCH};
+    bool more = true;
+
+    mutex_lock(&many_lock);
+    many.number = ++many_last;
+    for (bool first = true; more; first = false) {
+        uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+        if (first && group == NULL) { /* as if they had been told */
+            note_locked(&many, process_init_task);
+            note_locked(&many, process_current());
+        }
+        for (unsigned n = 0; more && n < MANY_TURN; n++) {
+            more = tell_next_locked(&many);
+        }
+        spin_unlock_irqrestore(&process_tree_lock, flags);
+    }
+    mutex_unlock(&many_lock);
+    return many.result;
+}
+
 static int kill_group(int nr, const siginfo_t *info)
 {
     struct pid *group = pid_find(nr);
-    struct process *member;
-    int result = -ESRCH;
 
     if (group == NULL) {
         return -ESRCH;
     }
-    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
-    list_for_each (member, &group->group_members, group_node) {
-        int err = kill_member_locked(member, info);
-        if (result != 0) {
-            result = err;
-        }
-    }
-    spin_unlock_irqrestore(&process_tree_lock, flags);
+    int err = kill_many(group, info);
     pid_put(group);
-    return result;
+    return err;
 }
 
-/* Everybody but process 1 and the sender; those that may not be signalled are not meant. Kernel threads, which ignore it, are always among them. */
+/* Those that may not be signalled are not meant. Kernel threads, which ignore it, are always among them. */
 static int kill_all(const siginfo_t *info)
 {
-    struct process *process = process_init_task;
-
     if (!is_signal(info->si_signo)) {
         return -EINVAL;
     }
-    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
-    while ((process = process_next_below_init_locked(process)) != NULL) {
-        if (process != process_current()) {
-            (void)kill_member_locked(process, info);
-        }
-    }
-    spin_unlock_irqrestore(&process_tree_lock, flags);
+    (void)kill_many(NULL, info);
     return 0;
 }
 

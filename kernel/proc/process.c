@@ -18,6 +18,7 @@
 
 struct spinlock process_tree_lock = SPINLOCK_INIT("process tree");
 struct process *process_init_task;
+struct list_node process_all = LIST_INIT(process_all);
 
 static struct slab_cache *process_cache;
 static uint64_t process_total; /* [process_tree_lock] in the tree */
@@ -33,6 +34,7 @@ static void process_construct(void *object)
     list_init(&process->children);
     list_init(&process->sibling);
     list_init(&process->tracees);
+    list_init(&process->all_node);
     list_init(&process->group_node);
     list_init(&process->session_node);
     list_init(&process->shared.queue);
@@ -79,6 +81,19 @@ void process_put(struct process *process)
     slab_free(process_cache, process);
 }
 
+/* Before the one that makes it, if that is there: who goes through a list from its front meets it before that one, or neither (kill.c). */
+static void link_to_others_locked(struct process *process, struct process *maker)
+{
+    bool made = maker != NULL && maker->group != NULL;
+    bool same = made && maker->group == process->group;
+
+    process->many = made ? maker->many : 0;
+    list_push_back(made ? &maker->all_node : &process_all, &process->all_node);
+    list_push_back(same ? &maker->group_node : &process->group->group_members,
+                   &process->group_node);
+    list_push_back(&process->session->session_members, &process->session_node);
+}
+
 void process_link_locked(struct process *process, struct process *parent, struct pid *group,
                          struct pid *session)
 {
@@ -91,8 +106,7 @@ void process_link_locked(struct process *process, struct process *parent, struct
     process->group = group;
     process->session = session;
     if (likely(group != NULL)) {
-        list_push_back(&group->group_members, &process->group_node);
-        list_push_back(&session->session_members, &process->session_node);
+        link_to_others_locked(process, process_current());
     }
     process->state = PROCESS_LIVE;
     process->nthreads = process->nlive = 1;
@@ -105,6 +119,7 @@ void process_link_locked(struct process *process, struct process *parent, struct
 void process_unlink_locked(struct process *process)
 {
     list_remove(&process->sibling);
+    list_remove(&process->all_node);
     list_remove(&process->group_node);
     list_remove(&process->session_node);
     list_remove(&process->leader->process_node);
@@ -172,19 +187,6 @@ struct process *process_next(int nr)
         }
     }
     return NULL;
-}
-
-struct process *process_next_below_init_locked(const struct process *process)
-{
-    if (!list_empty(&process->children)) {
-        return list_first_entry(&process->children, struct process, sibling);
-    }
-    while (process != process_init_task && process->sibling.next == &process->parent->children) {
-        process = process->parent;
-    }
-    return process == process_init_task
-               ? NULL
-               : list_entry(process->sibling.next, struct process, sibling);
 }
 
 uint64_t process_count(void)

@@ -97,6 +97,8 @@ struct process {
     struct list_node tracees;                  /* [T] what its threads trace: ptrace.h */
     struct pid *group, *session;               /* [T] referenced; NULL: a kernel thread has none */
     struct list_node group_node, session_node; /* [T] */
+    struct list_node all_node;                 /* [T] in process_all */
+    uint64_t many; /* [T] the last signal for many it was told of: kill.c */
     void *
         tty; /* [T] controlling terminal of the session (struct tty), referenced by the session leader */
     struct wait_queue child_wait; /* wait4: a child changed state */

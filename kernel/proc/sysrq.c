@@ -67,11 +67,13 @@ static void show_threads(bool blocked_alone)
 static void signal_all(int signo)
 {
     const siginfo_t info = {.si_signo = signo, .si_code = SI_KERNEL};
-    struct process *process = process_init_task;
+    struct process *process;
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);
 
-    while ((process = process_next_below_init_locked(process)) != NULL) {
-        (void)signal_send_member(process, &info);
+    list_for_each (process, &process_all, all_node) {
+        if (process != process_init_task) {
+            (void)signal_send_member(process, &info);
+        }
     }
     spin_unlock_irqrestore(&process_tree_lock, flags);
 }

@@ -63,7 +63,9 @@ static void hop_by_thread(void)
     }
 }
 
-/* A new group of one process, or two, at any time. */
+static unsigned sleepers; /* that the group has besides */
+
+/* A new group of one process that hops, or two, at any time. */
 static pid_t start_hopping(void (*how)(void))
 {
     unsigned before = hopping->hops;
@@ -71,6 +73,12 @@ static pid_t start_hopping(void (*how)(void))
 
     if (group == 0) {
         CHECK_EQ(setpgid(0, 0), 0);
+        for (unsigned i = 0; i < sleepers; i++) {
+            if (fork() == 0) {
+                pause();
+                _exit(0);
+            }
+        }
         how();
     }
     while (hopping->hops - before < 3) {
@@ -121,6 +129,66 @@ ABI_TEST(fork_signal, no_child_escapes_what_ends_its_group)
     prepare();
     kill_rounds(hop, false, SIGKILL);
     kill_rounds(hop, false, SIGTERM);
+}
+
+ABI_TEST(fork_signal, no_child_escapes_what_ends_a_large_group)
+{
+    prepare();
+    sleepers = 30;
+    kill_rounds(hop, false, SIGKILL);
+    kill_rounds(hop, false, SIGTERM);
+}
+
+#define MEMBERS 40u
+#define SIGNALS 3u
+
+static void count_signals(volatile unsigned *count)
+{
+    sigset_t set;
+    int signo;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGRTMIN);
+    for (;;) {
+        CHECK_EQ(sigwait(&set, &signo), 0);
+        (*count)++;
+    }
+}
+
+ABI_TEST(fork_signal, each_member_of_a_large_group_hears_of_each_signal_once)
+{
+    volatile unsigned *counts =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t group = 0;
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGRTMIN);
+    CHECK_EQ(sigprocmask(SIG_BLOCK, &set, NULL), 0);
+    for (unsigned i = 0; i < MEMBERS; i++) {
+        pid_t pid = abi_fork();
+        if (pid == 0) {
+            count_signals(&counts[i]);
+        }
+        CHECK_EQ(setpgid(pid, group), 0);
+        group = group == 0 ? pid : group;
+    }
+    for (unsigned i = 0; i < SIGNALS; i++) {
+        CHECK_EQ(kill(-group, SIGRTMIN), 0);
+    }
+    for (unsigned i = 0; i < MEMBERS; i++) {
+        for (unsigned ms = 0; counts[i] < SIGNALS && ms < GONE_MS; ms++) {
+            abi_sleep_ms(1);
+        }
+    }
+    abi_sleep_ms(20);
+    for (unsigned i = 0; i < MEMBERS; i++) {
+        CHECK_EQ(counts[i], SIGNALS);
+    }
+    CHECK_EQ(kill(-group, SIGKILL), 0);
+    while (wait(NULL) > 0) {
+    }
+    CHECK_ERR(kill(-group, 0), ESRCH);
 }
 
 ABI_TEST(fork_signal, no_child_of_a_thread_escapes_what_ends_its_group)
