@@ -11,6 +11,7 @@
 #include "kernel/linux/syscall.h"
 #include "kernel/linux/times.h"
 #include "kernel/machine/smp.h"
+#include "kernel/mm/node.h"
 #include "kernel/proc/process.h"
 #include "kernel/sched/sched.h"
 #include "kernel/security/cred.h"
@@ -23,9 +24,11 @@ SYSCALL0(sched_yield)
 
 SYSCALL3(getcpu, unsigned __user *, ucpu, unsigned __user *, unode, void __user *, unused)
 {
+    const unsigned cpu = cpu_id(); /* of both answers */
+
     (void)unused;
-    if ((ucpu != NULL && put_user(cpu_id(), ucpu) < 0) ||
-        (unode != NULL && put_user(0u, unode) < 0)) {
+    if ((ucpu != NULL && put_user(cpu, ucpu) < 0) ||
+        (unode != NULL && put_user(cpu_node(cpu), unode) < 0)) {
         return -EFAULT;
     }
     return 0;

@@ -97,3 +97,25 @@ ABI_TEST(vdso, other_functions_work)
     CHECK(llabs((long long)(tv.tv_sec - now)) <= 1);
     CHECK(tv.tv_usec >= 0 && tv.tv_usec < 1000000);
 }
+
+ABI_TEST(vdso, tells_the_cpu_and_its_node_as_the_system_call_does)
+{
+    getcpu_fn *getcpu = (getcpu_fn *)vdso_find("__vdso_getcpu");
+    cpu_set_t all, one;
+
+    CHECK_EQ(sched_getaffinity(0, sizeof(all), &all), 0);
+    for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        unsigned told[2] = {999, 999}, called[2] = {999, 999};
+        if (!CPU_ISSET(cpu, &all)) {
+            continue;
+        }
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        CHECK_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
+        CHECK_EQ(getcpu(&told[0], &told[1], NULL), 0);
+        CHECK_EQ(syscall(SYS_getcpu, &called[0], &called[1], NULL), 0);
+        CHECK_EQ(told[0], cpu);
+        CHECK_EQ(called[0], cpu);
+        CHECK_EQ(told[1], called[1]);
+    }
+}

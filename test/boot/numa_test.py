@@ -52,4 +52,15 @@ def storm():
     expect(int(moved[1]) > 1000, f'{moved[1]} pages moved')
 
 
-run([Case('four nodes', nodes), Case('storm', storm)])
+def cpus():
+    """Each CPU's node is what getcpu says, by a system call and without."""
+    options = ['-object', 'memory-backend-ram,id=m0,size=256M', '-object', 'memory-backend-ram,id=m1,size=256M',
+               '-numa', 'node,nodeid=0,memdev=m0,cpus=0-1', '-numa', 'node,nodeid=1,memdev=m1,cpus=2-3']
+    status, out, err = execute('/test vdso; s=$?; ls -d /sys/devices/system/cpu/cpu[03]/node*; exit $s', '--mem', '512M', '--smp', '4',
+                               '--add', artifact('test', 'abi', 'abi') + ':/test', '--', *options)
+    text = out.decode('utf-8', 'replace')
+    expect(status == 0, f'status {status}:\n{tail(text)}\n{tail(err.decode())}')
+    expect_lines(text, '^/sys/devices/system/cpu/cpu0/node0$', '^/sys/devices/system/cpu/cpu3/node1$')
+
+
+run([Case('four nodes', nodes), Case('storm', storm), Case('cpus of two nodes', cpus)])
