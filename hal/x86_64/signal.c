@@ -22,7 +22,9 @@
 #include "kernel/base/string.h"
 #include "kernel/machine/cpu.h"
 #include "kernel/machine/entry.h"
+#include "kernel/machine/preempt.h"
 #include "kernel/machine/user.h"
+#include "kernel/sched/thread.h"
 
 #define RED_ZONE_BYTES 128u
 #define FPU_ALIGN      64u
@@ -138,6 +140,10 @@ int cpu_signal_setup(struct trapframe *frame, const struct signal_delivery *deli
     if (fpu_signal_save((void __user *)fpu) < 0 || frame_write(at, fpu, frame, delivery) < 0) {
         return -EFAULT;
     }
+    /* The handler starts with the initial state, whatever exceptions, modes and tags the interrupted code has. */
+    preempt_disable();
+    fpu_reset_current();
+    preempt_enable();
     pkey_set_rights(PKRU_INITIAL); /* pkeys(7): until the handler returns */
     frame->rdi = (uint64_t)delivery->signo;
     frame->rsi = at + offsetof(struct rt_sigframe, info);
@@ -173,6 +179,8 @@ int cpu_signal_return(struct trapframe *frame, struct signal_return *ret)
     ret->altstack_base = (vaddr_t)uc.uc_stack.ss_sp;
     ret->altstack_size = uc.uc_stack.ss_size;
     ret->altstack_flags = (uint32_t)uc.uc_stack.ss_flags;
+    thread_set_work(current_thread(),
+                    THREAD_WORK_NOTIFY); /* the whole frame is to be loaded: entry.S */
     return 0;
 }
 

@@ -147,6 +147,9 @@ static void __cold user_fault_signal(struct trapframe *frame, vaddr_t addr, uint
 {
     int signo = SIGSEGV, code = SEGV_MAPERR;
 
+    if (addr >= USER_TOP) {
+        error_code |= PF_PRESENT; /* what is there is not for the program to know */
+    }
     switch (err) {
     case -EACCES:
         code = (error_code & PF_KEY) != 0 ? SEGV_PKUERR : SEGV_ACCERR;

@@ -234,6 +234,95 @@ ABI_TEST(cpu, handler_may_change_every_register)
     CHECK_EQ(out[6] & 0x400, 0x400);
 }
 
+static void on_change_preserved(int signo, siginfo_t *info, void *context)
+{
+    ucontext_t *uc = context;
+
+    (void)signo;
+    (void)info;
+    uc->uc_mcontext.gregs[REG_RBX] = 0x1111;
+    uc->uc_mcontext.gregs[REG_R12] = 0x2222;
+    uc->uc_mcontext.gregs[REG_R15] = 0x3333;
+}
+
+/* With rcx and r11 as the call leaves them, there is a quick way back. */
+ABI_TEST(cpu, handler_may_change_what_calls_preserve)
+{
+    uint64_t out[3] = {0};
+
+    catch (SIGUSR1, on_change_preserved);
+    __asm__ volatile("movl $62, %%eax\n\tmovl $10, %%esi\n\tsyscall\n\t"
+                     "movq %%rbx, 0(%[out])\n\tmovq %%r12, 8(%[out])\n\tmovq %%r15, 16(%[out])"
+                     :
+                     : [out] "r"(out), "D"(getpid())
+                     : "rax", "rbx", "rcx", "rsi", "r11", "r12", "r15", "cc", "memory");
+    CHECK_EQ(out[0], 0x1111);
+    CHECK_EQ(out[1], 0x2222);
+    CHECK_EQ(out[2], 0x3333);
+}
+
+static struct float_modes {
+    uint32_t mxcsr;
+    uint16_t control, status;
+} in_handler;
+
+static void modes_get(struct float_modes *modes)
+{
+    __asm__ volatile("stmxcsr %0" : "=m"(modes->mxcsr));
+    __asm__ volatile("fnstcw %0" : "=m"(modes->control));
+    __asm__ volatile("fnstsw %0" : "=m"(modes->status));
+}
+
+static void on_modes(int signo, siginfo_t *info, void *context)
+{
+    (void)signo;
+    (void)info;
+    (void)context;
+    modes_get(&in_handler);
+}
+
+ABI_TEST(cpu, handler_starts_with_initial_floating_point_state)
+{
+    struct float_modes modes = {.mxcsr = 0xff80,
+                                .control = 0x027b}; /* flush to zero, truncate; #Z unmasked */
+
+    catch (SIGUSR1, on_modes);
+    __asm__ volatile("ldmxcsr %0\n\tfldcw %1" : : "m"(modes.mxcsr), "m"(modes.control));
+    __asm__ volatile("fld1\n\tfldz\n\tfdivrp" ::
+                         : "st", "st(1)"); /* told at the next instruction that looks */
+    syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), SIGUSR1);
+    modes_get(&modes);
+    __asm__ volatile("fninit");
+    CHECK_EQ(in_handler.mxcsr, 0x1f80);
+    CHECK_EQ(in_handler.control, 0x037f);
+    CHECK_EQ(in_handler.status, 0);
+    CHECK_EQ(modes.mxcsr, 0xff80);
+    CHECK_EQ(modes.control, 0x027b);
+    CHECK_EQ(modes.status & 0x84, 0x84); /* #Z, and that it is to be told */
+}
+
+static long fault_code;
+
+static void on_kernel_address(int signo, siginfo_t *info, void *context)
+{
+    ucontext_t *uc = context;
+
+    (void)signo;
+    (void)info;
+    fault_code = uc->uc_mcontext.gregs[REG_ERR];
+    uc->uc_mcontext.gregs[REG_RIP] += 2; /* movb (%rax), %al */
+}
+
+ABI_TEST(cpu, faults_do_not_tell_what_the_kernel_has_where)
+{
+    catch (SIGSEGV, on_kernel_address);
+    for (uint64_t addr = 0xffff800000000000; addr != 0; addr += 1ull << 41) {
+        fault_code = 0;
+        __asm__ volatile("movb (%%rax), %%al" : : "a"(addr) : "memory");
+        CHECK_EQ(fault_code, 5); /* user mode, not allowed */
+    }
+}
+
 ABI_TEST(cpu, system_call_keeps_all_but_rcx_and_r11)
 {
     uint64_t in[10], out[10], flags = 0;
