@@ -33,6 +33,7 @@ struct exec {
     struct exec_image image;
     struct exec_identity identity;
     bool randomize;
+    uint32_t personality; /* personality(2), afterwards */
     uint64_t sp;
     size_t head_bytes;
     union {
@@ -175,7 +176,12 @@ static int build_image(struct exec *exec)
     if (err < 0) {
         return err;
     }
-    exec->randomize = (process->personality & ADDR_NO_RANDOMIZE) == 0 &&
+    exec->personality = process->personality;
+    if (current_thread()
+            ->exec_raises) { /* its caller does not say how a privileged program is laid out */
+        exec->personality &= ~(uint32_t)PER_CLEAR_ON_SETID;
+    }
+    exec->randomize = (exec->personality & ADDR_NO_RANDOMIZE) == 0 &&
                       atomic_load_relaxed(&vm_tunables.randomize_va_space) != 0;
     exec->image.vm = vm = vmspace_create(exec->randomize);
     if (vm == NULL) {
@@ -255,6 +261,7 @@ static void commit(struct exec *exec, struct signal_actions *actions)
     if (exec->identity.secure || exec->identity.cred != thread->cred) {
         process->pdeath_signal = 0;
     }
+    process->personality = exec->personality;
     if (actions != NULL) {
         uint64_t flags = spin_lock_irqsave(&process->siglock);
         struct signal_actions *old = process->actions;

@@ -8,6 +8,7 @@
 
 #include <linux/capability.h>
 #include <pthread.h>
+#include <sys/personality.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -44,6 +45,10 @@ static void __attribute__((constructor)) as_program(void)
         have_secrets();
         abi_sleep_ms(3);
         _exit(geteuid() == 0 ? PRIVILEGED : ORDINARY);
+    }
+    if (strcmp(program_invocation_short_name, "laid") == 0) {
+        _exit(geteuid() == 0 && (personality(0xffffffff) & ADDR_NO_RANDOMIZE) == 0 ? PRIVILEGED
+                                                                                   : ORDINARY);
     }
     if (strcmp(program_invocation_short_name, "capable") == 0) {
         _exit(has_capabilities() ? PRIVILEGED : ORDINARY);
@@ -355,4 +360,21 @@ ABI_TEST(set_id, capabilities_that_were_dropped_come_back_to_root_unless_it_want
         });
         CHECK_EQ(status, (want ? PRIVILEGED : ORDINARY) << 8);
     }
+}
+
+ABI_TEST(set_id, no_caller_says_how_a_privileged_program_is_laid_out)
+{
+    struct statvfs where;
+
+    CHECK_EQ(statvfs(".", &where), 0);
+    if ((where.f_flag & ST_NOSUID) != 0) {
+        abi_skip("set-user-ID bits mean nothing here");
+    }
+    copy_self("laid", 04755);
+    int status = IN_CHILD({
+        become_user();
+        CHECK(personality(ADDR_NO_RANDOMIZE) >= 0);
+        run("./laid");
+    });
+    CHECK_EQ(status, PRIVILEGED << 8);
 }
