@@ -217,9 +217,10 @@ SYSCALL1(setfsuid, uint32_t, uid)
                                  BIT(CAP_FOWNER) | BIT(CAP_FSETID) | BIT(CAP_LINUX_IMMUTABLE) |
                                  BIT(CAP_MKNOD) | BIT(CAP_MAC_OVERRIDE);
         new->fsuid = uid;
-        if (former == 0 && uid != 0) {
+        bool adjust = (new->securebits &(1u << SECURE_NO_SETUID_FIXUP)) == 0;
+        if (adjust && former == 0 && uid != 0) {
             new->cap_effective &= ~fs_caps;
-        } else if (former != 0 && uid == 0) {
+        } else if (adjust && former != 0 && uid == 0) {
             new->cap_effective |= new->cap_permitted &fs_caps;
         }
         cred_commit(new);
