@@ -131,7 +131,10 @@ int pagecache_add(struct pagecache *cache, uint64_t index, struct page *page, bo
         lru_add_new(&page, 1); /* should it not be stored after all, it leaves when it is freed */
         err = xarray_store(&cache->pages, index, page, NULL);
         uint64_t shadow = workingset_recall(cache, index);
-        if (unlikely(shadow != WORKINGSET_NONE) && err == 0) {
+        if (unlikely(err < 0)) {
+            atomic_store_relaxed(
+                &page->owner, NULL); /* who has taken it from its list shall not take it for ours */
+        } else if (unlikely(shadow != WORKINGSET_NONE)) {
             workingset_refault(page, shadow);
         }
     }
