@@ -236,8 +236,11 @@ static void zap_from_outside(struct vmspace *vm, uint64_t start, uint64_t end)
     zap_range(&zap, start, end);
 }
 
-/* The file's own page, if one is at va. What is there is looked at and taken at one go, else a private copy made meanwhile would go. */
-static void zap_file_page(struct zap *zap, uint64_t va)
+/*
+ * The file's own page, if one is at va. What is there is looked at and taken at one go, else a private copy made meanwhile would go. Returns where
+ * there may be something next.
+ */
+static uint64_t zap_file_page(struct zap *zap, uint64_t va, uint64_t end)
 {
     struct vmspace *vm = zap->vm;
     struct mmu_flush flush;
@@ -253,9 +256,11 @@ static void zap_file_page(struct zap *zap, uint64_t va)
         (void)zap_leaves(zap, va, &pa, 1, flags & MMU_SPECIAL);
     }
     vm_table_unlock(vm, va);
+    uint64_t next = mmu_skip_hole(&vm->mmu, va + PAGE_SIZE, end);
     read_unlock(&vm->locks.shape);
     mmu_flush_finish(&flush);
     put_pages(zap);
+    return next;
 }
 
 /* Private copies stay. */
@@ -264,8 +269,8 @@ static void zap_file_pages(struct vm_region *region, uint64_t start, uint64_t en
     struct zap zap;
 
     zap_init(&zap, region->vm);
-    for (uint64_t va = start; va < end; va += PAGE_SIZE) {
-        zap_file_page(&zap, va);
+    while (start < end) {
+        start = zap_file_page(&zap, start, end);
     }
     zap_settle(&zap);
 }
