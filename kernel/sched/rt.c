@@ -116,7 +116,8 @@ static void rt_resume(struct runqueue *rq, struct thread *current, enum join_kin
 static void rt_join(struct runqueue *rq, struct thread *thread, enum join_kind kind, ktime_t now)
 {
     (void)now;
-    if (kind == JOIN_NEW || kind == JOIN_WAKE) {
+    if (kind == JOIN_NEW || kind == JOIN_WAKE ||
+        unlikely(thread->rt.slice_left <= 0)) { /* or it came to the class on its way here */
         thread->rt.slice_left = sched_rr_slice_ns();
         thread->rt.ran = 0;
     }
