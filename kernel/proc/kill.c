@@ -139,16 +139,43 @@ static int kill_many(struct pid *group, const siginfo_t *info)
     return many.result;
 }
 
+/* All at once, without a turn of one's own, if they are few. */
+static bool kill_few(struct pid *group, const siginfo_t *info, int *ret_result)
+{
+    struct many many = {.info = info, .group = group, .result = -ESRCH};
+    struct process *member;
+    unsigned n = 0;
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+
+    list_for_each (member, &group->group_members, group_node) {
+        if (++n > MANY_TURN) {
+            break;
+        }
+    }
+    if (n <= MANY_TURN) {
+        list_for_each (member, &group->group_members, group_node) {
+            int err = tell_locked(&many, member);
+            many.result = many.result != 0 ? err : 0;
+        }
+    }
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+    *ret_result = many.result;
+    return n <= MANY_TURN;
+}
+
 static int kill_group(int nr, const siginfo_t *info)
 {
     struct pid *group = pid_find(nr);
+    int result;
 
     if (group == NULL) {
         return -ESRCH;
     }
-    int err = kill_many(group, info);
+    if (!kill_few(group, info, &result)) {
+        result = kill_many(group, info);
+    }
     pid_put(group);
-    return err;
+    return result;
 }
 
 /* Those that may not be signalled are not meant. Kernel threads, which ignore it, are always among them. */

@@ -252,7 +252,7 @@ void signal_recalc_locked(struct thread *thread)
 static void stop_end_locked(struct process *process, bool by_continue)
 {
     process->stopped = false;
-    if (by_continue && process->stop_left == 0) {
+    if (by_continue && (process->stop_left == 0 || process->stop_told)) {
         process->continued = true;
         process->continue_untold = true;
     }
