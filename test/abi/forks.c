@@ -9,6 +9,7 @@
 static struct hopping {
     volatile unsigned hops;
     volatile bool over;
+    pid_t tester;
 } * hopping;
 
 static long now_ms(void)
@@ -19,10 +20,16 @@ static long now_ms(void)
     return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+/* Nobody is left behind when the test has failed. */
+static bool goes_on(void)
+{
+    return !hopping->over && kill(hopping->tester, 0) == 0;
+}
+
 /* Each has a child and ends. The library's fork() blocks signals, so that they may have come before. */
 static void hop(void)
 {
-    while (!hopping->over) {
+    while (goes_on()) {
         hopping->hops++;
         if (syscall(SYS_fork) > 0) {
             break;
@@ -36,7 +43,7 @@ static void hop_by_thread(void);
 static int fork_and_end(void *arg)
 {
     (void)arg;
-    while (!hopping->over) {
+    while (goes_on()) {
         hopping->hops++;
         pid_t pid = (pid_t)syscall(SYS_fork);
         if (pid == 0) {
@@ -58,9 +65,10 @@ static void hop_by_thread(void)
     CHECK(clone(fork_and_end, stacks[free] + sizeof(stacks[0]),
                 CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM,
                 NULL) > 0);
-    for (;;) {
-        pause();
+    while (goes_on()) {
+        abi_sleep_ms(10);
     }
+    _exit(0);
 }
 
 static unsigned sleepers; /* that the group has besides */
@@ -75,7 +83,9 @@ static pid_t start_hopping(void (*how)(void))
         CHECK_EQ(setpgid(0, 0), 0);
         for (unsigned i = 0; i < sleepers; i++) {
             if (fork() == 0) {
-                pause();
+                while (goes_on()) {
+                    abi_sleep_ms(10);
+                }
                 _exit(0);
             }
         }
@@ -91,6 +101,7 @@ static void prepare(void)
 {
     hopping = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(hopping != MAP_FAILED);
+    hopping->tester = getpid();
     CHECK_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
     CHECK(signal(SIGCHLD, SIG_IGN) != SIG_ERR); /* nobody is waited for */
 }
@@ -142,11 +153,12 @@ ABI_TEST(fork_signal, no_child_escapes_what_ends_a_large_group)
 #define MEMBERS 40u
 #define SIGNALS 3u
 
-static void count_signals(volatile unsigned *count)
+static void count_signals(volatile unsigned *count, pid_t parent)
 {
     sigset_t set;
     int signo;
 
+    abi_end_with(parent);
     sigemptyset(&set);
     sigaddset(&set, SIGRTMIN);
     for (;;) {
@@ -159,7 +171,7 @@ ABI_TEST(fork_signal, each_member_of_a_large_group_hears_of_each_signal_once)
 {
     volatile unsigned *counts =
         mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    pid_t group = 0;
+    pid_t self = getpid(), group = 0;
     sigset_t set;
 
     sigemptyset(&set);
@@ -168,7 +180,7 @@ ABI_TEST(fork_signal, each_member_of_a_large_group_hears_of_each_signal_once)
     for (unsigned i = 0; i < MEMBERS; i++) {
         pid_t pid = abi_fork();
         if (pid == 0) {
-            count_signals(&counts[i]);
+            count_signals(&counts[i], self);
         }
         CHECK_EQ(setpgid(pid, group), 0);
         group = group == 0 ? pid : group;
