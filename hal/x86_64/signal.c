@@ -179,8 +179,8 @@ int cpu_signal_return(struct trapframe *frame, struct signal_return *ret)
     ret->altstack_base = (vaddr_t)uc.uc_stack.ss_sp;
     ret->altstack_size = uc.uc_stack.ss_size;
     ret->altstack_flags = (uint32_t)uc.uc_stack.ss_flags;
-    thread_set_work(current_thread(),
-                    THREAD_WORK_NOTIFY); /* the whole frame is to be loaded: entry.S */
+    /* The whole frame is to be loaded: entry.S. */
+    thread_set_work(current_thread(), THREAD_WORK_NOTIFY);
     return 0;
 }
 

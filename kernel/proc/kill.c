@@ -68,17 +68,18 @@ struct many {
     int result;        /* 0 when one got it, else what became of the last one */
 };
 
-static int tell_locked(const struct many *many, struct process *process)
+static void tell_locked(struct many *many, struct process *process)
 {
-    int signo = many->info->si_signo;
+    int signo = many->info->si_signo, err = 0;
 
     if (!is_signal(signo)) {
-        return -EINVAL;
+        err = -EINVAL;
+    } else if (!may_send_locked(process, signo)) {
+        err = -EPERM;
+    } else if (signo != 0) {
+        err = signal_send_member(process, many->info);
     }
-    if (!may_send_locked(process, signo)) {
-        return -EPERM;
-    }
-    return signo == 0 ? 0 : signal_send_member(process, many->info);
+    many->result = many->result != 0 ? err : 0;
 }
 
 static struct list_node *node_of(const struct many *many, struct process *process)
@@ -112,8 +113,7 @@ static bool tell_next_locked(struct many *many)
         return false;
     }
     note_locked(many, process);
-    int err = tell_locked(many, process);
-    many->result = many->result != 0 ? err : 0;
+    tell_locked(many, process);
     return true;
 }
 
@@ -154,8 +154,7 @@ static bool kill_few(struct pid *group, const siginfo_t *info, int *ret_result)
     }
     if (n <= MANY_TURN) {
         list_for_each (member, &group->group_members, group_node) {
-            int err = tell_locked(&many, member);
-            many.result = many.result != 0 ? err : 0;
+            tell_locked(&many, member);
         }
     }
     spin_unlock_irqrestore(&process_tree_lock, flags);

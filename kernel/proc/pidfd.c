@@ -138,8 +138,6 @@ static int pidfd_target(const struct file *file, struct process **ret_process,
 static int take_file(struct process *process, struct thread *thread, unsigned fd,
                      struct file **ret_file)
 {
-    struct file *found;
-
     if (!process_may_access(process)) {
         return -EPERM;
     }
@@ -147,16 +145,9 @@ static int take_file(struct process *process, struct thread *thread, unsigned fd
     if (files == NULL) {
         return -ESRCH;
     }
-    int at = fdtable_next(files, fd, &found);
+    *ret_file = fdtable_file(files, fd);
     fdtable_unpin(files);
-    if (at == (int)fd) {
-        *ret_file = found;
-        return 0;
-    }
-    if (at >= 0) {
-        file_put(found);
-    }
-    return -EBADF;
+    return *ret_file == NULL ? -EBADF : 0;
 }
 
 int pidfd_getfd(const struct file *file, unsigned fd, struct file **ret_file)

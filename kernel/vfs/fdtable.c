@@ -524,3 +524,15 @@ int fdtable_next(struct fdtable *table, unsigned from, struct file **ret_file)
     spin_unlock(&table->lock);
     return found;
 }
+
+struct file *fdtable_file(struct fdtable *table, unsigned fd)
+{
+    struct file *file = NULL;
+
+    spin_lock(&table->lock);
+    if (fd < table->size && table->files[fd] != NULL) {
+        file = file_get(table->files[fd]);
+    }
+    spin_unlock(&table->lock);
+    return file;
+}

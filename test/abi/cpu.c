@@ -196,7 +196,7 @@ ABI_TEST(cpu, trap_flag_steps_through_a_system_call)
     CHECK_EQ(seen_code, TRAP_TRACE);
 }
 
-static void on_change(int signo, siginfo_t *info, void *context)
+static void on_change_preserved(int signo, siginfo_t *info, void *context)
 {
     ucontext_t *uc = context;
 
@@ -205,6 +205,13 @@ static void on_change(int signo, siginfo_t *info, void *context)
     uc->uc_mcontext.gregs[REG_RBX] = 0x1111;
     uc->uc_mcontext.gregs[REG_R12] = 0x2222;
     uc->uc_mcontext.gregs[REG_R15] = 0x3333;
+}
+
+static void on_change(int signo, siginfo_t *info, void *context)
+{
+    ucontext_t *uc = context;
+
+    on_change_preserved(signo, info, context);
     uc->uc_mcontext.gregs[REG_RCX] = 0x4444;
     uc->uc_mcontext.gregs[REG_R11] = 0x5555;
     uc->uc_mcontext.gregs[REG_EFL] |= 0x400; /* DF */
@@ -232,17 +239,6 @@ ABI_TEST(cpu, handler_may_change_every_register)
     CHECK_EQ(out[4], 0x5555);
     CHECK_EQ(out[5], 0x6666);
     CHECK_EQ(out[6] & 0x400, 0x400);
-}
-
-static void on_change_preserved(int signo, siginfo_t *info, void *context)
-{
-    ucontext_t *uc = context;
-
-    (void)signo;
-    (void)info;
-    uc->uc_mcontext.gregs[REG_RBX] = 0x1111;
-    uc->uc_mcontext.gregs[REG_R12] = 0x2222;
-    uc->uc_mcontext.gregs[REG_R15] = 0x3333;
 }
 
 /* With rcx and r11 as the call leaves them, there is a quick way back. */

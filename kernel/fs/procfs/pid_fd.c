@@ -22,13 +22,7 @@ static struct file *file_of(const struct inode *inode, unsigned fd)
     }
     files = thread_files_pin(target.thread);
     if (files != NULL) {
-        int found = fdtable_next(files, fd, &file);
-        if (found >= 0 && found != (int)fd) {
-            file_put(file);
-            file = NULL;
-        } else if (found < 0) {
-            file = NULL;
-        }
+        file = fdtable_file(files, fd);
         fdtable_unpin(files);
     }
     proc_target_put(&target);
