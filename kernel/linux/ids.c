@@ -56,6 +56,18 @@ static void fix_caps_after_setuid(struct cred *new, const struct cred *old)
     }
 }
 
+/* Who acts as another hides what the process has so far (prctl(2), PR_SET_DUMPABLE and PR_SET_PDEATHSIG). */
+static void commit(struct cred *new)
+{
+    struct process *process = process_current();
+
+    if (cred_acts_as_other(new, cred_current())) {
+        process->dumpable = (uint8_t)atomic_load_relaxed(&coredump_settings.suid_dumpable);
+        process->pdeath_signal = 0;
+    }
+    cred_commit(new);
+}
+
 static int64_t commit_uids(uint32_t uid, uint32_t euid, uint32_t suid)
 {
     const struct cred *old = cred_current();
@@ -69,11 +81,7 @@ static int64_t commit_uids(uint32_t uid, uint32_t euid, uint32_t suid)
     new->suid = suid;
     new->fsuid = euid;
     fix_caps_after_setuid(new, old);
-    if (old->euid != new->euid || old->uid != new->uid) {
-        process_current()->dumpable =
-            (uint8_t)atomic_load_relaxed(&coredump_settings.suid_dumpable);
-    }
-    cred_commit(new);
+    commit(new);
     return 0;
 }
 
@@ -88,7 +96,7 @@ static int64_t commit_gids(uint32_t gid, uint32_t egid, uint32_t sgid)
     new->egid = egid;
     new->sgid = sgid;
     new->fsgid = egid;
-    cred_commit(new);
+    commit(new);
     return 0;
 }
 
@@ -223,7 +231,7 @@ SYSCALL1(setfsuid, uint32_t, uid)
         } else if (adjust && former != 0 && uid == 0) {
             new->cap_effective |= new->cap_permitted &fs_caps;
         }
-        cred_commit(new);
+        commit(new);
     }
     return former;
 }
@@ -238,7 +246,7 @@ SYSCALL1(setfsgid, uint32_t, gid)
         struct cred *new = cred_clone(old);
         if (new != NULL) {
             new->fsgid = gid;
-            cred_commit(new);
+            commit(new);
         }
     }
     return former;

@@ -217,8 +217,9 @@ static void replace_image(struct exec *exec)
     struct thread *thread = current_thread();
     struct process *process = thread->process;
     struct vmspace *vm = exec->image.vm, *old = thread->vm;
-    uint8_t dumpable =
-        exec->identity.secure ? (uint8_t)atomic_load_relaxed(&coredump_settings.suid_dumpable) : 1;
+    uint8_t dumpable = exec->identity.secure || exec->identity.other
+                           ? (uint8_t)atomic_load_relaxed(&coredump_settings.suid_dumpable)
+                           : 1;
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);
 
     thread->vm = vm;
@@ -258,7 +259,7 @@ static void commit(struct exec *exec, struct signal_actions *actions)
         fdtable_exec(thread->files);
     }
     (void)str_copy(thread->comm, base_name(exec->filename), sizeof(thread->comm));
-    if (exec->identity.secure || exec->identity.cred != thread->cred) {
+    if (exec->identity.secure || exec->identity.other) {
         process->pdeath_signal = 0;
     }
     process->personality = exec->personality;

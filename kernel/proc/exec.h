@@ -38,6 +38,7 @@ int exec_load(struct exec_image *image, struct file *file, const struct elf_prog
 struct exec_identity {
     struct cred *cred; /* what the program runs with; a reference */
     bool secure;       /* AT_SECURE: it has more rights than its caller */
+    bool other;        /* it acts as another than its caller: cred_acts_as_other() */
 };
 /* Map the stack of image->vm and write arguments, environment and auxiliary vector. *ret_sp: what the program starts with. */
 int exec_stack_build(struct exec_image *image, const struct elf_program *program,

@@ -93,6 +93,7 @@ int exec_identity_make(struct file *file, struct exec_identity *ret_identity)
     ret_identity->secure = new.uid != new.euid || new.gid != new.egid ||
                            (new.uid != 0 && (new.cap_permitted & ~new.cap_ambient) != 0 &&
                             new.cap_effective != new.cap_ambient);
+    ret_identity->other = cred_acts_as_other(&new, old);
     if (cred_same(&new, old)) {
         ret_identity->cred = cred_get(old); /* the usual case costs no copy */
         return 0;

@@ -60,6 +60,12 @@ void cred_commit(struct cred *cred)
     cred_put(cred_replace(cred));
 }
 
+bool cred_acts_as_other(const struct cred *new, const struct cred *old)
+{
+    return new->euid != old->euid || new->fsuid != old->fsuid || new->egid != old->egid ||
+           new->fsgid != old->fsgid || (new->cap_permitted & ~old->cap_permitted) != 0;
+}
+
 bool cred_in_group(const struct cred *cred, uint32_t gid)
 {
     const struct group_list *groups = cred->groups;

@@ -83,6 +83,8 @@ static inline struct cred *cred_replace(struct cred *cred)
     return former;
 }
 
+/* Does who has `new` act as another user or group, or with more rights, than who has `old`? */
+bool cred_acts_as_other(const struct cred *new, const struct cred *old);
 bool cred_in_group(const struct cred *cred, uint32_t gid); /* fsgid or supplementary */
 bool cred_has_cap(const struct cred *cred, unsigned cap);  /* CAP_* of linux/capability.h */
 static inline bool current_has_cap(unsigned cap)

@@ -1,0 +1,122 @@
+/*
+ * Who a process acts as (credentials(7)), and what starts afresh when that changes: whether others may look into it, and the signal at its
+ * parent's end (prctl(2), PR_SET_DUMPABLE and PR_SET_PDEATHSIG).
+ */
+#include "abi.h"
+
+#include <grp.h>
+#include <linux/capability.h>
+
+#define KEEP (-1)
+#define USER 1000
+
+#define IS_DUMPABLE 1 /* exit statuses of the program, together */
+#define HAS_SIGNAL  2
+
+static bool has_signal(void)
+{
+    int signo;
+
+    CHECK_EQ(prctl(PR_GET_PDEATHSIG, &signo), 0);
+    return signo != 0;
+}
+
+/* The test program by another name tells what it has. */
+static void __attribute__((constructor)) as_program(void)
+{
+    if (strcmp(program_invocation_short_name, "tell") == 0) {
+        _exit((prctl(PR_GET_DUMPABLE) == 1 ? IS_DUMPABLE : 0) | (has_signal() ? HAS_SIGNAL : 0));
+    }
+}
+
+static void set_both(void)
+{
+    CHECK_EQ(prctl(PR_SET_DUMPABLE, 1), 0);
+    CHECK_EQ(prctl(PR_SET_PDEATHSIG, SIGTERM), 0);
+}
+
+static int after_suid(void)
+{
+    return atoi(abi_read_file("/proc/sys/fs/suid_dumpable"));
+}
+
+#define CHANGES(call)                                                                              \
+    do {                                                                                           \
+        set_both();                                                                                \
+        CHECK((call) >= 0);                                                                        \
+        CHECK_EQ(prctl(PR_GET_DUMPABLE), after_suid());                                            \
+        CHECK(!has_signal());                                                                      \
+    } while (0)
+
+#define CHANGES_NOT(call)                                                                          \
+    do {                                                                                           \
+        set_both();                                                                                \
+        CHECK((call) >= 0);                                                                        \
+        CHECK_EQ(prctl(PR_GET_DUMPABLE), 1);                                                       \
+        CHECK(has_signal());                                                                       \
+    } while (0)
+
+static int drop_capabilities(uint32_t permitted)
+{
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct data[2] = {{0, permitted, 0}, {0, 0, 0}};
+
+    return (int)syscall(SYS_capset, &header, data);
+}
+
+ABI_TEST(ids, of_files_and_effective_ones_hide_a_process_when_they_change)
+{
+    CHANGES_NOT(syscall(SYS_setfsuid, 0));
+    CHANGES(syscall(SYS_setfsuid, USER));
+    CHANGES_NOT(syscall(SYS_setfsuid, USER));
+    CHANGES(syscall(SYS_setfsuid, 0));
+    CHANGES(syscall(SYS_setfsgid, USER));
+    CHANGES(syscall(SYS_setresgid, KEEP, 0, KEEP)); /* takes that of files along */
+    CHANGES(syscall(SYS_setresgid, KEEP, USER, KEEP));
+    CHANGES_NOT(syscall(SYS_setresgid, USER, KEEP, USER));
+    CHANGES(syscall(SYS_setgid, 0));
+    CHANGES_NOT(syscall(SYS_setgroups, 1, &(gid_t){USER}));
+    CHANGES(syscall(SYS_setresuid, KEEP, USER, KEEP));
+    CHANGES(syscall(SYS_setresuid, KEEP, 0, KEEP));
+    CHANGES_NOT(syscall(SYS_setresuid, USER, KEEP, USER));
+    CHANGES_NOT(drop_capabilities(1u << CAP_KILL));
+    CHANGES(syscall(SYS_setuid, USER));
+}
+
+static void copy_self(const char *name)
+{
+    static char buffer[1 << 16];
+    int from = open("/proc/self/exe", O_RDONLY), to = open(name, O_WRONLY | O_CREAT, 0755);
+    ssize_t n;
+
+    CHECK(from >= 0 && to >= 0);
+    while ((n = read(from, buffer, sizeof(buffer))) > 0) {
+        CHECK_EQ(write(to, buffer, (size_t)n), n);
+    }
+    CHECK_EQ(close(from) | close(to), 0);
+}
+
+/* What the program tells that is executed after `prepare`. */
+#define TOLD_AFTER(prepare)                                                                        \
+    WEXITSTATUS(IN_CHILD({                                                                         \
+        set_both();                                                                                \
+        CHECK((prepare) >= 0);                                                                     \
+        CHECK_EQ(prctl(PR_SET_PDEATHSIG, SIGTERM), 0);                                             \
+        (void)execl("./tell", "tell", (char *)NULL);                                               \
+        _exit(99);                                                                                 \
+    }))
+
+ABI_TEST(ids, that_an_execve_changes_hide_a_process)
+{
+    int hidden = after_suid() == 1 ? IS_DUMPABLE : 0;
+
+    copy_self("tell");
+    CHECK_EQ(TOLD_AFTER(0), IS_DUMPABLE | HAS_SIGNAL);
+    CHECK_EQ(TOLD_AFTER(prctl(PR_SET_KEEPCAPS, 1)), IS_DUMPABLE | HAS_SIGNAL);
+    CHECK_EQ(TOLD_AFTER(setresuid(USER, USER, USER)), IS_DUMPABLE | HAS_SIGNAL);
+    CHECK_EQ(TOLD_AFTER(drop_capabilities(0)), hidden); /* it has them again */
+    CHECK_EQ(TOLD_AFTER(syscall(SYS_setfsuid, USER)), hidden);
+    CHECK_EQ(TOLD_AFTER(syscall(SYS_setfsgid, USER)), hidden);
+    CHECK_EQ(TOLD_AFTER(setresuid(USER, KEEP, KEEP)), hidden);
+    CHECK_EQ(TOLD_AFTER(setresgid(KEEP, USER, KEEP)), hidden);
+}
