@@ -188,19 +188,11 @@ SYSCALL3(symlinkat, const char __user *, target, int, dirfd, const char __user *
     return symlink_at(target, dirfd, name);
 }
 
-static int64_t readlink_at(int dirfd, const char __user *upath, char __user *ubuf, size_t size)
+static int64_t readlink_to_user(const struct path *path, char __user *ubuf, size_t size)
 {
-    struct path path;
-
-    if ((int)size <= 0) {
-        return -EINVAL;
-    }
-    int err = path_lookup_user(dirfd, upath, LOOKUP_EMPTY, &path);
-    if (err < 0) {
-        return err;
-    }
     char *buf = kmalloc(PATH_MAX);
-    ssize_t len = buf != NULL ? vfs_readlink(&path, buf, PATH_MAX) : -ENOMEM;
+    ssize_t len = buf != NULL ? vfs_readlink(path, buf, PATH_MAX) : -ENOMEM;
+
     if (len >= 0) {
         len = MIN(len, (ssize_t)size);
         if (copy_to_user(ubuf, buf, (size_t)len) < 0) {
@@ -208,8 +200,33 @@ static int64_t readlink_at(int dirfd, const char __user *upath, char __user *ubu
         }
     }
     kfree(buf);
-    path_put(&path);
     return len;
+}
+
+/* readlinkat(2): without a name it is the descriptor's link that is read, or there is none. */
+static int64_t readlink_at(int dirfd, const char __user *upath, char __user *ubuf, size_t size)
+{
+    struct path_name name;
+    struct path path;
+
+    if ((int)size <= 0) {
+        return -EINVAL;
+    }
+    int err = path_name_get(&name, upath, LOOKUP_EMPTY);
+    if (err < 0) {
+        return err;
+    }
+    bool unnamed = name.text[0] == '\0';
+    err = path_lookup(dirfd, name.text, LOOKUP_EMPTY, &path);
+    path_name_put(&name);
+    if (err < 0) {
+        return err;
+    }
+    int64_t result = unnamed && !inode_is_symlink(path.dentry->inode)
+                         ? -ENOENT
+                         : readlink_to_user(&path, ubuf, size);
+    path_put(&path);
+    return result;
 }
 
 SYSCALL3(readlink, const char __user *, path, char __user *, buf, size_t, size)

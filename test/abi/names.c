@@ -107,6 +107,21 @@ ABI_TEST(symlink, text_is_kept_and_read_back)
     CHECK_ERR(symlink("", "m"), ENOENT);
 }
 
+ABI_TEST(symlink, without_a_name_is_read_through_its_descriptor_alone)
+{
+    char buf[16];
+
+    CHECK_EQ(symlink("where", "l"), 0);
+    int link = open("l", O_PATH | O_NOFOLLOW), dir = open(".", O_RDONLY);
+    CHECK(link >= 0 && dir >= 0);
+    CHECK_EQ(syscall(SYS_readlinkat, link, "", buf, sizeof(buf)), 5);
+    CHECK_ERR(syscall(SYS_readlinkat, dir, "", buf, sizeof(buf)), ENOENT);
+    CHECK_ERR(syscall(SYS_readlinkat, AT_FDCWD, "", buf, sizeof(buf)), ENOENT);
+    CHECK_ERR(syscall(SYS_readlinkat, 99, "", buf, sizeof(buf)), EBADF);
+    CHECK_ERR(syscall(SYS_readlinkat, link, "", buf, 0), EINVAL);
+    CHECK_ERR(syscall(SYS_readlink, "", buf, sizeof(buf)), ENOENT);
+}
+
 ABI_TEST(rename, replaces_what_may_be_replaced)
 {
     struct stat st;
