@@ -27,6 +27,7 @@
 #define PREFIX_MAX    32u   /* "[12345.678901] " */
 #define LEVEL_DEFAULT 7
 #define LEVEL_QUIET   4
+#define LEVEL_LEAST   1
 #define LEVEL_ALL     (LOG_DEBUG + 1)
 
 struct record {
@@ -53,6 +54,7 @@ static uint64_t console_sequence;    /* [c] next record to write to the consoles
 static uint64_t early_end;           /* [c] first record that the early console was not given */
 static char console_line[PREFIX_MAX + TEXT_MAX + 2]; /* [c] */
 static int console_level = LEVEL_DEFAULT;            /* [a] */
+static int level_when_on; /* [a] what the level was before log_console_off(); 0: it is on */
 
 void (*log_wake_hook)(void);
 ktime_t (*log_clock_hook)(void);
@@ -307,12 +309,29 @@ void log_console_unregister(struct log_console *console)
 
 void log_set_console_level(int level)
 {
-    atomic_store_relaxed(&console_level, CLAMP(level, 1, LEVEL_ALL));
+    atomic_store_relaxed(&console_level, CLAMP(level, LEVEL_LEAST, LEVEL_ALL));
 }
 
 int log_console_level(void)
 {
     return atomic_load_relaxed(&console_level);
+}
+
+void log_console_off(void)
+{
+    int on = 0;
+
+    (void)atomic_cas(&level_when_on, &on, log_console_level());
+    log_set_console_level(LEVEL_LEAST);
+}
+
+void log_console_on(void)
+{
+    int level = atomic_exchange(&level_when_on, 0);
+
+    if (level != 0) {
+        log_set_console_level(level);
+    }
 }
 
 /* ---- writing ---- */

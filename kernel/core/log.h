@@ -64,6 +64,9 @@ void log_console_unregister(struct log_console *console);
 /* Records of a level numerically below this go to consoles (parameter loglevel=, dmesg -n). */
 void log_set_console_level(int level);
 int log_console_level(void);
+/* To the lowest level, and back to that of the first log_console_off() (syslog(2)). */
+void log_console_off(void);
+void log_console_on(void);
 
 /*
  * Reading. Sequence numbers grow by one per record; a reader keeps its own. log_read copies record `*seq` or the oldest

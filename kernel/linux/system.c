@@ -275,8 +275,6 @@ static int64_t syslog_read(char __user *ubuf, size_t size)
 
 SYSCALL3(syslog, int, type, char __user *, ubuf, int, len)
 {
-    static int saved_level = LOG_DEBUG;
-
     if (type != SYSLOG_READ_ALL && type != SYSLOG_SIZE_BUFFER && !current_has_cap(CAP_SYSLOG)) {
         return -EPERM;
     }
@@ -297,16 +295,16 @@ SYSCALL3(syslog, int, type, char __user *, ubuf, int, len)
         log_clear();
         return 0;
     case SYSLOG_CONSOLE_OFF:
-        saved_level = log_console_level();
-        log_set_console_level(1);
+        log_console_off();
         return 0;
     case SYSLOG_CONSOLE_ON:
-        log_set_console_level(saved_level);
+        log_console_on();
         return 0;
     case SYSLOG_CONSOLE_LEVEL:
         if (len < 1 || len > 8) {
             return -EINVAL;
         }
+        log_console_on(); /* that, too */
         log_set_console_level(len);
         return 0;
     case SYSLOG_SIZE_UNREAD:

@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <linux/ioprio.h>
 #include <sys/auxv.h>
+#include <sys/klog.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -318,6 +319,41 @@ ABI_TEST(system, uname_times_usage)
     char comm[16];
     CHECK_EQ(prctl(PR_GET_NAME, comm), 0);
     CHECK(strcmp(comm, "a-very-long-nam") == 0);
+}
+
+/* ---- syslog(2) ---- */
+
+#define CONSOLE_OFF   6
+#define CONSOLE_ON    7
+#define CONSOLE_LEVEL 8
+
+static int console_level(void)
+{
+    return atoi(abi_read_file("/proc/sys/kernel/printk"));
+}
+
+static void turn_console_off_and_on(void)
+{
+    CHECK_EQ(klogctl(CONSOLE_LEVEL, NULL, 5), 0);
+    CHECK_EQ(klogctl(CONSOLE_ON, NULL, 0), 0); /* it is */
+    CHECK_EQ(console_level(), 5);
+    CHECK_EQ(klogctl(CONSOLE_OFF, NULL, 0), 0);
+    CHECK_EQ(klogctl(CONSOLE_OFF, NULL, 0), 0);
+    CHECK_EQ(console_level(), 1);
+    CHECK_EQ(klogctl(CONSOLE_ON, NULL, 0), 0);
+    CHECK_EQ(console_level(), 5);
+    CHECK_EQ(klogctl(CONSOLE_OFF, NULL, 0), 0);
+    CHECK_EQ(klogctl(CONSOLE_LEVEL, NULL, 6), 0); /* that is on again, too */
+    CHECK_EQ(klogctl(CONSOLE_ON, NULL, 0), 0);
+    CHECK_EQ(console_level(), 6);
+}
+
+ABI_TEST(syslog, console_has_its_level_again_however_often_it_was_turned_off)
+{
+    int level = console_level(), status = IN_CHILD(turn_console_off_and_on());
+
+    CHECK_EQ(klogctl(CONSOLE_LEVEL, NULL, level), 0);
+    CHECK_EQ(status, 0);
 }
 
 ABI_TEST(personality, of_32_bits_changes_the_machine_name)
