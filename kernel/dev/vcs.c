@@ -126,24 +126,11 @@ static ssize_t vcs_read(struct file *file, struct iov_iter *to, loff_t *pos)
 static loff_t vcs_llseek(struct file *file, loff_t offset, int whence)
 {
     struct vt *vt = vt_of(file);
-    loff_t end;
 
     if (vt == NULL) {
         return -ENXIO;
     }
-    end = (loff_t)content_bytes(vt, kind_of(file));
-    if (whence == SEEK_CUR) {
-        offset += file->pos;
-    } else if (whence == SEEK_END) {
-        offset += end;
-    } else if (whence != SEEK_SET) {
-        return -EINVAL;
-    }
-    if (offset < 0 || offset > end) {
-        return -EINVAL;
-    }
-    file->pos = offset;
-    return offset;
+    return fixed_size_llseek(file, offset, whence, (loff_t)content_bytes(vt, kind_of(file)));
 }
 
 static int vcs_open(struct inode *inode, struct file *file)

@@ -75,24 +75,7 @@ static void zram_release(struct file *file)
 
 static loff_t zram_llseek(struct file *file, loff_t offset, int whence)
 {
-    loff_t size = (loff_t)device_size(file->private);
-
-    switch (whence) {
-    case SEEK_SET:
-        break;
-    case SEEK_CUR:
-        offset += file->pos;
-        break;
-    case SEEK_END:
-        offset += size;
-        break;
-    default:
-        return -EINVAL;
-    }
-    if (offset < 0 || offset > size) {
-        return -EINVAL;
-    }
-    return file->pos = offset;
+    return fixed_size_llseek(file, offset, whence, (loff_t)device_size(file->private));
 }
 
 /* Two pages for a call to work in: what goes through, and a whole page when that is only a part. */

@@ -212,11 +212,12 @@ SYSCALL5(select, int, n, void __user *, in, void __user *, out, void __user *, e
         if (copy_from_user(&tv, utv, sizeof(tv)) < 0) {
             return -EFAULT;
         }
-        if (tv.tv_sec < 0 || tv.tv_usec < 0) {
+        /* Microseconds may be more than a second, also of a time that is negative without them. */
+        struct __kernel_timespec ts = {.tv_nsec = tv.tv_usec % 1000000 * 1000};
+        if (__builtin_add_overflow(tv.tv_sec, tv.tv_usec / 1000000, &ts.tv_sec) ||
+            !timespec_valid(&ts)) {
             return -EINVAL;
         }
-        struct __kernel_timespec ts = {tv.tv_sec + tv.tv_usec / 1000000,
-                                       tv.tv_usec % 1000000 * 1000};
         ktime_t ns = ktime_of_timespec(&ts);
         deadline = ns == 0 ? 0 : ktime_after(ktime_now(), ns);
     }

@@ -231,6 +231,10 @@ struct file *file_of_source(struct vm_source *source);
 ssize_t generic_file_read(struct file *file, struct iov_iter *to, loff_t *pos);
 ssize_t generic_file_write(struct file *file, struct iov_iter *from, loff_t *pos);
 loff_t generic_file_llseek(struct file *file, loff_t offset, int whence);
+/* For llseek operations: the file's position is `offset` from `base` now. -EINVAL: that would be less than 0 or beyond `last`. */
+loff_t file_seek(struct file *file, loff_t base, loff_t offset, loff_t last);
+/* Of files whose content is of this size, and has no position behind its end. */
+loff_t fixed_size_llseek(struct file *file, loff_t offset, int whence, loff_t size);
 /* Of files without a position that programs may seek in all the same: nothing moves. */
 loff_t file_llseek_nowhere(struct file *file, loff_t offset, int whence);
 int generic_file_mmap(struct file *file, uint32_t vm_flags, struct vm_source **ret_source);

@@ -54,10 +54,11 @@ ssize_t generic_file_write(struct file *file, struct iov_iter *from, loff_t *pos
     return result;
 }
 
-/* A new position, checked against what a file may have. */
-static loff_t file_set_pos(struct file *file, loff_t pos)
+loff_t file_seek(struct file *file, loff_t base, loff_t offset, loff_t last)
 {
-    if (pos < 0) {
+    loff_t pos;
+
+    if (__builtin_add_overflow(base, offset, &pos) || pos < 0 || pos > last) {
         return -EINVAL;
     }
     file->pos = pos;
@@ -79,13 +80,11 @@ loff_t generic_file_llseek(struct file *file, loff_t offset, int whence)
 
     switch (whence) {
     case SEEK_SET:
-        return file_set_pos(file, offset);
+        return file_seek(file, 0, offset, INT64_MAX);
     case SEEK_CUR:
-        base = file->pos;
-        break;
+        return file_seek(file, file->pos, offset, INT64_MAX);
     case SEEK_END:
-        base = size;
-        break;
+        return file_seek(file, size, offset, INT64_MAX);
     case SEEK_DATA:
     case SEEK_HOLE:
         if (offset < 0 || offset >= size) {
@@ -94,23 +93,33 @@ loff_t generic_file_llseek(struct file *file, loff_t offset, int whence)
         rwsem_lock_read(&inode->lock);
         base = pagecache_seek(&inode->cache, offset, whence == SEEK_DATA);
         rwsem_unlock_read(&inode->lock);
-        return base < 0 ? base : file_set_pos(file, base);
+        return base < 0 ? base : file_seek(file, base, 0, INT64_MAX);
     default:
         return -EINVAL;
     }
-    if (offset > 0 && base > INT64_MAX - offset) {
-        return -EOVERFLOW;
-    }
-    return file_set_pos(file, base + offset);
 }
 
 loff_t directory_llseek(struct file *file, loff_t offset, int whence)
 {
     switch (whence) {
     case SEEK_SET:
-        return file_set_pos(file, offset);
+        return file_seek(file, 0, offset, INT64_MAX);
     case SEEK_CUR:
-        return file_set_pos(file, file->pos + offset);
+        return file_seek(file, file->pos, offset, INT64_MAX);
+    default:
+        return -EINVAL;
+    }
+}
+
+loff_t fixed_size_llseek(struct file *file, loff_t offset, int whence, loff_t size)
+{
+    switch (whence) {
+    case SEEK_SET:
+        return file_seek(file, 0, offset, size);
+    case SEEK_CUR:
+        return file_seek(file, file->pos, offset, size);
+    case SEEK_END:
+        return file_seek(file, size, offset, size);
     default:
         return -EINVAL;
     }

@@ -108,6 +108,34 @@ ABI_TEST(rw, position_moves_and_append_goes_to_the_end)
     CHECK_ERR(pread(fd, buf, 1, -1), EINVAL);
 }
 
+static void check_far_positions(int fd)
+{
+    CHECK_EQ(lseek(fd, 5, SEEK_SET), 5);
+    CHECK_ERR(lseek(fd, INT64_MAX, SEEK_CUR), EINVAL);
+    CHECK_ERR(lseek(fd, INT64_MAX - 4, SEEK_CUR), EINVAL);
+    CHECK_ERR(lseek(fd, INT64_MIN, SEEK_CUR), EINVAL);
+    CHECK_EQ(lseek(fd, 0, SEEK_CUR), 5);
+    CHECK_EQ(close(fd), 0);
+}
+
+ABI_TEST(rw, no_file_has_a_position_beyond_the_last_number)
+{
+    static const char *const paths[] = {"/dev/shm", "/proc", "/proc/self", "/proc/version",
+                                        "/dev/vcs1"};
+    int fd = open("f", O_RDWR | O_CREAT, 0600);
+
+    CHECK_EQ(write(fd, "x", 1), 1);
+    CHECK_ERR(lseek(fd, INT64_MAX, SEEK_END), EINVAL);
+    check_far_positions(fd);
+    check_far_positions(open(".", O_RDONLY));
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        fd = open(paths[i], O_RDONLY);
+        if (fd >= 0) {
+            check_far_positions(fd);
+        }
+    }
+}
+
 ABI_TEST(rw, holes_read_as_zero_and_are_found)
 {
     int fd = open("f", O_RDWR | O_CREAT, 0600);

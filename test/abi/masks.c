@@ -4,6 +4,7 @@
  */
 #include "abi.h"
 
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/epoll.h>
@@ -357,6 +358,14 @@ ABI_TEST(masks, select_writes_what_is_left)
     tv = (struct timeval){-1, 0};
     CHECK_ERR(syscall(SYS_select, pipes[0] + 1, &set, NULL, NULL, &tv), EINVAL);
     tv = (struct timeval){0, -1};
+    CHECK_ERR(syscall(SYS_select, pipes[0] + 1, &set, NULL, NULL, &tv), EINVAL);
+    tv = (struct timeval){-1, 2000000}; /* a second */
+    CHECK_EQ(syscall(SYS_select, pipes[0] + 1, &set, NULL, NULL, &tv), 1);
+    tv = (struct timeval){LONG_MAX, 999999};
+    CHECK_EQ(syscall(SYS_select, pipes[0] + 1, &set, NULL, NULL, &tv), 1);
+    tv = (struct timeval){LONG_MAX, 1000000};
+    CHECK_ERR(syscall(SYS_select, pipes[0] + 1, &set, NULL, NULL, &tv), EINVAL);
+    tv = (struct timeval){LONG_MAX, LONG_MAX};
     CHECK_ERR(syscall(SYS_select, pipes[0] + 1, &set, NULL, NULL, &tv), EINVAL);
     CHECK_ERR(syscall(SYS_select, pipes[0] + 1, &set, NULL, NULL, (void *)8), EFAULT);
     FD_ZERO(&set);

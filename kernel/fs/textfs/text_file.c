@@ -128,16 +128,10 @@ ssize_t text_read(struct file *file, struct iov_iter *to, loff_t *pos)
 
 loff_t text_llseek(struct file *file, loff_t offset, int whence)
 {
-    if (whence == SEEK_CUR) {
-        offset += file->pos;
-    } else if (whence != SEEK_SET) {
+    if (whence != SEEK_SET && whence != SEEK_CUR) {
         return -EINVAL;
     }
-    if (offset < 0) {
-        return -EINVAL;
-    }
-    file->pos = offset;
-    return offset;
+    return file_seek(file, whence == SEEK_CUR ? file->pos : 0, offset, INT64_MAX);
 }
 
 ssize_t text_write_value(struct iov_iter *from, struct file *file, text_take_fn *take)

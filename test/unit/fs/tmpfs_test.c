@@ -216,7 +216,7 @@ TEST(tmpfs, holes_read_as_zeros_and_are_found)
     EXPECT_EQ(seek(fd, -1, SEEK_DATA), -ENXIO);
     EXPECT_EQ(seek(fd, -1, SEEK_SET), -EINVAL);
     EXPECT_EQ(seek(fd, 5, SEEK_END), 20486);
-    EXPECT_EQ(seek(fd, INT64_MAX, SEEK_CUR), -EOVERFLOW);
+    EXPECT_EQ(seek(fd, INT64_MAX, SEEK_CUR), -EINVAL);
     tree_end();
 }
 
