@@ -6,6 +6,7 @@
  */
 #include <linux/sched.h>
 
+#include "kernel/base/bitmap.h"
 #include "kernel/base/string.h"
 #include "kernel/core/panic.h"
 #include "kernel/mm/slab.h"
@@ -98,6 +99,16 @@ bool signal_ignored_locked(const struct process *process, const struct thread *t
     }
     return handler == ACTION_IGNORE ||
            (handler == ACTION_DEFAULT && (SIGMASK(signo) & SIGMASK_DEFAULT_IGNORE) != 0);
+}
+
+bool signal_set_ends_locked(const struct process *process, uint64_t set)
+{
+    for (set &= ~(SIGMASK_DEFAULT_IGNORE | SIGMASK_STOP); set != 0; set &= set - 1) {
+        if (process->actions->action[bit_ffs(set)].handler == ACTION_DEFAULT) {
+            return true;
+        }
+    }
+    return false;
 }
 
 int signal_action_set(int signo, const struct signal_action *new, struct signal_action *ret_old)

@@ -304,13 +304,43 @@ static bool fork_begin(struct process *me, struct fork_signals *came)
     return begun;
 }
 
-static void link_child(struct process *child, const struct clone_request *request,
-                       struct fork_signals *came)
+/* Has something come that the current thread will end for on its way to user mode? siglock held. */
+static bool is_to_end_locked(const struct process *me)
 {
-    struct process *me = process_current();
-    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
-    struct process *parent = me;
+    const struct thread *thread = current_thread();
+    uint64_t set = (me->shared.set | thread->sig_pending.set) & ~thread->sig_blocked;
 
+    return me->group_exiting || me->exec_thread != NULL || signal_set_ends_locked(me, set);
+}
+
+/*
+ * From here on nothing comes for the child but what is sent to it. -ERESTARTNOINTR: the caller is to end, and has no child any more. Tree lock held.
+ */
+static int fork_end_locked(struct process *me, struct fork_signals *came)
+{
+    spin_lock(&me->siglock);
+    int err = unlikely(is_to_end_locked(me)) ? -ERESTARTNOINTR : 0;
+    if (err == 0) {
+        list_remove(&came->node);
+    } else {
+        thread_set_work(current_thread(), THREAD_WORK_SIGNAL);
+    }
+    spin_unlock(&me->siglock);
+    return err;
+}
+
+static int link_child(struct process *child, const struct clone_request *request,
+                      struct fork_signals *came)
+{
+    struct process *me = process_current(), *parent = me;
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+    int err = fork_end_locked(me, came);
+
+    if (unlikely(err < 0)) {
+        spin_unlock_irqrestore(&process_tree_lock, flags);
+        return err;
+    }
+    thread_get(child->leader); /* the running thread's own; the first one is the process' */
     child->exit_signal = request->exit_signal;
     child->parent_tid = current_thread()->pid->nr;
     if ((request->flags & CLONE_PARENT) != 0) {
@@ -318,9 +348,6 @@ static void link_child(struct process *child, const struct clone_request *reques
         child->exit_signal = me->exit_signal;
         child->parent_tid = me->parent_tid;
     }
-    spin_lock(&me->siglock);
-    list_remove(&came->node);
-    spin_unlock(&me->siglock);
     if (unlikely(came->set != 0)) {
         child->shared.set = came->set;
         thread_set_work(child->leader, THREAD_WORK_SIGNAL);
@@ -328,6 +355,7 @@ static void link_child(struct process *child, const struct clone_request *reques
     process_link_locked(child, parent, pid_get(me->group), pid_get(me->session));
     ptrace_clone_link_locked(child->leader);
     spin_unlock_irqrestore(&process_tree_lock, flags);
+    return 0;
 }
 
 /* vfork(2): the parent waits until the child has another image or is gone. SIGKILL alone ends that early. */
@@ -396,22 +424,22 @@ static int64_t make_process(struct process *me, const struct clone_request *requ
     if ((request->flags & CLONE_PIDFD) != 0) {
         err = pidfd = reserve_pidfd(child, request->pidfd, &pidfd_file);
         if (err < 0) {
-            drop_inheritance(child->leader);
-            goto discard;
+            goto drop_inheritance;
         }
     }
-    thread_get(
-        child->leader); /* the running thread's own reference; the first one is the process' */
     inherit(child, me, request->flags);
     int nr = child->pid->nr;
     if ((request->flags & CLONE_PARENT_SETTID) != 0) {
         (void)put_user(nr, request->parent_tid); /* a bad address is not an error (clone(2)) */
     }
+    err = link_child(child, request, came);
+    if (err < 0) {
+        goto drop_pidfd;
+    }
     bool vfork = (request->flags & CLONE_VFORK) != 0;
     if (vfork) {
         (void)process_get(child);
     }
-    link_child(child, request, came);
     if (pidfd_file != NULL) {
         fd_install(pidfd, pidfd_file);
     }
@@ -423,6 +451,13 @@ static int64_t make_process(struct process *me, const struct clone_request *requ
     }
     return nr;
 
+drop_pidfd:
+    if (pidfd_file != NULL) {
+        file_put(pidfd_file);
+        fd_unreserve(pidfd);
+    }
+drop_inheritance:
+    drop_inheritance(child->leader);
 discard:
     process_put(child);
     return err;

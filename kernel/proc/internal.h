@@ -78,6 +78,8 @@ void signal_actions_init(void);
 /* Would the signal do nothing when it came now to `thread` (of several, the main one)? siglock held. */
 bool signal_ignored_locked(const struct process *process, const struct thread *thread, int signo,
                            bool forced);
+/* Does one of these signals, by its default action, end the process? siglock held. */
+bool signal_set_ends_locked(const struct process *process, uint64_t set);
 
 /* Back to the default action. False: no memory for a table of one's own. siglock held. */
 bool signal_action_reset_locked(struct process *process, int signo);

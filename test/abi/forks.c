@@ -235,3 +235,87 @@ ABI_TEST(fork_signal, no_child_escapes_what_stops_its_group)
         check_gone(group);
     }
 }
+
+/* ---- a process that ends while it forks ---- */
+
+#define LARGE_BYTES (32ul << 20) /* it takes a while to copy the tables of so much memory */
+#define NUMBERS     4096u
+
+static void be_large(void)
+{
+    char *memory =
+        mmap(NULL, LARGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    CHECK(memory != MAP_FAILED);
+    (void)madvise(memory, LARGE_BYTES, MADV_NOHUGEPAGE);
+    for (size_t i = 0; i < LARGE_BYTES; i += 4096) {
+        memory[i] = 1;
+    }
+}
+
+static void fork_all_the_time(void)
+{
+    while (goes_on()) {
+        hopping->hops++;
+        if (syscall(SYS_fork) == 0) {
+            _exit(0);
+        }
+    }
+    _exit(0);
+}
+
+/* All processes that there are, those that have ended included, until nobody has waited for them. */
+static unsigned list_processes(pid_t *numbers)
+{
+    DIR *dir = opendir("/proc");
+    const struct dirent *entry;
+    unsigned n = 0;
+
+    CHECK(dir != NULL);
+    while ((entry = readdir(dir)) != NULL && n < NUMBERS) {
+        numbers[n] = atoi(entry->d_name);
+        n += numbers[n] != 0;
+    }
+    CHECK_EQ(closedir(dir), 0);
+    return n;
+}
+
+static bool is_among(pid_t pid, const pid_t *numbers, unsigned n)
+{
+    while (n > 0 && numbers[n - 1] != pid) {
+        n--;
+    }
+    return n > 0;
+}
+
+static void end_one_that_forks(int signo)
+{
+    static pid_t numbers[NUMBERS];
+    pid_t pid = abi_fork(), child;
+
+    if (pid == 0) {
+        fork_all_the_time();
+    }
+    while (hopping->hops == 0) {
+        abi_sleep_ms(1);
+    }
+    sleep_a_little();
+    CHECK_EQ(kill(pid, signo), 0);
+    unsigned n = list_processes(numbers);
+    while ((child = waitpid(-1, NULL, 0)) > 0) { /* its children are ours now */
+        CHECK(is_among(child, numbers, n));
+    }
+    CHECK_EQ(errno, ECHILD);
+    hopping->hops = 0;
+}
+
+ABI_TEST(fork_signal, nobody_is_born_to_who_has_been_ended)
+{
+    prepare();
+    CHECK(signal(SIGCHLD, SIG_DFL) != SIG_ERR);
+    be_large();
+    for (long end = now_ms() + ROUNDS_MS; now_ms() < end;) {
+        end_one_that_forks(SIGKILL);
+        end_one_that_forks(SIGTERM);
+    }
+}
