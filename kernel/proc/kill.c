@@ -65,6 +65,7 @@ struct many {
     const siginfo_t *info;
     uint64_t number;
     struct pid *group; /* NULL: everybody but process 1 and the sender */
+    bool by_kernel;    /* which is no process, and asks nobody whether it may */
     int result;        /* 0 when one got it, else what became of the last one */
 };
 
@@ -74,7 +75,7 @@ static void tell_locked(struct many *many, struct process *process)
 
     if (!is_signal(signo)) {
         err = -EINVAL;
-    } else if (!may_send_locked(process, signo)) {
+    } else if (!many->by_kernel && !may_send_locked(process, signo)) {
         err = -EPERM;
     } else if (signo != 0) {
         err = signal_send_member(process, many->info);
@@ -117,9 +118,9 @@ static bool tell_next_locked(struct many *many)
     return true;
 }
 
-static int kill_many(struct pid *group, const siginfo_t *info)
+static int kill_many(struct pid *group, const siginfo_t *info, bool by_kernel)
 {
-    struct many many = {.info = info, .group = group, .result = -ESRCH};
+    struct many many = {.info = info, .group = group, .by_kernel = by_kernel, .result = -ESRCH};
     bool more = true;
 
     mutex_lock(&many_lock);
@@ -128,7 +129,9 @@ static int kill_many(struct pid *group, const siginfo_t *info)
         uint64_t flags = spin_lock_irqsave(&process_tree_lock);
         if (first && group == NULL) { /* as if they had been told */
             note_locked(&many, process_init_task);
-            note_locked(&many, process_current());
+            if (!by_kernel) {
+                note_locked(&many, process_current());
+            }
         }
         for (unsigned n = 0; more && n < MANY_TURN; n++) {
             more = tell_next_locked(&many);
@@ -171,7 +174,7 @@ static int kill_group(int nr, const siginfo_t *info)
         return -ESRCH;
     }
     if (!kill_few(group, info, &result)) {
-        result = kill_many(group, info);
+        result = kill_many(group, info, false);
     }
     pid_put(group);
     return result;
@@ -183,8 +186,16 @@ static int kill_all(const siginfo_t *info)
     if (!is_signal(info->si_signo)) {
         return -EINVAL;
     }
-    (void)kill_many(NULL, info);
+    (void)kill_many(NULL, info, false);
     return 0;
+}
+
+void signal_kill_all(int signo)
+{
+    siginfo_t info;
+
+    siginfo_kernel(&info, signo);
+    (void)kill_many(NULL, &info, true);
 }
 
 int signal_kill(int pid, const siginfo_t *info)

@@ -25,6 +25,8 @@ void signal_force(const siginfo_t *info);
 int signal_kill(int pid, const siginfo_t *info);
 int signal_tgkill(int tgid, int tid, const siginfo_t *info);
 bool signal_may_send(struct process *target, int signo);
+/* From the kernel to all processes but process 1. May sleep. */
+void signal_kill_all(int signo);
 
 int signal_action_set(int signo, const struct signal_action *new, struct signal_action *ret_old);
 /* Change the current thread's mask; SIGKILL and SIGSTOP are dropped from it. */

@@ -63,21 +63,6 @@ static void show_threads(bool blocked_alone)
     }
 }
 
-/* Everybody but process 1. */
-static void signal_all(int signo)
-{
-    const siginfo_t info = {.si_signo = signo, .si_code = SI_KERNEL};
-    struct process *process;
-    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
-
-    list_for_each (process, &process_all, all_node) {
-        if (process != process_init_task) {
-            (void)signal_send_member(process, &info);
-        }
-    }
-    spin_unlock_irqrestore(&process_tree_lock, flags);
-}
-
 static void sync_all(void)
 {
     int err = vfs_sync_all();
@@ -89,13 +74,13 @@ static void do_one(char key)
 {
     switch (key) {
     case 'e':
-        signal_all(SIGTERM);
+        signal_kill_all(SIGTERM);
         break;
     case 'f':
         oom_kill_one();
         break;
     case 'i':
-        signal_all(SIGKILL);
+        signal_kill_all(SIGKILL);
         break;
     case 'm':
         oom_report_memory();
