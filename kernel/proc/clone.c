@@ -314,16 +314,22 @@ static bool is_to_end_locked(const struct process *me)
 }
 
 /*
- * From here on nothing comes for the child but what is sent to it. -ERESTARTNOINTR: the caller is to end, and has no child any more. Tree lock held.
+ * From here on nothing comes for the child but what is sent to it. -ERESTARTNOINTR: the caller is to end, and has no child any more. -EAGAIN: the
+ * child would share the directory of a sibling's program that gets privileges. Tree lock held.
  */
-static int fork_end_locked(struct process *me, struct fork_signals *came)
+static int fork_end_locked(struct process *me, const struct thread *child,
+                           struct fork_signals *came)
 {
+    int err = 0;
+
     spin_lock(&me->siglock);
-    int err = unlikely(is_to_end_locked(me)) ? -ERESTARTNOINTR : 0;
-    if (err == 0) {
-        list_remove(&came->node);
-    } else {
+    if (unlikely(is_to_end_locked(me))) {
         thread_set_work(current_thread(), THREAD_WORK_SIGNAL);
+        err = -ERESTARTNOINTR;
+    } else if (unlikely(child->fs->raising != 0)) {
+        err = -EAGAIN;
+    } else {
+        list_remove(&came->node);
     }
     spin_unlock(&me->siglock);
     return err;
@@ -334,7 +340,7 @@ static int link_child(struct process *child, const struct clone_request *request
 {
     struct process *me = process_current(), *parent = me;
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);
-    int err = fork_end_locked(me, came);
+    int err = fork_end_locked(me, child->leader, came);
 
     if (unlikely(err < 0)) {
         spin_unlock_irqrestore(&process_tree_lock, flags);
@@ -353,6 +359,7 @@ static int link_child(struct process *child, const struct clone_request *request
         thread_set_work(child->leader, THREAD_WORK_SIGNAL);
     }
     process_link_locked(child, parent, pid_get(me->group), pid_get(me->session));
+    fs_join_locked(child->leader);
     ptrace_clone_link_locked(child->leader);
     spin_unlock_irqrestore(&process_tree_lock, flags);
     return 0;

@@ -177,8 +177,7 @@ static int build_image(struct exec *exec)
         return err;
     }
     exec->personality = process->personality;
-    if (current_thread()
-            ->exec_raises) { /* its caller does not say how a privileged program is laid out */
+    if (exec->identity.other) { /* its caller does not say how a privileged program is laid out */
         exec->personality &= ~(uint32_t)PER_CLEAR_ON_SETID;
     }
     exec->randomize = (exec->personality & ADDR_NO_RANDOMIZE) == 0 &&
@@ -226,7 +225,7 @@ static void replace_image(struct exec *exec)
     thread->mmu = &vm->mmu;
     mmu_switch(thread->mmu);
     struct cred *former = cred_replace(exec->identity.cred);
-    thread->exec_raises = false;
+    exec_raise_end_locked();
     process->dumpable = dumpable;
     process->did_exec = true;
     process->exit_signal = SIGCHLD;

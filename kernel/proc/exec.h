@@ -50,3 +50,5 @@ int exec_stack_build(struct exec_image *image, const struct elf_program *program
 int exec_identity_make(struct file *file, struct exec_identity *ret_identity);
 /* The execve fails. */
 void exec_identity_drop(struct exec_identity *identity);
+/* It has the privileges that it was to get. Tree lock held. */
+void exec_raise_end_locked(void);

@@ -3,6 +3,8 @@
  *
  * Source: capabilities(7), "Transformation of capabilities during execve()", "Capabilities and execution of programs by root";
  * credentials(7); prctl(2) for no_new_privs. Files carry no capabilities of their own here.
+ *
+ * Nobody gets privileges on whom another one, who need not have them, has a hold: a tracer, or a process that shares the root (execve(2)).
  */
 #include <linux/capability.h>
 #include <linux/mount.h>
@@ -60,19 +62,20 @@ static bool cred_same(const struct cred *a, const struct cred *b)
            a->securebits == b->securebits;
 }
 
-/* `barred`: it is to gain nothing. */
-static void transform(struct cred *new, const struct cred *old, struct file *file, bool barred)
+static void follow_effective_ids(struct cred *cred)
+{
+    cred->suid = cred->fsuid = cred->euid;
+    cred->sgid = cred->fsgid = cred->egid;
+}
+
+static void transform(struct cred *new, const struct cred *old, struct file *file,
+                      bool no_new_privs)
 {
     *new = *old;
-    bool set_id = !barred && apply_set_id(new, file);
-    new->suid = new->fsuid = new->euid;
-    new->sgid = new->fsgid = new->egid;
+    bool set_id = !no_new_privs && apply_set_id(new, file);
+    follow_effective_ids(new);
     new->securebits &= ~SECURE_BIT(SECURE_KEEP_CAPS);
     transform_capabilities(new, set_id && (new->euid != old->euid || new->egid != old->egid));
-    if (barred) {
-        new->cap_permitted &= old->cap_permitted;
-        new->cap_effective &= new->cap_permitted;
-    }
 }
 
 static bool gains_privileges(const struct cred *new, const struct cred *old)
@@ -81,14 +84,78 @@ static bool gains_privileges(const struct cred *new, const struct cred *old)
            (new->cap_permitted & ~old->cap_permitted) != 0;
 }
 
+/* It is to gain nothing; IDs are what it may set without the file. */
+static void hold_back(struct cred *new, const struct cred *old, bool no_new_privs)
+{
+    if (no_new_privs || !cred_has_cap(old, CAP_SETUID)) {
+        new->euid = old->euid;
+        new->egid = old->egid;
+        follow_effective_ids(new);
+    }
+    new->cap_permitted &= old->cap_permitted;
+    new->cap_effective &= new->cap_permitted;
+}
+
+/* ---- who has a hold on it ---- */
+
+/* Has a thread of another process the same root, directory and umask (clone(2), CLONE_FS)? Tree lock held. */
+static bool fs_is_shared_locked(const struct thread *thread)
+{
+    const struct thread *sibling;
+    uint32_t others = thread->fs->users;
+
+    list_for_each (sibling, &thread->process->threads, process_node) {
+        others -= sibling->fs == thread->fs;
+    }
+    return others != 0;
+}
+
+/*
+ * The current thread is to get privileges. False: it is not, since another one would have a hold on the program, by tracing it or by its
+ * directory; else nobody else comes to have any until exec_raise_end_locked().
+ */
+static bool raise_begin(void)
+{
+    struct thread *thread = current_thread();
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+
+    thread->exec_raises = ptrace_may_raise_locked() && !fs_is_shared_locked(thread);
+    if (thread->exec_raises) {
+        thread->fs->raising++;
+    }
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+    return thread->exec_raises;
+}
+
+void exec_raise_end_locked(void)
+{
+    struct thread *thread = current_thread();
+
+    if (thread->exec_raises) {
+        thread->exec_raises = false;
+        thread->fs->raising--;
+    }
+}
+
+static void raise_end(void)
+{
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+
+    exec_raise_end_locked();
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+}
+
+/* ---- all of it ---- */
+
 int exec_identity_make(struct file *file, struct exec_identity *ret_identity)
 {
     struct cred *old = current_thread()->cred;
+    bool no_new_privs = process_current()->no_new_privs;
     struct cred new;
 
-    transform(&new, old, file, process_current()->no_new_privs);
-    if (gains_privileges(&new, old) && !ptrace_raise_begin()) {
-        transform(&new, old, file, true);
+    transform(&new, old, file, no_new_privs);
+    if (gains_privileges(&new, old) && (no_new_privs || !raise_begin())) {
+        hold_back(&new, old, no_new_privs);
     }
     ret_identity->secure = new.uid != new.euid || new.gid != new.egid ||
                            (new.uid != 0 && (new.cap_permitted & ~new.cap_ambient) != 0 &&
@@ -100,7 +167,7 @@ int exec_identity_make(struct file *file, struct exec_identity *ret_identity)
     }
     struct cred *copy = cred_clone(old);
     if (copy == NULL) {
-        current_thread()->exec_raises = false;
+        raise_end();
         return -ENOMEM;
     }
     copy->euid = copy->suid = copy->fsuid = new.euid;
@@ -115,6 +182,6 @@ int exec_identity_make(struct file *file, struct exec_identity *ret_identity)
 
 void exec_identity_drop(struct exec_identity *identity)
 {
-    current_thread()->exec_raises = false;
+    raise_end();
     cred_put(identity->cred);
 }

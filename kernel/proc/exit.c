@@ -310,6 +310,7 @@ static void let_go_of_files(struct thread *thread)
 
     thread->files = NULL;
     thread->fs = NULL;
+    fs->users--;
     spin_unlock_irqrestore(&process_tree_lock, flags);
     fdtable_put(files);
     files_put_owed();

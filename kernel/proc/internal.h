@@ -25,6 +25,13 @@ extern struct list_node process_all;
 bool process_may_attach_locked(struct process *target); /* tree lock held */
 
 /* ---- threads.c ---- */
+/* A new thread is about to be linked: it may share root, directory and umask with the current one, which makes it. Tree lock held. */
+static inline void fs_join_locked(const struct thread *thread)
+{
+    if (thread->fs == current_thread()->fs) {
+        thread->fs->users++;
+    }
+}
 /*
  * Let `thread` take part in the process of the caller. -ERESTARTNOINTR: the caller has a stop or an end to see to first.
  */

@@ -6,7 +6,7 @@
  * lock, so none is left behind.
  *
  * Who may not trace what has privileges does not trace an execve that gives them: either it has attached when that is decided
- * (ptrace_raise_begin), and they are not given, or it cannot attach any more. Both are decided under the tree lock, under which execve also
+ * (exec_identity_make), and they are not given, or it cannot attach any more. Both are decided under the tree lock, under which execve also
  * changes rights and memory. Attaching does not wait for the execve: that may wait for a thread that the tracer holds.
  */
 #include <linux/capability.h>
@@ -148,14 +148,11 @@ bool ptrace_is_stopped(const struct thread *thread)
     return thread_is_traced(thread) && atomic_load_relaxed(&thread->trace->stopped);
 }
 
-bool ptrace_raise_begin(void)
+bool ptrace_may_raise_locked(void)
 {
-    struct thread *thread = current_thread();
-    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+    const struct thread *thread = current_thread();
 
-    thread->exec_raises = !thread_is_traced(thread) || thread->trace->privileged;
-    spin_unlock_irqrestore(&process_tree_lock, flags);
-    return thread->exec_raises;
+    return !thread_is_traced(thread) || thread->trace->privileged;
 }
 
 /* ---- beginning ---- */

@@ -69,10 +69,10 @@ static inline bool thread_is_traced(const struct thread *thread)
 int ptrace_tracer_nr(struct thread *thread);
 bool ptrace_is_stopped(const struct thread *thread);
 /*
- * execve(2) is to give the current thread privileges (set-user-ID): false if it is traced by who may not trace what has them. Else nobody like
- * that can attach until the execve takes `exec_raises` back.
+ * execve(2) is to give the current thread privileges (set-user-ID): false if it is traced by who may not trace what has them. Nobody like that can
+ * attach while `exec_raises` is set. Tree lock held.
  */
-bool ptrace_raise_begin(void);
+bool ptrace_may_raise_locked(void);
 
 /* ---- the system call (ptrace.c, ptrace_request.c) ---- */
 

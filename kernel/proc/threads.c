@@ -117,6 +117,7 @@ int thread_join(struct process *process, struct thread *thread)
         process->nthreads++;
         process->nlive++;
         thread->pid->thread = thread;
+        fs_join_locked(thread);
         cpu_timers_join(process, thread);
         if (unlikely(process->cpu_timers.watched) && process->nlive <= cpu_count()) {
             cpu_timers_look_locked(process); /* more of them run at once than before */

@@ -48,6 +48,7 @@ int process_unshare(uint64_t unshare)
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);
     if (fs != NULL) {
         old_fs = thread->fs;
+        old_fs->users--;
         thread->fs = fs;
     }
     if (files != NULL) {

@@ -20,6 +20,8 @@ static void fs_context_start(struct fs_context *fs)
     spin_init(&fs->lock, "fs context");
     fs->walks = 0;
     fs->replaced = 0;
+    fs->users = 1;
+    fs->raising = 0;
     spin_lock(&context_list_lock);
     list_push_back(&contexts, &fs->node);
     spin_unlock(&context_list_lock);

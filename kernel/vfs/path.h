@@ -22,6 +22,8 @@ struct fs_context {
     uint32_t umask;        /* [a] */
     uint32_t walks; /* [a] walks of the owning thread that borrow root or cwd without references */
     uint64_t replaced; /* [context list] the last pivot_root that has looked at it */
+    uint32_t users;    /* [process tree] threads in the lists of their processes that have it */
+    uint32_t raising;  /* [process tree] of these, who executes a program with more rights */
 };
 /* 022 when the current thread has no context (kernel threads). */
 uint32_t fs_umask(void);

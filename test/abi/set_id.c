@@ -8,6 +8,7 @@
 
 #include <linux/capability.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/personality.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -17,15 +18,17 @@
 #define SECRET_FD   50                     /* and open there alone */
 #define PRIVILEGED  10                     /* exit statuses */
 #define ORDINARY    11
+#define BY_NAME     12 /* root, but with the capability of setting IDs at most */
 
 #define USER 1000
 
-static bool has_capabilities(void)
+static bool has_capabilities_but(uint32_t mask)
 {
     struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct __user_cap_data_struct data[2] = {{0}};
 
-    return syscall(SYS_capget, &header, data) == 0 && (data[0].permitted | data[1].permitted) != 0;
+    return syscall(SYS_capget, &header, data) == 0 &&
+           ((data[0].permitted & ~mask) | data[1].permitted) != 0;
 }
 
 static void have_secrets(void)
@@ -51,7 +54,12 @@ static void __attribute__((constructor)) as_program(void)
                                                                                    : ORDINARY);
     }
     if (strcmp(program_invocation_short_name, "capable") == 0) {
-        _exit(has_capabilities() ? PRIVILEGED : ORDINARY);
+        _exit(has_capabilities_but(0) ? PRIVILEGED : ORDINARY);
+    }
+    if (strcmp(program_invocation_short_name, "raised") == 0) {
+        _exit(geteuid() != 0                           ? ORDINARY
+              : has_capabilities_but(1u << CAP_SETUID) ? PRIVILEGED
+                                                       : BY_NAME);
     }
 }
 
@@ -69,7 +77,7 @@ static void copy_self(const char *name, mode_t mode)
     CHECK_EQ(close(from) | close(to), 0);
 }
 
-static void make_su(void)
+static void make_set_id(const char *name)
 {
     struct statvfs where;
 
@@ -77,7 +85,12 @@ static void make_su(void)
     if ((where.f_flag & ST_NOSUID) != 0) {
         abi_skip("set-user-ID bits mean nothing here");
     }
-    copy_self("su", 04755);
+    copy_self(name, 04755);
+}
+
+static void make_su(void)
+{
+    make_set_id("su");
     abi_write_file("secret", "secret");
     CHECK_EQ(chmod("secret", 0600), 0);
 }
@@ -364,17 +377,92 @@ ABI_TEST(set_id, capabilities_that_were_dropped_come_back_to_root_unless_it_want
 
 ABI_TEST(set_id, no_caller_says_how_a_privileged_program_is_laid_out)
 {
-    struct statvfs where;
-
-    CHECK_EQ(statvfs(".", &where), 0);
-    if ((where.f_flag & ST_NOSUID) != 0) {
-        abi_skip("set-user-ID bits mean nothing here");
-    }
-    copy_self("laid", 04755);
+    make_set_id("laid");
     int status = IN_CHILD({
         become_user();
         CHECK(personality(ADDR_NO_RANDOMIZE) >= 0);
         run("./laid");
     });
     CHECK_EQ(status, PRIVILEGED << 8);
+}
+
+/* ---- who shares root, directory and umask with another process (CLONE_FS) ---- */
+
+static char stack[16384] __attribute__((aligned(16)));
+
+/* Goes on until the other one has let go of the write end, by execve too. */
+static int wait_for_end(void *end)
+{
+    int *fds = end;
+    char byte;
+
+    (void)close(fds[1]);
+    (void)read(fds[0], &byte, 1);
+    _exit(0);
+}
+
+static int wait_for_ever(void *unused)
+{
+    (void)unused;
+    for (;;) {
+        pause();
+    }
+}
+
+static void start_partner(int flags)
+{
+    static int end[2];
+
+    CHECK_EQ(pipe2(end, O_CLOEXEC), 0);
+    CHECK(clone(wait_for_end, stack + sizeof(stack), flags, end) > 0);
+}
+
+#define RUN_BY_USER(prepare)                                                                       \
+    IN_CHILD({                                                                                     \
+        become_user();                                                                             \
+        prepare;                                                                                   \
+        run("./raised");                                                                           \
+    })
+
+ABI_TEST(set_id, counts_for_nobody_whose_directory_another_process_can_change)
+{
+    make_set_id("raised");
+    CHECK_EQ(RUN_BY_USER(), PRIVILEGED << 8);
+    CHECK_EQ(RUN_BY_USER(start_partner(0)), PRIVILEGED << 8);
+    CHECK_EQ(RUN_BY_USER(start_partner(CLONE_FS)), ORDINARY << 8);
+    CHECK_EQ(RUN_BY_USER(start_partner(CLONE_FS); CHECK_EQ(unshare(CLONE_FS), 0)), PRIVILEGED << 8);
+    /* Threads end with the old program. */
+    CHECK_EQ(
+        RUN_BY_USER(CHECK(clone(wait_for_ever, stack + sizeof(stack),
+                                CLONE_VM | CLONE_FS | CLONE_SIGHAND | CLONE_THREAD, NULL) > 0)),
+        PRIVILEGED << 8);
+    /* Nor does a partner that has ended share anything. */
+    CHECK_EQ(RUN_BY_USER(int status;
+                         pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FS | SIGCHLD, 0, 0, 0, 0);
+                         if (pid == 0) { _exit(0); } CHECK_EQ(waitpid(pid, &status, 0), pid)),
+             PRIVILEGED << 8);
+}
+
+static void keep_setuid_alone(void)
+{
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct data[2] = {{1u << CAP_SETUID, 1u << CAP_SETUID, 0}, {0}};
+
+    CHECK_EQ(prctl(PR_SET_KEEPCAPS, 1), 0);
+    become_user();
+    CHECK_EQ(syscall(SYS_capset, &header, data), 0);
+}
+
+ABI_TEST(set_id, alone_counts_where_somebody_has_a_hold_on_who_may_set_it_anyway)
+{
+    make_set_id("raised");
+    CHECK_EQ(IN_CHILD(keep_setuid_alone(); start_partner(CLONE_FS); run("./raised")), BY_NAME << 8);
+    pid_t pid = abi_fork();
+    if (pid == 0) {
+        keep_setuid_alone();
+        CHECK_EQ(TRACE(PTRACE_TRACEME, 0, 0, 0), 0);
+        run("./raised");
+    }
+    CHECK_EQ(trace_wait(pid), STOPPED(SIGTRAP));
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), BY_NAME << 8);
 }
