@@ -240,37 +240,39 @@ static void zap_from_outside(struct vmspace *vm, uint64_t start, uint64_t end)
  * The file's own page, if one is at va. What is there is looked at and taken at one go, else a private copy made meanwhile would go. Returns where
  * there may be something next.
  */
-static uint64_t zap_file_page(struct zap *zap, uint64_t va, uint64_t end)
+static uint64_t zap_file_page(struct zap *zap, uint64_t va, uint64_t end, struct mmu_flush *flush)
 {
     struct vmspace *vm = zap->vm;
-    struct mmu_flush flush;
     paddr_t pa;
     unsigned flags;
 
-    mmu_flush_init(&flush, &vm->mmu);
-    read_lock(&vm->locks.shape);
     vm_table_lock(vm, va);
     if (mmu_query(&vm->mmu, va, &pa, &flags) &&
         ((flags & MMU_SPECIAL) != 0 || phys_to_page(pa)->kind != PAGE_ANON)) {
-        mmu_remove(&vm->mmu, va, &flush);
+        mmu_remove(&vm->mmu, va, flush);
         (void)zap_leaves(zap, va, &pa, 1, flags & MMU_SPECIAL);
     }
     vm_table_unlock(vm, va);
-    uint64_t next = mmu_skip_hole(&vm->mmu, va + PAGE_SIZE, end);
-    read_unlock(&vm->locks.shape);
-    mmu_flush_finish(&flush);
-    put_pages(zap);
-    return next;
+    return mmu_skip_hole(&vm->mmu, va + PAGE_SIZE, end);
 }
 
-/* Private copies stay. */
+/* Private copies stay. A batch is so many looks, whether there was something to take or not: others wait for the lock. */
 static void zap_file_pages(struct vm_region *region, uint64_t start, uint64_t end)
 {
+    struct vmspace *vm = region->vm;
+    struct mmu_flush flush;
     struct zap zap;
 
-    zap_init(&zap, region->vm);
+    zap_init(&zap, vm);
     while (start < end) {
-        start = zap_file_page(&zap, start, end);
+        mmu_flush_init(&flush, &vm->mmu);
+        read_lock(&vm->locks.shape);
+        for (unsigned i = 0; i < BATCH && start < end; i++) {
+            start = zap_file_page(&zap, start, end, &flush);
+        }
+        read_unlock(&vm->locks.shape);
+        mmu_flush_finish(&flush);
+        put_pages(&zap);
     }
     zap_settle(&zap);
 }

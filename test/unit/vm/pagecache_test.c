@@ -332,6 +332,41 @@ TEST(pagecache, truncation_takes_pages_out_of_mappings_and_holes_spare_private_c
     finish();
 }
 
+static uint64_t flushes(void)
+{
+    struct mmu_stats stats;
+
+    mmu_stats(&stats);
+    return stats.flush_page + stats.flush_range + stats.flush_all;
+}
+
+TEST(pagecache, a_hole_goes_from_private_mappings_with_few_flushes)
+{
+    const unsigned n = 600;
+    struct vmspace *vm = space_enter();
+
+    start(&memory_ops);
+    for (unsigned page = 0; page < n; page++) {
+        EXPECT_EQ(write_at((loff_t)(page * PAGE_SIZE), "f", 1), 1);
+    }
+    map_file(vm, BASE, n, TEST_RW);
+    for (unsigned page = 0; page < n; page++) {
+        EXPECT_EQ(peek(BASE + page * PAGE_SIZE), 'f');
+    }
+    EXPECT_EQ(poke(BASE + 300 * PAGE_SIZE, 'p'), 0);
+    uint64_t before = flushes();
+    EXPECT_EQ(pagecache_punch(&cache, 0, n * PAGE_SIZE), 0);
+    EXPECT_LE(flushes() - before, 10);
+    EXPECT_EQ(charged, 0);
+    EXPECT_EQ(vm->rss_shared, 0);
+    EXPECT_EQ(vm->rss_anon, 1);
+    for (unsigned page = 0; page < n; page++) {
+        EXPECT_EQ(peek(BASE + page * PAGE_SIZE), page == 300 ? 'p' : 0);
+    }
+    space_leave();
+    finish();
+}
+
 TEST(pagecache, a_mapping_reads_the_medium_and_faults_where_that_fails)
 {
     struct vmspace *vm = space_enter();
