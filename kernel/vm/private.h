@@ -162,7 +162,6 @@ static inline void vm_rss_add(uint64_t *counter, int64_t n)
 {
     (void)__atomic_fetch_add(counter, (uint64_t)n, __ATOMIC_RELAXED);
 }
-/* Before rss sinks: remember its peak. */
 
 /* ---- page tables (zap.c) ---- */
 

@@ -173,6 +173,7 @@ static void zap_init(struct zap *zap, struct vmspace *vm)
     zap->nhuge = 0;
     zap->nswap = 0;
     zap->anon = zap->file = zap->shared = zap->swap = 0;
+    vm_note_peak(vm);
 }
 
 void vm_zap(struct vmspace *vm, uint64_t start, uint64_t end)
@@ -180,7 +181,6 @@ void vm_zap(struct vmspace *vm, uint64_t start, uint64_t end)
     struct zap zap;
 
     zap_init(&zap, vm);
-    vm_note_peak(vm);
     zap_range(&zap, start, end);
 }
 
@@ -192,7 +192,6 @@ void vm_zap_removed(struct vmspace *vm, uint64_t start, uint64_t end, uint64_t f
     zap_init(&zap, vm);
     zap.floor = floor;
     zap.ceiling = ceiling;
-    vm_note_peak(vm);
     zap_range(&zap, start, end);
 }
 

@@ -294,6 +294,19 @@ ABI_TEST(clear_refs, the_peak_starts_anew)
     CHECK(status_kb("VmHWM:") <= status_kb("VmRSS:") + 1000);
 }
 
+ABI_TEST(clear_refs, the_peak_is_that_before_a_mapped_file_shrank)
+{
+    int fd = (int)syscall(SYS_memfd_create, "file", 0);
+
+    CHECK(fd >= 0);
+    CHECK_EQ(ftruncate(fd, 4096 * PAGE), 0);
+    char *p = mmap(NULL, 4096 * PAGE, RW, MAP_SHARED, fd, 0);
+    CHECK(p != MAP_FAILED);
+    memset(p, 1, 4096 * PAGE);
+    CHECK_EQ(ftruncate(fd, 0), 0);
+    CHECK(status_kb("VmHWM:") >= status_kb("VmRSS:") + 7000);
+}
+
 ABI_TEST(clear_refs, takes_what_it_knows_alone)
 {
     char byte;

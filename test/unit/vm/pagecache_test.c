@@ -332,6 +332,25 @@ TEST(pagecache, truncation_takes_pages_out_of_mappings_and_holes_spare_private_c
     finish();
 }
 
+TEST(pagecache, what_was_resident_before_a_file_shrank_counts_for_the_peak)
+{
+    struct vmspace *vm = space_enter();
+
+    start(&memory_ops);
+    for (unsigned page = 0; page < 16; page++) {
+        EXPECT_EQ(write_at((loff_t)(page * PAGE_SIZE), "f", 1), 1);
+    }
+    map_file(vm, BASE, 16, TEST_RW | VM_SHARED);
+    for (unsigned page = 0; page < 16; page++) {
+        EXPECT_EQ(peek(BASE + page * PAGE_SIZE), 'f');
+    }
+    EXPECT_EQ(pagecache_truncate(&cache, 0), 0);
+    EXPECT_EQ(vm->rss_shared, 0);
+    EXPECT_EQ(vmspace_rss_peak(vm), 16);
+    space_leave();
+    finish();
+}
+
 static uint64_t flushes(void)
 {
     struct mmu_stats stats;
@@ -360,6 +379,7 @@ TEST(pagecache, a_hole_goes_from_private_mappings_with_few_flushes)
     EXPECT_EQ(charged, 0);
     EXPECT_EQ(vm->rss_shared, 0);
     EXPECT_EQ(vm->rss_anon, 1);
+    EXPECT_EQ(vmspace_rss_peak(vm), n);
     for (unsigned page = 0; page < n; page++) {
         EXPECT_EQ(peek(BASE + page * PAGE_SIZE), page == 300 ? 'p' : 0);
     }
