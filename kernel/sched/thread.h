@@ -59,7 +59,8 @@ enum kthread_state { KTHREAD_NONE, KTHREAD_NEW, KTHREAD_TAKEN };
 #define THREAD_WORK_RSEQ 0x80u /* preempted or moved with a restartable sequence registered */
 #define THREAD_WORK_SIGMASK                                                                        \
     0x40u /* restore saved_sigmask when no handler ran (sigsuspend, ppoll) */
-#define THREAD_WORK_RECLAIM 0x100u /* reclaim_owed() first: took from the reserve of memory */
+#define THREAD_WORK_RECLAIM                                                                        \
+    0x100u /* reclaim_owed() first: took from the reserve of memory, or saw it thrash */
 #define THREAD_WORK_SYSEXIT 0x200u /* a system call is being left that a tracer has seen enter */
 #define THREAD_WORK_DEBUG                                                                          \
     0x400u /* has hardware breakpoints, which the CPU is to be given; stays set */

@@ -13,11 +13,21 @@ void vm_set_oom(const struct vm_oom_ops *ops)
     __atomic_store_n(&oom_ops, ops, __ATOMIC_RELEASE);
 }
 
-bool vm_out_of_memory(void)
+static bool make_room(bool thrashes)
 {
     const struct vm_oom_ops *ops = __atomic_load_n(&oom_ops, __ATOMIC_ACQUIRE);
 
-    return ops != NULL && ops->out_of_memory(thrash_take());
+    return ops != NULL && ops->out_of_memory(thrashes);
+}
+
+bool vm_out_of_memory(void)
+{
+    return make_room(thrash_take());
+}
+
+void vm_memory_thrashes(void)
+{
+    (void)make_room(true);
 }
 
 void vm_oom_space_gone(struct vmspace *vm)

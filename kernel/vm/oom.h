@@ -10,6 +10,8 @@
  *     } while (unlikely(err == -ENOMEM) && vm_out_of_memory());
  *
  * Locks that a victim may wait for in its turn (an inode's) are no hindrance: its memory is taken away without its help, then.
+ *
+ * Memory that thrashes (thrash.h) is lack of memory too, although no request fails: who has seen it says so by vm_memory_thrashes().
  */
 #pragma once
 
@@ -17,8 +19,8 @@
 
 struct vm_oom_ops {
     /*
-     * Make room by ending somebody, or wait for who is about to end; unless there is memory now, and memory does not thrash (thrash.h). False: the
-     * caller itself is about to end. May sleep.
+     * Make room by ending somebody, or wait for who is about to end; unless there is memory now, and memory does not thrash. False: the caller
+     * itself is about to end. May sleep.
      */
     bool (*out_of_memory)(bool thrashes);
     /* The memory of a space that was marked with vmspace_oom_mark() is free. Any thread. */
@@ -30,6 +32,8 @@ void vm_set_oom(const struct vm_oom_ops *ops);
 
 /* True: try again. False: give up with -ENOMEM: the current thread is being killed, or it is too early for processes. May sleep. */
 bool vm_out_of_memory(void);
+/* thrash_take() has said so: make room. May sleep. */
+void vm_memory_thrashes(void);
 
 /* Whoever has this space is being killed: tell ops->space_gone when it goes. Any context. */
 static inline void vmspace_oom_mark(struct vmspace *vm)

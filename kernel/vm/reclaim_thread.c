@@ -156,8 +156,8 @@ static size_t reclaim_direct(unsigned node, unsigned order, nodemask_t allowed)
 
 void reclaim_owed(void)
 {
-    if (unlikely(thrash_is_on())) {
-        (void)vm_out_of_memory();
+    if (unlikely(thrash_take())) {
+        vm_memory_thrashes();
         return;
     }
     if (!node_has_some(this_node())) {
