@@ -13,6 +13,7 @@
 #include "kernel/machine/mmu.h"
 #include "kernel/mm/arena.h"
 #include "kernel/mm/kmalloc.h"
+#include "kernel/sched/mutex.h"
 #include "kernel/sched/thread.h"
 #include "kernel/sched/watchdog.h"
 #include "kernel/vm/vmspace.h"
@@ -214,6 +215,25 @@ static void write_module_alias(void)
     store_to(phys_to_virt(pa));
 }
 
+/* Whoever waits for himself waits for ever, and nobody would know why. */
+static void lock_mutex_twice(void)
+{
+    struct mutex mutex;
+
+    mutex_init(&mutex, "crash");
+    mutex_lock(&mutex);
+    mutex_lock(&mutex);
+}
+
+static void lock_rwsem_twice(void)
+{
+    struct rwsem sem;
+
+    rwsem_init(&sem, "crash");
+    rwsem_lock_write(&sem);
+    rwsem_lock_read(&sem);
+}
+
 static const struct crime {
     const char *name;
     void (*commit)(void);
@@ -236,6 +256,8 @@ static const struct crime {
     {"write-module-alias", write_module_alias},
     {"vmalloc-overrun", overrun_vmalloc},
     {"vmalloc-underrun", underrun_vmalloc},
+    {"mutex-twice", lock_mutex_twice},
+    {"rwsem-twice", lock_rwsem_twice},
 };
 
 void crash_on_purpose(void)

@@ -144,7 +144,7 @@ static __noinline int mutex_lock_slow(struct mutex *mutex, enum thread_state sta
     struct lock_waiter waiter = {.overtaken = 0};
     int err = 0;
 
-    ASSERT(!mutex_is_held(mutex));
+    BUG_ON(mutex_is_held(mutex));
     if (lock_may_spin() &&
         lock_spin(&mutex->word, &mutex->wait.spinners, (uintptr_t)current_thread())) {
         return 0;

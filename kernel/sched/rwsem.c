@@ -73,7 +73,7 @@ static inline bool rwsem_try_write(struct rwsem *sem)
     return word_cas(sem, &expected, word_of_writer(current_thread()));
 }
 
-static inline __maybe_unused bool rwsem_is_writer(const struct rwsem *sem)
+static inline bool rwsem_is_writer(const struct rwsem *sem)
 {
     return (atomic_load_relaxed(&sem->word) & ~(uintptr_t)LOCK_WAITERS) ==
            word_of_writer(current_thread());
@@ -272,7 +272,7 @@ static __noinline void rwsem_lock_read_slow(struct rwsem *sem)
 {
     struct lock_waiter waiter = {.write = false};
 
-    ASSERT(!rwsem_is_writer(sem));
+    BUG_ON(rwsem_is_writer(sem));
     spin_lock(&sem->wait.lock);
     if (take_read_locked(sem)) {
         spin_unlock(&sem->wait.lock);
@@ -295,7 +295,7 @@ static __noinline void rwsem_lock_write_slow(struct rwsem *sem)
 {
     struct lock_waiter waiter = {.write = true};
 
-    ASSERT(!rwsem_is_writer(sem));
+    BUG_ON(rwsem_is_writer(sem));
     if (lock_may_spin() &&
         lock_spin(&sem->word, &sem->wait.spinners, word_of_writer(current_thread()))) {
         return;

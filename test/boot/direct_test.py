@@ -126,5 +126,7 @@ if __name__ == '__main__':
         Case('sealed modules cannot be written in the direct map', stopped, 'write-module-alias', 'page fault in the kernel: write of 0xffff8.* not allowed'),
         Case('vmalloc\'s memory ends at a guard page', stopped, 'vmalloc-overrun', 'page fault in the kernel: write of 0xffff.* not mapped'),
         Case('vmalloc\'s memory begins behind a guard page', stopped, 'vmalloc-underrun', 'page fault in the kernel: write of 0xffff.* not mapped'),
+        Case('who locks a mutex twice is told', stopped, 'mutex-twice', r'BUG: mutex_is_held\(mutex\)'),
+        Case('who locks a semaphore twice is told', stopped, 'rwsem-twice', r'BUG: rwsem_is_writer\(sem\)'),
         Case('a stack ends at its guard page', stopped, 'stack-overflow', 'kernel stack overflow'),
     ])
