@@ -71,10 +71,9 @@ static int64_t shift_down(int64_t value, unsigned bits)
 
 static void rate_set_locked(void)
 {
-    int64_t deviation = ((ntp.tick_us - TICK_US) * TICK_HZ * NS_PER_US << FRACTION) + ntp.freq +
-                        ntp.slewing + (ntp.adjusting_us * NS_PER_US << FRACTION);
+    int64_t ns = (ntp.tick_us - TICK_US) * TICK_HZ * NS_PER_US + ntp.adjusting_us * NS_PER_US;
 
-    time_set_rate(deviation / NS_PER_S);
+    time_set_rate((ns * (1ll << FRACTION) + ntp.freq + ntp.slewing) / NS_PER_S);
 }
 
 /* ---- a second passes ---- */

@@ -127,6 +127,33 @@ TEST(ntp, a_phase_offset_decays)
     ntp_end();
 }
 
+TEST(ntp, corrections_are_bounded_however_much_is_asked_for)
+{
+    static const int64_t amounts[] = {INT64_MIN, -1000, 1000, INT64_MAX};
+
+    for (unsigned i = 0; i < ARRAY_SIZE(amounts); i++) {
+        bool back = amounts[i] < 0;
+        struct __kernel_timex tx = {.modes = ADJ_STATUS | ADJ_NANO | ADJ_OFFSET | ADJ_TIMECONST |
+                                             ADJ_FREQUENCY | ADJ_TICK,
+                                    .status = STA_PLL,
+                                    .offset = amounts[i],
+                                    .freq = back ? -(600ll << 16) : 600ll << 16,
+                                    .tick = back ? 9000 : 11000};
+        ntp_begin(100000);
+        EXPECT_EQ(ntp_adjust(&tx, true), TIME_OK);
+        EXPECT_EQ(tx.offset, CLAMP(amounts[i], -500000000ll, 500000000ll));
+        tx = (struct __kernel_timex){.modes = ADJ_OFFSET_SINGLESHOT, .offset = amounts[i]};
+        EXPECT_EQ(ntp_adjust(&tx, true), TIME_OK);
+        int64_t gained = gain(3);
+        EXPECT(back ? gained < -300000000 : gained > 300000000);
+        EXPECT(back ? gained > -700000000 : gained < 700000000);
+        tx = (struct __kernel_timex){.modes = ADJ_OFFSET_SS_READ};
+        (void)ntp_adjust(&tx, false);
+        EXPECT(back ? tx.offset > amounts[i] : tx.offset < amounts[i]);
+        ntp_end();
+    }
+}
+
 TEST(ntp, the_bound_of_the_error_grows_until_it_says_nothing)
 {
     ntp_begin(1000);
