@@ -90,7 +90,7 @@ static int leap_locked(int64_t second)
             ntp.leap_at = (second / DAY_S + 1) * DAY_S;
         } else if (wanted != 0) {
             ntp.state = TIME_DEL;
-            ntp.leap_at = (second / DAY_S + 1) * DAY_S - 1;
+            ntp.leap_at = ((second + 1) / DAY_S + 1) * DAY_S - 1; /* not this one: it has begun */
         }
         return 0;
     case TIME_INS:

@@ -217,6 +217,18 @@ static void on_step(struct time_listener *listener)
     nsteps++;
 }
 
+TEST(ntp, a_second_that_is_asked_for_too_late_is_left_out_a_day_later)
+{
+    struct __kernel_timex tx = {.modes = ADJ_STATUS | ADJ_MAXERROR, .status = STA_DEL};
+
+    ntp_begin(10 * DAY_S - 2);
+    EXPECT_EQ(ntp_adjust(&tx, true), TIME_OK);
+    host_clock_advance(3 * NS_PER_S + NS_PER_MS);
+    EXPECT_EQ(ktime_realtime() / NS_PER_S, 10 * DAY_S + 1);
+    EXPECT_EQ(ntp_adjust(&(struct __kernel_timex){0}, false), TIME_DEL);
+    ntp_end();
+}
+
 TEST(ntp, a_step_is_told_and_forgets_corrections)
 {
     struct time_listener listener = {.stepped = on_step};
