@@ -34,6 +34,7 @@
 #define CONSTANT_MAX  10
 #define TAI_MAX       100000
 #define DAY_S         86400ll
+#define NEVER         INT64_MAX /* the clock was set since the leap second was announced */
 
 /* The bit of the modes that are about adjtime(3), and the one that makes it a question. */
 #define MODE_ADJTIME  (ADJ_OFFSET_SINGLESHOT & ~(unsigned)ADJ_OFFSET)
@@ -54,7 +55,7 @@ static struct {
     int64_t tick_us;
     int64_t second;  /* real time up to which all is worked out */
     int64_t updated; /* real second of the last ADJ_OFFSET */
-    int64_t leap_at; /* TIME_INS, TIME_DEL: the second at which it happens */
+    int64_t leap_at; /* TIME_INS, TIME_DEL: the second at which it happens; NEVER */
     struct timer timer;
 } ntp = {.state = TIME_OK,
          .status = STA_UNSYNC,
@@ -202,6 +203,7 @@ static void clear_locked(void)
     ntp.second = ktime_realtime() / NS_PER_S;
     ntp.adjust_us = ntp.adjusting_us = 0;
     ntp.offset = ntp.slewing = 0;
+    ntp.leap_at = NEVER;
     ntp.status |= STA_UNSYNC;
     ntp.maxerror_us = ntp.esterror_us = ERROR_MAX_US;
     rate_set_locked();

@@ -229,6 +229,31 @@ TEST(ntp, a_second_that_is_asked_for_too_late_is_left_out_a_day_later)
     ntp_end();
 }
 
+TEST(ntp, no_leap_second_comes_because_the_clock_was_set)
+{
+    struct __kernel_timex tx = {.modes = ADJ_STATUS | ADJ_MAXERROR, .status = STA_INS};
+
+    ntp_begin(10 * DAY_S + 100);
+    EXPECT_EQ(ntp_adjust(&tx, true), TIME_OK);
+    host_clock_advance(2 * NS_PER_S);
+    ktime_set_realtime(12 * DAY_S * NS_PER_S + 100 * NS_PER_S);
+    host_clock_advance(3 * NS_PER_S);
+    EXPECT_EQ(ktime_realtime() / NS_PER_S, 12 * DAY_S + 103);
+    EXPECT_EQ(ask().tai, 0);
+    /* Asked for anew, it comes. */
+    tx = (struct __kernel_timex){.modes = ADJ_STATUS};
+    (void)ntp_adjust(&tx, true);
+    host_clock_advance(2 * NS_PER_S);
+    tx = (struct __kernel_timex){.modes = ADJ_STATUS, .status = STA_INS};
+    (void)ntp_adjust(&tx, true);
+    ktime_set_realtime((13 * DAY_S - 3) * NS_PER_S);
+    host_clock_advance(2 * NS_PER_S);
+    EXPECT_EQ(ntp_adjust(&tx, true), TIME_INS);
+    host_clock_advance(2 * NS_PER_S);
+    EXPECT_EQ(ask().tai, 1);
+    ntp_end();
+}
+
 TEST(ntp, a_step_is_told_and_forgets_corrections)
 {
     struct time_listener listener = {.stepped = on_step};
