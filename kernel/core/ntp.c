@@ -364,13 +364,14 @@ static int check(const struct __kernel_timex *tx, bool privileged)
     return 0;
 }
 
-/* The sum of real time and the offset; -EINVAL: before 1970 or after what can be told. */
+/* Real time becomes its sum with the offset; -EINVAL: it is not to be set to that. */
 static int step_offset(const struct __kernel_timex *tx)
 {
     ktime_t unit = (tx->modes & ADJ_NANO) != 0 ? 1 : NS_PER_US, sum;
     ktime_t offset = tx->time.tv_sec * NS_PER_S + tx->time.tv_usec * unit;
 
-    if (__builtin_add_overflow(ktime_realtime(), offset, &sum) || sum < 0) {
+    if (__builtin_add_overflow(ktime_realtime(), offset, &sum) || sum < ktime_now() ||
+        sum >= KTIME_REAL_END) {
         return -EINVAL;
     }
     time_step(offset);

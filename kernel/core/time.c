@@ -269,13 +269,14 @@ void machine_clock_changed(void)
 void time_init(uint64_t handoff_unix_time_s)
 {
     uint64_t seconds = handoff_unix_time_s != 0 ? handoff_unix_time_s : clock_rtc_read();
+    bool known = seconds != 0 && seconds < KTIME_REAL_END / NS_PER_S;
     uint64_t flags = irq_save();
 
     machine_clock_changed();
     irq_restore(flags);
     ntp_init();
-    ktime_set_realtime((ktime_t)seconds * NS_PER_S);
-    if (seconds == 0) {
+    ktime_set_realtime(known ? (ktime_t)seconds * NS_PER_S : 0);
+    if (!known) {
         log_warn("time: no wall clock, starting in 1970");
     }
 }

@@ -27,6 +27,8 @@ static inline ktime_t ktime_after(ktime_t now, ktime_t ns)
 ktime_t ktime_realtime(void);
 /* CLOCK_TAI: real time without leap seconds. Any context. */
 ktime_t ktime_tai(void);
+/* Real time is not set to this or later: it is not to run out of what can be told within 30 years. Nor to before boot. */
+#define KTIME_REAL_END ((KTIME_MAX / NS_PER_S - 30 * 365 * 86400ll) * NS_PER_S)
 /* clock_settime: step the real-time clock, tell the listeners, forget what NTP knew of its error. Any context, no listener's lock held. */
 void ktime_set_realtime(ktime_t now);
 

@@ -89,10 +89,10 @@ SYSCALL2(clock_getres, int, id, struct __kernel_timespec __user *, uts)
     return uts != NULL ? timespec_to_user(uts, resolution) : 0;
 }
 
-/* Real time may not be before boot, nor beyond what can be told. */
+/* Real time may not be before boot, nor near the end of what can be told. */
 static int set_realtime(ktime_t t)
 {
-    if (t == KTIME_MAX) {
+    if (t >= KTIME_REAL_END) {
         return -EINVAL;
     }
     if (!current_has_cap(CAP_SYS_TIME)) {
@@ -186,7 +186,8 @@ static void zone_set(const struct timezone *tz, bool alone)
     zone = *tz;
     time_set_zone(tz->tz_minuteswest, tz->tz_dsttime);
     if (!atomic_exchange(&set_before, true) && alone && tz->tz_minuteswest != 0) {
-        ktime_set_realtime(ktime_realtime() + tz->tz_minuteswest * 60 * NS_PER_S);
+        ktime_t utc = ktime_realtime() + tz->tz_minuteswest * 60 * NS_PER_S;
+        ktime_set_realtime(MAX(utc, ktime_now()));
     }
 }
 

@@ -134,6 +134,16 @@ ABI_TEST(clock, only_real_time_can_be_set_and_not_to_everything)
     CHECK_ERR(clock_settime(CLOCK_REALTIME, &ts), EINVAL);
     ts = (struct timespec){-1, 0};
     CHECK_ERR(clock_settime(CLOCK_REALTIME, &ts), EINVAL);
+    ts = (struct timespec){INT64_MAX / NS - 30 * 365 * 86400, 0}; /* it would end in 30 years */
+    CHECK_ERR(clock_settime(CLOCK_REALTIME, &ts), EINVAL);
+    struct timeval tv = {ts.tv_sec, 0};
+    CHECK_ERR(syscall(SYS_settimeofday, &tv, NULL), EINVAL);
+    struct timex tx = {.modes = ADJ_SETOFFSET, .time.tv_sec = ts.tv_sec - time(NULL) + 2};
+    CHECK_ERR(adjtimex(&tx), EINVAL);
+    tx = (struct timex){.modes = ADJ_SETOFFSET, .time.tv_sec = -time(NULL)}; /* before boot */
+    CHECK_ERR(adjtimex(&tx), EINVAL);
+    tx = (struct timex){.modes = ADJ_SETOFFSET, .time.tv_sec = INT64_MIN};
+    CHECK_ERR(adjtimex(&tx), EINVAL);
     ts = (struct timespec){0, 0}; /* before boot: refused, whoever asks */
     errno = 0;
     CHECK_EQ(clock_settime(CLOCK_REALTIME, &ts), -1);

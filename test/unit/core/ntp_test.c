@@ -273,6 +273,15 @@ TEST(ntp, a_step_is_told_and_forgets_corrections)
     EXPECT_EQ(gain(3), 0);
     tx = (struct __kernel_timex){.modes = ADJ_SETOFFSET, .time = {-2000, 0}};
     EXPECT_EQ(ntp_adjust(&tx, true), -EINVAL); /* before 1970 */
+    tx = (struct __kernel_timex){.modes = ADJ_SETOFFSET, .time = {-1006, 0}};
+    EXPECT_EQ(ntp_adjust(&tx, true), -EINVAL); /* before boot */
+    tx = (struct __kernel_timex){.modes = ADJ_SETOFFSET,
+                                 .time = {KTIME_REAL_END / NS_PER_S - 1000, 0}};
+    EXPECT_EQ(ntp_adjust(&tx, true), -EINVAL);
+    tx = (struct __kernel_timex){.modes = ADJ_SETOFFSET, .time = {INT64_MAX, 0}};
+    EXPECT_EQ(ntp_adjust(&tx, true), -EINVAL);
+    tx = (struct __kernel_timex){.modes = ADJ_SETOFFSET, .time = {INT64_MIN, 999999}};
+    EXPECT_EQ(ntp_adjust(&tx, true), -EINVAL);
     EXPECT_EQ(nsteps, 1u);
     time_listener_remove(&listener);
     ntp_end();

@@ -15,6 +15,15 @@ TEST(time, real_time_runs_with_monotonic_time)
     EXPECT_EQ(ktime_now(), 1000 + 12345);
 }
 
+TEST(time, a_date_that_cannot_be_told_is_none)
+{
+    host_clock_set_manual(1000);
+    time_init(253402300799); /* the last second of 9999 */
+    EXPECT_EQ(ktime_realtime(), 0);
+    time_init(KTIME_REAL_END / NS_PER_S - 1);
+    EXPECT_EQ(ktime_realtime(), KTIME_REAL_END - NS_PER_S);
+}
+
 TEST(time, setting_it_steps_real_time_and_leaves_monotonic_time)
 {
     host_clock_set_manual(5000);
