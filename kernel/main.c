@@ -135,7 +135,8 @@ void kernel_main(const struct boot_handoff *handoff)
     lru_init();                  /* lists of what may be reclaimed, for each node */
     arena_init();                /* kernel virtual space, stacks */
     machine_init_cpu();          /* protections, FPU, system call entry, per-CPU areas */
-    random_init(handoff->seed, sizeof(handoff->seed), (handoff->flags & BOOT_FLAG_SEED_GOOD) != 0);
+    random_init((uint8_t *)(uintptr_t)handoff->seed, sizeof(handoff->seed),
+                (handoff->flags & BOOT_FLAG_SEED_GOOD) != 0);
     machine_init_platform(handoff); /* ACPI tables, interrupt controllers */
     machine_init_clocks();          /* clock source, event timer */
     time_init(handoff->unix_time_s);

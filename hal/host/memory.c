@@ -99,7 +99,7 @@ static struct boot_handoff *handoff_create(const struct boot_mem *map, unsigned 
 
 void host_machine_init_map(const struct boot_mem *map, unsigned n)
 {
-    static const uint8_t seed[32] = "the same in every run of a test";
+    uint8_t seed[32] = "the same in every run of a test";
 
     memory_create(map[n - 1].base + map[n - 1].length_bytes);
     sync_report_hook = host_sync_report;

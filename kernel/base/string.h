@@ -31,6 +31,12 @@ char *strstr(const char *haystack, const char *needle);
 #define strlen(s)            __builtin_strlen(s)
 #endif
 
+/* Clear a secret, also where nobody will read the memory any more: the compiler does not leave that out. */
+static inline void mem_wipe(void *data, size_t len_bytes)
+{
+    memset(data, 0, len_bytes);
+    __asm__ volatile("" : : "r"(data) : "memory");
+}
 /* Copy at most size-1 bytes and always terminate. Returns the length copied, or -E2BIG when it did not fit. */
 ssize_t str_copy(char *dst, const char *src, size_t size);
 bool str_has_prefix(const char *s, const char *prefix);

@@ -59,12 +59,6 @@ static const uint32_t nonce_stream[3] = {0x6b6e7453, 0, 3};
 
 /* ---- the pool ---- */
 
-static void wipe(void *data, size_t len_bytes)
-{
-    memset(data, 0, len_bytes);
-    __asm__ volatile("" : : "r"(data) : "memory"); /* the compiler may not drop it as dead */
-}
-
 static void pool_mix_locked(const uint8_t *data, size_t len_bytes)
 {
     uint8_t out[CHACHA_BYTES];
@@ -80,9 +74,9 @@ static void pool_mix_locked(const uint8_t *data, size_t len_bytes)
         memcpy(pool, out, KEY_BYTES);
         data += n;
         len_bytes -= n;
-        wipe(chunk, sizeof(chunk));
+        mem_wipe(chunk, sizeof(chunk));
     }
-    wipe(out, sizeof(out));
+    mem_wipe(out, sizeof(out));
     pool_has_news = true;
 }
 
@@ -153,8 +147,8 @@ static void take_key(struct random_cpu *cpu)
     for (unsigned i = 0; i < 8; i++) {
         cpu->key[i] ^= fresh[i];
     }
-    wipe(out, sizeof(out));
-    wipe(fresh, sizeof(fresh));
+    mem_wipe(out, sizeof(out));
+    mem_wipe(fresh, sizeof(fresh));
 }
 
 static __noinline void refill(struct random_cpu *cpu)
@@ -171,7 +165,7 @@ static __noinline void refill(struct random_cpu *cpu)
         chacha20_block(cpu->key, i, nonce_stream, cpu->block + i * CHACHA_BYTES);
     }
     memcpy(cpu->key, cpu->block, KEY_BYTES);
-    wipe(cpu->block, KEY_BYTES);
+    mem_wipe(cpu->block, KEY_BYTES);
     cpu->left = BLOCK_BYTES - KEY_BYTES;
 }
 
@@ -212,9 +206,9 @@ void random_bytes(void *buf, size_t len_bytes)
     if (len_bytes > 0) {
         chacha20_block(key, counter, nonce_stream, last);
         memcpy(out, last, len_bytes);
-        wipe(last, sizeof(last));
+        mem_wipe(last, sizeof(last));
     }
-    wipe(key, sizeof(key));
+    mem_wipe(key, sizeof(key));
 }
 
 uint64_t random_u64(void)
@@ -254,13 +248,14 @@ void random_add_interrupt(unsigned line)
     }
 }
 
-void random_init(const uint8_t *seed, size_t len_bytes, bool seed_is_good)
+void random_init(uint8_t *seed, size_t len_bytes, bool seed_is_good)
 {
     uint64_t cycles = cpu_cycles();
     bool trust_cpu = param_bool("random.trust_cpu", true);
     bool trust_loader = param_bool("random.trust_bootloader", true);
 
     random_add(seed, len_bytes, 0);
+    mem_wipe(seed, len_bytes);
     random_add(&cycles, sizeof(cycles), 0);
     unsigned ncpu = mix_from_cpu(KEY_BYTES / sizeof(uint64_t));
     uint64_t flags = spin_lock_irqsave(&pool_lock);

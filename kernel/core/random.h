@@ -17,4 +17,5 @@ bool random_ready(void);
 void random_add(const void *data, size_t len_bytes, unsigned credit_bits);
 /* Cheap: one call per interrupt. Hard interrupt context. */
 void random_add_interrupt(unsigned line);
-void random_init(const uint8_t *seed, size_t len_bytes, bool seed_is_good);
+/* Boot. The seed is wiped. */
+void random_init(uint8_t *seed, size_t len_bytes, bool seed_is_good);

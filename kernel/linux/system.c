@@ -114,6 +114,7 @@ SYSCALL3(getrandom, void __user *, ubuf, size_t, size, unsigned, flags)
             break;
         }
     }
+    mem_wipe(buf, MIN(size, sizeof(buf)));
     return done > 0 || size == 0 ? (int64_t)done : -EFAULT;
 }
 

@@ -32,8 +32,6 @@ struct boot {
     struct image image;
     paddr_t initramfs;
     uint64_t initramfs_size_bytes; /* 0: none */
-    uint8_t seed[64];
-    bool seed_good;
     bool la57;
     struct boot_framebuffer framebuffer;
     struct block block;
@@ -73,13 +71,10 @@ static EFI_STATUS load_files(struct boot *boot)
     const struct bootconf_entry *entry = boot->entry;
     uint64_t random;
     char value[8];
-    enum seed_source source = seed_fill(boot->seed, sizeof(boot->seed));
-    EFI_STATUS status;
+    enum seed_source source = seed_fill(&random, sizeof(random));
+    EFI_STATUS status = image_load(entry->kernel, !parameter(boot, "nokaslr", value, sizeof(value)),
+                                   random, &boot->image);
 
-    boot->seed_good = source != SEED_CLOCK;
-    (void)seed_fill(&random, sizeof(random));
-    status = image_load(entry->kernel, !parameter(boot, "nokaslr", value, sizeof(value)), random,
-                        &boot->image);
     if (EFI_ERROR(status)) {
         return status;
     }
@@ -121,8 +116,7 @@ static void find_tables(struct boot_handoff *handoff)
 static void fill_handoff(const struct boot *boot, struct boot_handoff *handoff)
 {
     find_tables(handoff);
-    handoff->flags = BOOT_FLAG_EFI | (boot->la57 ? BOOT_FLAG_LA57 : 0) |
-                     (boot->seed_good ? BOOT_FLAG_SEED_GOOD : 0);
+    handoff->flags = BOOT_FLAG_EFI | (boot->la57 ? BOOT_FLAG_LA57 : 0);
     handoff->framebuffer = boot->framebuffer;
     handoff->kernel_phys = boot->image.phys;
     handoff->kernel_virt = boot->image.virt;
@@ -132,7 +126,10 @@ static void fill_handoff(const struct boot *boot, struct boot_handoff *handoff)
     handoff->initramfs_size_bytes = boot->initramfs_size_bytes;
     handoff->page_table_root = boot->page_table_root;
     handoff->tsc_loader = boot->tsc_start;
-    memcpy(handoff->seed, boot->seed, sizeof(handoff->seed));
+    /* Right into its place: the kernel wipes it there, and there is no copy. */
+    if (seed_fill(handoff->seed, sizeof(handoff->seed)) != SEED_CLOCK) {
+        handoff->flags |= BOOT_FLAG_SEED_GOOD;
+    }
     (void)str_copy(handoff->loader_name, LOADER_NAME, sizeof(handoff->loader_name));
 }
 

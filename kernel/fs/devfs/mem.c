@@ -92,7 +92,7 @@ static ssize_t urandom_read(struct file *file, struct iov_iter *to, loff_t *pos)
             break;
         }
     }
-    memset(buffer, 0, sizeof(buffer));
+    mem_wipe(buffer, sizeof(buffer));
     return done == 0 && count > 0 ? -EFAULT : (ssize_t)done;
 }
 
@@ -125,7 +125,7 @@ static ssize_t random_write(struct file *file, struct iov_iter *from, loff_t *po
             break;
         }
     }
-    memset(buffer, 0, sizeof(buffer));
+    mem_wipe(buffer, sizeof(buffer));
     return done == 0 && count > 0 ? -EFAULT : (ssize_t)done;
 }
 
@@ -154,7 +154,7 @@ static int64_t random_add_entropy(const struct rand_pool_info __user *info)
         data += n;
         left -= n;
     }
-    memset(buffer, 0, sizeof(buffer));
+    mem_wipe(buffer, sizeof(buffer));
     return 0;
 }
 

@@ -1,0 +1,17 @@
+/* The random generator (kernel/core/random.h). */
+#define TEST_SUITE "core"
+#include "kernel/core/random.h"
+
+#include "test/unit/test.h"
+
+TEST(random, the_seed_is_wiped_when_it_has_been_used)
+{
+    static const uint8_t nothing[64];
+    uint8_t seed[64];
+
+    memset(seed, 0x5a, sizeof(seed));
+    random_init(seed, sizeof(seed), true);
+    EXPECT_MEM_EQ(seed, nothing, sizeof(seed));
+    EXPECT(random_ready());
+    EXPECT_NE(random_u64(), random_u64());
+}
