@@ -100,17 +100,16 @@ SYSCALL3(getrandom, void __user *, ubuf, size_t, size, unsigned, flags)
     size = MIN(size, (size_t)INT32_MAX);
     while (!random_ready() && (flags & GRND_INSECURE) == 0) {
         if (thread_sleep_until_interruptible(ktime_now() + 10 * NS_PER_MS) < 0) {
-            return -EINTR;
+            return -ERESTARTSYS;
         }
     }
     while (done < size) {
         size_t n = MIN(size - done, sizeof(buf));
         random_bytes(buf, n);
-        if (copy_to_user(user_at(ubuf, done), buf, n) < 0) {
-            break;
-        }
-        done += n;
-        if (done < size && thread_signal_pending(current_thread())) {
+        size_t left = copy_to_user_partial(user_at(ubuf, done), buf, n);
+        done += n - left;
+        /* Up to a page it is all or nothing, whatever signals come. */
+        if (left > 0 || (done % PAGE_SIZE == 0 && thread_signal_pending(current_thread()))) {
             break;
         }
     }

@@ -88,7 +88,7 @@ static ssize_t urandom_read(struct file *file, struct iov_iter *to, loff_t *pos)
         random_bytes(buffer, want);
         size_t n = iov_copy_to(to, buffer, want);
         done += n;
-        if (n < want || (done >= PAGE_SIZE && thread_signal_pending(current_thread()))) {
+        if (n < want || (done % PAGE_SIZE == 0 && thread_signal_pending(current_thread()))) {
             break;
         }
     }
@@ -110,22 +110,32 @@ static ssize_t random_read(struct file *file, struct iov_iter *to, loff_t *pos)
     return urandom_read(file, to, pos);
 }
 
-static ssize_t random_write(struct file *file, struct iov_iter *from, loff_t *pos)
+/* Up to `credit` bits are claimed for it, and no more than there are. Bytes taken: fewer than all at a fault, or when a signal comes. */
+static size_t random_take(struct iov_iter *from, unsigned credit)
 {
     uint8_t buffer[RANDOM_CHUNK];
-    size_t count = from->count, done = 0;
+    size_t done = 0;
 
-    (void)file, (void)pos;
-    while (done < count) {
-        size_t want = MIN(count - done, sizeof(buffer));
+    while (from->count > 0) {
+        size_t want = MIN(from->count, sizeof(buffer));
         size_t n = iov_copy_from(from, buffer, want);
-        random_add(buffer, n, 0);
+        unsigned bits = MIN(credit, (unsigned)n * 8);
+        random_add(buffer, n, bits);
+        credit -= bits;
         done += n;
-        if (n < want) {
+        if (n < want || (done % PAGE_SIZE == 0 && thread_signal_pending(current_thread()))) {
             break;
         }
     }
     mem_wipe(buffer, sizeof(buffer));
+    return done;
+}
+
+static ssize_t random_write(struct file *file, struct iov_iter *from, loff_t *pos)
+{
+    size_t count = from->count, done = random_take(from, 0);
+
+    (void)file, (void)pos;
     return done == 0 && count > 0 ? -EFAULT : (ssize_t)done;
 }
 
@@ -133,7 +143,7 @@ static ssize_t random_write(struct file *file, struct iov_iter *from, loff_t *po
 static int64_t random_add_entropy(const struct rand_pool_info __user *info)
 {
     struct rand_pool_info head;
-    uint8_t buffer[RANDOM_CHUNK];
+    struct iov_iter from;
 
     if (copy_from_user(&head, info, sizeof(head)) < 0) {
         return -EFAULT;
@@ -141,21 +151,9 @@ static int64_t random_add_entropy(const struct rand_pool_info __user *info)
     if (head.entropy_count < 0 || head.buf_size < 0) {
         return -EINVAL;
     }
-    const uint8_t __user *data = (const uint8_t __user *)info + sizeof(head);
-    unsigned credit = (unsigned)MIN((uint64_t)head.entropy_count, (uint64_t)head.buf_size * 8);
-    for (size_t left = (size_t)head.buf_size; left > 0;) {
-        size_t n = MIN(left, sizeof(buffer));
-        if (copy_from_user(buffer, data, n) < 0) {
-            return -EFAULT;
-        }
-        unsigned bits = (unsigned)MIN((uint64_t)credit, (uint64_t)n * 8);
-        random_add(buffer, n, bits);
-        credit -= bits;
-        data += n;
-        left -= n;
-    }
-    mem_wipe(buffer, sizeof(buffer));
-    return 0;
+    size_t size = (size_t)head.buf_size;
+    iov_init_user(&from, (uint8_t *)(uintptr_t)info + sizeof(head), size);
+    return random_take(&from, (unsigned)head.entropy_count) == size ? 0 : -EFAULT;
 }
 
 static int64_t random_ioctl(struct file *file, unsigned cmd, uint64_t arg)

@@ -1,0 +1,96 @@
+/*
+ * Random numbers: getrandom(2), random(4).
+ */
+#include <sys/random.h>
+#include <sys/time.h>
+
+#include "abi.h"
+
+#define PAGE 4096
+#define LONG (256l << 20)
+
+static void on_alarm(int signal)
+{
+    (void)signal;
+}
+
+/* SIGALRM, which interrupts, at each interval. */
+static void alarms(long interval_us)
+{
+    const struct sigaction action = {.sa_handler = on_alarm};
+    const struct itimerval timer = {{0, interval_us}, {0, interval_us}};
+
+    CHECK_EQ(sigaction(SIGALRM, &action, NULL), 0);
+    CHECK_EQ(setitimer(ITIMER_REAL, &timer, NULL), 0);
+}
+
+ABI_TEST(random, flags_say_what_to_do_without_a_seed)
+{
+    static const unsigned good[] = {0,
+                                    GRND_NONBLOCK,
+                                    GRND_RANDOM,
+                                    GRND_INSECURE,
+                                    GRND_NONBLOCK | GRND_RANDOM,
+                                    GRND_NONBLOCK | GRND_INSECURE};
+    uint64_t numbers[6] = {0};
+
+    for (int i = 0; i < 6; i++) {
+        CHECK_EQ(getrandom(&numbers[i], 8, good[i]), 8);
+        for (int k = 0; k < i; k++) {
+            CHECK(numbers[k] != numbers[i]);
+        }
+    }
+    CHECK_ERR(getrandom(numbers, 8, GRND_RANDOM | GRND_INSECURE), EINVAL);
+    CHECK_ERR(getrandom(numbers, 8, 8), EINVAL);
+}
+
+ABI_TEST(random, a_child_gets_numbers_of_its_own)
+{
+    uint64_t *numbers = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    CHECK(numbers != MAP_FAILED);
+    CHECK_EQ(IN_CHILD({ CHECK_EQ(getrandom(numbers, 64, 0), 64); }), 0);
+    CHECK_EQ(getrandom(numbers + 8, 64, 0), 64);
+    for (int i = 0; i < 8; i++) {
+        CHECK(numbers[i] != numbers[i + 8]);
+    }
+}
+
+ABI_TEST(random, what_can_be_written_is_filled)
+{
+    uint8_t *p = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    CHECK(p != MAP_FAILED);
+    CHECK_EQ(munmap(p + PAGE, PAGE), 0);
+    CHECK_EQ(getrandom(p + PAGE - 100, 200, 0), 100);
+    CHECK_EQ(getrandom(p, SIZE_MAX, 0), PAGE);
+    CHECK_ERR(getrandom(p + PAGE, 8, 0), EFAULT);
+    CHECK_EQ(getrandom(p + PAGE, 0, 0), 0);
+}
+
+ABI_TEST(random, a_short_request_is_whole_whatever_signals_come)
+{
+    static uint8_t buf[1000];
+
+    alarms(50);
+    for (int i = 0; i < 50000; i++) {
+        CHECK_EQ(getrandom(buf, sizeof(buf), 0), sizeof(buf));
+    }
+}
+
+ABI_TEST(random, a_long_request_ends_when_a_signal_comes)
+{
+    uint8_t *p = mmap(NULL, LONG, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    int fd = open("/dev/urandom", O_RDWR);
+
+    CHECK(p != MAP_FAILED && fd >= 0);
+    alarms(5000);
+    for (int i = 0; i < 3; i++) {
+        ssize_t n = i == 0   ? getrandom(p, LONG, 0)
+                    : i == 1 ? read(fd, p, LONG)
+                             : write(fd, p, LONG);
+        CHECK(n > 0 && n < LONG);
+        CHECK_EQ(n % PAGE, 0);
+    }
+}
