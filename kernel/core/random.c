@@ -18,6 +18,7 @@
 #include "kernel/core/random.h"
 
 #include "kernel/base/chacha20.h"
+#include "kernel/base/errno.h"
 #include "kernel/base/string.h"
 #include "kernel/core/log.h"
 #include "kernel/core/param.h"
@@ -125,6 +126,18 @@ static unsigned mix_from_cpu(unsigned nwords)
         random_add(&word, sizeof(word), 0);
     }
     return n;
+}
+
+int random_reseed(void)
+{
+    if (!random_ready()) {
+        return -ENODATA;
+    }
+    (void)mix_from_cpu(KEY_BYTES / sizeof(uint64_t));
+    uint64_t flags = spin_lock_irqsave(&pool_lock);
+    pool_next_generation_locked();
+    spin_unlock_irqrestore(&pool_lock, flags);
+    return 0;
 }
 
 /* ---- a CPU's state; interrupts off ---- */

@@ -13,9 +13,11 @@ uint64_t random_u64(void);
 uint64_t random_below(uint64_t bound);
 /* True once 256 bits of credited entropy have come in. */
 bool random_ready(void);
-/* Mix data in; credit_bits of entropy are claimed for it. Any context. */
+/* Mix data in (0 bytes: none); credit_bits of entropy are claimed for it. Any context. */
 void random_add(const void *data, size_t len_bytes, unsigned credit_bits);
 /* Cheap: one call per interrupt. Hard interrupt context. */
 void random_add_interrupt(unsigned line);
+/* Let all CPUs take new keys now instead of within a minute. -ENODATA: not random_ready(). Any context. */
+int random_reseed(void);
 /* Boot. The seed is wiped. */
 void random_init(uint8_t *seed, size_t len_bytes, bool seed_is_good);

@@ -1,6 +1,8 @@
 /*
  * Random numbers: getrandom(2), random(4).
  */
+#include <linux/random.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/time.h>
 
@@ -93,4 +95,43 @@ ABI_TEST(random, a_long_request_ends_when_a_signal_comes)
         CHECK(n > 0 && n < LONG);
         CHECK_EQ(n % PAGE, 0);
     }
+}
+
+ABI_TEST(random, the_device_takes_requests_from_root)
+{
+    static const unsigned privileged[] = {RNDADDENTROPY, RNDADDTOENTCNT, RNDZAPENTCNT, RNDCLEARPOOL,
+                                          RNDRESEEDCRNG};
+    struct {
+        int bits, size;
+        char data[16];
+    } info = {8, 16, "something"};
+    int fd = open("/dev/random", O_RDWR), n = 0;
+
+    CHECK(fd >= 0);
+    CHECK_EQ(ioctl(fd, RNDGETENTCNT, &n), 0);
+    CHECK_EQ(n, 256);
+    CHECK_EQ(ioctl(fd, RNDRESEEDCRNG), 0);
+    CHECK_EQ(ioctl(fd, RNDZAPENTCNT), 0);
+    CHECK_EQ(ioctl(fd, RNDCLEARPOOL), 0);
+    CHECK_EQ(ioctl(fd, RNDADDENTROPY, &info), 0);
+    info.size = -1;
+    CHECK_EQ(ioctl(fd, RNDADDENTROPY, &info), -1);
+    info.size = 16;
+    info.bits = -1;
+    CHECK_ERR(ioctl(fd, RNDADDENTROPY, &info), EINVAL);
+    n = 8;
+    CHECK_EQ(ioctl(fd, RNDADDTOENTCNT, &n), 0);
+    n = -1;
+    CHECK_ERR(ioctl(fd, RNDADDTOENTCNT, &n), EINVAL);
+    CHECK_ERR(ioctl(fd, RNDADDTOENTCNT, 8), EFAULT);
+    CHECK_ERR(ioctl(fd, FIOCLEX + 0x1000), EINVAL);
+    CHECK_EQ(ioctl(fd, RNDGETENTCNT, &n), 0);
+    CHECK_EQ(n, 256); /* nothing takes it away */
+    int status = IN_CHILD({
+        CHECK_EQ(setresuid(4323, 4323, 4323), 0);
+        for (int i = 0; i < 5; i++) {
+            CHECK_ERR(ioctl(fd, privileged[i], &info), EPERM);
+        }
+    });
+    CHECK_EQ(status, 0);
 }

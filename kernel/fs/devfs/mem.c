@@ -156,26 +156,45 @@ static int64_t random_add_entropy(const struct rand_pool_info __user *info)
     return random_take(&from, (unsigned)head.entropy_count) == size ? 0 : -EFAULT;
 }
 
+/* RNDADDTOENTCNT: believe in what was written before. */
+static int64_t random_credit(const int __user *ubits)
+{
+    int bits;
+
+    if (get_user(bits, ubits) < 0) {
+        return -EFAULT;
+    }
+    if (bits < 0) {
+        return -EINVAL;
+    }
+    random_add(NULL, 0, (unsigned)bits);
+    return 0;
+}
+
 static int64_t random_ioctl(struct file *file, unsigned cmd, uint64_t arg)
 {
     int bits = random_ready() ? 256 : 0;
 
     (void)file;
-    switch (cmd) {
-    case RNDGETENTCNT:
+    if (cmd == RNDGETENTCNT) {
         return put_user(bits, (int __user *)arg);
+    }
+    if (cmd != RNDADDENTROPY && cmd != RNDADDTOENTCNT && cmd != RNDRESEEDCRNG &&
+        cmd != RNDCLEARPOOL && cmd != RNDZAPENTCNT) {
+        return -EINVAL; /* not -ENOTTY, here */
+    }
+    if (!current_has_cap(CAP_SYS_ADMIN)) {
+        return -EPERM;
+    }
+    switch (cmd) {
     case RNDADDENTROPY:
-        return current_has_cap(CAP_SYS_ADMIN)
-                   ? random_add_entropy((const struct rand_pool_info __user *)arg)
-                   : -EPERM;
+        return random_add_entropy((const struct rand_pool_info __user *)arg);
     case RNDADDTOENTCNT:
-    case RNDCLEARPOOL:
-    case RNDZAPENTCNT:
+        return random_credit((const int __user *)arg);
     case RNDRESEEDCRNG:
-        /* Crediting without data would be believing; the generator reseeds itself and is never emptied. */
-        return current_has_cap(CAP_SYS_ADMIN) ? -EINVAL : -EPERM;
+        return random_reseed();
     default:
-        return -ENOTTY;
+        return 0; /* the generator is never emptied */
     }
 }
 

@@ -13,5 +13,6 @@ TEST(random, the_seed_is_wiped_when_it_has_been_used)
     random_init(seed, sizeof(seed), true);
     EXPECT_MEM_EQ(seed, nothing, sizeof(seed));
     EXPECT(random_ready());
+    EXPECT_EQ(random_reseed(), 0);
     EXPECT_NE(random_u64(), random_u64());
 }
