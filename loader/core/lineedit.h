@@ -6,7 +6,7 @@
 #include "kernel/base/types.h"
 
 enum lineedit_key {
-    LINEEDIT_LEFT = 0x100,
+    LINEEDIT_LEFT = 0x10000, /* no character of UTF-16 */
     LINEEDIT_RIGHT,
     LINEEDIT_HOME,
     LINEEDIT_END,

@@ -162,6 +162,20 @@ TEST(lineedit, a_full_line_takes_nothing_more)
     EXPECT(!lineedit_key(&line, 0xe4));
 }
 
+TEST(lineedit, no_character_that_a_keyboard_can_send_is_taken_for_a_key)
+{
+    char text[16] = "abc";
+    struct lineedit line;
+
+    lineedit_init(&line, text, sizeof(text));
+    EXPECT(lineedit_key(&line, LINEEDIT_LEFT));
+    for (unsigned c = 0x7f; c <= 0xffff; c++) {
+        EXPECT(!lineedit_key(&line, c));
+    }
+    EXPECT_STR_EQ(text, "abc");
+    EXPECT_EQ(line.cursor, 2);
+}
+
 TEST(lineedit, the_window_follows_the_cursor)
 {
     char text[32] = "0123456789";
