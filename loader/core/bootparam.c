@@ -1,10 +1,15 @@
 /*
- * Words are separated by blanks; double quotes protect blanks, around the whole word or the value
+ * Words are separated by white space; double quotes protect it, around the whole word or the value
  * alone, and are not part of it.
  */
 #include "loader/core/bootparam.h"
 
 #include "kernel/base/string.h"
+
+static bool is_blank(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
 
 /*
  * Copies the next word without its quotes, cut to size; returns where the one after it may start,
@@ -15,13 +20,13 @@ static const char *next_word(const char *line, char *word, size_t size)
     size_t len = 0;
     bool quoted = false;
 
-    while (*line == ' ' || *line == '\t' || *line == '\n') {
+    while (is_blank(*line)) {
         line++;
     }
     if (*line == '\0') {
         return NULL;
     }
-    for (; *line != '\0' && (quoted || (*line != ' ' && *line != '\t' && *line != '\n')); line++) {
+    for (; *line != '\0' && (quoted || !is_blank(*line)); line++) {
         if (*line == '"') {
             quoted = !quoted;
         } else if (len + 1 < size) {

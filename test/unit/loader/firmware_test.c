@@ -35,6 +35,14 @@ TEST(bootparam, quotes_protect_blanks)
     EXPECT_STR_EQ(value, "1 2");
 }
 
+TEST(bootparam, any_white_space_separates_words)
+{
+    EXPECT(bootparam_find("quiet\tvideo=1\rnokaslr\v\fla57\n", "nokaslr", value, sizeof(value)));
+    EXPECT(bootparam_find("quiet\tvideo=1\rnokaslr\v\fla57\n", "la57", value, sizeof(value)));
+    EXPECT(bootparam_find("quiet\tvideo=1\rnokaslr", "video", value, sizeof(value)));
+    EXPECT_STR_EQ(value, "1");
+}
+
 TEST(bootparam, words_for_init_are_not_ours)
 {
     EXPECT(!bootparam_find("quiet -- la57", "la57", value, sizeof(value)));
