@@ -25,7 +25,7 @@
 struct menu {
     struct bootconf *conf;
     unsigned chosen;
-    unsigned columns;
+    unsigned columns; /* in use: MAX_COLUMNS + 1 of a wider screen */
 };
 
 /*
@@ -35,7 +35,7 @@ struct menu {
 static void put_row(const struct menu *menu, unsigned row, unsigned attribute, const char *text)
 {
     char line[MAX_COLUMNS + 1];
-    unsigned width = MIN(menu->columns - 1, (unsigned)MAX_COLUMNS);
+    unsigned width = menu->columns - 1;
 
     (void)ksnprintf(line, sizeof(line), "%-*.*s", (int)width, (int)width, text);
     console_put(0, row, attribute, line);
@@ -175,6 +175,7 @@ bool menu_choose(struct bootconf *conf, struct bootconf_entry **ret_entry)
 
     if (key_called(conf)) {
         console_size(&menu.columns, &rows);
+        menu.columns = MIN(menu.columns, MAX_COLUMNS + 1u);
         boot = run(&menu);
         console_clear();
     }
