@@ -35,9 +35,10 @@ struct unpack_link {
 };
 
 struct unpack {
-    struct cpio_entry entry;
-    struct file *file; /* regular file being written, or NULL */
-    char *target;      /* symbolic link: its text so far */
+    struct cpio_entry entry; /* its name goes with the parser */
+    char last[64];           /* the beginning of that name */
+    struct file *file;       /* regular file being written, or NULL */
+    char *target;            /* symbolic link: its text so far */
     size_t target_bytes;
     struct unpack_link *links;
     unsigned nentries;
@@ -160,6 +161,7 @@ static int unpack_begin(void *arg, const struct cpio_entry *entry)
     struct unpack *unpack = arg;
 
     unpack->entry = *entry;
+    (void)str_copy(unpack->last, entry->name, sizeof(unpack->last));
     unpack->nentries++;
     switch (entry->mode & S_IFMT) {
     case S_IFDIR:
@@ -284,7 +286,7 @@ static void make_defaults(void)
     (void)vfs_mkdir(AT_FDCWD, "/root", 0700);
 }
 
-static void unpack_all(const uint8_t *data, size_t len_bytes)
+void initramfs_unpack(const uint8_t *data, size_t len_bytes)
 {
     struct unpack unpack = {0};
     const struct cpio_sink sink = {
@@ -293,7 +295,7 @@ static void unpack_all(const uint8_t *data, size_t len_bytes)
     int err = cpio_unpack(data, len_bytes, &sink);
     if (err < 0) {
         log_err("initramfs: damaged after %u entries (last: %s): error %d", unpack.nentries,
-                unpack.nentries == 0 ? "none" : unpack.entry.name, -err);
+                unpack.nentries == 0 ? "none" : unpack.last, -err);
     } else {
         log_info("initramfs: %u entries, %llu KiB", unpack.nentries,
                  (unsigned long long)len_bytes / 1024);
@@ -340,7 +342,7 @@ void initramfs_mount_root(const struct boot_handoff *handoff)
     if (handoff->initramfs == 0 || handoff->initramfs_size_bytes == 0) {
         log_warn("initramfs: none was loaded");
     } else {
-        unpack_all(phys_to_virt(handoff->initramfs), handoff->initramfs_size_bytes);
+        initramfs_unpack(phys_to_virt(handoff->initramfs), handoff->initramfs_size_bytes);
     }
     fs->umask = umask;
 }

@@ -1,0 +1,71 @@
+/*
+ * Unpacking an initramfs: what becomes of entries that contradict one another, or the tree.
+ */
+#include <linux/stat.h>
+
+#define TEST_SUITE "fs"
+#include "kernel/base/printf.h"
+#include "kernel/core/log.h"
+#include "kernel/fs/initramfs.h"
+#include "test/unit/test.h"
+#include "test/unit/vfs/fixture.h"
+
+static char archive[8192];
+static size_t archive_len;
+
+static void add_bytes(const char *data, size_t len)
+{
+    memcpy(archive + archive_len, data, len);
+    archive_len = ALIGN_UP(archive_len + len, (size_t)4);
+}
+
+/* An entry of inode `ino`, which has `nlink` names. */
+static void add_link(const char *name, uint32_t mode, unsigned ino, unsigned nlink,
+                     const char *data)
+{
+    char header[111];
+    size_t name_bytes = strlen(name) + 1;
+
+    (void)ksnprintf(header, sizeof(header),
+                    "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x", ino, mode, 0, 0,
+                    nlink, 1000, (unsigned)strlen(data), 0, 0, 0, 0, (unsigned)name_bytes, 0);
+    memcpy(archive + archive_len, header, 110);
+    archive_len += 110;
+    add_bytes(name, name_bytes);
+    add_bytes(data, strlen(data));
+}
+
+static void add(const char *name, uint32_t mode, const char *data)
+{
+    add_link(name, mode, 0, 1, data);
+}
+
+static void begin(void)
+{
+    tree_begin(NULL);
+    memset(archive, 0, sizeof(archive));
+    archive_len = 0;
+}
+
+static void unpack(void)
+{
+    add("TRAILER!!!", 0, "");
+    initramfs_unpack((const uint8_t *)archive, archive_len);
+}
+
+TEST(initramfs, a_damaged_archive_is_told_by_the_last_name_before)
+{
+    struct log_record record;
+    char text[256];
+
+    begin();
+    add("before", S_IFREG | 0644, "good");
+    add_bytes("garbage", 7);
+    uint64_t seq = log_next_sequence();
+    unpack();
+    EXPECT_STR_EQ(tree_read("before"), "good");
+    size_t len = log_read(&seq, &record, text, sizeof(text) - 1);
+    text[len] = '\0';
+    EXPECT_STR_EQ(text, "initramfs: damaged after 1 entries (last: before): error 84");
+    tree_end();
+}
