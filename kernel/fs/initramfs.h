@@ -21,6 +21,8 @@ struct cpio_entry {
     uint64_t dev_major, dev_minor, rdev_major, rdev_minor;
 };
 struct cpio_sink {
+    /* Hard links lead no further back than here: another archive has inode numbers of its own. May be NULL. */
+    void (*trailer)(void *arg);
     int (*begin)(void *arg, const struct cpio_entry *entry);
     int (*data)(void *arg, const uint8_t *data, size_t len_bytes);
     int (*end)(void *arg);

@@ -143,6 +143,9 @@ static int parse_name(struct cpio_stream *stream)
     if (strcmp(stream->name, CPIO_TRAILER) == 0 && stream->entry.size_bytes == 0) {
         stream->state = CPIO_BETWEEN;
         stream->need = 0;
+        if (stream->sink->trailer != NULL) {
+            stream->sink->trailer(stream->sink->arg);
+        }
         return 0;
     }
     stream->entry.name = clean_name(stream->name);

@@ -4,8 +4,8 @@
  * Plain archives are parsed where the loader put them, so a file's data is copied once, into the page cache. A gzip member is
  * inflated piece by piece into the same parser; both kinds may follow one another, with zeros between.
  *
- * Hard links (nlink > 1): the first entry of an inode makes the file, later ones link to it by name; newc archives carry the data with
- * the last.
+ * Hard links (nlink > 1): the first entry of an inode makes the file, later ones of the archive link to it by name; newc archives carry the
+ * data with the last.
  */
 #include "kernel/fs/initramfs.h"
 
@@ -226,6 +226,17 @@ static int unpack_end(void *arg)
     return err;
 }
 
+static void unpack_trailer(void *arg)
+{
+    struct unpack *unpack = arg;
+
+    while (unpack->links != NULL) {
+        struct unpack_link *next = unpack->links->next;
+        kfree(unpack->links);
+        unpack->links = next;
+    }
+}
+
 static int feed_stream(void *arg, const uint8_t *data, size_t len_bytes)
 {
     return cpio_stream_feed(arg, data, len_bytes);
@@ -289,8 +300,11 @@ static void make_defaults(void)
 void initramfs_unpack(const uint8_t *data, size_t len_bytes)
 {
     struct unpack unpack = {0};
-    const struct cpio_sink sink = {
-        .begin = unpack_begin, .data = unpack_data, .end = unpack_end, .arg = &unpack};
+    const struct cpio_sink sink = {.trailer = unpack_trailer,
+                                   .begin = unpack_begin,
+                                   .data = unpack_data,
+                                   .end = unpack_end,
+                                   .arg = &unpack};
 
     int err = cpio_unpack(data, len_bytes, &sink);
     if (err < 0) {
@@ -302,11 +316,7 @@ void initramfs_unpack(const uint8_t *data, size_t len_bytes)
     }
     file_put(unpack.file);
     kfree(unpack.target);
-    while (unpack.links != NULL) {
-        struct unpack_link *next = unpack.links->next;
-        kfree(unpack.links);
-        unpack.links = next;
-    }
+    unpack_trailer(&unpack);
 }
 
 /* With the mount options that the parameter initramfs_options gives, as Linux has it from 6.18 on; wrong ones are told and left out. */

@@ -53,6 +53,24 @@ static void unpack(void)
     initramfs_unpack((const uint8_t *)archive, archive_len);
 }
 
+TEST(initramfs, names_of_an_inode_are_links_within_their_archive)
+{
+    begin();
+    add_link("a", S_IFREG | 0644, 7, 2, "");
+    add_link("b", S_IFREG | 0644, 7, 2, "first");
+    add("TRAILER!!!", 0, "");
+    add_link("c", S_IFREG | 0644, 7, 2, "");
+    add_link("d", S_IFREG | 0644, 7, 2, "another");
+    unpack();
+    EXPECT_STR_EQ(tree_read("a"), "first");
+    EXPECT_STR_EQ(tree_read("b"), "first");
+    EXPECT_STR_EQ(tree_read("c"), "another");
+    EXPECT_STR_EQ(tree_read("d"), "another");
+    EXPECT_EQ(tree_stat("a").nlink, 2);
+    EXPECT_EQ(tree_stat("c").nlink, 2);
+    tree_end();
+}
+
 TEST(initramfs, a_damaged_archive_is_told_by_the_last_name_before)
 {
     struct log_record record;
