@@ -10,7 +10,10 @@ struct boot_handoff;
 
 /* Mount tmpfs as the root and unpack the handoff's initramfs into it. */
 void initramfs_mount_root(const struct boot_handoff *handoff);
-/* Unpack into the working directory, with umask 0. A damaged archive is reported and unpacked as far as it goes. */
+/*
+ * Unpack into the working directory, with umask 0. A damaged archive is reported and unpacked as far as it goes; an entry that cannot be made, where
+ * a directory that is not empty has its name for one, is passed over.
+ */
 void initramfs_unpack(const uint8_t *data, size_t len_bytes);
 
 /* One file of an archive as the parser sees it: the sink makes it real (vfs in the kernel, a recorder in tests). */

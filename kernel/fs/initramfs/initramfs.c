@@ -41,7 +41,7 @@ struct unpack {
     char *target;            /* symbolic link: its text so far */
     size_t target_bytes;
     struct unpack_link *links;
-    unsigned nentries;
+    unsigned nentries, nfailed;
 };
 
 static void set_times(struct inode *inode, uint64_t mtime_s)
@@ -75,24 +75,27 @@ static int set_attributes_of(const struct cpio_entry *entry)
     return err;
 }
 
+/* What a later archive brings replaces what an earlier one brought, but for directories with something in them. */
+static void remove_former(const struct cpio_entry *entry)
+{
+    if (vfs_unlink(AT_FDCWD, entry->name) == -EISDIR) {
+        (void)vfs_rmdir(AT_FDCWD, entry->name);
+    }
+}
+
 static int unpack_directory(const struct cpio_entry *entry)
 {
     struct path path;
 
-    int err =
-        strcmp(entry->name, ".") == 0 ? -EEXIST : vfs_mkdir(AT_FDCWD, entry->name, entry->mode);
-    if (err == 0) {
-        return set_attributes_of(entry);
+    if (path_lookup(AT_FDCWD, entry->name, LOOKUP_DIRECTORY, &path) == 0) {
+        (void)vfs_chmod(&path, entry->mode & 07777);
+        set_attributes(&path, entry);
+        path_put(&path);
+        return 0;
     }
-    if (err == -EEXIST) {
-        err = path_lookup(AT_FDCWD, entry->name, LOOKUP_DIRECTORY, &path);
-        if (err == 0) {
-            (void)vfs_chmod(&path, entry->mode & 07777);
-            set_attributes(&path, entry);
-            path_put(&path);
-        }
-    }
-    return err;
+    remove_former(entry);
+    int err = vfs_mkdir(AT_FDCWD, entry->name, entry->mode);
+    return err < 0 ? err : set_attributes_of(entry);
 }
 
 static struct unpack_link *find_link(struct unpack *unpack, const struct cpio_entry *entry)
@@ -129,12 +132,6 @@ static int unpack_hard_link(struct unpack *unpack, const struct cpio_entry *entr
     return 0;
 }
 
-/* What a later archive brings replaces what an earlier one brought. */
-static void remove_former(const struct cpio_entry *entry)
-{
-    (void)vfs_unlink(AT_FDCWD, entry->name);
-}
-
 static int unpack_regular(struct unpack *unpack, const struct cpio_entry *entry)
 {
     int linked = 0;
@@ -156,13 +153,20 @@ static int unpack_regular(struct unpack *unpack, const struct cpio_entry *entry)
                     &unpack->file);
 }
 
-static int unpack_begin(void *arg, const struct cpio_entry *entry)
+/* An entry that could not be made is told and passed over: more may depend on those that follow. Without memory none of them can be. */
+static int unpack_go_on(struct unpack *unpack, int err)
 {
-    struct unpack *unpack = arg;
+    if (err >= 0 || err == -ENOMEM) {
+        return err;
+    }
+    if (unpack->nfailed++ == 0) {
+        log_err("initramfs: cannot make %s: error %d", unpack->entry.name, -err);
+    }
+    return 0;
+}
 
-    unpack->entry = *entry;
-    (void)str_copy(unpack->last, entry->name, sizeof(unpack->last));
-    unpack->nentries++;
+static int make_entry(struct unpack *unpack, const struct cpio_entry *entry)
+{
     switch (entry->mode & S_IFMT) {
     case S_IFDIR:
         return unpack_directory(entry);
@@ -181,6 +185,16 @@ static int unpack_begin(void *arg, const struct cpio_entry *entry)
                             DEV_MAKE((uint32_t)entry->rdev_major, (uint32_t)entry->rdev_minor));
         return err < 0 ? err : set_attributes_of(entry);
     }
+}
+
+static int unpack_begin(void *arg, const struct cpio_entry *entry)
+{
+    struct unpack *unpack = arg;
+
+    unpack->entry = *entry;
+    (void)str_copy(unpack->last, entry->name, sizeof(unpack->last));
+    unpack->nentries++;
+    return unpack_go_on(unpack, make_entry(unpack, entry));
 }
 
 static int unpack_data(void *arg, const uint8_t *data, size_t len_bytes)
@@ -215,6 +229,7 @@ static int unpack_end(void *arg)
         if (err == 0) {
             err = set_attributes_of(&unpack->entry);
         }
+        err = unpack_go_on(unpack, err);
         kfree(unpack->target);
         unpack->target = NULL;
     }
@@ -313,6 +328,9 @@ void initramfs_unpack(const uint8_t *data, size_t len_bytes)
     } else {
         log_info("initramfs: %u entries, %llu KiB", unpack.nentries,
                  (unsigned long long)len_bytes / 1024);
+    }
+    if (unpack.nfailed > 1) {
+        log_err("initramfs: %u entries could not be made", unpack.nfailed);
     }
     file_put(unpack.file);
     kfree(unpack.target);

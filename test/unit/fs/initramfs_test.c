@@ -71,6 +71,41 @@ TEST(initramfs, names_of_an_inode_are_links_within_their_archive)
     tree_end();
 }
 
+TEST(initramfs, what_cannot_be_made_is_passed_over)
+{
+    begin();
+    add("dir", S_IFDIR | 0755, "");
+    add("dir/file", S_IFREG | 0644, "inside");
+    add("dir", S_IFREG | 0644, "in its place");
+    add("dir", S_IFLNK | 0777, "dir/file");
+    add("no/such", S_IFREG | 0644, "directory");
+    add("no/link", S_IFLNK | 0777, "file");
+    add("empty", S_IFLNK | 0777, "");
+    add("after", S_IFREG | 0644, "all that");
+    unpack();
+    EXPECT_STR_EQ(tree_read("dir/file"), "inside");
+    EXPECT_STR_EQ(tree_read("after"), "all that");
+    EXPECT_STR_EQ(tree_list("."), "dir after");
+    tree_end();
+}
+
+TEST(initramfs, what_comes_later_takes_the_place)
+{
+    begin();
+    add("dir", S_IFDIR | 0755, "");
+    add("file", S_IFREG | 0644, "old");
+    add("link", S_IFLNK | 0777, "dir");
+    add("dir", S_IFREG | 0644, "new");
+    add("file", S_IFDIR | 0700, "");
+    add("link", S_IFDIR | 0700, "");
+    add("link", S_IFDIR | 0750, "");
+    unpack();
+    EXPECT_STR_EQ(tree_read("dir"), "new");
+    EXPECT_EQ(tree_stat("file").mode, S_IFDIR | 0700);
+    EXPECT_EQ(tree_stat("link").mode, S_IFDIR | 0750);
+    tree_end();
+}
+
 TEST(initramfs, a_damaged_archive_is_told_by_the_last_name_before)
 {
     struct log_record record;
