@@ -5,10 +5,10 @@
 
 #include "hal/pc/pc.h"
 #include "kernel/core/log.h"
+#include "kernel/core/panic.h"
 #include "kernel/machine/cpu.h"
 #include "kernel/machine/io.h"
 #include "kernel/machine/preempt.h"
-#include "kernel/machine/smp.h"
 
 #define KBC_STATUS      0x64
 #define KBC_COMMAND     0x64
@@ -31,7 +31,7 @@ void machine_shutdown_register(struct machine_shutdown *shutdown)
 static void shutdown_begin(void)
 {
     irq_disable();
-    smp_stop_others();
+    others_stop();
     for (struct machine_shutdown *each = atomic_load_acquire(&shutdowns); each != NULL;
          each = each->next) {
         each->fn(each);

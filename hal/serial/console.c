@@ -1,11 +1,10 @@
 /*
  * Kernel log lines on a serial port. They share the ring with the terminal, so lines and program output come in the order in
- * which they were written. When the ring is full they wait for the chip, because a log line must not be lost; in a panic, or
+ * which they were written. When the ring is full they wait for the chip, because a log line must not be lost; at the machine's end, or
  * when the port's own code logs with the lock held, they go out by polling.
  */
 #include "hal/serial/uart.h"
 #include "kernel/base/string.h"
-#include "kernel/core/panic.h"
 
 #define LOCK_TRIES 100000u
 
@@ -38,7 +37,7 @@ static void console_write(struct log_console *console, const char *text, size_t 
 {
     struct uart *uart = container_of(console, struct uart, log_console);
     uint64_t flags = irq_save();
-    bool locked = !panic_in_progress() && console_lock(uart);
+    bool locked = !log_stands_alone() && console_lock(uart);
 
     /* Lines end as terminals want them. */
     while (len_bytes > 0) {

@@ -9,5 +9,5 @@
 void smp_install_messages(void);
 /* The running CPU has received one. Interrupts off. */
 void smp_message_add(enum smp_message message);
-/* NMI: the running CPU stops for a panic on another. */
-void smp_note_stopped(void);
+/* NMI: the running CPU stops, if another has told all to. */
+void smp_stop_if_told(void);

@@ -4,9 +4,9 @@
 #include "kernel/machine/smp.h"
 
 #include "hal/x86_64/ipi.h"
-#include "kernel/core/panic.h"
 #include "kernel/core/percpu.h"
 #include "kernel/machine/clock.h"
+#include "kernel/machine/cpu.h"
 #include "kernel/machine/vector.h"
 
 #define VECTOR_RESCHEDULE (VECTOR_MESSAGE_FIRST + 0)
@@ -74,18 +74,27 @@ void smp_send_nmi(unsigned id)
     platform_send_nmi(id);
 }
 
-/* The NMI's handler stops its CPU while a panic is in progress, and counts it. */
-static uint32_t stopped; /* [a] */
+static uint32_t stopper; /* [a] id + 1 of the CPU that stops the others; 0: none does */
+static uint32_t stopped; /* [a] CPUs that its NMI has stopped */
 
-void smp_note_stopped(void)
+void smp_stop_if_told(void)
 {
-    (void)atomic_fetch_add_relaxed(&stopped, 1);
+    uint32_t by = atomic_load_relaxed(&stopper);
+
+    if (by != 0 && by != cpu_id() + 1) {
+        (void)atomic_fetch_add_relaxed(&stopped, 1);
+        cpu_halt_forever();
+    }
 }
 
 void smp_stop_others(void)
 {
+    uint32_t by = 0;
     unsigned id, others = 0;
 
+    if (!atomic_cas(&stopper, &by, cpu_id() + 1) && by != cpu_id() + 1) {
+        cpu_halt_forever(); /* the NMI finds it here */
+    }
     for_each_online_cpu (id) {
         if (id != cpu_id()) {
             platform_send_nmi(id);

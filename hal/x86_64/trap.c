@@ -292,10 +292,7 @@ void x86_paranoid(struct trapframe *frame, unsigned vector)
         ++*this_cpu_ptr(nmi_count);
         preempt_count_add(PREEMPT_NMI_ONE);
         bool wanted = machine_nmi_request(frame);
-        if (panic_in_progress()) {
-            smp_note_stopped(); /* another CPU panics and stops us */
-            cpu_halt_forever();
-        }
+        smp_stop_if_told();
         if (!wanted) {
             log_once(LOG_WARNING, "cpu: NMI that nobody asked for");
         }

@@ -15,7 +15,6 @@
 
 #include "kernel/base/printf.h"
 #include "kernel/base/string.h"
-#include "kernel/core/panic.h"
 #include "kernel/core/param.h"
 #include "kernel/machine/console.h"
 #include "kernel/sync/spinlock.h"
@@ -55,6 +54,8 @@ static uint64_t early_end;           /* [c] first record that the early console 
 static char console_line[PREFIX_MAX + TEXT_MAX + 2]; /* [c] */
 static int console_level = LEVEL_DEFAULT;            /* [a] */
 static int level_when_on; /* [a] what the level was before log_console_off(); 0: it is on */
+
+static bool alone; /* [a] no other CPU runs */
 
 void (*log_wake_hook)(void);
 ktime_t (*log_clock_hook)(void);
@@ -345,11 +346,11 @@ static void write_record(unsigned level, uint8_t facility, const char *text, siz
         return;
     }
     store(level, facility, text, len_bytes);
-    if ((preempt_count() & PREEMPT_NMI_ONE) != 0 && !panic_in_progress()) {
+    if ((preempt_count() & PREEMPT_NMI_ONE) != 0 && !log_stands_alone()) {
         return; /* whoever logs next feeds the consoles */
     }
     consoles_flush();
-    if (log_wake_hook != NULL && !panic_in_progress()) {
+    if (log_wake_hook != NULL && !log_stands_alone()) {
         log_wake_hook();
     }
 }
@@ -376,14 +377,24 @@ void log_write_user(enum log_level level, uint8_t facility, const char *text, si
     write_record(level, facility, text, MIN(len_bytes, (size_t)TEXT_MAX));
 }
 
+void log_stand_alone(void)
+{
+    ring_lock.value = 0;
+    ring_owner = 0;
+    console_busy = false;
+    atomic_store_relaxed(&alone, true);
+}
+
+bool log_stands_alone(void)
+{
+    return atomic_load_relaxed(&alone);
+}
+
 void log_panic_begin(void)
 {
     bool shown = atomic_load_relaxed(&console_level) > LOG_INFO;
     uint64_t tail = log_next_sequence();
 
-    ring_lock.value = 0;
-    ring_owner = 0;
-    console_busy = false;
     atomic_store_relaxed(&console_level, LEVEL_ALL);
     if (!shown) {
         /* The consoles were quiet: the last lines may tell what led here. */

@@ -89,5 +89,8 @@ void log_write_user(enum log_level level, uint8_t facility, const char *text, si
 extern void (*log_wake_hook)(void);
 /* Set by core/time once the clock runs: what stamps the records; they carry 0 before. */
 extern ktime_t (*log_clock_hook)(void);
-/* For panic, the other CPUs stopped: break the locks they may hold, write everything to the consoles from now on. */
+/* The other CPUs have been stopped for good: break the locks they may hold. Consoles wait for none either from now on. */
+void log_stand_alone(void);
+bool log_stands_alone(void);
+/* For panic, standing alone: write everything to the consoles from now on. */
 void log_panic_begin(void);

@@ -181,6 +181,13 @@ void backtrace_log_cpu(enum log_level level, unsigned id)
     preempt_enable();
 }
 
+void others_stop(void)
+{
+    smp_stop_others();
+    lockdep_off();
+    log_stand_alone();
+}
+
 static void __noreturn panic_end(void)
 {
     switch (action) {
@@ -210,8 +217,7 @@ static void __noreturn panic_va(const struct trapframe *frame, const char *fmt, 
         cpu_halt_forever();
     }
     others_want(false);
-    smp_stop_others();
-    lockdep_off();
+    others_stop();
     log_panic_begin();
     (void)kvsnprintf(text, sizeof(text), fmt, args);
     log_write(LOG_EMERG, "panic: %s", text);

@@ -28,8 +28,13 @@ void backtrace_log_all(enum log_level level);
 void backtrace_log_cpu(enum log_level level, unsigned id);
 /* Boot: from now on kernel/sync reports what it finds through the log. */
 void panic_init(void);
-/* True once a panic has begun: locks and consoles behave accordingly. */
+/* True once a panic has begun. */
 bool panic_in_progress(void);
+/*
+ * Whoever ends the machine stops the other CPUs: this one goes on, and neither the log nor its consoles wait for locks any more. Interrupts
+ * off. On a CPU that comes second it does not return.
+ */
+void others_stop(void);
 
 /* A check of our own logic, kept in release builds. */
 #define BUG_ON(cond)                                                                               \

@@ -14,7 +14,6 @@
 #include "kernel/base/printf.h"
 #include "kernel/base/string.h"
 #include "kernel/core/log.h"
-#include "kernel/core/panic.h"
 #include "kernel/core/param.h"
 #include "kernel/dev/fb.h"
 #include "kernel/dev/fbcon.h"
@@ -218,7 +217,7 @@ void vt_set_kd_mode_locked(struct vt *vt, unsigned mode)
 
 /* ---- the kernel log ---- */
 
-/* A line for the screen in default colours. vt->lock held (or panic). */
+/* A line for the screen in default colours. vt->lock held (but at the machine's end). */
 static void put_log_text(struct vt_screen *screen, const char *text, size_t len)
 {
     struct vt_cursor saved = screen->cursor;
@@ -257,7 +256,7 @@ static void put_log_text(struct vt_screen *screen, const char *text, size_t len)
 static void log_to_screen(struct log_console *console, const char *text, size_t len_bytes)
 {
     struct vt *vt = vt_active();
-    bool dying = panic_in_progress();
+    bool dying = log_stands_alone();
     uint64_t flags = irq_save();
     bool locked = spin_trylock(&vt->lock);
 

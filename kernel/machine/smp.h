@@ -82,7 +82,10 @@ void smp_send_nmi(unsigned id);
 struct trapframe;
 bool machine_nmi_request(const struct trapframe *frame);
 
-/* Stop all other CPUs for good, after they have done machine_nmi_request(); for panic. Waits a moment for them. */
+/*
+ * Stop all other CPUs for good, after they have done machine_nmi_request(); for kernel/core/panic.c. Waits a moment for them. Interrupts off.
+ * One CPU stops the others: a second one that wants to is stopped here.
+ */
 void smp_stop_others(void);
 
 /* What each CPU has received so far, for /proc/interrupts. */

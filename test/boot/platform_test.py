@@ -1,6 +1,8 @@
-"""The platform with parts missing or chosen by parameter: interrupt controllers, clock sources, event timers, serial input and output."""
+"""The platform with parts missing or chosen by parameter: interrupt controllers, clock sources, event timers, ways to leave, serial input and output."""
+import contextlib
 import hashlib
 import tempfile
+import threading
 import time
 
 from boottest import DIRECT_TIMEOUT_S, PARAMETERS, Case, Failed, Machine, MachineError, Session, artifact, expect, expect_lines, run, run_in, tail
@@ -74,6 +76,26 @@ def resets(machine, extra):
     expect_lines(text, r'reboot: restarting')
 
 
+def run_until_end(vm, command):
+    """What a machine is told that does not answer any more then."""
+    with contextlib.suppress(MachineError):
+        Session(vm.ports[1], command).run(DIRECT_TIMEOUT_S)
+
+
+def halts():
+    """reboot(2) that leaves the power on stops all CPUs, busy as they are in user mode and in the log."""
+    command = 'for i in 1 2; do yes >/dev/kmsg & while :; do :; done & done; sleep 1; halt -f'
+    with direct(smp=4) as vm:
+        threading.Thread(target=run_until_end, args=(vm, command), daemon=True).start()
+        vm.ports[0].wait_for('reboot: system halted', DIRECT_TIMEOUT_S)
+        end_s = time.monotonic() + 10
+        stopped = 0
+        while stopped < 4 and time.monotonic() < end_s:
+            time.sleep(0.5)
+            stopped = vm.qmp('human-monitor-command', command_line='info registers -a').count('HLT=1')
+    expect(stopped == 4, f'{stopped} of 4 CPUs have stopped')
+
+
 TSC = r'clock: source tsc'
 
 if __name__ == '__main__':
@@ -95,5 +117,6 @@ if __name__ == '__main__':
         Case('resets by the register of the ACPI tables', resets, 'q35', []),
         Case('resets by the keyboard controller', resets, 'pc', ['-no-acpi']),
         Case('resets where there is no register for it', resets, 'microvm', ['-machine', 'acpi=off']),
+        Case('a machine that halts has stopped all its CPUs', halts),
         Case('serial carries a megabyte both ways', serial_carries_bytes),
     ])
