@@ -134,7 +134,9 @@ int cpu_signal_setup(struct trapframe *frame, const struct signal_delivery *deli
     vaddr_t fpu = ALIGN_DOWN(sp - fpu_signal_size(), FPU_ALIGN);
     vaddr_t at = ALIGN_DOWN(fpu - sizeof(struct rt_sigframe), FRAME_ALIGN) - 8;
 
-    if (delivery->restorer == 0 || (delivery->stack != 0 && at < delivery->altstack_base)) {
+    if (delivery->restorer == 0 ||
+        (delivery->on_altstack && (at <= delivery->altstack_base ||
+                                   at - delivery->altstack_base > delivery->altstack_size))) {
         return -EFAULT;
     }
     if (fpu_signal_save((void __user *)fpu) < 0 || frame_write(at, fpu, frame, delivery) < 0) {

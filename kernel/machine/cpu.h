@@ -39,7 +39,7 @@ int cpu_arch_prctl(int code, vaddr_t addr);
 
 /*
  * Signals: the layout of the frame on the user stack is the CPU's ABI (Linux struct rt_sigframe, asm/sigcontext.h).
- * Both touch user memory and may sleep. -EFAULT: the stack is not writable or the frame is not valid: caller kills.
+ * Both touch user memory and may sleep. -EFAULT: the stack is not writable or too small, or the frame is not valid: caller kills.
  */
 struct signal_delivery {
     int signo;
@@ -47,6 +47,7 @@ struct signal_delivery {
     vaddr_t restorer;      /* SA_RESTORER */
     bool siginfo;          /* SA_SIGINFO */
     vaddr_t stack;         /* 0: the interrupted stack; else the top of the alternate stack */
+    bool on_altstack;      /* the frame has to lie within the alternate stack */
     uint64_t old_mask;     /* restored by rt_sigreturn */
     const void *info;      /* siginfo_t, 128 bytes */
     vaddr_t altstack_base; /* uc_stack */

@@ -388,9 +388,10 @@ static void signal_deliver(struct thread *thread, struct trapframe *frame, struc
         .error_code = thread->fault.error_code,
         .fault_addr = thread->fault.addr,
     };
-    if ((action->flags & SA_ONSTACK) != 0 && thread->altstack_size != 0 &&
-        !on_altstack(thread, trapframe_sp(frame))) {
+    delivery.on_altstack = on_altstack(thread, trapframe_sp(frame));
+    if ((action->flags & SA_ONSTACK) != 0 && thread->altstack_size != 0 && !delivery.on_altstack) {
         delivery.stack = thread->altstack_base + thread->altstack_size;
+        delivery.on_altstack = true;
     }
     rseq_before_user(thread,
                      frame); /* the handler returns to where an interrupted sequence is taken up */

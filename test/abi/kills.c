@@ -5,6 +5,7 @@
 
 #include <linux/sched.h>
 #include <pthread.h>
+#include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
@@ -221,6 +222,63 @@ ABI_TEST(altstack, is_kept_while_in_use_or_disarmed)
     CHECK_EQ(sigaltstack(&new, &old), 0);
     CHECK_EQ(sigaltstack(NULL, &old), 0);
     CHECK(old.ss_flags == SS_DISABLE && old.ss_sp == NULL && old.ss_size == 0);
+}
+
+#ifndef AT_MINSIGSTKSZ
+#define AT_MINSIGSTKSZ 51
+#endif
+
+/* What the children tell: how often the handler ran, and below their alternate stack a word that is theirs. */
+static struct seen {
+    volatile int handled;
+    volatile uint64_t below[1024];
+    char stack[32768];
+} * seen;
+
+static void raise_again(int signo)
+{
+    if (++seen->handled < 50) {
+        syscall(SYS_kill, getpid(), signo == SIGUSR1 ? SIGUSR2 : SIGUSR1);
+    }
+}
+
+/* A child on an alternate stack for one frame and a little has handlers that nest; `faults` is what it does with SIGSEGV. */
+static int nest(const struct sigaction *faults, int nested_flags)
+{
+    size_t one = getauxval(AT_MINSIGSTKSZ);
+
+    seen->handled = 0;
+    memset((void *)seen->below, 0, sizeof(seen->below));
+    return IN_CHILD({
+        stack_t small = {.ss_sp = seen->stack, .ss_size = one + 1024};
+        struct sigaction sa = {.sa_handler = raise_again, .sa_flags = SA_ONSTACK};
+        CHECK_EQ(sigaltstack(&small, NULL), 0);
+        CHECK_EQ(sigaction(SIGUSR1, &sa, NULL), 0);
+        sa.sa_flags = nested_flags;
+        CHECK_EQ(sigaction(SIGUSR2, &sa, NULL), 0);
+        CHECK_EQ(sigaction(SIGSEGV, faults, NULL), 0);
+        syscall(SYS_kill, getpid(), SIGUSR1);
+    });
+}
+
+ABI_TEST(altstack, handlers_that_would_overflow_it_are_a_fault)
+{
+    struct sigaction none = {.sa_handler = SIG_DFL};
+    struct sigaction on_it = {.sa_handler = raise_again, .sa_flags = SA_ONSTACK};
+    struct sigaction beside = {.sa_handler = raise_again};
+
+    seen = mmap(NULL, sizeof(*seen), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(seen != MAP_FAILED);
+    CHECK(getauxval(AT_MINSIGSTKSZ) + 1024 <= sizeof(seen->stack));
+    for (unsigned i = 0; i < 4; i++) {
+        int status = nest(i == 0 ? &none : i == 1 ? &on_it : &beside, i == 3 ? 0 : SA_ONSTACK);
+        CHECK(WIFSIGNALED(status));
+        CHECK_EQ(WTERMSIG(status), SIGSEGV);
+        CHECK(seen->handled > 0 && seen->handled < 50);
+        for (unsigned k = 0; k < 1024; k++) {
+            CHECK_EQ(seen->below[k], 0);
+        }
+    }
 }
 
 /* ---- unshare ---- */
