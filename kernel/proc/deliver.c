@@ -402,7 +402,7 @@ static void signal_deliver(struct thread *thread, struct trapframe *frame, struc
     int err = cpu_signal_setup(frame, &delivery);
     signal_queued_free(chosen->queued);
     if (err < 0) {
-        signal_force_fatal(SIGSEGV);
+        signal_force_bad_frame(chosen->signo);
         return;
     }
     if ((thread->altstack_flags & SS_AUTODISARM) != 0) {

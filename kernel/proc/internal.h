@@ -96,6 +96,8 @@ int signal_prepare_exec(struct process *process, struct signal_actions **ret_act
 /* ---- signal.c ---- */
 /* Kill the current process with `signo`, whatever it has set for it. */
 void signal_force_fatal(int signo);
+/* A signal frame could not be written, for `failed`, or read (0): SIGSEGV, which a handler on another stack may catch, but for its own frame. */
+void signal_force_bad_frame(int failed);
 #define SIGMASK_STOP (SIGMASK(SIGSTOP) | SIGMASK(SIGTSTP) | SIGMASK(SIGTTIN) | SIGMASK(SIGTTOU))
 /* Default action: nothing. SIGCONT's effect comes when it is sent. */
 #define SIGMASK_DEFAULT_IGNORE                                                                     \

@@ -159,7 +159,7 @@ int64_t signal_return(struct trapframe *frame)
     struct signal_return saved;
 
     if (cpu_signal_return(frame, &saved) < 0) {
-        signal_force_fatal(SIGSEGV);
+        signal_force_bad_frame(0);
         return 0;
     }
     signal_mask_set(saved.mask);

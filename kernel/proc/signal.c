@@ -556,3 +556,15 @@ void signal_force_fatal(int signo)
     siginfo_kernel(&info, signo);
     signal_force(&info);
 }
+
+void signal_force_bad_frame(int failed)
+{
+    siginfo_t info;
+
+    if (failed == SIGSEGV) {
+        signal_force_fatal(SIGSEGV);
+        return;
+    }
+    siginfo_kernel(&info, SIGSEGV);
+    signal_force(&info);
+}

@@ -5,6 +5,7 @@
 
 #include <linux/sched.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -278,6 +279,61 @@ ABI_TEST(altstack, handlers_that_would_overflow_it_are_a_fault)
         for (unsigned k = 0; k < 1024; k++) {
             CHECK_EQ(seen->below[k], 0);
         }
+    }
+}
+
+static sigjmp_buf caught;
+
+static void catch (int signo, siginfo_t *info, void *context)
+{
+    (void)context;
+    seen->handled++;
+    CHECK_EQ(info->si_signo, signo);
+    CHECK_EQ(info->si_code, SI_KERNEL);
+    siglongjmp(caught, 1);
+}
+
+static void never(int signo)
+{
+    (void)signo;
+    seen->handled += 100;
+}
+
+/* Raises `signo` with the stack pointer where no stack is, or returns from a handler that never was. */
+static void call_without_stack(int signo)
+{
+    long nr = signo == 0 ? SYS_rt_sigreturn : SYS_kill, pid = getpid();
+
+    __asm__ volatile("xchgq %%rsp, %3; syscall; xchgq %%rsp, %3"
+                     : "+a"(nr)
+                     : "D"(pid), "S"((long)signo), "r"(4096l)
+                     : "rcx", "r11", "memory");
+}
+
+ABI_TEST(altstack, catches_what_cannot_be_delivered_elsewhere)
+{
+    seen = mmap(NULL, sizeof(*seen), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(seen != MAP_FAILED);
+    for (unsigned i = 0; i < 4; i++) {
+        /* a handler without a stack; no handler to return from; the same, blocked; SIGSEGV's own handler has none */
+        seen->handled = 0;
+        int status = IN_CHILD({
+            stack_t there = {.ss_sp = stack, .ss_size = sizeof(stack)};
+            struct sigaction fault = {.sa_sigaction = catch, .sa_flags = SA_ONSTACK | SA_SIGINFO};
+            CHECK_EQ(sigaltstack(&there, NULL), 0);
+            fault.sa_flags = i == 3 ? SA_SIGINFO : fault.sa_flags;
+            CHECK_EQ(sigaction(SIGSEGV, &fault, NULL), 0);
+            CHECK(signal(SIGUSR1, never) != SIG_ERR);
+            sigset_t faults;
+            sigemptyset(&faults);
+            sigaddset(&faults, SIGSEGV);
+            CHECK_EQ(sigprocmask(i == 2 ? SIG_BLOCK : SIG_UNBLOCK, &faults, NULL), 0);
+            if (sigsetjmp(caught, 1) == 0) {
+                call_without_stack(i == 1 || i == 2 ? 0 : SIGUSR1);
+            }
+        });
+        CHECK_EQ(seen->handled, i < 2);
+        CHECK(i < 2 ? status == 0 : WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
     }
 }
 
