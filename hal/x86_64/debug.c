@@ -42,15 +42,17 @@ static struct regset regset_of(struct thread *thread)
     return (struct regset){.frame = thread_trapframe(thread),
                            .fs_base = &thread->arch.fs_base,
                            .gs_base = &thread->arch.gs_base,
+                           .selectors = &thread->arch.selectors,
                            .tf_forced = &thread->arch.tf_forced};
 }
 
-/* A running thread's bases are in registers alone. */
-static void bases_fetch(struct thread *thread)
+/* A running thread's segments are in registers alone. */
+static void segments_fetch(struct thread *thread)
 {
     if (thread == current_thread()) {
         thread->arch.fs_base = cpu_user_base(false);
         thread->arch.gs_base = cpu_user_base(true);
+        thread->arch.selectors = selectors_read();
     }
 }
 
@@ -78,7 +80,7 @@ void cpu_regset_get(struct thread *thread, unsigned type, void *buf)
         fpu_state_get(thread, buf, type == NT_X86_XSTATE);
         return;
     }
-    bases_fetch(thread);
+    segments_fetch(thread);
     const struct regset regs = regset_of(thread);
     for (unsigned i = 0; i < REGSET_WORDS; i++) {
         words[i] = regset_get_word(&regs, i);
@@ -105,8 +107,8 @@ int cpu_regset_set(struct thread *thread, unsigned type, const void *buf, size_t
 
 int cpu_arch_prctl_other(struct thread *thread, int code, vaddr_t addr)
 {
-    uint64_t *base =
-        code == ARCH_SET_GS || code == ARCH_GET_GS ? &thread->arch.gs_base : &thread->arch.fs_base;
+    bool gs = code == ARCH_SET_GS || code == ARCH_GET_GS;
+    uint64_t *base = gs ? &thread->arch.gs_base : &thread->arch.fs_base;
 
     switch (code) {
     case ARCH_SET_FS:
@@ -115,6 +117,7 @@ int cpu_arch_prctl_other(struct thread *thread, int code, vaddr_t addr)
             return -EPERM;
         }
         *base = addr;
+        thread->arch.selectors &= ~(gs ? SELECTOR_GS : SELECTOR_FS);
         return 0;
     case ARCH_GET_FS:
     case ARCH_GET_GS:

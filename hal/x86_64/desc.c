@@ -97,6 +97,8 @@ void __init desc_init(void)
     }
 }
 
+_Static_assert(GDT_ENTRIES * 8 <= 0x100, "selectors_read");
+
 static void ist_set(struct x86_cpu *cpu, unsigned ist, struct ist_stack *stack)
 {
     stack->cpu = &cpu->cpu;

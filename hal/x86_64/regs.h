@@ -130,6 +130,38 @@ static inline void tlb_flush_page(vaddr_t va)
     __asm__ volatile("invlpg (%0)" : : "r"(va) : "memory");
 }
 
+#define SELECTOR_(name)                                                                            \
+    static inline uint32_t name##_read(void)                                                       \
+    {                                                                                              \
+        uint32_t selector;                                                                         \
+                                                                                                   \
+        __asm__ volatile("movl %%" #name ", %0" : "=r"(selector));                                 \
+        return selector;                                                                           \
+    }
+SELECTOR_(ds)
+SELECTOR_(es)
+SELECTOR_(fs)
+SELECTOR_(gs)
+
+/* All four, a byte each, for the descriptor table is short (desc.c): DS, ES, FS, GS from the lowest. */
+#define SELECTOR_FS 0x00ff0000u
+#define SELECTOR_GS 0xff000000u
+
+static inline uint32_t selectors_read(void)
+{
+    return ds_read() | es_read() << 8 | fs_read() << 16 | gs_read() << 24;
+}
+
+/* What user mode had loaded, or could have. The bases of FS and of user mode's GS are anything then. Interrupts off. */
+static inline void selectors_load(uint32_t selectors)
+{
+    __asm__ volatile("movl %0, %%ds; movl %1, %%es; movl %2, %%fs; swapgs; movl %3, %%gs; swapgs"
+                     :
+                     : "r"(selectors & 0xff), "r"(selectors >> 8 & 0xff),
+                       "r"(selectors >> 16 & 0xff), "r"(selectors >> 24)
+                     : "memory");
+}
+
 /* CR4.FSGSBASE is on. */
 static inline uint64_t fs_base_read(void)
 {

@@ -1,14 +1,15 @@
 /*
  * Registers as a debugger reads and writes them (ptrace(2)).
  *
- * What user mode may not have is refused: the frame's invariant (entry.S) is that CS and SS are the two selectors of 64-bit programs; bases
- * are user addresses; of the flags only those change that a program can change itself. The instruction and stack pointers may be
- * anything: a bad one is the program's fault, taken when it runs.
+ * What user mode may not have is refused: the frame's invariant (entry.S) is that CS and SS are the two selectors of 64-bit programs; the other
+ * segments have one that a program can load; bases are user addresses; of the flags only those change that a program can change itself.
+ * The instruction and stack pointers may be anything: a bad one is the program's fault, taken when it runs.
  */
 #include "hal/x86_64/regset.h"
 
 #include <arch/page.h>
 
+#include "hal/x86_64/vdso/cpunode.h"
 #include "kernel/base/errno.h"
 
 #define FLAG_TF 0x100ull
@@ -19,6 +20,22 @@ _Static_assert(sizeof(struct trapframe) == 8ull * REGSET_FS_BASE, "sys/user.h");
 _Static_assert(offsetof(struct trapframe, cs) == 8ull * REGSET_CS, "sys/user.h");
 _Static_assert(offsetof(struct trapframe, rflags) == 8ull * REGSET_FLAGS, "sys/user.h");
 _Static_assert(offsetof(struct trapframe, ss) == 8ull * REGSET_SS, "sys/user.h");
+
+/* The selectors that a program can load itself, and none. */
+static bool selector_is_users(uint16_t selector)
+{
+    return selector == 0 || selector == 3 || selector == USER_SS || selector == USER_CS ||
+           selector == CPUNODE_SELECTOR;
+}
+
+static int selector_set(uint32_t *selectors, unsigned n, uint16_t value)
+{
+    if (!selector_is_users(value)) {
+        return -EIO;
+    }
+    *selectors = (*selectors & ~(0xffu << 8 * n)) | (uint32_t)value << 8 * n;
+    return 0;
+}
 
 static uint64_t *frame_word(const struct regset *regs, unsigned index)
 {
@@ -35,7 +52,8 @@ uint64_t regset_get_word(const struct regset *regs, unsigned index)
     case REGSET_GS_BASE:
         return *regs->gs_base;
     default:
-        return index < REGSET_FS_BASE ? *frame_word(regs, index) : 0;
+        return index < REGSET_DS ? *frame_word(regs, index)
+                                 : *regs->selectors >> 8 * (index - REGSET_DS) & 0xff;
     }
 }
 
@@ -70,7 +88,9 @@ int regset_set_word(const struct regset *regs, unsigned index, uint64_t value)
         return 0;
     default:
         if (index >= REGSET_DS) {
-            return index < REGSET_WORDS && (uint16_t)value == 0 ? 0 : -EIO;
+            return index < REGSET_WORDS
+                       ? selector_set(regs->selectors, index - REGSET_DS, (uint16_t)value)
+                       : -EIO;
         }
         *frame_word(regs, index) = value;
         return 0;

@@ -7,8 +7,7 @@
 #include <arch/trapframe.h>
 
 /*
- * struct user_regs_struct, which C libraries define (sys/user.h): the words of struct trapframe in their order, then these. Segments other
- * than CS and SS are always null here.
+ * struct user_regs_struct, which C libraries define (sys/user.h): the words of struct trapframe in their order, then these.
  */
 #define REGSET_CS      17u
 #define REGSET_FLAGS   18u
@@ -22,9 +21,11 @@
 struct regset {
     struct trapframe *frame;
     uint64_t *fs_base, *gs_base;
-    bool *tf_forced; /* the trap flag in the frame is the debugger's, not the program's */
+    uint32_t *selectors; /* as in regs.h */
+    bool *tf_forced;     /* the trap flag in the frame is the debugger's, not the program's */
 };
 
+/* `index` below REGSET_WORDS. */
 uint64_t regset_get_word(const struct regset *regs, unsigned index);
 /* -EIO: user mode cannot have that value; nothing has changed then. */
 int regset_set_word(const struct regset *regs, unsigned index, uint64_t value);

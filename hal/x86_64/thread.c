@@ -62,6 +62,7 @@ void cpu_thread_init_kernel(struct thread *thread, void (*entry)(void *arg), voi
     thread->arch.fpu = NULL;
     thread->arch.fs_base = 0;
     thread->arch.gs_base = 0;
+    thread->arch.selectors = 0;
 }
 
 static uint64_t fs_base_current(void)
@@ -107,6 +108,7 @@ int cpu_thread_init_user(struct thread *thread, const struct trapframe *frame)
     flags = irq_save();
     thread->arch.fs_base = fs_base_current();
     thread->arch.gs_base = gs_base_current();
+    thread->arch.selectors = selectors_read();
     irq_restore(flags);
     (void)__atomic_fetch_or(&thread->work, THREAD_WORK_FPU, __ATOMIC_RELAXED);
     return 0;
@@ -133,6 +135,7 @@ void cpu_thread_reset_user(void)
     flags = irq_save();
     fpu_reset_current();
     pkey_set_rights(PKRU_INITIAL);
+    selectors_load(0);
     bases_load(0, 0);
     irq_restore(flags);
 }
@@ -149,6 +152,22 @@ static inline void pkru_switch(struct thread *prev, const struct thread *next)
     }
 }
 
+static __noinline __cold void selectors_exchange(struct thread *prev, struct thread *next)
+{
+    prev->arch.selectors = selectors_read();
+    selectors_load(next->arch.selectors);
+}
+
+/* Hardly any program loads one. Kernel threads have none, whatever the one before them had. Before the bases, which it spoils. */
+static inline void selectors_switch(struct thread *prev, struct thread *next)
+{
+    uint32_t loaded = ds_read() | es_read() | fs_read() | gs_read();
+
+    if (unlikely((loaded | prev->arch.selectors | next->arch.selectors) != 0)) {
+        selectors_exchange(prev, next);
+    }
+}
+
 struct thread *cpu_switch(struct thread *prev, struct thread *next)
 {
     uintptr_t top = stack_top(next);
@@ -158,6 +177,7 @@ struct thread *cpu_switch(struct thread *prev, struct thread *next)
         prev->arch.gs_base = gs_base_current();
         fpu_switch_out(prev);
     }
+    selectors_switch(prev, next);
     if (next->arch.fpu != NULL) {
         bases_load(next->arch.fs_base, next->arch.gs_base);
         fpu_switch_in(next);
@@ -186,6 +206,7 @@ int cpu_thread_set_tls(struct thread *thread, vaddr_t fs_base)
         return -EPERM;
     }
     thread->arch.fs_base = fs_base;
+    thread->arch.selectors &= ~SELECTOR_FS;
     return 0;
 }
 
@@ -196,6 +217,16 @@ uint64_t cpu_user_base(bool gs)
 
     irq_restore(flags);
     return base;
+}
+
+/* A base that is set takes the place of a selector. Interrupts off. */
+static void base_set(bool gs, vaddr_t base)
+{
+    uint64_t fs_base = gs ? fs_base_current() : base;
+    uint64_t gs_base = gs ? base : gs_base_current();
+
+    selectors_load(selectors_read() & ~(gs ? SELECTOR_GS : SELECTOR_FS));
+    bases_load(fs_base, gs_base);
 }
 
 int cpu_arch_prctl(int code, vaddr_t addr)
@@ -209,11 +240,7 @@ int cpu_arch_prctl(int code, vaddr_t addr)
             return -EPERM;
         }
         flags = irq_save();
-        if (code == ARCH_SET_FS) {
-            bases_load(addr, gs_base_current());
-        } else {
-            bases_load(fs_base_current(), addr);
-        }
+        base_set(code == ARCH_SET_GS, addr);
         irq_restore(flags);
         return 0;
     case ARCH_GET_FS:

@@ -9,6 +9,7 @@
 struct fixture {
     struct trapframe frame;
     uint64_t fs_base, gs_base;
+    uint32_t selectors;
     bool tf_forced;
     struct regset regs;
 };
@@ -17,7 +18,7 @@ static void setup(struct fixture *f)
 {
     memset(f, 0, sizeof(*f));
     trapframe_init_user(&f->frame, 0x400000, 0x7000000);
-    f->regs = (struct regset){&f->frame, &f->fs_base, &f->gs_base, &f->tf_forced};
+    f->regs = (struct regset){&f->frame, &f->fs_base, &f->gs_base, &f->selectors, &f->tf_forced};
 }
 
 static uint64_t random_u64(uint64_t *state)
@@ -42,6 +43,13 @@ TEST(regset, words_come_back_as_they_were_set)
     EXPECT_EQ(f.frame.rip, ~0ull);
     EXPECT_EQ(regset_set_word(&f.regs, REGSET_FS_BASE, 0x1000), 0);
     EXPECT_EQ(f.fs_base, 0x1000);
+    EXPECT_EQ(regset_set_word(&f.regs, REGSET_DS + 1, USER_SS), 0); /* ES */
+    EXPECT_EQ(regset_set_word(&f.regs, REGSET_DS + 3, USER_CS), 0); /* GS */
+    EXPECT_EQ(regset_set_word(&f.regs, REGSET_DS + 3, 0x18), -EIO);
+    EXPECT_EQ(f.selectors, 0x33002b00);
+    EXPECT_EQ(regset_get_word(&f.regs, REGSET_DS + 1), USER_SS);
+    EXPECT_EQ(regset_get_word(&f.regs, REGSET_DS + 2), 0);
+    EXPECT_EQ(regset_get_word(&f.regs, REGSET_DS + 3), USER_CS);
 }
 
 TEST(regset, selectors_and_bases_of_the_kernel_are_refused)
@@ -53,6 +61,7 @@ TEST(regset, selectors_and_bases_of_the_kernel_are_refused)
     EXPECT_EQ(regset_set_word(&f.regs, REGSET_CS, 0), -EIO);
     EXPECT_EQ(regset_set_word(&f.regs, REGSET_SS, 0x18), -EIO);
     EXPECT_EQ(regset_set_word(&f.regs, REGSET_DS, 0x10), -EIO);
+    EXPECT_EQ(regset_set_word(&f.regs, REGSET_DS, 0x43), -EIO); /* the task's */
     EXPECT_EQ(regset_set_word(&f.regs, REGSET_FS_BASE, USER_TOP), -EIO);
     EXPECT_EQ(regset_set_word(&f.regs, REGSET_GS_BASE, 0xffffffff80000000ull), -EIO);
     EXPECT_EQ(regset_set_word(&f.regs, REGSET_WORDS, 0), -EIO);
@@ -90,6 +99,10 @@ TEST(regset, whatever_is_set_user_mode_stays_user_mode)
         /* IF on; IOPL, VM, VIF, VIP and the reserved bits off */
         EXPECT_EQ(f.frame.rflags & ~0x54dd7ull, 0x200);
         EXPECT(f.fs_base < USER_TOP && f.gs_base < USER_TOP);
+        for (unsigned n = 0; n < 4; n++) {
+            uint32_t selector = f.selectors >> 8 * n & 0xff;
+            EXPECT(selector == 0 || (selector & 3) == 3);
+        }
     }
 }
 

@@ -14,4 +14,5 @@ struct arch_thread {
     uint32_t pkru;           /* rights by protection key while switched out */
     struct x86_debug *debug; /* debug registers; NULL: none were ever set */
     bool tf_forced;          /* a debugger has set the trap flag in the user frame */
+    uint32_t selectors;      /* user DS, ES, FS, GS while switched out, a byte each (regs.h) */
 };
