@@ -5,6 +5,8 @@
 
 #include "kernel/base/bitmap.h"
 
+#define DRIFT_FRACTION 100u
+
 struct rate_scale rate_scale_compute(uint64_t from_hz, uint64_t to_hz)
 {
     struct rate_scale scale = {.mult = 0, .shift = 0};
@@ -40,4 +42,16 @@ struct rate_scale rate_scale_adjust(struct rate_scale scale, int64_t rate)
         return (struct rate_scale){.mult = (uint32_t)(mult >> 1), .shift = scale.shift - 1};
     }
     return (struct rate_scale){.mult = (uint32_t)mult, .shift = scale.shift};
+}
+
+enum rate_verdict rate_check(uint64_t count, uint64_t expected_hz, uint64_t ticks,
+                             uint64_t ticks_hz, uint64_t *ret_hz)
+{
+    if (ticks == 0) {
+        return RATE_UNKNOWN;
+    }
+    uint64_t hz = mul_div(count, ticks_hz, ticks);
+    uint64_t off_hz = hz > expected_hz ? hz - expected_hz : expected_hz - hz;
+    *ret_hz = hz;
+    return off_hz > expected_hz / DRIFT_FRACTION ? RATE_OFF : RATE_HOLDS;
 }

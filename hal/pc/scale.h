@@ -19,6 +19,14 @@ struct rate_scale rate_scale_compute(uint64_t from_hz, uint64_t to_hz);
 /* The scale whose results are larger by rate / 2^32, |rate| less than a quarter of 2^32: as precise as before. */
 struct rate_scale rate_scale_adjust(struct rate_scale scale, int64_t rate);
 
+/*
+ * Does a counter, which did `count`, run at `expected_hz`, by another one that did `ticks` at `ticks_hz` meanwhile? To 1 %; *ret_hz is its rate by the
+ * other. One that stands still says nothing of any other: RATE_UNKNOWN, and *ret_hz is left alone.
+ */
+enum rate_verdict { RATE_HOLDS, RATE_OFF, RATE_UNKNOWN };
+enum rate_verdict rate_check(uint64_t count, uint64_t expected_hz, uint64_t ticks,
+                             uint64_t ticks_hz, uint64_t *ret_hz);
+
 /* count * mult / 2^shift with a product of 128 bits; shift < 64 and the result fits in 64 bits. */
 static inline uint64_t rate_scale_apply(uint64_t count, uint32_t mult, uint32_t shift)
 {

@@ -1,5 +1,5 @@
 /*
- * The TSC watched: compared with a counter that cannot be wrong, now and then, from a timer.
+ * The TSC watched: compared with another counter now and then, from a timer. That one cannot be wrong, but it may stop: it says nothing then.
  *
  * The first comparison over more than a second gives a rate a hundred times as precise as boot's calibration, and is taken
  * over. A later one that finds the TSC off by more than 1 % means that it stops in idle states or changes speed: after two of
@@ -14,7 +14,6 @@
 
 #define FIRST_PAUSE_NS 1100000000ll
 #define MAX_PAUSE_NS   16000000000ll
-#define DRIFT_FRACTION 100u
 #define MAX_STRIKES    2u
 #define MAX_WIDTH_US   100u /* a sample that is less precise says nothing */
 
@@ -48,19 +47,21 @@ static bool tsc_check(const struct clock_sample *now)
 {
     uint64_t ticks = now->reference - watchdog.last.reference;
     uint64_t cycles = now->tsc - watchdog.last.tsc;
-    uint64_t expected_hz = tsc_counter()->source.frequency_hz;
+    uint64_t expected_hz = tsc_counter()->source.frequency_hz, hz = 0;
 
-    if (ticks == 0) {
-        return false; /* the reference stands still: no reason to believe either */
-    }
-    uint64_t hz = mul_div(cycles, watchdog.reference->source.frequency_hz, ticks);
-    uint64_t off_hz = hz > expected_hz ? hz - expected_hz : expected_hz - hz;
-    if (off_hz > expected_hz / DRIFT_FRACTION) {
+    switch (rate_check(cycles, expected_hz, ticks, watchdog.reference->source.frequency_hz, &hz)) {
+    case RATE_UNKNOWN:
+        log_once(LOG_WARNING, "clock: %s stands still, nobody watches the tsc",
+                 watchdog.reference->source.name);
+        return true;
+    case RATE_OFF:
         log_warn("clock: tsc ran at %llu kHz instead of %llu kHz by %s",
                  (unsigned long long)hz / 1000, (unsigned long long)expected_hz / 1000,
                  watchdog.reference->source.name);
         watchdog.pause_ns = FIRST_PAUSE_NS / 2; /* look again soon */
         return !watchdog.distrust || ++watchdog.strikes < MAX_STRIKES;
+    case RATE_HOLDS:
+        break;
     }
     watchdog.strikes = 0;
     if (watchdog.refine) {

@@ -81,3 +81,19 @@ TEST(clock_scale, an_adjusted_rate_is_as_precise)
         EXPECT(error < 4000 && error > -4000); /* about 1e-9 of an hour */
     }
 }
+
+TEST(clock_scale, a_reference_that_stands_still_says_nothing)
+{
+    const uint64_t tsc_hz = 2400000000, hpet_hz = 10000000;
+    uint64_t hz = 7;
+
+    EXPECT_EQ(rate_check(2 * tsc_hz, tsc_hz, 0, hpet_hz, &hz), RATE_UNKNOWN);
+    EXPECT_EQ(hz, 7);
+    EXPECT_EQ(rate_check(2 * tsc_hz, tsc_hz, 2 * hpet_hz, hpet_hz, &hz), RATE_HOLDS);
+    EXPECT_EQ(hz, tsc_hz);
+    EXPECT_EQ(rate_check(2 * tsc_hz + tsc_hz / 60, tsc_hz, 2 * hpet_hz, hpet_hz, &hz), RATE_HOLDS);
+    EXPECT_EQ(rate_check(2 * tsc_hz + tsc_hz / 40, tsc_hz, 2 * hpet_hz, hpet_hz, &hz), RATE_OFF);
+    EXPECT_EQ(rate_check(2 * tsc_hz - tsc_hz / 40, tsc_hz, 2 * hpet_hz, hpet_hz, &hz), RATE_OFF);
+    EXPECT_EQ(rate_check(2 * tsc_hz, tsc_hz, 1, hpet_hz, &hz), RATE_OFF); /* it stops now */
+    EXPECT_EQ(rate_check(0, tsc_hz, hpet_hz, hpet_hz, &hz), RATE_OFF);
+}
