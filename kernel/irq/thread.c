@@ -65,7 +65,9 @@ static bool work_take(struct irq_thread *self)
         self->counted = false;
         if (--line->nthreads == 0 && line->masked) {
             line->masked = false;
-            line->chip->unmask(line);
+            if (!list_empty(&line->handlers)) { /* the last one may have gone meanwhile */
+                line->chip->unmask(line);
+            }
         }
     }
     spin_unlock_irqrestore(&line->lock, flags);

@@ -2,11 +2,14 @@
 #define TEST_SUITE "irq"
 #include "kernel/irq/irq.h"
 
+#include <linux/sched.h>
+
 #include "hal/host/host.h"
 #include "kernel/base/errno.h"
 #include "kernel/core/smp_call.h"
 #include "kernel/irq/chip.h"
 #include "kernel/machine/smp.h"
+#include "kernel/sched/params.h"
 #include "kernel/sched/sched.h"
 #include "test/unit/test.h"
 
@@ -280,4 +283,39 @@ TEST(irq, an_edge_while_the_thread_works_lets_it_run_once_more)
     EXPECT(!line_was_masked);
     EXPECT(raised_again);
     EXPECT_EQ(thread_runs, 2);
+}
+
+static void detach_meanwhile(struct irq_handler *handler)
+{
+    const struct sched_params first = {.policy = SCHED_FIFO, .priority = 60};
+    struct thread *thread = thread_create_kernel("detach", detach_threads, handler);
+    struct irq_info info;
+
+    EXPECT(thread != NULL);
+    EXPECT_EQ(sched_set_params(thread, &first), 0);
+    thread_start(thread); /* it waits for us now */
+    thread_runs++;
+    EXPECT(irq_describe(15, &info));
+    EXPECT(!info.in_use);
+}
+
+TEST(irq, a_line_whose_last_handler_goes_while_its_thread_works_stays_masked)
+{
+    static struct irq_handler handler = {
+        .fn = wake, .thread_fn = detach_meanwhile, .name = "slow", .arg = (void *)15};
+
+    host_sched_init();
+    thread_runs = 0;
+    EXPECT_EQ(irq_attach(15, IRQ_FLAG_LEVEL, &handler), 0);
+    host_run_threads();
+    EXPECT(host_irq_raise(15));
+    host_run_threads();
+    EXPECT_EQ(thread_runs, 1);
+    EXPECT(handler.thread == NULL);
+    EXPECT(host_irqs[15].masked);
+    /* and the next one finds it as a new one would */
+    handler = (struct irq_handler){.fn = hard, .name = "next"};
+    EXPECT_EQ(irq_attach(15, IRQ_FLAG_LEVEL, &handler), 0);
+    EXPECT(host_irq_raise(15));
+    irq_detach(15, IRQ_FLAG_LEVEL, &handler);
 }
