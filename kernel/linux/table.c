@@ -157,14 +157,14 @@ static __noinline void syscall_slow(struct trapframe *frame)
             return;
         }
     }
-    uint64_t nr = trapframe_syscall_nr(frame);
+    uint32_t nr = (uint32_t)trapframe_syscall_nr(frame);
     trapframe_set_result(frame,
                          syscall_logged(nr, nr < SYSCALL_COUNT ? syscall_table[nr] : NULL, frame));
 }
 
 void machine_syscall(struct trapframe *frame)
 {
-    uint64_t nr = trapframe_syscall_nr(frame);
+    uint32_t nr = (uint32_t)trapframe_syscall_nr(frame);
     syscall_fn *fn = likely(nr < SYSCALL_COUNT) ? syscall_table[nr] : NULL;
 
     if (unlikely(fn == NULL || atomic_load_relaxed(&syscall_watchers) != 0)) {

@@ -62,7 +62,7 @@ void machine_dump_frame(const struct trapframe *frame);
 /* ---- offered by the machine (<arch/trapframe.h>, inline) ----
  *   bool      trapframe_from_user(const struct trapframe *)
  *   uint64_t  trapframe_pc / trapframe_sp(const struct trapframe *)
- *   uint64_t  trapframe_syscall_nr(const struct trapframe *)
+ *   int       trapframe_syscall_nr(const struct trapframe *)           -1: none
  *   uint64_t  trapframe_arg(const struct trapframe *, unsigned n)      n = 0..5
  *   void      trapframe_set_result(struct trapframe *, int64_t)
  *   int64_t   trapframe_result(const struct trapframe *)

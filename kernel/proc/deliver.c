@@ -428,7 +428,7 @@ static void signal_work(struct process *process, struct thread *thread, struct t
     struct chosen chosen;
 
     signal_choose(process, thread, &chosen);
-    bool syscall = (int64_t)trapframe_syscall_nr(frame) >= 0;
+    bool syscall = trapframe_syscall_nr(frame) != -1;
     if (chosen.signo != 0) {
         if (syscall) {
             restart_with_handler(frame, chosen.action.flags);

@@ -326,7 +326,7 @@ static int options_set(const struct tracee *tracee, uint64_t options)
 static size_t fill_entry(struct ptrace_syscall_info *info, const struct trapframe *frame)
 {
     info->op = PTRACE_SYSCALL_INFO_ENTRY;
-    info->entry.nr = trapframe_syscall_nr(frame);
+    info->entry.nr = (uint64_t)trapframe_syscall_nr(frame);
     for (unsigned i = 0; i < ARRAY_SIZE(info->entry.args); i++) {
         info->entry.args[i] = trapframe_arg(frame, i);
     }

@@ -297,7 +297,7 @@ bool ptrace_syscall_enter(struct trapframe *frame)
         stop_at_call(PTRACE_EVENTMSG_SYSCALL_ENTRY);
     }
     return mode != TRACE_SYSEMU && mode != TRACE_SYSEMU_STEP && !killed(thread->process, thread) &&
-           (int)trapframe_syscall_nr(frame) != -1;
+           trapframe_syscall_nr(frame) != -1;
 }
 
 void ptrace_syscall_leave(struct trapframe *frame)

@@ -1,7 +1,8 @@
-/* ptrace(2): what its requests refuse, sizes that are told, and what is known of a tracee's registered areas. */
+/* ptrace(2): what its requests refuse, sizes that are told, and what is known of a tracee's registered areas; how calls are numbered. */
 #include "trace.h"
 
 #include <sys/prctl.h>
+#include <sys/time.h>
 
 struct peek_args {
     uint64_t off;
@@ -153,4 +154,67 @@ ABI_TEST(tracing, as_much_of_a_call_is_told_as_there_is_room_for)
     CHECK_EQ(out.info.op, PTRACE_SYSCALL_INFO_EXIT);
     CHECK_EQ(kill(pid, SIGKILL), 0);
     (void)trace_wait(pid);
+}
+
+/* ---- numbers of calls ---- */
+
+#define HIGH 0xffffffff00000000ull
+
+static long call(uint64_t nr, uint64_t a, uint64_t b, uint64_t c)
+{
+    long result = (long)nr;
+
+    __asm__ volatile("syscall" : "+a"(result) : "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory");
+    return result;
+}
+
+ABI_TEST(tracing, a_call_is_numbered_by_32_bits)
+{
+    CHECK_EQ(call(1ull << 32 | SYS_getpid, 0, 0, 0), getpid());
+    CHECK_EQ(call(HIGH | SYS_getpid, 0, 0, 0), getpid());
+    CHECK_EQ(call(~0ull, 0, 0, 0), -ENOSYS);
+    CHECK_EQ(call(UINT32_MAX, 0, 0, 0), -ENOSYS);
+    CHECK_EQ(call(1ull << 31 | SYS_getpid, 0, 0, 0), -ENOSYS);
+    CHECK_EQ(call(HIGH | 0x7fffffff, 0, 0, 0), -ENOSYS);
+}
+
+static int pipe_ends[2];
+
+static void write_one(int signo)
+{
+    (void)signo;
+    (void)!write(pipe_ends[1], "x", 1);
+}
+
+ABI_TEST(tracing, a_call_with_more_bits_is_restarted_all_the_same)
+{
+    struct sigaction sa = {.sa_handler = write_one, .sa_flags = SA_RESTART};
+    struct itimerval soon = {.it_value = {0, 20000}};
+    char byte = 0;
+
+    CHECK_EQ(pipe(pipe_ends), 0);
+    CHECK_EQ(sigaction(SIGALRM, &sa, NULL), 0);
+    CHECK_EQ(setitimer(ITIMER_REAL, &soon, NULL), 0);
+    CHECK_EQ(call(HIGH | SYS_read, (uint64_t)pipe_ends[0], (uint64_t)&byte, 1), 1);
+    CHECK_EQ(byte, 'x');
+}
+
+ABI_TEST(tracing, a_tracer_sees_the_number_and_the_whole_register)
+{
+    struct __ptrace_syscall_info info;
+    pid_t pid = TRACED_CHILD(_exit(call(7ull << 32 | SYS_lseek, -1ull, 0, 9) == -EBADF ? 0 : 1));
+    struct user_regs_struct regs;
+
+    CHECK_EQ(TRACE(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESYSGOOD), 0);
+    do {
+        CHECK_EQ(trace_go(PTRACE_SYSCALL, pid, 0), SYSCALL_STOPPED);
+        regs = trace_regs(pid);
+    } while (regs.rdx != 9 || regs.rax != (uint64_t)-ENOSYS);
+    CHECK_EQ(regs.orig_rax, 7ull << 32 | SYS_lseek);
+    CHECK(TRACE(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info) > 0);
+    CHECK_EQ(info.entry.nr, SYS_lseek);
+    regs.orig_rax = UINT32_MAX; /* -1: none is made */
+    regs.rax = (uint64_t)-EBADF;
+    trace_set_regs(pid, &regs);
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), 0);
 }

@@ -94,7 +94,7 @@ static int stack_show(struct text *text, const struct proc_target *target)
 struct waiting_call {
     bool user;
     uint64_t sp, pc;
-    int64_t nr; /* -1: it waits in an exception, or on its way back */
+    int nr; /* -1: it waits in an exception, or on its way back */
     uint64_t args[6];
 };
 
@@ -105,7 +105,7 @@ static void look_at_call(struct thread *thread, void *arg)
     call->user = thread->mmu != NULL;
     if (call->user) {
         const struct trapframe *frame = thread_trapframe(thread);
-        call->nr = (int64_t)trapframe_syscall_nr(frame);
+        call->nr = trapframe_syscall_nr(frame);
         call->sp = trapframe_sp(frame);
         call->pc = trapframe_pc(frame);
         for (unsigned i = 0; i < ARRAY_SIZE(call->args); i++) {
@@ -122,8 +122,8 @@ static int syscall_show(struct text *text, const struct proc_target *target)
         text_puts(text, "running\n");
         return 0;
     }
-    text_printf(text, "%lld", (long long)call.nr);
-    for (unsigned i = 0; call.nr >= 0 && i < ARRAY_SIZE(call.args); i++) {
+    text_printf(text, "%d", call.nr);
+    for (unsigned i = 0; call.nr != -1 && i < ARRAY_SIZE(call.args); i++) {
         text_printf(text, " 0x%llx", (unsigned long long)call.args[i]);
     }
     text_printf(text, " 0x%llx 0x%llx\n", (unsigned long long)call.sp, (unsigned long long)call.pc);

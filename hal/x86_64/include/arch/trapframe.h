@@ -30,9 +30,9 @@ static inline uint64_t trapframe_sp(const struct trapframe *frame)
     return frame->rsp;
 }
 
-static inline uint64_t trapframe_syscall_nr(const struct trapframe *frame)
+static inline int trapframe_syscall_nr(const struct trapframe *frame)
 {
-    return frame->orig_rax;
+    return (int)frame->orig_rax; /* the upper half of the register means nothing */
 }
 
 /* Linux x86-64 system call arguments: rdi rsi rdx r10 r8 r9. */
