@@ -5,7 +5,8 @@
  * stands for all that is lost from there on.
  *
  * A watch is in the instance's tree of numbers as long as its mark hangs on an inode. Whoever took the mark off takes the watch out of
- * the tree and queues IN_IGNORED; when the file is closed, the watches leave the tree first. The instance lives as long as its file and its watches.
+ * the tree and queues IN_IGNORED; when the file is closed, the watches leave the tree first. The instance lives as long as its file and its watches,
+ * and its queue as long: who tells an event while the mark is taken off puts it in when nobody reads any more.
  *
  * Locks:  w watches_lock (mutex): the tree, and which inodes are watched   q queue_lock (spin)   I immutable   a atomic
  * Order: inode lock -> watches_lock -> marks->lock -> queue_lock.
@@ -64,10 +65,18 @@ static const struct file_ops inotify_fops;
 
 static void instance_put(struct inotify *instance)
 {
-    if (refcount_put(&instance->refs)) {
-        user_put(instance->user);
-        kfree(instance);
+    struct queued_event *event, *next;
+
+    if (!refcount_put(&instance->refs)) {
+        return;
     }
+    list_for_each_safe (event, next, &instance->events, node) {
+        if (event != &instance->overflow) {
+            kfree(event);
+        }
+    }
+    user_put(instance->user);
+    kfree(instance);
 }
 
 /* ---- the queue ---- */
@@ -461,17 +470,10 @@ static void inotify_release(struct file *file)
 {
     struct inotify *instance = file->private;
     struct notify_mark *mark;
-    struct queued_event *event;
-    int err;
 
     while ((mark = any_mark(instance)) != NULL) {
         notify_mark_detach(mark);
         notify_mark_put(mark);
-    }
-    while ((event = queue_pop(instance, SIZE_MAX, &err)) != NULL) {
-        if (event != &instance->overflow) {
-            kfree(event);
-        }
     }
     (void)atomic_fetch_sub_relaxed(&instance->user->inotify_instances, 1);
     instance_put(instance);

@@ -6,6 +6,8 @@
 
 #include "hal/host/host.h"
 #include "kernel/base/string.h"
+#include "kernel/vfs/inotify.h"
+#include "test/unit/failures.h"
 #include "test/unit/test.h"
 #include "test/unit/vfs/fixture.h"
 
@@ -145,4 +147,33 @@ TEST(notify, a_mark_is_found_by_its_owner)
     EXPECT(notify_mark_find(at.dentry->inode, &ops) == NULL);
     path_put(&at);
     mark_end();
+}
+
+/* Events may be told once more while a mark is taken off: what they leave in a queue that nobody reads any more goes with it. */
+static void close_while_told(void)
+{
+    const struct notify_event event = {.mask = IN_OPEN};
+    struct file *queue;
+    struct path at;
+
+    EXPECT_EQ(path_lookup(AT_FDCWD, "f", 0, &at), 0);
+    EXPECT_EQ(inotify_create(0, &queue), 0);
+    EXPECT_EQ(inotify_watch_add(queue, at.dentry->inode, IN_OPEN), 1);
+    struct notify_mark *watch = notify_mark_find(at.dentry->inode, queue->private);
+    EXPECT(watch != NULL);
+    file_put(queue);
+    EXPECT(!watch->ops->event(watch, &event));
+    notify_mark_put(watch);
+    path_put(&at);
+}
+
+TEST(notify, an_event_of_an_instances_last_moment_goes_with_it)
+{
+    tree_begin(NULL);
+    EXPECT_EQ(tree_touch("f", 0644), 0);
+    close_while_told(); /* what is made once and kept */
+    struct failures_use before = failures_use_now();
+    close_while_told();
+    EXPECT_EQ(failures_use_now().objects, before.objects);
+    tree_end();
 }
