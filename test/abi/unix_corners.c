@@ -249,3 +249,50 @@ ABI_TEST(unix_rights, arrive_with_close_on_exec_and_are_cut_off_where_there_is_n
     CHECK((message.msg_flags & MSG_CTRUNC) != 0);
     CHECK_EQ(open_files(), files + 5);
 }
+
+/* What /proc says of the files that stand in a socket's queue. */
+static int files_in_queue(int fd)
+{
+    char path[64];
+    int n = -1;
+
+    snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+    const char *line = strstr(abi_read_file(path), "scm_fds:");
+    CHECK(line != NULL && sscanf(line, "scm_fds: %d", &n) == 1);
+    return n;
+}
+
+/* A message with the write end of a pipe is received to where no memory is: what is left of it. */
+static void receive_nowhere(int type, int left)
+{
+    int s[2], p[2];
+    char byte;
+
+    sock_pair(type, s);
+    CHECK_EQ(pipe2(p, O_NONBLOCK), 0);
+    CHECK_EQ(sock_send_files(s[0], "x", 1, (int[]){p[1], p[1]}, 2), 1);
+    CHECK_EQ(sock_send_files(s[0], "y", 1, (int[]){s[0]}, 1), 1);
+    CHECK_EQ(close(p[1]), 0);
+    CHECK_EQ(files_in_queue(s[1]), 3);
+    CHECK_ERR(recv(s[1], (void *)8, 1, MSG_PEEK), EFAULT);
+    CHECK_EQ(files_in_queue(s[1]), 3);
+    CHECK_ERR(recv(s[1], (void *)8, 1, 0), EFAULT);
+    CHECK_EQ(files_in_queue(s[1]), left);
+    if (left == 3) {
+        CHECK_ERR(read(p[0], &byte, 1), EAGAIN);
+        CHECK_EQ(recv(s[1], &byte, 1, 0), 1);
+        CHECK_EQ(byte, 'x');
+    }
+    CHECK_EQ(read(p[0], &byte, 1), 0); /* nobody has the other end any more */
+    CHECK_EQ(recv(s[1], &byte, 1, 0), 1);
+    CHECK_EQ(byte, 'y');
+    CHECK_EQ(files_in_queue(s[1]), 0);
+    CHECK_ERR(recv(s[1], &byte, 1, MSG_DONTWAIT), EAGAIN);
+}
+
+ABI_TEST(unix_rights, of_a_message_that_could_not_be_received_go_with_it)
+{
+    receive_nowhere(SOCK_DGRAM, 1);
+    receive_nowhere(SOCK_SEQPACKET, 1);
+    receive_nowhere(SOCK_STREAM, 3); /* bytes stay, and their files with them */
+}

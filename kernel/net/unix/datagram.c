@@ -342,7 +342,7 @@ static void datagram_tell(struct unix_socket *socket, struct message *message,
     if (unlikely(packet->destroy != NULL)) {
         mutex_lock(&socket->read_lock);
         if (unix_has_rights(packet)) {
-            unix_tell_rights(socket, message, packet, (message->flags & MSG_PEEK) != 0);
+            unix_tell_rights(message, packet, (message->flags & MSG_PEEK) != 0);
         }
         mutex_unlock(&socket->read_lock);
     }

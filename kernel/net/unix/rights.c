@@ -281,8 +281,7 @@ static void install_all(struct message *message, struct file *const *files, unsi
     }
 }
 
-void unix_tell_rights(struct unix_socket *socket, struct message *message, struct packet *packet,
-                      bool peek)
+void unix_tell_rights(struct message *message, struct packet *packet, bool peek)
 {
     struct unix_control *control = unix_control(packet);
     struct unix_rights *rights = control->rights;
@@ -298,7 +297,6 @@ void unix_tell_rights(struct unix_socket *socket, struct message *message, struc
         return;
     }
     control->rights = NULL;
-    (void)atomic_fetch_sub_relaxed(&socket->nrights, rights->count);
     rights_land(rights); /* a socket that somebody may use is nothing for a collector at work */
     install_all(message, rights->files, rights->count);
     rights_free(rights);

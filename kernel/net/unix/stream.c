@@ -240,7 +240,10 @@ static int stream_take(struct stream_read *read, struct packet *packet)
     }
     read->done += got;
     if (unlikely(rights)) {
-        unix_tell_rights(socket, read->message, packet, read->peek);
+        if (!read->peek) { /* they leave the queue, though the packet may stay */
+            (void)atomic_fetch_sub_relaxed(&socket->nrights, unix_rights_count(packet));
+        }
+        unix_tell_rights(read->message, packet, read->peek);
     }
     if (unlikely(read->peek)) {
         peek_offset_add(socket, (ssize_t)got);

@@ -232,8 +232,7 @@ void unix_tell_credentials(struct unix_socket *socket, struct message *message,
  * The files of a packet become descriptors of the receiver, as many as it has room for, and leave the packet; peeked at, they stay
  * there as well. The packet has some. May sleep.
  */
-void unix_tell_rights(struct unix_socket *socket, struct message *message, struct packet *packet,
-                      bool peek);
+void unix_tell_rights(struct message *message, struct packet *packet, bool peek);
 /* Has the packet files? */
 static inline bool unix_has_rights(struct packet *packet)
 {
@@ -243,7 +242,7 @@ unsigned unix_rights_count(struct packet *packet);
 /* For the collector: file number `index`, or NULL past the end. */
 struct file *unix_rights_file(struct packet *packet, unsigned index);
 
-/* Hang a packet in, or take it off. The socket's lock held. */
+/* Hang a packet in, or take it off, with the files that are in it. The socket's lock held. */
 static inline void unix_queue_push(struct unix_socket *to, struct packet *packet)
 {
     if (unix_has_rights(packet)) {
@@ -255,6 +254,9 @@ static inline void unix_queue_push(struct unix_socket *to, struct packet *packet
 }
 static inline void unix_queue_remove(struct unix_socket *from, struct packet *packet)
 {
+    if (unix_has_rights(packet)) {
+        (void)atomic_fetch_sub_relaxed(&from->nrights, unix_rights_count(packet));
+    }
     list_remove(&packet->node);
     WRITE_ONCE(from->queued, from->queued - 1);
 }
