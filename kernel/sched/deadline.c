@@ -20,9 +20,7 @@
 #include "kernel/sched/runqueue.h"
 
 #define BANDWIDTH_SHIFT 20
-#define RUNTIME_MIN_NS  1024 /* sched_setattr(2): "at least 1024" */
-#define PERIOD_MIN_NS   (100 * NS_PER_US)
-#define PERIOD_MAX_NS   (NS_PER_US << 22) /* as Linux has them, in sched_deadline_period_*_us */
+#define RUNTIME_MIN_NS  1024     /* sched_setattr(2): "at least 1024" */
 #define DEBT_MAX_NS     NS_PER_S /* who could not be stopped for longer: the machine stood still */
 
 static struct spinlock dl_lock = SPINLOCK_INIT("deadline bandwidth");
@@ -53,13 +51,15 @@ static uint64_t bandwidth_limit(unsigned ncpus)
     return bandwidth((uint64_t)runtime_us, period_us) * ncpus;
 }
 
-/* sched_setattr(2): 1024 ns <= runtime <= deadline <= period. */
+/* sched_setattr(2): 1024 ns <= runtime <= deadline <= period, and the limits of periods. */
 bool dl_params_valid(const struct sched_params *params)
 {
     uint64_t period = params->period != 0 ? params->period : params->deadline;
+    uint64_t least = (uint64_t)READ_ONCE(sched_tunables.dl_period_min_us) * NS_PER_US;
+    uint64_t most = (uint64_t)READ_ONCE(sched_tunables.dl_period_max_us) * NS_PER_US;
 
     return params->runtime >= RUNTIME_MIN_NS && params->runtime <= params->deadline &&
-           params->deadline <= period && period >= PERIOD_MIN_NS && period <= PERIOD_MAX_NS;
+           params->deadline <= period && period >= least && period <= most;
 }
 
 int dl_admit(struct thread *thread, const struct sched_params *params)

@@ -46,6 +46,7 @@ struct sched_tunables {
     int32_t rt_period_us;  /* [a] */
     int32_t rt_runtime_us; /* [a] what real-time threads have of each period; -1: all */
     int32_t rr_slice_ms;   /* [a] */
+    uint32_t dl_period_min_us, dl_period_max_us; /* [a] what sched_setattr(2) takes */
 };
 #define SCHED_RR_MS 100 /* the usual rr_slice_ms */
 extern struct sched_tunables sched_tunables;

@@ -17,6 +17,8 @@ struct sched_tunables sched_tunables = {
     .rt_period_us = 1000000,
     .rt_runtime_us = 950000,
     .rr_slice_ms = SCHED_RR_MS,
+    .dl_period_min_us = 100,
+    .dl_period_max_us = 1u << 22,
 };
 
 void rt_queue_init(struct rt_queue *queue)

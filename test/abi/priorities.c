@@ -398,6 +398,57 @@ ABI_TEST(schedattr, deadlines_have_bounds)
     end(pid);
 }
 
+#define PERIOD_MAX "/proc/sys/kernel/sched_deadline_period_max_us"
+#define PERIOD_MIN "/proc/sys/kernel/sched_deadline_period_min_us"
+
+static int write_limit(const char *path, const char *value)
+{
+    int fd = open(path, O_WRONLY);
+
+    CHECK(fd >= 0);
+    bool written = write(fd, value, strlen(value)) == (ssize_t)strlen(value);
+    int error = written ? 0 : errno;
+    CHECK_EQ(close(fd), 0);
+    return error;
+}
+
+/* Where every limit can be written, and a deadline thread set: its bounds move with them. */
+static void move_limits(pid_t pid)
+{
+    struct attr attr = {.policy = 6, .runtime = 2000000, .deadline = 10000000};
+
+    CHECK_EQ(write_limit(PERIOD_MAX, "99"), EINVAL); /* below the other */
+    CHECK_EQ(write_limit(PERIOD_MAX, "4294967296"), EINVAL);
+    CHECK_EQ(write_limit(PERIOD_MIN, "4194305"), EINVAL);
+    CHECK_EQ(write_limit(PERIOD_MIN, "-1"), EINVAL);
+    CHECK_EQ(write_limit(PERIOD_MAX, "9999"), 0);
+    CHECK_ERR(set_attr(pid, attr), EINVAL);
+    CHECK_EQ(write_limit(PERIOD_MAX, "4294967295"), 0);
+    attr.period = 4294967295000;
+    CHECK_EQ(set_attr(pid, attr), 0);
+    attr.period++;
+    CHECK_ERR(set_attr(pid, attr), EINVAL);
+    attr.period = 0;
+    CHECK_EQ(write_limit(PERIOD_MIN, "10001"), 0);
+    CHECK_ERR(set_attr(pid, attr), EINVAL);
+    CHECK_EQ(write_limit(PERIOD_MIN, "0"), 0);
+    CHECK_EQ(set_attr(pid, (struct attr){.policy = 6, .runtime = 25000, .deadline = 50000}), 0);
+    CHECK_EQ(set_attr(pid, attr), 0);
+}
+
+ABI_TEST(schedattr, periods_of_deadlines_have_limits_that_can_be_changed)
+{
+    want_privilege();
+    CHECK_EQ(strcmp(abi_read_file(PERIOD_MAX), "4194304\n"), 0);
+    CHECK_EQ(strcmp(abi_read_file(PERIOD_MIN), "100\n"), 0);
+    pid_t pid = sleeper(0, 0, 0);
+    int status = IN_CHILD(move_limits(pid));
+    CHECK_EQ(write_limit(PERIOD_MIN, "100"), 0);
+    CHECK_EQ(write_limit(PERIOD_MAX, "4194304"), 0);
+    end(pid);
+    CHECK_EQ(status, 0);
+}
+
 ABI_TEST(schedattr, intervals_and_ranges)
 {
     struct timespec ts;

@@ -163,6 +163,13 @@ PROC_FILE(sched_rt_runtime) = {.path = "sys/kernel/sched_rt_runtime_us",
                                .show = rt_runtime_show,
                                .write = rt_runtime_write};
 
+PROC_SETTING(sched_dl_period_max, "sys/kernel/sched_deadline_period_max_us",
+             sched_tunables.dl_period_max_us, atomic_load_relaxed(&sched_tunables.dl_period_min_us),
+             UINT32_MAX);
+PROC_SETTING(sched_dl_period_min, "sys/kernel/sched_deadline_period_min_us",
+             sched_tunables.dl_period_min_us, 0,
+             atomic_load_relaxed(&sched_tunables.dl_period_max_us));
+
 static int rr_slice_show(struct text *text)
 {
     text_printf(text, "%d\n", atomic_load_relaxed(&sched_tunables.rr_slice_ms));
