@@ -62,18 +62,9 @@ void tty_signal_foreground(struct tty *tty, int signo)
     }
 }
 
-int tty_check_background(struct tty *tty, int signo)
+/* What becomes of a process of this group in the background: as tty_check_background(). */
+static int stop_background(struct pid *group, int signo)
 {
-    struct pid *group;
-    uint64_t flags = spin_lock_irqsave(&ctrl_lock);
-    bool background = is_controlling_current_locked(tty) && tty->foreground != NULL &&
-                      tty->foreground != jobctl->current_group();
-
-    spin_unlock_irqrestore(&ctrl_lock, flags);
-    if (!background) {
-        return 0;
-    }
-    group = jobctl->current_group();
     if (jobctl->current_ignores(signo)) {
         return signo == SIGTTIN ? -EIO : 0;
     }
@@ -84,6 +75,19 @@ int tty_check_background(struct tty *tty, int signo)
     /* One thread of each process is told of it: this one has to look whether or not it was chosen. */
     thread_set_work(current_thread(), THREAD_WORK_SIGNAL);
     return -ERESTARTSYS;
+}
+
+int tty_check_background(struct tty *tty, int signo)
+{
+    struct pid *group = jobctl->current_group();
+    uint64_t flags = spin_lock_irqsave(&ctrl_lock);
+    bool background =
+        is_controlling_current_locked(tty) && tty->foreground != NULL && tty->foreground != group;
+
+    spin_unlock_irqrestore(&ctrl_lock, flags);
+    int err = background ? stop_background(group, signo) : 0;
+    pid_put(group);
+    return err;
 }
 
 /* ---- gaining and losing a controlling terminal ---- */
@@ -98,7 +102,7 @@ static void attach_locked(struct tty *tty)
     pid_put(tty->session);
     pid_put(tty->foreground);
     tty->session = pid_get(session);
-    tty->foreground = pid_get(jobctl->current_group());
+    tty->foreground = jobctl->current_group();
     jobctl->session_set_tty(session, tty);
 }
 

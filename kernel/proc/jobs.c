@@ -246,7 +246,13 @@ static struct pid *jobctl_current_group(void)
 {
     struct process *process = process_current();
 
-    return process == NULL ? NULL : process->group;
+    if (process == NULL) {
+        return NULL;
+    }
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock); /* the parent may move us */
+    struct pid *group = pid_get(process->group);
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+    return group;
 }
 
 static struct pid *jobctl_current_session(void)

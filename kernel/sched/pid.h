@@ -69,9 +69,11 @@ struct jobctl_ops {
     /* A file's owner. A signal that cannot be queued becomes a plain SIGIO. Any context. */
     void (*signal_owner)(const struct jobctl_owner *owner, const siginfo_t *info);
     void (*signal_current)(int signo); /* the current thread, as from itself: SIGPIPE, SIGXFSZ */
-    /* Of the current process. Borrowed pointers, valid while the process lives. */
+    /* Of the current process: a borrowed pointer, valid while the process lives. */
     struct pid *(*current_process)(void);
+    /* Its group now, referenced; NULL: none. */
     struct pid *(*current_group)(void);
+    /* Its session, borrowed: valid while it leads it, else only to be compared. */
     struct pid *(*current_session)(void);
     bool (*current_is_session_leader)(void);
     /* Would the current process be stopped by, or does it ignore or block, this signal? */

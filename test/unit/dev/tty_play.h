@@ -22,19 +22,21 @@ static struct pid group_a = {.nr = 10, .refs = {100}}, group_b = {.nr = 20, .ref
 static struct pid *current_group;
 static struct tty *current_tty;
 static bool leader, ignores, orphaned;
-static char sent[128]; /* "group:signal " of each signal */
+static char sent[128];     /* "group:signal " of each signal */
+static uint32_t sent_refs; /* of the group at the last one */
 
 static inline int record_signal(struct pid *target, int signo)
 {
     size_t at = strlen(sent);
 
     (void)ksnprintf(sent + at, sizeof(sent) - at, "%d:%d ", target->nr, signo);
+    sent_refs = refcount_read(&target->refs);
     return 0;
 }
 
 static inline struct pid *get_group(void)
 {
-    return current_group;
+    return pid_get(current_group);
 }
 
 static inline struct pid *get_session(void)

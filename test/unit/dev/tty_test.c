@@ -240,6 +240,18 @@ TEST(tty, a_background_reader_is_stopped)
     end();
 }
 
+TEST(tty, the_group_in_the_background_is_held_while_it_is_told)
+{
+    begin();
+    take_control();
+    uint32_t refs = refcount_read(&group_a.refs);
+    EXPECT_EQ(file_read(&file, got, 10), -ERESTARTSYS);
+    EXPECT_EQ(sent_refs, refs + 1); /* its process may go to another one meanwhile */
+    EXPECT_EQ(refcount_read(&group_a.refs), refs);
+    give_up_control();
+    end();
+}
+
 TEST(tty, a_background_writer_is_stopped_only_with_tostop)
 {
     struct ktermios termios;
