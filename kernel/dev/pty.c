@@ -433,6 +433,16 @@ static int64_t master_flush(struct pty *pty, uint64_t which)
     return 0;
 }
 
+/* TIOCSIG: those that keys send. */
+static int64_t send_signal(struct pty *pty, int signo)
+{
+    if (signo != SIGINT && signo != SIGQUIT && signo != SIGTSTP) {
+        return -EINVAL;
+    }
+    tty_signal_foreground(pty->slave, signo);
+    return 0;
+}
+
 static int64_t master_ioctl(struct file *file, unsigned cmd, uint64_t arg)
 {
     struct pty *pty = file->private;
@@ -455,11 +465,7 @@ static int64_t master_ioctl(struct file *file, unsigned cmd, uint64_t arg)
     case TIOCGPTPEER:
         return open_peer(file, pty, (int)arg);
     case TIOCSIG:
-        if (arg < 1 || arg > 31) {
-            return -EINVAL;
-        }
-        tty_signal_foreground(pty->slave, (int)arg);
-        return 0;
+        return send_signal(pty, (int)arg);
     case FIONREAD:
         value = (int)ring_used(&pty->ring);
         return put_user(value, user);

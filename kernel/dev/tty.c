@@ -295,7 +295,8 @@ int tty_open_file(struct tty *tty, struct file *file, bool noctty)
     }
     file->private = opened;
     file->fops = &tty_fops;
-    if (!noctty) {
+    /* Who may only write has no right to read by way of /dev/tty. */
+    if (!noctty && (file->mode & FMODE_READ) != 0) {
         tty_acquire_on_open(tty);
     }
     return 0;

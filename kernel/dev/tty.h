@@ -155,12 +155,12 @@ int tty_drain(struct tty *tty);            /* -ERESTARTSYS */
 /* ---- controlling terminals (tty_jobs.c) ---- */
 /* The current process' controlling terminal, referenced, or NULL. */
 struct tty *tty_current(void);
-/* An open without O_NOCTTY by a session leader that has no terminal. */
+/* An open for reading without O_NOCTTY: a session leader that has no terminal gets it, unless it is another session's. */
 void tty_acquire_on_open(struct tty *tty);
 int64_t tty_jobs_ioctl(struct tty *tty, struct file *file, unsigned cmd, uint64_t arg);
 /* Stop or refuse a background process that reads (SIGTTIN) or changes or writes (SIGTTOU): 0, -EIO or -ERESTARTSYS. */
 int tty_check_background(struct tty *tty, int signo);
-/* For /proc: number and foreground group (-1: none) of the terminal in `slot`, which jobctl->session_set_tty() sets. 0: none. */
+/* For /proc: number and foreground group (-1: none) of the terminal in `slot`, where jobctl keeps it. 0: none. */
 void tty_describe_slot(void *const *slot, uint64_t *ret_rdev, int *ret_group);
 /* A signal to the foreground group. Any context. */
 void tty_signal_foreground(struct tty *tty, int signo);

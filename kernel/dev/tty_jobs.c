@@ -2,8 +2,8 @@
  * Terminals and sessions: controlling terminals and job control (POSIX.1-2017 11.1.2-11.1.4, tty_ioctl(4), credentials(7)).
  *
  * A terminal that controls a session has tty->session set, holds references to the session and its foreground group, and is held by
- * one reference itself for as long. The other direction (session to terminal) is kernel/proc's; both change under ctrl_lock alone, so
- * tty_current() never sees a terminal that is being freed.
+ * one reference itself for as long. The other direction (process to terminal) is kernel/proc's: processes of the session have it, but not all.
+ * A terminal leaves its session under ctrl_lock, and all processes with it, so tty_current() never sees one that is being freed.
  */
 #include <asm/ioctls.h>
 #include <asm/signal.h>
@@ -92,6 +92,7 @@ int tty_check_background(struct tty *tty, int signo)
 
 /* ---- gaining and losing a controlling terminal ---- */
 
+/* The current process leads its session. */
 static void attach_locked(struct tty *tty)
 {
     struct pid *session = jobctl->current_session();
@@ -103,7 +104,7 @@ static void attach_locked(struct tty *tty)
     pid_put(tty->foreground);
     tty->session = pid_get(session);
     tty->foreground = jobctl->current_group();
-    jobctl->session_set_tty(session, tty);
+    jobctl->current_set_tty(tty);
 }
 
 /* Returns whether there was a session: the caller then drops the reference that it held, outside the lock. */
@@ -114,7 +115,7 @@ static bool detach_locked(struct tty *tty, struct pid **ret_session, struct pid 
     if (tty->session == NULL) {
         return false;
     }
-    jobctl->session_set_tty(tty->session, NULL);
+    jobctl->session_clear_tty(tty->session);
     tty->session = NULL;
     tty->foreground = NULL;
     return true;
@@ -214,21 +215,21 @@ unlock:
     return result;
 }
 
-/* TIOCNOTTY: a leader gives the terminal up for its whole session, anyone else only for itself (which has no terminal of its own
- * here: membership is the session's, so nothing changes for it but the call succeeds). */
+/* TIOCNOTTY: a leader gives the terminal up for its whole session, anyone else for itself. */
 static int64_t give_up(struct tty *tty)
 {
     uint64_t flags = spin_lock_irqsave(&ctrl_lock);
     bool mine = is_controlling_current_locked(tty);
+    bool leads = jobctl->current_is_session_leader();
 
-    spin_unlock_irqrestore(&ctrl_lock, flags);
-    if (!mine) {
-        return -ENOTTY;
+    if (mine && !leads) {
+        jobctl->current_set_tty(NULL);
     }
-    if (jobctl->current_is_session_leader()) {
+    spin_unlock_irqrestore(&ctrl_lock, flags);
+    if (mine && leads) {
         tty_leave_session(tty, TTY_GIVEN_UP);
     }
-    return 0;
+    return mine ? 0 : -ENOTTY;
 }
 
 static int64_t get_foreground(struct tty *tty, bool from_master, int __user *arg)
@@ -253,7 +254,7 @@ static int64_t set_foreground(struct tty *tty, int __user *arg)
     uint64_t flags;
 
     if (err < 0) {
-        return err;
+        return err == -EIO ? -ENOTTY : err;
     }
     if (get_user(nr, arg) < 0) {
         return -EFAULT;
@@ -262,15 +263,13 @@ static int64_t set_foreground(struct tty *tty, int __user *arg)
         return -EINVAL;
     }
     group = pid_find(nr);
-    if (group == NULL) {
-        return -ESRCH;
-    }
     flags = spin_lock_irqsave(&ctrl_lock);
     if (!is_controlling_current_locked(tty)) {
         err = -ENOTTY;
-    } else if (!jobctl->group_in_session(group, tty->session)) {
-        err = -EPERM;
     } else {
+        err = group == NULL ? -ESRCH : jobctl->group_in_session(group, tty->session);
+    }
+    if (err == 0) {
         old = tty->foreground;
         tty->foreground = group;
         group = NULL;
@@ -300,7 +299,7 @@ int64_t tty_jobs_ioctl(struct tty *tty, struct file *file, unsigned cmd, uint64_
 
     switch (cmd) {
     case TIOCSCTTY:
-        return from_master ? -ENOTTY : set_controlling(tty, file, arg == 1);
+        return set_controlling(tty, file, (int)arg == 1);
     case TIOCNOTTY:
         return from_master ? -ENOTTY : give_up(tty);
     case TIOCGPGRP:

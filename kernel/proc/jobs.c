@@ -292,24 +292,17 @@ static bool jobctl_group_is_orphaned(struct pid *group)
     return orphaned;
 }
 
-static bool jobctl_group_in_session(struct pid *group, struct pid *session)
+static int jobctl_group_in_session(struct pid *group, struct pid *session)
 {
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);
-    bool found = group_exists_in(group, session);
+    const struct process *member =
+        list_empty(&group->group_members)
+            ? process_of_locked(group)
+            : list_first_entry(&group->group_members, struct process, group_node);
+    int err = member == NULL ? -ESRCH : member->session == session ? 0 : -EPERM;
 
     spin_unlock_irqrestore(&process_tree_lock, flags);
-    return found;
-}
-
-static void jobctl_session_set_tty(struct pid *session, void *tty)
-{
-    struct process *process;
-    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
-
-    list_for_each (process, &session->session_members, session_node) {
-        process->tty = tty;
-    }
-    spin_unlock_irqrestore(&process_tree_lock, flags);
+    return err;
 }
 
 static void *jobctl_current_tty(void)
@@ -317,6 +310,25 @@ static void *jobctl_current_tty(void)
     struct process *process = process_current();
 
     return process == NULL ? NULL : process->tty;
+}
+
+static void jobctl_current_set_tty(void *tty)
+{
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+
+    process_current()->tty = tty;
+    spin_unlock_irqrestore(&process_tree_lock, flags);
+}
+
+static void jobctl_session_clear_tty(struct pid *session)
+{
+    struct process *process;
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+
+    list_for_each (process, &session->session_members, session_node) {
+        process->tty = NULL;
+    }
+    spin_unlock_irqrestore(&process_tree_lock, flags);
 }
 
 static const struct jobctl_ops jobctl_implementation = {
@@ -332,8 +344,9 @@ static const struct jobctl_ops jobctl_implementation = {
     .current_ignores = jobctl_current_ignores,
     .group_is_orphaned = jobctl_group_is_orphaned,
     .group_in_session = jobctl_group_in_session,
-    .session_set_tty = jobctl_session_set_tty,
     .current_tty = jobctl_current_tty,
+    .current_set_tty = jobctl_current_set_tty,
+    .session_clear_tty = jobctl_session_clear_tty,
     .ctrl_alt_del = signal_ctrl_alt_del,
 };
 

@@ -99,8 +99,7 @@ struct process {
     struct list_node group_node, session_node; /* [T] */
     struct list_node all_node;                 /* [T] in process_all */
     uint64_t many; /* [T] the last signal for many it was told of: kill.c */
-    void *
-        tty; /* [T] controlling terminal of the session (struct tty), referenced by the session leader */
+    void *tty; /* [T] controlling terminal (struct tty) or NULL; its session holds the reference */
     struct wait_queue child_wait; /* wait4: a child changed state */
     struct wait_queue exit_wait;  /* vfork parent */
     bool vfork_done;              /* [a] */

@@ -80,11 +80,12 @@ struct jobctl_ops {
     bool (*current_ignores)(int signo);
     /* Is the group orphaned (POSIX.1-2017, 3.264)? */
     bool (*group_is_orphaned)(struct pid *group);
-    bool (*group_in_session)(struct pid *group, struct pid *session);
-    /* The session's controlling terminal went or came: every process of the session is told. tty is opaque here. */
-    void (*session_set_tty)(struct pid *session, void *tty);
-    void *(*current_tty)(
-        void); /* the controlling terminal of the current session, not referenced; or NULL */
+    /* 0; -EPERM: the group is of another session, -ESRCH: there is none. A process that leads no group counts as one, as on Linux. */
+    int (*group_in_session)(struct pid *group, struct pid *session);
+    /* The controlling terminal of the current process, which its children inherit; opaque here, not referenced, or NULL. */
+    void *(*current_tty)(void);
+    void (*current_set_tty)(void *tty);
+    void (*session_clear_tty)(struct pid *session); /* of each process of the session */
     /* Ctrl-Alt-Del: true when process 1 was told, false: the caller resets the machine. Any context. */
     bool (*ctrl_alt_del)(void);
 };

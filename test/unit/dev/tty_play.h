@@ -61,17 +61,22 @@ static inline bool is_orphaned(struct pid *group)
     return orphaned;
 }
 
-static inline bool in_session(struct pid *group, struct pid *session)
+static inline int in_session(struct pid *group, struct pid *session)
 {
     (void)group;
     (void)session;
-    return true;
+    return 0;
 }
 
-static inline void set_tty(struct pid *session, void *tty)
+static inline void set_tty(void *tty)
+{
+    current_tty = tty;
+}
+
+static inline void clear_tty(struct pid *session)
 {
     (void)session;
-    current_tty = tty;
+    current_tty = NULL;
 }
 
 static inline void *get_tty(void)
@@ -88,8 +93,9 @@ static const struct jobctl_ops jobs = {
     .current_ignores = does_ignore,
     .group_is_orphaned = is_orphaned,
     .group_in_session = in_session,
-    .session_set_tty = set_tty,
     .current_tty = get_tty,
+    .current_set_tty = set_tty,
+    .session_clear_tty = clear_tty,
 };
 
 /* ---- the driver ---- */
