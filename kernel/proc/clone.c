@@ -140,7 +140,6 @@ static void inherit(struct process *child, struct process *parent, uint64_t flag
     child->child_subreaper = false;
     child->pdeath_signal = 0;
     child->exit_code = 0;
-    child->tty = parent->tty;
     child->user = user_get(parent->user);
     child->shared.set = 0;
     child->stopped = child->continued = child->continue_untold = child->stop_reported =
@@ -358,6 +357,7 @@ static int link_child(struct process *child, const struct clone_request *request
         child->shared.set = came->set;
         thread_set_work(child->leader, THREAD_WORK_SIGNAL);
     }
+    child->tty = me->tty; /* from here on it goes from the child with the session's others */
     process_link_locked(child, parent, pid_get(me->group), pid_get(me->session));
     fs_join_locked(child->leader);
     ptrace_clone_link_locked(child->leader);

@@ -124,6 +124,7 @@ void process_unlink_locked(struct process *process)
     list_remove(&process->session_node);
     list_remove(&process->leader->process_node);
     process->parent = NULL;
+    process->tty = NULL; /* of the session, which will not tell it any more when that goes */
     process->pid->process = NULL;
     process->pid->thread = NULL;
     process->state = PROCESS_DEAD;

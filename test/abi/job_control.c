@@ -2,6 +2,7 @@
 #include "abi.h"
 
 #include <pty.h>
+#include <sched.h>
 #include <sys/ioctl.h>
 
 #ifndef TIOCSIG
@@ -264,4 +265,93 @@ static void take_by_open(void)
 ABI_TEST(job, a_terminal_is_taken_by_opening_it_for_reading)
 {
     in_session(take_by_open);
+}
+
+/* ---- its end ---- */
+
+#define FORKS 4
+
+/* Where the kernel writes the child's number when it is nearly there: to a page that it has to clear first, which takes its time. */
+static pid_t fork_slowly(void)
+{
+    const size_t huge = 2ul << 20;
+    char *area = mmap(NULL, 2 * huge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    CHECK(area != MAP_FAILED);
+    char *page = area + (huge - (uintptr_t)area % huge);
+    (void)madvise(page, huge, MADV_HUGEPAGE);
+    pid_t child = (pid_t)syscall(SYS_clone, SIGCHLD | CLONE_PARENT_SETTID, 0, page, 0, 0);
+    CHECK(child >= 0);
+    CHECK_EQ(munmap(area, 2 * huge), 0);
+    return child;
+}
+
+static void close_pair(void)
+{
+    CHECK_EQ(close(master), 0);
+    CHECK_EQ(close(slave), 0);
+}
+
+/* Children for the leader, who gives the terminal up meanwhile. They look for it when it is no more. */
+static void make_children(int ready, int go)
+{
+    int status, failed = 0;
+    char byte = 'x';
+
+    for (int i = 0; i < FORKS; i++) {
+        if (fork_slowly() == 0) {
+            close_pair();
+            CHECK_EQ(write(ready, &byte, 1), 1);
+            CHECK_EQ(read(go, &byte, 1), 0);
+            _exit(open("/dev/tty", O_RDWR) >= 0);
+        }
+    }
+    close_pair();
+    while (wait(&status) > 0) {
+        failed |= status;
+    }
+    _exit(failed != 0);
+}
+
+static void give_up_meanwhile(long delay_us)
+{
+    struct timespec delay = {0, delay_us * 1000};
+    int ready[2], go[2], status;
+    char byte;
+
+    take();
+    CHECK_EQ(pipe(ready), 0);
+    CHECK_EQ(pipe(go), 0);
+    pid_t maker = abi_fork();
+    if (maker == 0) {
+        CHECK_EQ(close(go[1]), 0);
+        make_children(ready[1], go[0]);
+    }
+    CHECK_EQ(nanosleep(&delay, NULL), 0);
+    CHECK_EQ(ioctl(slave, TIOCNOTTY), 0);
+    close_pair();
+    for (int i = 0; i < FORKS; i++) {
+        CHECK_EQ(read(ready[0], &byte, 1), 1);
+    }
+    CHECK_EQ(close(go[1]), 0);
+    CHECK_EQ(waitpid(maker, &status, 0), maker);
+    CHECK_EQ(status, 0);
+    _exit(0);
+}
+
+ABI_TEST(job, a_terminal_that_has_ended_is_not_that_of_children_made_meanwhile)
+{
+    for (int round = 0; round < 60; round++) {
+        int status;
+
+        CHECK_EQ(openpty(&master, &slave, NULL, NULL, NULL), 0);
+        pid_t leader = abi_fork();
+        if (leader == 0) {
+            CHECK(setsid() > 0);
+            give_up_meanwhile(round * 100);
+        }
+        close_pair();
+        CHECK_EQ(waitpid(leader, &status, 0), leader);
+        CHECK_EQ(status, 0);
+    }
 }
