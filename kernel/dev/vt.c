@@ -102,10 +102,13 @@ static size_t vt_write(struct tty *tty, const uint8_t *data, size_t len_bytes)
 {
     struct vt *vt = tty->private;
     char reply[VT_REPLY_BYTES];
-    size_t reply_len;
+    size_t reply_len, done = 0;
     uint64_t flags = spin_lock_irqsave(&vt->lock);
 
-    vt_parse(&vt->parser, data, len_bytes);
+    while ((done += vt_parse(&vt->parser, data + done, len_bytes - done)) < len_bytes) {
+        spin_unlock_irqrestore(&vt->lock, flags); /* a few bytes can be a lot of work */
+        flags = spin_lock_irqsave(&vt->lock);
+    }
     reply_len = vt->reply_len;
     if (reply_len > 0) {
         memcpy(reply, vt->reply, reply_len);

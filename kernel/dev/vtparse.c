@@ -394,11 +394,12 @@ static void one_byte(struct vt_parser *parser, uint8_t c)
     }
 }
 
-void vt_parse(struct vt_parser *parser, const uint8_t *data, size_t len)
+size_t vt_parse(struct vt_parser *parser, const uint8_t *data, size_t len)
 {
+    uint32_t before = parser->screen->work;
     size_t i = 0;
 
-    while (i < len) {
+    while (i < len && parser->screen->work - before < VT_WORK_MAX) {
         if (parser->state == VT_GROUND) {
             size_t run = i;
             while (run < len && data[run] >= 0x20 && data[run] < 0x7f) {
@@ -416,4 +417,5 @@ void vt_parse(struct vt_parser *parser, const uint8_t *data, size_t len)
         }
         one_byte(parser, data[i++]);
     }
+    return i;
 }

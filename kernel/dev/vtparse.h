@@ -42,4 +42,9 @@ struct vt_parser {
 };
 
 void vt_parser_init(struct vt_parser *parser, struct vt_screen *screen);
-void vt_parse(struct vt_parser *parser, const uint8_t *data, size_t len);
+/*
+ * Apply what a program writes: all of it, or, after much work (VT_WORK_MAX cells, and one sequence or run of text more), its beginning.
+ * Returns the bytes taken, at least one unless len is 0: who holds a lock lets go of it before the next call.
+ */
+#define VT_WORK_MAX 8192u
+size_t vt_parse(struct vt_parser *parser, const uint8_t *data, size_t len) __must_check;

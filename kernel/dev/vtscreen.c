@@ -20,8 +20,9 @@ static vt_cell_t blank(const struct vt_screen *screen)
     return vt_cell(' ', 0, VT_COLOR_DEFAULT, screen->cursor.bg);
 }
 
-static void fill(vt_cell_t *cells, size_t n, vt_cell_t cell)
+static void fill(struct vt_screen *screen, vt_cell_t *cells, size_t n, vt_cell_t cell)
 {
+    screen->work += (uint32_t)n;
     for (size_t i = 0; i < n; i++) {
         cells[i] = cell;
     }
@@ -30,7 +31,7 @@ static void fill(vt_cell_t *cells, size_t n, vt_cell_t cell)
 static void clear_page(struct vt_screen *screen, vt_cell_t **lines, vt_cell_t cell)
 {
     for (unsigned y = 0; y < screen->rows; y++) {
-        fill(lines[y], screen->cols, cell);
+        fill(screen, lines[y], screen->cols, cell);
     }
 }
 
@@ -157,7 +158,7 @@ static void scroll_range(struct vt_screen *screen, unsigned top, unsigned bottom
         reverse_lines(lines, height);
     }
     for (unsigned i = 0; i < n; i++) {
-        fill(lines[up ? height - 1 - i : i], screen->cols, blank(screen));
+        fill(screen, lines[up ? height - 1 - i : i], screen->cols, blank(screen));
     }
     dirty_range(screen, top, bottom);
 }
@@ -372,6 +373,7 @@ void vt_put(struct vt_screen *screen, uint32_t character)
         line[cursor->x + 1] = styled(cursor, 0);
     }
     screen->last_char = character;
+    screen->work++;
     vt_dirty_row(screen, cursor->y);
     advance(screen, width);
 }
@@ -402,6 +404,7 @@ void vt_put_ascii(struct vt_screen *screen, const uint8_t *text, size_t len)
         }
         vt_dirty_row(screen, cursor->y);
         screen->last_char = text[n - 1];
+        screen->work += (uint32_t)n;
         advance(screen, (unsigned)n);
         text += n;
         len -= n;
@@ -416,7 +419,7 @@ static void erase_cells(struct vt_screen *screen, unsigned y, unsigned from, uns
 
     if (from < to) {
         split_wide(screen, line, from, to - from);
-        fill(line + from, to - from, blank(screen));
+        fill(screen, line + from, to - from, blank(screen));
         vt_dirty_row(screen, y);
     }
 }
@@ -463,7 +466,8 @@ void vt_insert_chars(struct vt_screen *screen, unsigned n)
     n = MIN(n, left);
     split_wide(screen, screen->lines[cursor->y], cursor->x, 0);
     memmove(at + n, at, (left - n) * sizeof(*at));
-    fill(at, n, blank(screen));
+    screen->work += left - n;
+    fill(screen, at, n, blank(screen));
     cursor->wrap_pending = false;
     vt_dirty_row(screen, cursor->y);
 }
@@ -477,7 +481,8 @@ void vt_delete_chars(struct vt_screen *screen, unsigned n)
     n = MIN(n, left);
     split_wide(screen, screen->lines[cursor->y], cursor->x, n);
     memmove(at, at + n, (left - n) * sizeof(*at));
-    fill(at + left - n, n, blank(screen));
+    screen->work += left - n;
+    fill(screen, at + left - n, n, blank(screen));
     cursor->wrap_pending = false;
     vt_dirty_row(screen, cursor->y);
 }

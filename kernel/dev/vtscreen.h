@@ -80,6 +80,7 @@ struct vt_screen {
     bool cursor_visible;
     bool app_cursor, app_keypad; /* what the keyboard sends */
     uint32_t last_char;          /* for REP */
+    uint32_t work;               /* cells written so far, wrapping: what it has cost */
 };
 
 /* Bytes of memory that a screen of this size needs. */

@@ -44,7 +44,11 @@ static void begin(void)
 
 static void put(const char *text)
 {
-    vt_parse(&parser, (const uint8_t *)text, strlen(text));
+    size_t len = strlen(text);
+
+    for (size_t done = 0; done < len;) {
+        done += vt_parse(&parser, (const uint8_t *)text + done, len - done);
+    }
 }
 
 /* Row y as text without trailing blanks. */
@@ -319,8 +323,30 @@ TEST(vt, survives_sequences_cut_into_single_bytes)
 
     begin();
     for (const char *p = text; *p != '\0'; p++) {
-        vt_parse(&parser, (const uint8_t *)p, 1);
+        EXPECT_EQ(vt_parse(&parser, (const uint8_t *)p, 1), 1u);
     }
     EXPECT_STR_EQ(row(0), "red");
     EXPECT_EQ(vt_cell_char(vt_screen_at(&screen, 3, 1)), 0x2500);
+}
+
+/* Seven bytes can ask for a screen of characters, each of which moves a line. */
+TEST(vt, stops_after_much_work_and_goes_on_where_it_was)
+{
+    const char *again = "\033[9999b";
+    const uint32_t most = VT_WORK_MAX + COLS * ROWS * 2 * COLS; /* and one such sequence */
+    char flood[7 * 40 + 1] = "";
+
+    begin();
+    put("\033[4hx");
+    for (unsigned i = 0; i < 40; i++) {
+        memcpy(flood + 7 * i, again, 8);
+    }
+    for (size_t done = 0, len = strlen(flood), n; done < len; done += n) {
+        uint32_t before = screen.work;
+        n = vt_parse(&parser, (const uint8_t *)flood + done, len - done);
+        EXPECT_GT(n, 0u);
+        EXPECT_LE(screen.work - before, most);
+    }
+    put("\033[2J\033[Hend");
+    EXPECT_STR_EQ(row(0), "end");
 }
