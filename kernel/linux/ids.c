@@ -39,11 +39,11 @@ static void fix_caps_after_setuid(struct cred *new, const struct cred *old)
     bool was_root = old->uid == 0 || old->euid == 0 || old->suid == 0;
     bool is_root = new->uid == 0 || new->euid == 0 || new->suid == 0;
 
-    if ((new->securebits &(1u << SECURE_NO_SETUID_FIXUP)) != 0) {
+    if ((new->securebits &SECBIT_NO_SETUID_FIXUP) != 0) {
         return;
     }
     if (was_root && !is_root) {
-        if ((new->securebits &(1u << SECURE_KEEP_CAPS)) == 0) {
+        if ((new->securebits &SECBIT_KEEP_CAPS) == 0) {
             new->cap_permitted = 0;
             new->cap_effective = 0;
         }
@@ -225,7 +225,7 @@ SYSCALL1(setfsuid, uint32_t, uid)
                                  BIT(CAP_FOWNER) | BIT(CAP_FSETID) | BIT(CAP_LINUX_IMMUTABLE) |
                                  BIT(CAP_MKNOD) | BIT(CAP_MAC_OVERRIDE);
         new->fsuid = uid;
-        bool adjust = (new->securebits &(1u << SECURE_NO_SETUID_FIXUP)) == 0;
+        bool adjust = (new->securebits &SECBIT_NO_SETUID_FIXUP) == 0;
         if (adjust && former == 0 && uid != 0) {
             new->cap_effective &= ~fs_caps;
         } else if (adjust && former != 0 && uid == 0) {

@@ -76,7 +76,7 @@ static int64_t ambient(uint64_t op, uint64_t cap, uint64_t a4, uint64_t a5)
         return (int64_t)((cred->cap_ambient >> cap) & 1);
     case PR_CAP_AMBIENT_RAISE:
         if ((cred->cap_permitted & cred->cap_inheritable & BIT(cap)) == 0 ||
-            (cred->securebits & (1u << SECURE_NO_CAP_AMBIENT_RAISE)) != 0) {
+            (cred->securebits & SECBIT_NO_CAP_AMBIENT_RAISE) != 0) {
             return -EPERM;
         }
         return change_cred(raise_ambient, cap);
@@ -118,10 +118,10 @@ static int64_t capability_prctl(int option, uint64_t a2, uint64_t a3, uint64_t a
         if (a2 > 1) {
             return -EINVAL;
         }
-        if ((cred->securebits & (1u << SECURE_KEEP_CAPS_LOCKED)) != 0) {
+        if ((cred->securebits & SECBIT_KEEP_CAPS_LOCKED) != 0) {
             return -EPERM;
         }
-        return change_cred(set_securebits, (cred->securebits & ~(1u << SECURE_KEEP_CAPS)) |
+        return change_cred(set_securebits, (cred->securebits & ~(uint32_t)SECBIT_KEEP_CAPS) |
                                                (a2 << SECURE_KEEP_CAPS));
     default:
         return -EINVAL;

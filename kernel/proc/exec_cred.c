@@ -14,8 +14,6 @@
 #include "kernel/proc/ptrace.h"
 #include "kernel/vfs/mount.h"
 
-#define SECURE_BIT(n) (1u << (n))
-
 /* Change euid and egid of `cred` as the file says. True: something changed hands. */
 static bool apply_set_id(struct cred *cred, struct file *file)
 {
@@ -40,7 +38,7 @@ static void transform_capabilities(struct cred *cred, bool set_id)
     uint64_t file_permitted = 0, file_inheritable = 0;
     bool file_effective = false;
 
-    if ((cred->securebits & SECURE_BIT(SECURE_NOROOT)) == 0) {
+    if ((cred->securebits & SECBIT_NOROOT) == 0) {
         if (cred->euid == 0 || cred->uid == 0) {
             file_permitted = file_inheritable = ~0ull;
         }
@@ -74,7 +72,7 @@ static void transform(struct cred *new, const struct cred *old, struct file *fil
     *new = *old;
     bool set_id = !no_new_privs && apply_set_id(new, file);
     follow_effective_ids(new);
-    new->securebits &= ~SECURE_BIT(SECURE_KEEP_CAPS);
+    new->securebits &= ~(uint32_t)SECBIT_KEEP_CAPS;
     transform_capabilities(new, set_id && (new->euid != old->euid || new->egid != old->egid));
 }
 

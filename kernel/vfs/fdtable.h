@@ -106,9 +106,9 @@ int fd_dup_to(int old_fd, int new_fd, bool cloexec);
 bool fd_is_still(int fd, const struct file *file);
 int fd_get_cloexec(int fd);
 int fd_set_cloexec(int fd, bool cloexec);
-/* Next descriptor in use at or after `from` in another table, referenced; -1 at the end. For /proc/PID/fd. */
+/* Next descriptor in use at or after `from` in another table, which is pinned, referenced; -1 at the end. For /proc/PID/fd. */
 int fdtable_next(struct fdtable *table, unsigned from, struct file **ret_file);
-/* The file behind exactly fd in another table, referenced; NULL: none. */
+/* The file behind exactly fd in another table, which is pinned, referenced; NULL: none. Any process context. */
 struct file *fdtable_file(struct fdtable *table, unsigned fd);
 /* RLIMIT_NOFILE of the current process: set by kernel/proc. */
 extern uint64_t (*fd_limit_hook)(void);
