@@ -11,7 +11,8 @@
  * anything has come in.
  *
  * Interrupts feed a per-CPU accumulator with the cycle counter; every INTERRUPTS_PER_MIX of them go into the pool, for one credited
- * bit: most of their timing is no secret.
+ * bit: most of their timing is no secret. A machine with neither a seed nor a generator would wait for minutes; so who waits
+ * (kernel/sched/random_wait.h) times the processor's own work (Müller, "CPU Time Jitter Based Non-Physical True Random Number Generator", 2014).
  *
  * Locks: pool_lock (spin, irqsave). Per-CPU states: interrupts off, own CPU only.
  */
@@ -33,6 +34,7 @@
 #define READY_BITS         256u
 #define RESEED_NS          (60 * NS_PER_S)
 #define INTERRUPTS_PER_MIX 64u
+#define JITTER_SAMPLES     64u
 
 struct random_cpu {
     uint32_t key[8];
@@ -259,6 +261,20 @@ void random_add_interrupt(unsigned line)
     if (++cpu->ninterrupts % INTERRUPTS_PER_MIX == 0) {
         random_add(cpu->interrupts, sizeof(cpu->interrupts), 1);
     }
+}
+
+void random_add_jitter(void)
+{
+    uint64_t last = cpu_cycles(), delta = 0, delta2 = 0;
+    unsigned nstuck = 0;
+
+    for (unsigned i = 0; i < JITTER_SAMPLES; i++) {
+        random_add(&last, sizeof(last), 0); /* is also the work that is timed */
+        uint64_t now = cpu_cycles(), d = now - last, d2 = d - delta, d3 = d2 - delta2;
+        nstuck += d == 0 || d2 == 0 || d3 == 0; /* Müller's stuck test: time goes on regularly */
+        last = now, delta = d, delta2 = d2;
+    }
+    random_add(&last, sizeof(last), nstuck < JITTER_SAMPLES / 2 ? 1 : 0);
 }
 
 void random_init(uint8_t *seed, size_t len_bytes, bool seed_is_good)

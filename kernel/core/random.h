@@ -17,6 +17,8 @@ bool random_ready(void);
 void random_add(const void *data, size_t len_bytes, unsigned credit_bits);
 /* Cheap: one call per interrupt. Hard interrupt context. */
 void random_add_interrupt(unsigned line);
+/* Take the jitter of the processor's timing in, for one bit if there is any. Any context; as long as 64 calls of random_add(). */
+void random_add_jitter(void);
 /* Let all CPUs take new keys now instead of within a minute. -ENODATA: not random_ready(). Any context. */
 int random_reseed(void);
 /* Boot. The seed is wiped. */

@@ -20,6 +20,7 @@
 #include "kernel/proc/process.h"
 #include "kernel/proc/signal.h"
 #include "kernel/proc/uts.h"
+#include "kernel/sched/random_wait.h"
 #include "kernel/security/cred.h"
 #include "kernel/vfs/mount.h"
 #include "kernel/vm/swap.h"
@@ -94,15 +95,13 @@ SYSCALL3(getrandom, void __user *, ubuf, size_t, size, unsigned, flags)
         (flags & (GRND_RANDOM | GRND_INSECURE)) == (GRND_RANDOM | GRND_INSECURE)) {
         return -EINVAL;
     }
-    if (!random_ready() && (flags & GRND_INSECURE) == 0 && (flags & GRND_NONBLOCK) != 0) {
-        return -EAGAIN;
-    }
-    size = MIN(size, (size_t)INT32_MAX);
-    while (!random_ready() && (flags & GRND_INSECURE) == 0) {
-        if (thread_sleep_until_interruptible(ktime_now() + 10 * NS_PER_MS) < 0) {
-            return -ERESTARTSYS;
+    if ((flags & GRND_INSECURE) == 0) {
+        int err = (flags & GRND_NONBLOCK) == 0 ? random_wait() : random_ready() ? 0 : -EAGAIN;
+        if (err < 0) {
+            return err;
         }
     }
+    size = MIN(size, (size_t)INT32_MAX);
     while (done < size) {
         size_t n = MIN(size - done, sizeof(buf));
         random_bytes(buf, n);

@@ -11,6 +11,7 @@
 #include "kernel/base/string.h"
 #include "kernel/core/random.h"
 #include "kernel/dev/driver.h"
+#include "kernel/sched/random_wait.h"
 #include "kernel/vfs/file.h"
 
 #define MINOR_NULL    3
@@ -19,8 +20,7 @@
 #define MINOR_RANDOM  8
 #define MINOR_URANDOM 9
 
-#define RANDOM_CHUNK   512
-#define RANDOM_POLL_NS (50 * NS_PER_MS)
+#define RANDOM_CHUNK 512
 
 /* Positions mean nothing here; any seek succeeds and leaves it at 0. */
 static loff_t mem_llseek(struct file *file, loff_t offset, int whence)
@@ -99,15 +99,11 @@ static ssize_t urandom_read(struct file *file, struct iov_iter *to, loff_t *pos)
 /* random(4): waits until the generator has been seeded once. */
 static ssize_t random_read(struct file *file, struct iov_iter *to, loff_t *pos)
 {
-    while (unlikely(!random_ready())) {
-        if ((file->flags & O_NONBLOCK) != 0) {
-            return -EAGAIN;
-        }
-        if (thread_sleep_until_interruptible(ktime_now() + RANDOM_POLL_NS) < 0) {
-            return -ERESTARTSYS;
-        }
+    if (!random_ready() && (file->flags & O_NONBLOCK) != 0) {
+        return -EAGAIN;
     }
-    return urandom_read(file, to, pos);
+    int err = random_wait();
+    return err < 0 ? err : urandom_read(file, to, pos);
 }
 
 /* Up to `credit` bits are claimed for it, and no more than there are. Bytes taken: fewer than all at a fault, or when a signal comes. */

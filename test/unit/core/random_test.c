@@ -4,6 +4,18 @@
 
 #include "test/unit/test.h"
 
+TEST(random, jitter_makes_it_ready_in_the_end)
+{
+    bool ready = random_ready();
+    unsigned n = 0;
+
+    for (; !random_ready() && n < 10000; n++) {
+        random_add_jitter();
+    }
+    EXPECT(random_ready());
+    EXPECT(ready || n >= 256); /* a bit each */
+}
+
 TEST(random, the_seed_is_wiped_when_it_has_been_used)
 {
     static const uint8_t nothing[64];
