@@ -80,7 +80,7 @@ static uint64_t interrupt_ticks_locked(struct runqueue *rq, uint64_t n)
     return n;
 }
 
-void tick_sample_locked(struct runqueue *rq, struct thread *thread, bool user, uint64_t n)
+static void tick_sample_locked(struct runqueue *rq, struct thread *thread, bool user, uint64_t n)
 {
     n -= interrupt_ticks_locked(rq, n);
     if (!user) {
@@ -93,6 +93,15 @@ void tick_sample_locked(struct runqueue *rq, struct thread *thread, bool user, u
         rq->ticks_nice += n;
     } else {
         rq->ticks_user += n;
+    }
+}
+
+void tick_count_locked(struct runqueue *rq, struct thread *thread, bool user, ktime_t now)
+{
+    if (now >= rq->tick_from + SCHED_TICK_NS) {
+        uint64_t n = (uint64_t)(now - rq->tick_from) / SCHED_TICK_NS;
+        rq->tick_from += (ktime_t)n * SCHED_TICK_NS;
+        tick_sample_locked(rq, thread, user, n);
     }
 }
 
@@ -111,11 +120,8 @@ static void tick_expired(struct timer *timer)
     watchdog_tick(now);
     bool user = trapframe_from_user(this_cpu->irq_frame);
     runqueue_lock(rq);
-    if (likely(rq->tickless == NULL)) {
-        tick_sample_locked(rq, thread, user, 1);
-    } else {
-        tickless_count_locked(rq, now); /* this one with all that were left out before it */
-    }
+    /* This one, with all before it that were late, or were left out as those of user mode. */
+    tick_count_locked(rq, thread, user || rq->tickless != NULL, now);
     runqueue_update_current_locked(rq, now);
     runqueue_unlock(rq);
     if (now >= atomic_load_relaxed(&load_next)) {
@@ -128,13 +134,14 @@ static void tick_expired(struct timer *timer)
     if (unlikely(atomic_load_relaxed(&thread->dl.overrun)) && thread->process != NULL) {
         sched_alarm_hook(thread);
     }
-    tickless_decide(rq, user, now);
+    tickless_decide(rq, user);
 }
 
 void sched_tick_start(struct runqueue *rq, ktime_t now)
 {
     if (!timer_is_armed(&rq->tick_timer)) {
         time_ticks_begin();
+        rq->tick_from = now;
         timer_arm(&rq->tick_timer, now + SCHED_TICK_NS);
     }
 }

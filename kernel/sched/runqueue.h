@@ -112,7 +112,7 @@ struct runqueue {
     struct timer alarm_timer;     /* aimed at the running thread's alarms: alarm.h */
     struct timer tick_timer;      /* armed while the CPU is not idle */
     struct thread *tickless;      /* [lock] the running thread, if it needs no ticks: tickless.c */
-    ktime_t tick_from;            /* [lock] then: the last tick that was counted */
+    ktime_t tick_from;            /* [lock] the last tick that was counted */
     uint64_t tick_minflt;         /* own CPU, then: the thread's faults when they ceased */
     bool online;                  /* [lock] threads may be brought here */
     bool kicked;                  /* [a] another CPU has too much: look for work */
@@ -362,7 +362,7 @@ void tickless_init(void);
 /* Count the ticks that were left out up to `now`; all functions: nothing if none are. */
 void tickless_count_locked(struct runqueue *rq, ktime_t now);
 /* The end of the tick, in which it met user mode or not: when is the next one? Own CPU, interrupts off. */
-void tickless_decide(struct runqueue *rq, bool user, ktime_t now);
+void tickless_decide(struct runqueue *rq, bool user);
 /* The ticks begin anew. Own CPU. */
 void tickless_end_locked(struct runqueue *rq);
 /* The same, but if nobody wants them after all. Own CPU. */
@@ -375,8 +375,8 @@ void tickless_call_help(void);
 /* load.c: the tick, accounting, load averages. */
 void sched_tick_start(struct runqueue *rq, ktime_t now);
 void sched_tick_init(struct runqueue *rq);
-/* `n` ticks have met the thread, in user mode or in the kernel. */
-void tick_sample_locked(struct runqueue *rq, struct thread *thread, bool user, uint64_t n);
+/* All ticks up to `now` that have not been counted have met the thread, in user mode or in the kernel. */
+void tick_count_locked(struct runqueue *rq, struct thread *thread, bool user, ktime_t now);
 /* thread.c */
 void thread_cache_init(void);
 /* The thread that CPU `id` runs when there is no other; NULL on no memory. */

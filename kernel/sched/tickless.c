@@ -29,10 +29,8 @@ void tickless_init(void)
 
 void tickless_count_locked(struct runqueue *rq, ktime_t now)
 {
-    if (rq->tickless != NULL && now >= rq->tick_from + SCHED_TICK_NS) {
-        uint64_t missed = (uint64_t)(now - rq->tick_from) / SCHED_TICK_NS;
-        rq->tick_from += (ktime_t)missed * SCHED_TICK_NS;
-        tick_sample_locked(rq, rq->tickless, true, missed);
+    if (rq->tickless != NULL) {
+        tick_count_locked(rq, rq->tickless, true, now);
     }
 }
 
@@ -80,14 +78,12 @@ static bool is_possible_locked(const struct runqueue *rq)
     return !sched_several || (!others_wait(rq) && !core_is_shared(rq));
 }
 
-/* From the tick, whose timer stands at the time that it was for. */
 static void begin_locked(struct runqueue *rq)
 {
     struct thread *thread = rq->current;
 
     if (rq->tickless == NULL) {
         rq->tickless = thread;
-        rq->tick_from = rq->tick_timer.deadline;
         rq->tick_minflt = thread->minflt;
         (void)__atomic_fetch_or(&thread->switch_work, SWITCH_TICKLESS, __ATOMIC_RELAXED);
         (void)__atomic_fetch_or(&thread->work, THREAD_WORK_TICK, __ATOMIC_RELAXED);
@@ -116,17 +112,15 @@ void tickless_end_locked(struct runqueue *rq)
     timer_arm(&rq->tick_timer, rq->tick_from + SCHED_TICK_NS);
 }
 
-void tickless_decide(struct runqueue *rq, bool user, ktime_t now)
+void tickless_decide(struct runqueue *rq, bool user)
 {
-    struct timer *timer = &rq->tick_timer;
-
     runqueue_lock(rq);
     if (user && is_possible_locked(rq)) {
         begin_locked(rq);
     } else if (rq->tickless != NULL) {
         tickless_end_locked(rq);
     } else {
-        timer_arm(timer, MAX(timer->deadline + SCHED_TICK_NS, now));
+        timer_arm(&rq->tick_timer, rq->tick_from + SCHED_TICK_NS);
     }
     runqueue_unlock(rq);
 }

@@ -3,6 +3,7 @@
 #include <linux/sched.h>
 
 #include "hal/host/host.h"
+#include "hal/host/private.h"
 #include "kernel/core/time.h"
 #include "kernel/machine/entry.h"
 #include "kernel/machine/preempt.h"
@@ -202,6 +203,31 @@ TEST(tickless, coarse_time_goes_on)
 {
     setup();
     run_as_user(reads_coarse_time);
+}
+
+/* Ticks that come late (the host, or the firmware, had the CPU) fall where they are met, not where one of them meets user mode. */
+static void late_ticks(void *arg)
+{
+    ktime_t user, system;
+
+    (void)arg;
+    for (unsigned i = 0; i < 200; i++) {
+        for (unsigned k = 0; k < 8; k++) {
+            thread_trapframe(current_thread())->cs = k == 4 ? IN_USER : IN_CALL;
+            host_clock_move(200 * NS_PER_MS);
+            EXPECT(host_clock_poll());
+            leave_after_fault();
+        }
+    }
+    thread_times(current_thread(), &user, &system);
+    EXPECT_GT(user, (user + system) / 16);
+    EXPECT_LT(user, (user + system) / 4); /* every eighth */
+}
+
+TEST(tickless, late_ticks_count_where_they_fall)
+{
+    setup();
+    run_as_user(late_ticks);
 }
 
 /* Ticks that were left out are the user's only as far as interrupts, which are told of by themselves, had no time of it. */
