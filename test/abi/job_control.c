@@ -302,6 +302,7 @@ static void make_children(int ready, int go)
         if (fork_slowly() == 0) {
             close_pair();
             CHECK_EQ(write(ready, &byte, 1), 1);
+            CHECK_EQ(close(ready), 0);
             CHECK_EQ(read(go, &byte, 1), 0);
             _exit(open("/dev/tty", O_RDWR) >= 0);
         }
@@ -330,6 +331,8 @@ static void give_up_meanwhile(long delay_us)
     CHECK_EQ(nanosleep(&delay, NULL), 0);
     CHECK_EQ(ioctl(slave, TIOCNOTTY), 0);
     close_pair();
+    CHECK_EQ(close(ready[1]), 0); /* so that nobody waits for those who were not made */
+    CHECK_EQ(close(go[0]), 0);
     for (int i = 0; i < FORKS; i++) {
         CHECK_EQ(read(ready[0], &byte, 1), 1);
     }

@@ -106,7 +106,8 @@ echo scan >kmemleak; echo clear >kmemleak
 """
 # Caches keep what they have got: the second figure may be a little below the first, but not by a page for each test.
 FAIL_CHECK = """for point in failslab fail_page_alloc; do echo 0 >$point/probability; done
-sleep 2; echo scan >kmemleak; sleep 1; echo scan >kmemleak; cat kmemleak; pidof test
+sleep 2; echo scan >kmemleak; sleep 1; echo scan >kmemleak; cat kmemleak
+for pid in $(pidof test); do echo "$pid is left:"; grep -E 'State|PPid|SigBlk|SigIgn|SigPnd|ShdPnd' /proc/$pid/status; cat /proc/$pid/stack /proc/$pid/syscall; done
 """
 MEM_FREE = "awk '/MemFree/ { print \"free\", $2 }' /proc/meminfo\n"
 
