@@ -18,6 +18,7 @@
 #include "kernel/proc/coredump.h"
 #include "kernel/proc/exec.h"
 #include "kernel/proc/ptrace_impl.h"
+#include "kernel/vfs/inode.h"
 #include "kernel/vm/huge.h"
 #include "kernel/vm/tunables.h"
 
@@ -32,6 +33,7 @@ struct exec {
     struct exec_args args;
     struct exec_image image;
     struct exec_identity identity;
+    bool hidden; /* what the program is made of is not for its caller to read */
     bool randomize;
     uint32_t personality; /* personality(2), afterwards */
     uint64_t sp;
@@ -167,6 +169,11 @@ free_path:
 
 /* ---- the new image ---- */
 
+static bool is_readable(const struct file *file)
+{
+    return file == NULL || inode_permission(file->inode, MAY_READ) == 0;
+}
+
 static int build_image(struct exec *exec)
 {
     struct process *process = process_current();
@@ -176,6 +183,7 @@ static int build_image(struct exec *exec)
     if (err < 0) {
         return err;
     }
+    exec->hidden = !is_readable(exec->file) || !is_readable(exec->interp_file);
     exec->personality = process->personality;
     if (exec->identity.other) { /* its caller does not say how a privileged program is laid out */
         exec->personality &= ~(uint32_t)PER_CLEAR_ON_SETID;
@@ -216,7 +224,7 @@ static void replace_image(struct exec *exec)
     struct thread *thread = current_thread();
     struct process *process = thread->process;
     struct vmspace *vm = exec->image.vm, *old = thread->vm;
-    uint8_t dumpable = exec->identity.secure || exec->identity.other
+    uint8_t dumpable = exec->identity.secure || exec->identity.other || exec->hidden
                            ? (uint8_t)atomic_load_relaxed(&coredump_settings.suid_dumpable)
                            : 1;
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);

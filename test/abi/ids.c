@@ -120,3 +120,14 @@ ABI_TEST(ids, that_an_execve_changes_hide_a_process)
     CHECK_EQ(TOLD_AFTER(setresuid(USER, KEEP, KEEP)), hidden);
     CHECK_EQ(TOLD_AFTER(setresgid(KEEP, USER, KEEP)), hidden);
 }
+
+/* Who may execute a program but not read it cannot read it from the process either. */
+ABI_TEST(ids, that_may_not_read_a_program_do_not_see_into_it)
+{
+    int hidden = after_suid() == 1 ? IS_DUMPABLE : 0;
+
+    copy_self("tell");
+    CHECK_EQ(chmod("tell", 0711), 0);
+    CHECK_EQ(TOLD_AFTER(0), IS_DUMPABLE | HAS_SIGNAL);
+    CHECK_EQ(TOLD_AFTER(setresuid(USER, USER, USER)), hidden | HAS_SIGNAL);
+}
