@@ -134,6 +134,7 @@ static void vt_hangup(struct tty *tty)
     struct vt *vt = tty->private;
 
     mutex_lock(&vt_switch_lock);
+    (void)vt_release_display_locked(vt, false);
     vt->mode = (struct vt_mode){.mode = VT_AUTO};
     pid_put(vt->mode_owner);
     vt->mode_owner = NULL;
@@ -194,17 +195,18 @@ int vt_switch(struct vt *vt)
     return 0;
 }
 
-void vt_release_display_locked(struct vt *vt, bool granted)
+bool vt_release_display_locked(struct vt *vt, bool granted)
 {
     struct vt *target = switch_target;
 
     if (vt != vt_active() || target == NULL) {
-        return;
+        return false;
     }
     switch_target = NULL;
     if (granted) {
         complete_switch_locked(target);
     }
+    return true;
 }
 
 void vt_set_kd_mode_locked(struct vt *vt, unsigned mode)

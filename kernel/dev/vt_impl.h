@@ -51,8 +51,8 @@ static inline bool vt_is_ready(const struct vt *vt)
 int vt_prepare_locked(struct vt *vt);
 /* Bring vt to the screen, or ask the process that holds the present one to let go. Thread context. */
 int vt_switch(struct vt *vt);
-/* VT_RELDISP: the holder's answer. vt_switch_lock held. */
-void vt_release_display_locked(struct vt *vt, bool granted);
+/* The holder's answer to a switch that waits for it. False: none does. vt_switch_lock held. */
+bool vt_release_display_locked(struct vt *vt, bool granted);
 void vt_set_kd_mode_locked(struct vt *vt, unsigned mode);
 
 /* Show changes of vt soon, if it is the active one. Any context. */

@@ -138,6 +138,7 @@ static int64_t set_mode(struct vt *vt, const struct vt_mode __user *arg)
         owner = pid_get(jobctl->current_process());
     }
     mutex_lock(&vt_switch_lock);
+    (void)vt_release_display_locked(vt, false); /* the one who was asked is asked no more */
     vt->mode = mode;
     vt->mode.frsig = 0;
     old = vt->mode_owner;
@@ -147,19 +148,14 @@ static int64_t set_mode(struct vt *vt, const struct vt_mode __user *arg)
     return 0;
 }
 
-/* VT_RELDISP: 0 refuses a switch, 1 allows it, VT_ACKACQ acknowledges having got the display. */
+/* VT_RELDISP: to whom a switch waits for, 0 refuses it and all else allows it; else VT_ACKACQ acknowledges having got the display. */
 static int64_t release_display(struct vt *vt, uint64_t arg)
 {
-    int64_t result = 0;
-
     mutex_lock(&vt_switch_lock);
-    if (vt->mode.mode != VT_PROCESS) {
-        result = -EINVAL;
-    } else if (arg != VT_ACKACQ) {
-        vt_release_display_locked(vt, arg != 0);
-    }
+    bool is_answer = vt->mode.mode == VT_PROCESS &&
+                     (vt_release_display_locked(vt, arg != 0) || arg == VT_ACKACQ);
     mutex_unlock(&vt_switch_lock);
-    return result;
+    return is_answer ? 0 : -EINVAL;
 }
 
 static struct vt *vt_numbered(uint64_t number)

@@ -5,6 +5,7 @@ import tempfile
 import time
 
 from boottest import DIRECT_TIMEOUT_S, UEFI_TIMEOUT_S, Case, Disks, Failed, Machine, Skipped, artifact, expect, good_files, run, tail
+from exec_test import execute
 from screen import FONT, Reader
 
 DISKS = Disks()
@@ -133,8 +134,16 @@ def virtual_terminals():
         expect(vm.wait(60) == 0, 'QEMU did not end well')
 
 
+def displays_handed_over():
+    """Programs that hold the display are asked for it (test/abi/vts.c)."""
+    status, out, err = execute('/test vt', '--firmware', 'uefi', '--add', artifact('test', 'abi', 'abi') + ':/test', '--', '-device', 'VGA')
+    said = out.decode('utf-8', 'replace')
+    expect(status == 0 and 'ok 2' in said and 'SKIP' not in said, f'status {status}:\n{tail(said)}\n{tail(err.decode())}')
+
+
 if __name__ == '__main__':
     run([
         Case('job control and full-screen programs on the serial line', jobs_and_programs),
         Case('virtual terminals show what /dev/vcs says', virtual_terminals),
+        Case('who holds the display is asked for it', displays_handed_over),
     ])
