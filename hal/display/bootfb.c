@@ -20,7 +20,8 @@ static bool geometry_valid(const struct boot_framebuffer *boot)
            bytes_per_pixel >= 2 && bytes_per_pixel <= 4 &&
            boot->pitch_bytes >= boot->width * bytes_per_pixel &&
            (uint64_t)boot->pitch_bytes * boot->height <= boot->size_bytes &&
-           boot->base < BOOT_DIRECT_MAP_SIZE - boot->size_bytes;
+           boot->size_bytes <= BOOT_DIRECT_MAP_SIZE &&
+           boot->base <= BOOT_DIRECT_MAP_SIZE - boot->size_bytes;
 }
 
 static struct resource bootfb_resource;
