@@ -107,6 +107,7 @@ void sched_cpu_offline(unsigned id)
     struct runqueue *rq = per_cpu_ptr(runqueue, id);
 
     (void)timer_cancel(&rq->slice_timer);
+    (void)timer_cancel(&rq->alarm_timer);
     if (timer_cancel(&rq->tick_timer)) {
         time_ticks_end();
     }

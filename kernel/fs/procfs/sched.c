@@ -6,6 +6,7 @@
 #include "kernel/core/time.h"
 #include "kernel/fs/procfs/setting.h"
 #include "kernel/machine/smp.h"
+#include "kernel/sched/mutex.h"
 
 /* ---- one thread ---- */
 
@@ -119,16 +120,19 @@ static int rt_runtime_show(struct text *text)
     return 0;
 }
 
+static struct mutex rt_lock = MUTEX_INIT(rt_lock); /* of who sets them */
+
 /* Not below what deadline threads have been promised, nor more than there is. */
 static int rt_set(int32_t *tunable, char *value, int64_t min)
 {
     int64_t number;
-    int32_t old = atomic_load_relaxed(tunable);
     int err = proc_setting_parse(value, min, INT32_MAX, &number);
 
     if (err < 0) {
         return err;
     }
+    mutex_lock(&rt_lock);
+    int32_t old = atomic_load_relaxed(tunable);
     atomic_store_relaxed(tunable, (int32_t)number);
     if (atomic_load_relaxed(&sched_tunables.rt_runtime_us) >
         atomic_load_relaxed(&sched_tunables.rt_period_us)) {
@@ -139,6 +143,7 @@ static int rt_set(int32_t *tunable, char *value, int64_t min)
     if (err < 0) {
         atomic_store_relaxed(tunable, old);
     }
+    mutex_unlock(&rt_lock);
     return err;
 }
 
