@@ -15,7 +15,7 @@ VARIANTS = {
     'kasan': ['-Dkasan=true', '-Dubsan=true'],
     'debug': ['-Dkernel_build=debug'],
 }
-COMMAND_TIMEOUT_S = 120
+COMMAND_TIMEOUT_S = 240
 FAILING_TIMEOUT_S = 400     # a test that waits for what failed is ended after some seconds, and there may be many
 
 
