@@ -100,6 +100,7 @@ static void boot_thread_main(void *arg)
     mounts_init();                    /* the mount table */
     pipes_init();                     /* pipes and FIFOs */
     sockets_init();                   /* protocol families */
+    sockets_start();                  /* their threads */
     vm_init();                        /* region caches, zero page, vDSO */
     huge_start();                     /* the thread that gathers huge pages */
     reclaim_init();                   /* threads that keep some memory free */

@@ -91,6 +91,15 @@ void sockets_init(void)
     }
 }
 
+void sockets_start(void)
+{
+    linkset_foreach (socket_families, struct socket_family, family) {
+        if (family->start != NULL) {
+            family->start();
+        }
+    }
+}
+
 int socket_create(int family, int type, int protocol, struct socket **ret_socket)
 {
     if (family < 0 || family >= AF_MAX) {

@@ -77,7 +77,8 @@ struct socket_ops {
 struct socket_family {
     int family; /* AF_* */
     const char *name;
-    void (*init)(void); /* at boot, once; NULL: nothing to do */
+    void (*init)(void);  /* at boot, once; NULL: nothing to do */
+    void (*start)(void); /* at boot, after that: its threads; NULL: it has none */
     /* A socket of a type that may be unknown to the family: -ESOCKTNOSUPPORT, -EPROTONOSUPPORT, -EPERM, -ENOMEM. */
     int (*create)(int type, int protocol, struct socket **ret_socket);
 };
@@ -143,8 +144,9 @@ static inline struct socket *socket_get(struct socket *socket)
 }
 void socket_put(struct socket *socket); /* may sleep */
 
-/* Boot: each family's init. */
+/* Boot: each family's init, and start. */
 void sockets_init(void);
+void sockets_start(void);
 /* socket(2) without a descriptor. -EAFNOSUPPORT, -EINVAL, or what the family says. May sleep. */
 int socket_create(int family, int type, int protocol, struct socket **ret_socket);
 /* A file for a socket that has none; takes over the reference, on failure too. flags: O_NONBLOCK. -ENFILE, -ENOMEM. */

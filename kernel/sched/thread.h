@@ -99,6 +99,7 @@ struct thread {
     struct vmspace *vm;             /* [o][p] NULL for kernel threads */
     struct fdtable *files;          /* [o][p] */
     struct file *files_owed;        /* [o] to be released on the way to user mode */
+    bool pays_files;                /* [o] it is just doing so */
     struct fs_context *fs;          /* [o][p] root, working directory, umask */
     struct sem_undo_list *sem_undo; /* [o] what its semaphores are undone by; NULL: nothing */
     struct cred *cred;              /* [o] replaced as a whole; looked at by others by RCU */

@@ -201,13 +201,13 @@ void file_put_later(struct file *file)
     if (!refcount_put(&file->refs)) {
         return;
     }
-    if (unlikely(thread->process == NULL)) {
-        file_destroy(file);
-        return;
-    }
     file->next_owed = thread->files_owed;
     thread->files_owed = file;
-    thread_set_work(thread, THREAD_WORK_NOTIFY);
+    if (likely(thread->process != NULL)) {
+        thread_set_work(thread, THREAD_WORK_NOTIFY);
+    } else if (!thread->pays_files) { /* else one that it owes has owed this one */
+        files_put_owed();
+    }
 }
 
 void files_put_owed(void)
@@ -215,8 +215,10 @@ void files_put_owed(void)
     struct thread *thread = current_thread();
     struct file *file;
 
+    thread->pays_files = true;
     while ((file = thread->files_owed) != NULL) {
         thread->files_owed = file->next_owed;
         file_destroy(file);
     }
+    thread->pays_files = false;
 }

@@ -100,7 +100,7 @@ static inline struct file *file_get(struct file *file)
 void file_put(struct file *file); /* NULL is fine; the last put releases; may sleep */
 /*
  * With others' locks held: the last put leaves the release to the current thread's way to user mode, or to its end. A kernel thread never gets
- * there, so it releases at once. Thread context.
+ * there, so it releases at once; but what it comes to while it does, afterwards. Thread context.
  */
 void file_put_later(struct file *file);
 /* Release what is left to the current thread, and what comes of that. Nothing held; may sleep. */

@@ -339,6 +339,29 @@ ABI_TEST(rights, a_connection_nobody_accepts_is_collected)
     check_collected(p[0], p[1]);
 }
 
+/* A user is not refused for long for the sake of files on their way that nobody can receive. */
+ABI_TEST(rights, garbage_is_not_counted)
+{
+    struct rlimit limit;
+    int s[2];
+    char byte;
+
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = 64;
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    CHECK_EQ(setresuid(54322, 54322, 54322), 0);
+    for (int i = 0; i < 1000; i++) {
+        sock_pair(SOCK_DGRAM, s);
+        for (int k = 0; k < 1000 && sock_send_files(s[0], "x", 1, &s[1], 1) < 0; k++) {
+            CHECK_EQ(errno, ETOOMANYREFS);
+            abi_sleep_ms(1);
+        }
+        CHECK_EQ(recv(s[1], &byte, 1, MSG_PEEK), 1);
+        CHECK_EQ(close(s[1]), 0);
+        CHECK_EQ(close(s[0]), 0);
+    }
+}
+
 ABI_TEST(rights, a_long_chain_of_sockets_ends)
 {
     enum { LINKS = 1000 };

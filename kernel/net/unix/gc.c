@@ -1,7 +1,10 @@
 /*
  * Local sockets that only each other's messages hold (unix(7), SCM_RIGHTS): a socket sent over itself and closed, or two sent over each
- * other. No descriptor leads to them, no reader will ever come, and their references never end. So they are looked for whenever a local
- * socket is closed while some are carried by messages.
+ * other. No descriptor leads to them, no reader will ever come, and their references never end. So they are looked for after a local
+ * socket was closed while some are carried by messages.
+ *
+ * That takes as long as many are carried, by anybody: so a thread does it, which takes no more than a fifth of a CPU, and who closes a socket waits
+ * for nothing. Who has as many files on their way as it may have waits for a collection before it is refused.
  *
  * A socket is a candidate when all references to its file are from messages. Of those, the ones in queues of candidates are taken off; a candidate
  * with some left is held by a message that somebody may read, and so is, transitively, what stands in its queue. What remains is garbage: its
@@ -13,12 +16,21 @@
  * becomes a descriptor (unix_file_lands), and nobody reads from a candidate meanwhile. Who peeks at a message takes it too: else a socket might
  * come out of a queue, by a copied reference, between the moment its file and the moment its queue's owner were looked at.
  */
+#include "kernel/core/panic.h"
+#include "kernel/core/time.h"
 #include "kernel/net/unix/unix.h"
+#include "kernel/sched/wait.h"
+
+#define PAUSE_FACTOR 4 /* times as long as it has worked */
 
 static struct mutex gc_lock = MUTEX_INIT(gc_lock);
 static struct list_node flying = LIST_INIT(flying); /* [gc_lock] struct unix_socket.flying */
 static uint32_t nflying;                            /* [gc_lock, read by anybody] */
-static bool collecting, again; /* [gc_lock] one thread collects; it shall look once more */
+
+static struct wait_queue wanted_wait = WAIT_QUEUE_INIT(wanted_wait);
+static struct wait_queue served_wait = WAIT_QUEUE_INIT(served_wait);
+static uint32_t wanted; /* [a] collections that were asked for, wrapping */
+static uint32_t served; /* [a] of those, how many are over; written by the thread */
 
 enum { GC_NONE, GC_CANDIDATE, GC_REACHED };
 
@@ -201,23 +213,58 @@ void unix_collect(void)
 {
     struct list_node garbage = LIST_INIT(garbage);
 
-    if (likely(READ_ONCE(nflying) == 0)) {
-        return;
-    }
     mutex_lock(&gc_lock);
-    if (collecting) {
-        again = true; /* what we closed may have been looked at already */
-        mutex_unlock(&gc_lock);
-        return;
-    }
-    collecting = true;
-    do {
-        again = false;
-        collect_locked(&garbage);
-        mutex_unlock(&gc_lock);
-        unix_free_packets(&garbage);
-        mutex_lock(&gc_lock);
-    } while (again && nflying > 0);
-    collecting = false;
+    collect_locked(&garbage);
     mutex_unlock(&gc_lock);
+    unix_free_packets(&garbage);
+}
+
+/* ---- the thread ---- */
+
+/* A number that `served` reaches when what is garbage now has gone. */
+static uint32_t want_collection(void)
+{
+    uint32_t ticket = atomic_fetch_add(&wanted, 1) + 1;
+
+    wait_wake_one(&wanted_wait);
+    return ticket;
+}
+
+void unix_collect_soon(void)
+{
+    if (unlikely(READ_ONCE(nflying) > 0)) {
+        (void)want_collection();
+    }
+}
+
+int unix_collect_wait(void)
+{
+    uint32_t ticket = want_collection();
+
+    return wait_event_interruptible(&served_wait,
+                                    (int32_t)(atomic_load_acquire(&served) - ticket) >= 0);
+}
+
+static void collector_main(void *arg)
+{
+    (void)arg;
+    for (;;) {
+        (void)wait_event_interruptible(&wanted_wait, atomic_load_relaxed(&wanted) != served);
+        uint32_t ticket = atomic_load_acquire(&wanted);
+        ktime_t start = ktime_now();
+        unix_collect();
+        atomic_store_release(&served, ticket);
+        wait_wake_all(&served_wait, 0);
+        (void)thread_sleep_until_interruptible(start + (PAUSE_FACTOR + 1) * (ktime_now() - start));
+    }
+}
+
+void unix_collector_start(void)
+{
+    struct thread *thread = thread_create_kernel("unix_gc", collector_main, NULL);
+
+    if (thread == NULL) {
+        panic("net: no memory for the thread that looks for lost sockets");
+    }
+    thread_start(thread);
 }

@@ -154,26 +154,33 @@ static int parse_rights(const struct control_item *item, struct unix_control *co
     return err;
 }
 
-/* Files on their way are open files nobody counts otherwise: as many as a process may have descriptors. */
-static bool too_many_sent(const struct user *user)
+/*
+ * Files on their way are open files nobody counts otherwise: as many as a process may have descriptors. -ETOOMANYREFS, -ERESTARTSYS. What nobody can
+ * receive any more does not count.
+ */
+static int check_sent(const struct user *user)
 {
     uint64_t limit = fd_limit_hook == NULL ? UINT64_MAX : fd_limit_hook();
 
-    return atomic_load_relaxed(&user->files_sent) > limit && !current_has_cap(CAP_SYS_RESOURCE) &&
-           !current_has_cap(CAP_SYS_ADMIN);
+    if (likely(atomic_load_relaxed(&user->files_sent) <= limit) ||
+        current_has_cap(CAP_SYS_RESOURCE) || current_has_cap(CAP_SYS_ADMIN)) {
+        return 0;
+    }
+    int err = unix_collect_wait();
+    return err < 0 || atomic_load_relaxed(&user->files_sent) <= limit ? err : -ETOOMANYREFS;
 }
 
 static int parse_one(const struct control_item *item, struct unix_control *control)
 {
+    int err;
+
     if (item->level != SOL_SOCKET) {
         return 0; /* not for us */
     }
     switch (item->type) {
     case SCM_RIGHTS:
-        if (too_many_sent(cred_current()->user)) {
-            return -ETOOMANYREFS;
-        }
-        return parse_rights(item, control);
+        err = check_sent(cred_current()->user);
+        return err < 0 ? err : parse_rights(item, control);
     case SCM_CREDENTIALS:
         return parse_credentials(item, control);
     default:

@@ -194,7 +194,7 @@ void unix_close(struct unix_socket *socket, bool embryo)
 void unix_release(struct socket *socket)
 {
     unix_close(unix_of(socket), false);
-    unix_collect();
+    unix_collect_soon();
 }
 
 void unix_destroy(struct socket *socket)
@@ -410,8 +410,11 @@ const struct socket_ops unix_seqpacket_ops = {.type = SOCK_SEQPACKET,
                                               .poll = unix_datagram_poll,
                                               UNIX_COMMON};
 
-SOCKET_FAMILY(unix_sockets) = {
-    .family = AF_UNIX, .name = "unix", .init = unix_init, .create = unix_create};
+SOCKET_FAMILY(unix_sockets) = {.family = AF_UNIX,
+                               .name = "unix",
+                               .init = unix_init,
+                               .start = unix_collector_start,
+                               .create = unix_create};
 
 static const struct socket_family *unix_family(void)
 {

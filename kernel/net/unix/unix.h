@@ -268,5 +268,10 @@ void unix_file_flies(struct file *file);
 void unix_file_lands(struct file *file);
 /* A reference to a file that a message goes on carrying. May sleep. */
 struct file *unix_file_peek(struct file *file);
-/* Free what can no longer be reached. Does nothing when no socket is carried. May sleep; nothing held. */
+/* Free what can no longer be reached. May sleep; nothing held. */
 void unix_collect(void);
+/* The same in a thread of its own, if any socket is carried. */
+void unix_collect_soon(void);
+/* And wait until that is done: 0, or -ERESTARTSYS for a signal. */
+int unix_collect_wait(void);
+void unix_collector_start(void);
