@@ -1,6 +1,6 @@
 /*
  * The random generator: ChaCha20 with fast key erasure (Bernstein 2017), one state per CPU keyed from a shared pool, which
- * is seeded from the boot handoff, the CPU's generator and interrupt timing.
+ * is seeded from the boot handoff, the CPU's generator and timing: of interrupts, and of its own work when somebody waits.
  */
 #pragma once
 

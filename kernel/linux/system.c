@@ -95,11 +95,9 @@ SYSCALL3(getrandom, void __user *, ubuf, size_t, size, unsigned, flags)
         (flags & (GRND_RANDOM | GRND_INSECURE)) == (GRND_RANDOM | GRND_INSECURE)) {
         return -EINVAL;
     }
-    if ((flags & GRND_INSECURE) == 0) {
-        int err = (flags & GRND_NONBLOCK) == 0 ? random_wait() : random_ready() ? 0 : -EAGAIN;
-        if (err < 0) {
-            return err;
-        }
+    int err = (flags & GRND_INSECURE) != 0 ? 0 : random_wait((flags & GRND_NONBLOCK) != 0);
+    if (err < 0) {
+        return err;
     }
     size = MIN(size, (size_t)INT32_MAX);
     while (done < size) {

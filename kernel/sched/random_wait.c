@@ -8,9 +8,12 @@
 #include "kernel/core/time.h"
 #include "kernel/sched/sched.h"
 
-int random_wait(void)
+int random_wait(bool nonblock)
 {
     while (unlikely(!random_ready())) {
+        if (nonblock) {
+            return -EAGAIN;
+        }
         random_add_jitter();
         if (thread_sleep_until_interruptible(ktime_now() + NS_PER_MS) < 0) {
             return -ERESTARTSYS;

@@ -99,10 +99,8 @@ static ssize_t urandom_read(struct file *file, struct iov_iter *to, loff_t *pos)
 /* random(4): waits until the generator has been seeded once. */
 static ssize_t random_read(struct file *file, struct iov_iter *to, loff_t *pos)
 {
-    if (!random_ready() && (file->flags & O_NONBLOCK) != 0) {
-        return -EAGAIN;
-    }
-    int err = random_wait();
+    int err = random_wait((file->flags & O_NONBLOCK) != 0);
+
     return err < 0 ? err : urandom_read(file, to, pos);
 }
 
