@@ -36,6 +36,7 @@
 #include "kernel/proc/process.h"
 #include "kernel/sched/hotplug.h"
 #include "kernel/sched/psi.h"
+#include "kernel/sched/random_wait.h"
 #include "kernel/sched/sched.h"
 #include "kernel/sched/softirqd.h"
 #include "kernel/sched/work.h"
@@ -92,6 +93,7 @@ static void boot_thread_main(void *arg)
     rcu_start();                      /* grace periods and their callbacks */
     softirqd_start();                 /* what interrupts leave to be done, when it is much */
     work_threads_start();             /* deferred work */
+    random_seeder_start();            /* a seed for the random generator, where there is none */
     psi_init();                       /* pressure: averages of time lost */
     machine_init_late();              /* the watch over the clock */
     cpus_start(cpu_steps);            /* the other CPUs */

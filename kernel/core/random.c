@@ -11,7 +11,7 @@
  * anything has come in.
  *
  * Interrupts feed a per-CPU accumulator with the cycle counter; every INTERRUPTS_PER_MIX of them go into the pool, for one credited
- * bit: most of their timing is no secret. A machine with neither a seed nor a generator would wait for minutes; so who waits
+ * bit: most of their timing is no secret. A machine with neither a seed nor a generator would wait for minutes; so when somebody waits a thread
  * (kernel/sched/random_wait.h) times the processor's own work (Müller, "CPU Time Jitter Based Non-Physical True Random Number Generator", 2014).
  *
  * Locks: pool_lock (spin, irqsave). Per-CPU states: interrupts off, own CPU only.

@@ -2,6 +2,8 @@
  * Random numbers: getrandom(2), random(4).
  */
 #include <linux/random.h>
+#include <poll.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/time.h>
@@ -29,6 +31,44 @@ static void alarms(long interval_us)
     CHECK_EQ(setitimer(ITIMER_REAL, &timer, NULL), 0);
 }
 
+static int ready_for(int fd, short events)
+{
+    struct pollfd pollfd = {.fd = fd, .events = events};
+
+    CHECK(poll(&pollfd, 1, 0) >= 0);
+    return pollfd.revents;
+}
+
+/* On a machine without a generator of its own, before anybody has waited: test/boot. */
+ABI_TEST(random, before_there_is_a_seed_only_who_waits_gets_numbers)
+{
+    uint64_t number;
+    int n, fd = open("/dev/random", O_RDONLY | O_NONBLOCK),
+           urandom = open("/dev/urandom", O_RDONLY);
+    struct pollfd readable = {.fd = fd, .events = POLLIN};
+
+    CHECK(fd >= 0 && urandom >= 0);
+    CHECK_EQ(ioctl(fd, RNDGETENTCNT, &n), 0);
+    if (n == 256) {
+        abi_skip("there is a seed");
+    }
+    CHECK_ERR(getrandom(&number, 8, GRND_NONBLOCK), EAGAIN);
+    CHECK_ERR(read(fd, &number, 8), EAGAIN);
+    CHECK_EQ(getrandom(&number, 8, GRND_INSECURE), 8);
+    CHECK_EQ(read(urandom, &number, 8), 8);
+    CHECK_EQ(ready_for(fd, POLLIN | POLLOUT), POLLOUT);
+    pid_t child = abi_fork();
+    if (child == 0) {
+        CHECK_EQ(getrandom(&number, 8, 0), 8);
+        _exit(0);
+    }
+    CHECK_EQ(poll(&readable, 1, -1), 1);
+    CHECK_EQ(read(fd, &number, 8), 8);
+    CHECK_EQ(getrandom(&number, 8, GRND_NONBLOCK), 8);
+    CHECK_EQ(waitpid(child, &n, 0), child);
+    CHECK_EQ(n, 0);
+}
+
 ABI_TEST(random, flags_say_what_to_do_without_a_seed)
 {
     static const unsigned good[] = {0,
@@ -47,6 +87,20 @@ ABI_TEST(random, flags_say_what_to_do_without_a_seed)
     }
     CHECK_ERR(getrandom(numbers, 8, GRND_RANDOM | GRND_INSECURE), EINVAL);
     CHECK_ERR(getrandom(numbers, 8, 8), EINVAL);
+}
+
+ABI_TEST(random, what_can_be_read_is_told_to_those_who_poll)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT};
+    int fd = open("/dev/random", O_RDWR), set = epoll_create1(0);
+    uint64_t number;
+
+    CHECK_EQ(getrandom(&number, 8, 0), 8);
+    CHECK_EQ(ready_for(fd, POLLIN | POLLOUT), POLLIN);
+    CHECK_EQ(epoll_ctl(set, EPOLL_CTL_ADD, fd, &event), 0);
+    CHECK_EQ(epoll_wait(set, &event, 1, 0), 1);
+    CHECK_EQ(event.events, EPOLLIN);
+    CHECK_ERR(epoll_ctl(set, EPOLL_CTL_ADD, open("/dev/urandom", O_RDWR), &event), EPERM);
 }
 
 ABI_TEST(random, a_child_gets_numbers_of_its_own)

@@ -6,6 +6,7 @@ import threading
 import time
 
 from boottest import DIRECT_TIMEOUT_S, PARAMETERS, Case, Failed, Machine, MachineError, Session, artifact, expect, expect_lines, run, run_in, tail
+from exec_test import execute
 
 # A second by the clock under test, and who interrupted meanwhile.
 COMMAND = 'read a x < /proc/uptime; sleep 1; read b x < /proc/uptime; echo slept $a $b; cat /proc/interrupts; dmesg'
@@ -63,6 +64,13 @@ def serial_carries_bytes():
     expect(hashlib.sha256(back).digest() == hashlib.sha256(data).digest(), 'the bytes that came back are not those sent')
 
 
+def random_seed_is_made():
+    """A machine that gives no seed (test/abi/random.c): who waits for random numbers makes one."""
+    status, out, err = execute('/test random', '--cpu', 'qemu64', '--add', artifact('test', 'abi', 'abi') + ':/test')
+    said = out.decode('utf-8', 'replace')
+    expect(status == 0 and 'SKIP' not in said, f'status {status}:\n{tail(said)}\n{tail(err.decode())}')
+
+
 def resets(machine, extra):
     """reboot(2) resets the machine by whatever way it has; QEMU is told to end then."""
     with direct(machine=machine, extra=extra) as vm:
@@ -118,5 +126,6 @@ if __name__ == '__main__':
         Case('resets by the keyboard controller', resets, 'pc', ['-no-acpi']),
         Case('resets where there is no register for it', resets, 'microvm', ['-machine', 'acpi=off']),
         Case('a machine that halts has stopped all its CPUs', halts),
+        Case('without a seed random numbers come to those who wait', random_seed_is_made),
         Case('serial carries a megabyte both ways', serial_carries_bytes),
     ])

@@ -104,6 +104,12 @@ static ssize_t random_read(struct file *file, struct iov_iter *to, loff_t *pos)
     return err < 0 ? err : urandom_read(file, to, pos);
 }
 
+static uint32_t random_poll(struct file *file, struct poll_table *table)
+{
+    (void)file;
+    return random_poll_ready(table) ? POLLIN | POLLRDNORM : POLLOUT | POLLWRNORM;
+}
+
 /* Up to `credit` bits are claimed for it, and no more than there are. Bytes taken: fewer than all at a fault, or when a signal comes. */
 static size_t random_take(struct iov_iter *from, unsigned credit)
 {
@@ -198,8 +204,11 @@ static const struct file_ops zero_fops = {
     .read = zero_read, .write = null_write, .llseek = mem_llseek, .mmap = zero_mmap};
 static const struct file_ops full_fops = {
     .read = zero_read, .write = full_write, .llseek = mem_llseek};
-static const struct file_ops random_fops = {
-    .read = random_read, .write = random_write, .llseek = mem_llseek, .ioctl = random_ioctl};
+static const struct file_ops random_fops = {.read = random_read,
+                                            .write = random_write,
+                                            .llseek = mem_llseek,
+                                            .poll = random_poll,
+                                            .ioctl = random_ioctl};
 static const struct file_ops urandom_fops = {
     .read = urandom_read, .write = random_write, .llseek = mem_llseek, .ioctl = random_ioctl};
 
