@@ -23,14 +23,15 @@
 #include "kernel/mm/kmalloc.h"
 #include "kernel/vfs/file.h"
 #include "kernel/vfs/mount.h"
+#include "kernel/vm/pagecache.h"
 
 #define GZIP_MAGIC_0 0x1f /* RFC 1952, 2.3.1 */
 #define GZIP_MAGIC_1 0x8b
 
 /* A file with several names, by where it came from. */
 struct unpack_link {
-    struct unpack_link *next;
-    uint64_t dev_major, dev_minor, ino;
+    struct unpack_link *next; /* of the same number, on another device */
+    uint64_t dev_major, dev_minor;
     char name[];
 };
 
@@ -40,7 +41,7 @@ struct unpack {
     struct file *file;       /* regular file being written, or NULL */
     char *target;            /* symbolic link: its text so far */
     size_t target_bytes;
-    struct unpack_link *links;
+    struct xarray links; /* by the inode's number: the first struct unpack_link */
     unsigned nentries, nfailed;
 };
 
@@ -98,12 +99,12 @@ static int unpack_directory(const struct cpio_entry *entry)
     return err < 0 ? err : set_attributes_of(entry);
 }
 
-static struct unpack_link *find_link(struct unpack *unpack, const struct cpio_entry *entry)
+static struct unpack_link *find_link(const struct unpack *unpack, const struct cpio_entry *entry)
 {
-    struct unpack_link *link = unpack->links;
+    struct unpack_link *link = xarray_load(&unpack->links, entry->ino);
 
-    while (link != NULL && !(link->ino == entry->ino && link->dev_major == entry->dev_major &&
-                             link->dev_minor == entry->dev_minor)) {
+    while (link != NULL &&
+           !(link->dev_major == entry->dev_major && link->dev_minor == entry->dev_minor)) {
         link = link->next;
     }
     return link;
@@ -123,13 +124,15 @@ static int unpack_hard_link(struct unpack *unpack, const struct cpio_entry *entr
     if (link == NULL) {
         return -ENOMEM;
     }
-    *link = (struct unpack_link){.next = unpack->links,
+    *link = (struct unpack_link){.next = xarray_load(&unpack->links, entry->ino),
                                  .dev_major = entry->dev_major,
-                                 .dev_minor = entry->dev_minor,
-                                 .ino = entry->ino};
+                                 .dev_minor = entry->dev_minor};
     memcpy(link->name, entry->name, bytes);
-    unpack->links = link;
-    return 0;
+    int err = xarray_store(&unpack->links, entry->ino, link, NULL);
+    if (err < 0) {
+        kfree(link);
+    }
+    return err;
 }
 
 static int unpack_regular(struct unpack *unpack, const struct cpio_entry *entry)
@@ -244,12 +247,17 @@ static int unpack_end(void *arg)
 static void unpack_trailer(void *arg)
 {
     struct unpack *unpack = arg;
+    struct unpack_link *link;
+    uint64_t ino = 0;
 
-    while (unpack->links != NULL) {
-        struct unpack_link *next = unpack->links->next;
-        kfree(unpack->links);
-        unpack->links = next;
+    xarray_for_each (&unpack->links, ino, UINT64_MAX, link) {
+        while (link != NULL) {
+            struct unpack_link *next = link->next;
+            kfree(link);
+            link = next;
+        }
     }
+    xarray_fini(&unpack->links);
 }
 
 static int feed_stream(void *arg, const uint8_t *data, size_t len_bytes)
@@ -321,6 +329,7 @@ void initramfs_unpack(const uint8_t *data, size_t len_bytes)
                                    .end = unpack_end,
                                    .arg = &unpack};
 
+    xarray_init(&unpack.links, &pagecache_xarray_memory);
     int err = cpio_unpack(data, len_bytes, &sink);
     if (err < 0) {
         log_err("initramfs: damaged after %u entries (last: %s): error %d", unpack.nentries,

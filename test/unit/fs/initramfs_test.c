@@ -19,7 +19,9 @@ static void add_bytes(const char *data, size_t len)
     archive_len = ALIGN_UP(archive_len + len, (size_t)4);
 }
 
-/* An entry of inode `ino`, which has `nlink` names. */
+static unsigned archive_device;
+
+/* An entry of inode `ino` on archive_device, which has `nlink` names. */
 static void add_link(const char *name, uint32_t mode, unsigned ino, unsigned nlink,
                      const char *data)
 {
@@ -28,7 +30,8 @@ static void add_link(const char *name, uint32_t mode, unsigned ino, unsigned nli
 
     (void)ksnprintf(header, sizeof(header),
                     "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x", ino, mode, 0, 0,
-                    nlink, 1000, (unsigned)strlen(data), 0, 0, 0, 0, (unsigned)name_bytes, 0);
+                    nlink, 1000, (unsigned)strlen(data), 8, archive_device, 0, 0,
+                    (unsigned)name_bytes, 0);
     memcpy(archive + archive_len, header, 110);
     archive_len += 110;
     add_bytes(name, name_bytes);
@@ -68,6 +71,25 @@ TEST(initramfs, names_of_an_inode_are_links_within_their_archive)
     EXPECT_STR_EQ(tree_read("d"), "another");
     EXPECT_EQ(tree_stat("a").nlink, 2);
     EXPECT_EQ(tree_stat("c").nlink, 2);
+    tree_end();
+}
+
+TEST(initramfs, inodes_of_one_number_on_two_devices_are_two)
+{
+    static const char *const names[] = {"0", "1", "2", "3", "4", "5", "6", "7"};
+
+    begin();
+    for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+        archive_device = i % 2;
+        add_link(names[i], S_IFREG | 0644, i % 4 < 2 ? 7 : 0xffffffff, 2, names[i]);
+    }
+    archive_device = 0;
+    unpack();
+    for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+        EXPECT_STR_EQ(tree_read(names[i]), names[i | 4]);
+        EXPECT_EQ(tree_stat(names[i]).nlink, 2);
+        EXPECT_EQ(tree_stat(names[i]).ino, tree_stat(names[i ^ 4]).ino);
+    }
     tree_end();
 }
 
