@@ -180,6 +180,8 @@ static inline void abi_check_link(int fd, const char *text)
 
 /* What is in a file, up to a megabyte, in a buffer that the next call uses again. */
 char *abi_read_file(const char *path);
+/* This program as a file of its own, to be executed. */
+void abi_copy_self(const char *path, mode_t mode);
 
 /* A file with this content. */
 static inline void abi_write_file(const char *path, const char *text)

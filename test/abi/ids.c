@@ -83,19 +83,6 @@ ABI_TEST(ids, of_files_and_effective_ones_hide_a_process_when_they_change)
     CHANGES(syscall(SYS_setuid, USER));
 }
 
-static void copy_self(const char *name)
-{
-    static char buffer[1 << 16];
-    int from = open("/proc/self/exe", O_RDONLY), to = open(name, O_WRONLY | O_CREAT, 0755);
-    ssize_t n;
-
-    CHECK(from >= 0 && to >= 0);
-    while ((n = read(from, buffer, sizeof(buffer))) > 0) {
-        CHECK_EQ(write(to, buffer, (size_t)n), n);
-    }
-    CHECK_EQ(close(from) | close(to), 0);
-}
-
 /* What the program tells that is executed after `prepare`. */
 #define TOLD_AFTER(prepare)                                                                        \
     WEXITSTATUS(IN_CHILD({                                                                         \
@@ -110,7 +97,7 @@ ABI_TEST(ids, that_an_execve_changes_hide_a_process)
 {
     int hidden = after_suid() == 1 ? IS_DUMPABLE : 0;
 
-    copy_self("tell");
+    abi_copy_self("tell", 0755);
     CHECK_EQ(TOLD_AFTER(0), IS_DUMPABLE | HAS_SIGNAL);
     CHECK_EQ(TOLD_AFTER(prctl(PR_SET_KEEPCAPS, 1)), IS_DUMPABLE | HAS_SIGNAL);
     CHECK_EQ(TOLD_AFTER(setresuid(USER, USER, USER)), IS_DUMPABLE | HAS_SIGNAL);
@@ -126,8 +113,7 @@ ABI_TEST(ids, that_may_not_read_a_program_do_not_see_into_it)
 {
     int hidden = after_suid() == 1 ? IS_DUMPABLE : 0;
 
-    copy_self("tell");
-    CHECK_EQ(chmod("tell", 0711), 0);
+    abi_copy_self("tell", 0711);
     CHECK_EQ(TOLD_AFTER(0), IS_DUMPABLE | HAS_SIGNAL);
     CHECK_EQ(TOLD_AFTER(setresuid(USER, USER, USER)), hidden | HAS_SIGNAL);
 }

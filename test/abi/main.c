@@ -67,6 +67,20 @@ char *abi_read_file(const char *path)
     return buffer;
 }
 
+void abi_copy_self(const char *path, mode_t mode)
+{
+    static char buffer[1 << 16];
+    int from = open("/proc/self/exe", O_RDONLY), to = open(path, O_WRONLY | O_CREAT, 0700);
+    ssize_t n;
+
+    CHECK(from >= 0 && to >= 0);
+    while ((n = read(from, buffer, sizeof(buffer))) > 0) {
+        CHECK_EQ(write(to, buffer, (size_t)n), n);
+    }
+    CHECK_EQ(fchmod(to, mode), 0);
+    CHECK_EQ(close(from) | close(to), 0);
+}
+
 static void run_test(const struct abi_test *test, const char *dir)
 {
     (void)signal(SIGALRM, SIG_DFL);

@@ -63,20 +63,6 @@ static void __attribute__((constructor)) as_program(void)
     }
 }
 
-static void copy_self(const char *name, mode_t mode)
-{
-    static char buffer[1 << 16];
-    int from = open("/proc/self/exe", O_RDONLY), to = open(name, O_WRONLY | O_CREAT, 0755);
-    ssize_t n;
-
-    CHECK(from >= 0 && to >= 0);
-    while ((n = read(from, buffer, sizeof(buffer))) > 0) {
-        CHECK_EQ(write(to, buffer, (size_t)n), n);
-    }
-    CHECK_EQ(fchmod(to, mode), 0);
-    CHECK_EQ(close(from) | close(to), 0);
-}
-
 static void make_set_id(const char *name)
 {
     struct statvfs where;
@@ -85,7 +71,7 @@ static void make_set_id(const char *name)
     if ((where.f_flag & ST_NOSUID) != 0) {
         abi_skip("set-user-ID bits mean nothing here");
     }
-    copy_self(name, 04755);
+    abi_copy_self(name, 04755);
 }
 
 static void make_su(void)
@@ -343,7 +329,7 @@ static void hide(void)
 static void look_at_hidden(look_fn *look)
 {
     abi_write_file("secret", "secret");
-    copy_self("capable", 0755);
+    abi_copy_self("capable", 0755);
     CHECK_EQ(IN_CHILD(become_user(); look_all_the_time(look, hide, "./capable")), 0);
 }
 
@@ -366,7 +352,7 @@ ABI_TEST(set_id, capabilities_that_were_dropped_come_back_to_root_unless_it_want
             struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
             struct __user_cap_data_struct data[2] = {{0}};
 
-            copy_self("capable", 0755);
+            abi_copy_self("capable", 0755);
             CHECK_EQ(syscall(SYS_capset, &header, data), 0);
             CHECK(want != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
             run("./capable");
