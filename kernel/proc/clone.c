@@ -188,8 +188,6 @@ static int copy_state(struct thread *thread, const struct clone_request *request
         thread->rseq = parent->rseq; /* its copy of the area says the same */
     }
     thread->sig_blocked = parent->sig_blocked;
-    thread->mempolicy = parent->mempolicy;
-    thread->interleave = parent->interleave;
     /* sigaltstack(2), "Notes": inherited, but not by a child that shares the memory. */
     if ((request->flags & (CLONE_VM | CLONE_VFORK)) != CLONE_VM) {
         thread->altstack_base = parent->altstack_base;

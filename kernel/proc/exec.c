@@ -231,6 +231,7 @@ static void replace_image(struct exec *exec)
 
     thread->vm = vm;
     thread->mmu = &vm->mmu;
+    thread->fault_runs = (struct thread_fault_runs){0}; /* its addresses mean nothing here */
     mmu_switch(thread->mmu);
     struct cred *former = cred_replace(exec->identity.cred);
     exec_raise_end_locked();

@@ -74,7 +74,10 @@ void thread_cache_init(void)
 #endif
 }
 
-/* Members that higher rooms set are NULL: thread_free() left them so, or the constructor. */
+/*
+ * Members that higher rooms set are NULL: thread_free() left them so, or the constructor. The memory is that of a thread that has ended: nothing of it may
+ * be seen by this one.
+ */
 static struct thread *thread_alloc(const char *comm)
 {
     struct thread *parent = current_thread();
@@ -100,6 +103,8 @@ static struct thread *thread_alloc(const char *comm)
     thread->utime_ticks = thread->stime_ticks = 0;
     thread->nvcsw = thread->nivcsw = 0;
     thread->switch_work = 0;
+    thread->sync_since = 0;
+    thread->sync_belief = 0;
     thread->stalled = 0;
     thread->io_delay = 0;
     thread->minflt = thread->majflt = 0;
@@ -108,8 +113,12 @@ static struct thread *thread_alloc(const char *comm)
     thread->stop_number = 0;
     thread->timer_slack_ns = atomic_load_relaxed(&parent->timer_slack_ns);
     thread->timer_slack_default_ns = thread->timer_slack_ns;
-    thread->altstack_size = 0;
+    thread->altstack_base = thread->altstack_size = 0;
     thread->altstack_flags = 0;
+    thread->fault = parent->fault;
+    thread->fault_runs = (struct thread_fault_runs){0};
+    thread->mempolicy = parent->mempolicy;
+    thread->interleave = parent->interleave;
     thread->start_time = ktime_now();
 #ifdef CONFIG_FAIL
     thread->fail = (struct fail_task){.make_it_fail = parent->fail.make_it_fail};
@@ -200,6 +209,7 @@ struct thread *thread_create_kernel(const char *comm, void (*fn)(void *arg), voi
     }
     sched_params_inherit(thread, &boot_thread);
     thread->cpu_mask = boot_thread.cpu_mask;
+    thread->mempolicy = boot_thread.mempolicy;
     thread->kernel_fn = fn;
     thread->kernel_arg = arg;
     cpu_thread_init_kernel(thread, kernel_thread_main, thread);
