@@ -253,6 +253,8 @@ int cpu_arch_prctl(int code, vaddr_t addr)
 
 void cpu_idle(void)
 {
+    /* By it, the entry of an interrupt knows to call tlb_idle_end(). */
+    ASSERT((this_cpu->rcu_idle & RCU_IDLE) != 0);
     tlb_idle_begin();
     latency_irqs_on();
     /* STI takes effect after the next instruction: no interrupt can slip in before HLT (SDM volume 2, STI). */

@@ -80,7 +80,7 @@ bool cpu_pkey_allows(unsigned key, bool write);
  */
 void cpu_watch_syscall(bool on);
 
-/* Wait for the next interrupt with interrupts enabled atomically; for the idle loop. Returns with interrupts on. */
+/* Wait for the next interrupt with interrupts enabled atomically; for the idle loop, after rcu_idle_enter(). Interrupts off; returns with them on. */
 void cpu_idle(void);
 /* The user-mode registers of `thread`, at the top of its kernel stack. */
 struct trapframe *thread_trapframe(struct thread *thread);

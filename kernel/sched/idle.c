@@ -128,7 +128,8 @@ static void poll_a_moment(const struct runqueue *rq)
 
 /*
  * Sleep until an interrupt or a request comes. While the thread says that it polls, requests are made without a message (runqueue_resched_locked);
- * so it looks once more after it has ceased to say so. Interrupts off at entry, on at return.
+ * so it looks once more after it has ceased to say so. An interrupt while it looks would end an idle time begun before: that begins when
+ * nothing but the sleep can follow. Interrupts off at entry, on at return.
  */
 static void idle_wait(struct runqueue *rq)
 {
@@ -136,6 +137,7 @@ static void idle_wait(struct runqueue *rq)
     bool watches = cpu_idle_can_watch();
 
     if (!sched_several) {
+        rcu_idle_enter();
         cpu_idle();
         return;
     }
@@ -143,6 +145,7 @@ static void idle_wait(struct runqueue *rq)
     if (rq->idle_average < POLL_IDLE_NS) {
         poll_a_moment(rq);
     }
+    rcu_idle_enter();
     if (watches && !is_asked(idle) && !need_resched()) {
         cpu_idle_watch(&idle->work, THREAD_WORK_RESCHED);
         irq_disable();
@@ -168,7 +171,6 @@ void sched_idle_loop(void)
         } else if (unlikely(sched_cpu_is_leaving())) {
             cpu_go_offline();
         } else {
-            rcu_idle_enter();
             idle_wait(this_cpu_ptr(runqueue));
             rcu_idle_exit();
         }
