@@ -74,6 +74,13 @@ static void words_read(struct cpu_features *f, uint32_t max_basic, uint32_t max_
     f->leaf7_ecx |= f->pku ? 3u << 3 : 0;
 }
 
+/* Is it an Intel CPU of family 6 and one of these models? */
+static bool is_intel_model(const struct cpu_features *f, const uint8_t *models, unsigned count)
+{
+    return f->family == 6 && memchr(models, (int)f->model, count) != NULL &&
+           strcmp(f->vendor, "GenuineIntel") == 0;
+}
+
 /*
  * With PCIDs on, INVLPG of these leaves global translations where they are, unless a new microcode is loaded (Intel, Alder Lake
  * specification update, ADL063; Raptor Lake, RPL037).
@@ -82,12 +89,28 @@ static bool invlpg_misses_global(const struct cpu_features *f)
 {
     static const uint8_t models[] = {0x97, 0x9a, 0xb7, 0xba, 0xbe, 0xbf};
 
-    for (unsigned i = 0; i < ARRAY_SIZE(models); i++) {
-        if (f->family == 6 && f->model == models[i]) {
-            return strcmp(f->vendor, "GenuineIntel") == 0;
-        }
-    }
-    return false;
+    return is_intel_model(f, models, ARRAY_SIZE(models));
+}
+
+/*
+ * Stores to a line that these watch may not wake them (Intel, specification updates of Xeon 7400, AAI65, and its successors; of Apollo Lake, APL30;
+ * of Lunar Lake, LNL030).
+ */
+static bool mwait_misses_stores(const struct cpu_features *f)
+{
+    static const uint8_t models[] = {0x1d, 0x2e, 0x2f, 0x5c, 0xbd};
+
+    return is_intel_model(f, models, ARRAY_SIZE(models));
+}
+
+/*
+ * Not below a hypervisor, which would have to notice each MONITOR (SDM volume 3, 26.1.3), and where the CPU does not say what lines it watches
+ * (SDM volume 2, CPUID leaf 05H).
+ */
+static bool mwait_pays(const struct cpu_features *f, uint32_t max_basic)
+{
+    return bit(f->leaf1_ecx, 3) && !bit(f->leaf1_ecx, 31) && max_basic >= 5 &&
+           (cpuid_read(5, 0).ebx & 0xffff) != 0 && !mwait_misses_stores(f);
 }
 
 void features_init(void)
@@ -116,6 +139,7 @@ void features_init(void)
     f->nx = bit(f->ext1_edx, 20);
     f->gigabyte_pages = bit(f->ext1_edx, 26);
     f->rdtscp = bit(f->ext1_edx, 27);
+    f->mwait = mwait_pays(f, max_basic);
     page_clear_by_sse = !f->erms;
 }
 

@@ -14,6 +14,7 @@ struct cpu_features {
     unsigned cacheline_bytes;
     bool nx, pge, pat, smep, smap, umip, fsgsbase, la57, gigabyte_pages, pcid, pku;
     bool xsave, xsaveopt, erms, rdrand, rdseed, rdtscp, rdpid, invariant_tsc;
+    bool mwait; /* has it, and it is worth to wait by it */
 };
 
 extern struct cpu_features cpu_features; /* [I] after features_init() */

@@ -269,22 +269,9 @@ void cpu_sync_core(void)
     cpu_serialize();
 }
 
-/*
- * Not below a hypervisor, which would have to notice each MONITOR (SDM volume 3, 26.1.3), and where the CPU does not say what lines it watches
- * (SDM volume 2, CPUID leaf 05H).
- */
 bool cpu_idle_can_watch(void)
 {
-    static int8_t can = -1; /* [a] found out once; all CPUs alike */
-    int8_t known = READ_ONCE(can);
-
-    if (unlikely(known < 0)) {
-        struct cpuid_regs features = cpuid_read(1, 0);
-        bool has = (features.ecx & BIT(3)) != 0 && (features.ecx & BIT(31)) == 0;
-        known = has && cpuid_read(0, 0).eax >= 5 && (cpuid_read(5, 0).ebx & 0xffff) != 0;
-        WRITE_ONCE(can, known);
-    }
-    return known != 0;
+    return cpu_features.mwait;
 }
 
 void cpu_idle_watch(const uint32_t *word, uint32_t bits)
