@@ -44,16 +44,24 @@ static const struct clock_params *params = &all_params[0]; /* [a] */
 static int64_t adjustment;                                 /* [params_lock] see clock_adjust() */
 static struct spinlock params_lock = SPINLOCK_INIT("clock");
 
+/* Since the base was read, perhaps by another CPU whose TSC is a little ahead of this one's: not before it then. */
+static inline uint64_t count_since(const struct clock_conversion *conversion, uint64_t counter)
+{
+    uint64_t count = counter - conversion->base;
+
+    return likely((int64_t)count >= 0) ? count : 0;
+}
+
 static inline ktime_t conversion_apply(const struct clock_conversion *conversion, uint64_t counter)
 {
-    return conversion->base_ns + (ktime_t)rate_scale_apply(counter - conversion->base,
+    return conversion->base_ns + (ktime_t)rate_scale_apply(count_since(conversion, counter),
                                                            conversion->mult, conversion->shift);
 }
 
 static inline ktime_t conversion_apply_raw(const struct clock_conversion *conversion,
                                            uint64_t counter)
 {
-    return conversion->raw_base_ns + (ktime_t)rate_scale_apply(counter - conversion->base,
+    return conversion->raw_base_ns + (ktime_t)rate_scale_apply(count_since(conversion, counter),
                                                                conversion->raw_mult,
                                                                conversion->raw_shift);
 }

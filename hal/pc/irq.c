@@ -280,9 +280,6 @@ void irq_init(const struct acpi_madt *madt)
 
     for (unsigned i = 0; i < ISA_IRQS; i++) {
         isa_override[i] = (struct acpi_override){.source = (uint8_t)i, .gsi = i};
-        if (pic) {
-            machine_vector_install(VECTOR_PIC + i, pic_interrupt);
-        }
     }
     for (unsigned i = 0; madt != NULL && i < madt->noverrides; i++) {
         isa_override[madt->override[i].source] = madt->override[i];
@@ -292,6 +289,11 @@ void irq_init(const struct acpi_madt *madt)
     }
     ngsis = param_bool("noapic", false) ? 0 : MIN(ioapic_init(madt), MAX_GSIS);
     use_ioapic = lapic_init(madt, ngsis == 0) && ngsis != 0;
+    /* Where the pair's lines are all masked, what comes on its vectors is a message, which wants its EOI. */
+    for (unsigned i = 0; i < ISA_IRQS; i++) {
+        machine_vector_install(VECTOR_PIC + i,
+                               pic && !use_ioapic ? pic_interrupt : stray_interrupt);
+    }
     lines_create(pic);
     if (!use_ioapic) {
         log_notice("irq: no I/O APIC, %s", pic ? "using the 8259 pair" : "and no 8259 either");
