@@ -202,9 +202,14 @@ int platform_wake_cpus(const struct cpumask *mask, paddr_t real_mode_page, paddr
         return -ENODEV;
     }
     if (madt != NULL && madt->mailbox_pa != 0) {
-        return wake_by_mailbox(mask, madt->mailbox_pa, mailbox_entry);
+        int err = wake_by_mailbox(mask, madt->mailbox_pa, mailbox_entry);
+        if (err != 0) {
+            return err;
+        }
+        (void)wait_comparing(mask, SECOND_WAIT_US);
+    } else {
+        wake_by_messages(mask, (uint32_t)(real_mode_page >> PAGE_SHIFT));
     }
-    wake_by_messages(mask, (uint32_t)(real_mode_page >> PAGE_SHIFT));
     uint64_t warp = atomic_load_relaxed(&tsc_warp);
     if (warp != 0) {
         clock_reject_tsc("the CPUs' TSCs differ", warp);
