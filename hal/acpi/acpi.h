@@ -92,6 +92,12 @@ struct acpi_hpet {
 };
 int acpi_hpet_parse(const void *table, uint32_t len_bytes, struct acpi_hpet *ret_hpet);
 
+struct acpi_dmar {
+    bool interrupts; /* they can be remapped */
+    bool no_x2apic;  /* the firmware cannot cope with x2APIC mode */
+};
+int acpi_dmar_parse(const void *table, uint32_t len_bytes, struct acpi_dmar *ret_dmar);
+
 struct acpi_mcfg_entry {
     paddr_t pa;
     uint16_t segment;
@@ -148,6 +154,7 @@ int acpi_cpu_node(uint32_t apic_id);
 void acpi_init(void);
 const struct acpi_madt *acpi_madt(void);
 const struct acpi_fadt *acpi_fadt(void);
+const struct acpi_dmar *acpi_dmar(void);
 const struct acpi_hpet *acpi_hpet(void);
 /* Power off by S5, or reset by the FADT's register; they return when it did not work. Any context, interrupts off. */
 void acpi_power_off(void);

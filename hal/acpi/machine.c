@@ -39,9 +39,10 @@ static struct acpi_tables tables;
 static struct acpi_madt madt;
 static struct acpi_fadt fadt;
 static struct acpi_hpet hpet;
+static struct acpi_dmar dmar;
 static struct acpi_srat srat;
 static bool srat_used;
-static bool madt_valid, fadt_valid, hpet_valid, s5_valid;
+static bool madt_valid, fadt_valid, hpet_valid, dmar_valid, s5_valid;
 static uint8_t s5_typ_a, s5_typ_b;
 static struct acpi_register pm1a_cnt, pm1b_cnt, sleep_control, sleep_status, reset_reg;
 
@@ -135,6 +136,11 @@ static int decode_fadt(const void *table, uint32_t len_bytes)
 static int decode_hpet(const void *table, uint32_t len_bytes)
 {
     return acpi_hpet_parse(table, len_bytes, &hpet);
+}
+
+static int decode_dmar(const void *table, uint32_t len_bytes)
+{
+    return acpi_dmar_parse(table, len_bytes, &dmar);
 }
 
 static void log_tables(void)
@@ -259,6 +265,7 @@ void acpi_init(void)
 {
     madt_valid = table_decode("APIC", decode_madt) == 0;
     hpet_valid = table_decode("HPET", decode_hpet) == 0;
+    dmar_valid = table_decode("DMAR", decode_dmar) == 0;
     fadt_valid = table_decode("FACP", decode_fadt) == 0;
     if (!fadt_valid) {
         return;
@@ -284,6 +291,11 @@ const struct acpi_fadt *acpi_fadt(void)
 const struct acpi_hpet *acpi_hpet(void)
 {
     return hpet_valid ? &hpet : NULL;
+}
+
+const struct acpi_dmar *acpi_dmar(void)
+{
+    return dmar_valid ? &dmar : NULL;
 }
 
 /* Firmware may still own the registers ("legacy mode"); ask it over. ACPI 6.5, 4.8.2.5. */

@@ -173,6 +173,18 @@ static void lapic_mode_set(void)
     }
 }
 
+/* What firmware left on stays on. */
+static bool wants_x2apic(uint32_t cpuid_1_ecx, uint64_t base)
+{
+    const struct acpi_dmar *dmar = acpi_dmar();
+
+    if ((cpuid_1_ecx & CPUID_1_ECX_X2APIC) == 0) {
+        return false;
+    }
+    return (base & APIC_BASE_X2APIC) != 0 ||
+           !(param_bool("nox2apic", false) || (dmar != NULL && dmar->no_x2apic));
+}
+
 bool lapic_init(const struct acpi_madt *madt, bool extint)
 {
     struct cpuid features = cpuid_read(1, 0);
@@ -181,9 +193,7 @@ bool lapic_init(const struct acpi_madt *madt, bool extint)
         return false;
     }
     uint64_t base = msr_read(MSR_APIC_BASE);
-    bool forced = (base & APIC_BASE_X2APIC) != 0;
-    lapic_x2apic =
-        (features.ecx & CPUID_1_ECX_X2APIC) && (forced || !param_bool("nox2apic", false));
+    lapic_x2apic = wants_x2apic(features.ecx, base);
     lapic_mode_set();
     if (!lapic_x2apic) {
         lapic_registers = mmio_map(base & APIC_BASE_MASK, 4096, false);

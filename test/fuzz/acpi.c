@@ -125,6 +125,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct acpi_mcfg_entry mcfg[4];
     struct acpi_fadt fadt;
     struct acpi_hpet hpet;
+    struct acpi_dmar dmar;
     uint32_t len_bytes = (uint32_t)size;
     uint8_t a, b;
     unsigned n;
@@ -133,6 +134,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     feed_madt(data, len_bytes);
     (void)acpi_fadt_parse(data, len_bytes, &fadt);
     (void)acpi_hpet_parse(data, len_bytes, &hpet);
+    (void)acpi_dmar_parse(data, len_bytes, &dmar);
     (void)acpi_mcfg_parse(data, len_bytes, mcfg, ARRAY_SIZE(mcfg), &n);
     if (acpi_srat_parse(data, len_bytes, &srat) == 0) {
         feed_nodes(&srat, distance, 0);

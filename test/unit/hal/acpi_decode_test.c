@@ -201,6 +201,20 @@ TEST(acpi_hpet, wants_a_memory_address)
     EXPECT_EQ(acpi_hpet_parse(table, 55, &hpet), -EINVAL);
 }
 
+TEST(acpi_dmar, says_no_to_x2apic_only_where_interrupts_are_remapped)
+{
+    struct acpi_dmar dmar;
+
+    begin("DMAR", 48);
+    for (uint8_t flags = 0; flags < 8; flags++) {
+        table[37] = flags;
+        EXPECT_EQ(acpi_dmar_parse(table, 48, &dmar), 0);
+        EXPECT_EQ(dmar.interrupts, (flags & 1) != 0);
+        EXPECT_EQ(dmar.no_x2apic, (flags & 3) == 3);
+    }
+    EXPECT_EQ(acpi_dmar_parse(table, 47, &dmar), -EINVAL);
+}
+
 TEST(acpi_mcfg, lists_whole_entries)
 {
     struct acpi_mcfg_entry entries[2];
