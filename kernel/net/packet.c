@@ -19,7 +19,8 @@ struct packet *packet_alloc(uint32_t linear, uint32_t nfragments)
     packet->data = (uint8_t *)packet + header;
     packet->linear = 0;
     packet->len = 0;
-    packet->room = linear;
+    packet->room = (uint16_t)linear;
+    packet->peeked = false;
     packet->nfragments = 0;
     packet->fragment = 0;
     refcount_init(&packet->refs, 1);

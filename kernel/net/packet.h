@@ -35,7 +35,8 @@ struct packet {
     uint8_t *data;         /* linear bytes not taken yet */
     uint32_t linear;       /* their number */
     uint32_t len;          /* all bytes not taken yet */
-    uint32_t room;         /* bytes that fit behind data + linear */
+    uint16_t room;         /* bytes that fit behind data + linear */
+    bool peeked;           /* [queue] somebody had it with MSG_PEEK; datagrams */
     uint16_t nfragments;   /* [I] */
     uint16_t fragment;     /* the first with bytes not taken yet */
     struct refcount refs;

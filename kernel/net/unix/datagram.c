@@ -238,14 +238,19 @@ ssize_t unix_seqpacket_send(struct socket *socket, struct message *message)
 
 /* ---- receiving ---- */
 
-/* The packet to read, ours alone; or to peek at, referenced, with *skip bytes of it to leave out. NULL: none. */
-static struct packet *datagram_next(struct unix_socket *socket, bool peek, uint32_t *skip)
+/*
+ * The packet to read, ours alone; or to peek at, referenced, with *skip bytes of it to leave out. NULL: none. With an offset an empty packet is
+ * peeked at once: nothing else would lead past it.
+ */
+static struct packet *datagram_next(struct unix_socket *socket, bool peek, int offset,
+                                    uint32_t *skip)
 {
     struct packet *packet, *found = NULL;
 
+    *skip = (uint32_t)MAX(offset, 0);
     unix_lock(socket);
     list_for_each (packet, &socket->queue, node) {
-        if (unlikely(*skip > 0 && *skip >= packet->len)) {
+        if (unlikely(offset >= 0) && *skip >= packet->len && (*skip > 0 || packet->peeked)) {
             *skip -= packet->len;
             continue;
         }
@@ -255,6 +260,7 @@ static struct packet *datagram_next(struct unix_socket *socket, bool peek, uint3
     if (found != NULL && !peek) {
         unix_queue_remove(socket, found);
     } else if (found != NULL) {
+        found->peeked = true;
         (void)packet_get(found);
     }
     unix_unlock(socket);
@@ -263,12 +269,12 @@ static struct packet *datagram_next(struct unix_socket *socket, bool peek, uint3
 
 static bool datagram_or_end(const struct unix_socket *socket, uint32_t arrived)
 {
-    return READ_ONCE(socket->arrived) != arrived || READ_ONCE(socket->queued) != 0 ||
+    return READ_ONCE(socket->arrived) != arrived ||
            atomic_load_relaxed(&socket->socket.error) != 0 ||
            (atomic_load_relaxed(&socket->socket.shutdown) & SHUTDOWN_RECEIVE) != 0;
 }
 
-/* Nothing is there: why, 0 at the end, 1: look again. */
+/* Nothing is there, or only what an offset leaves out: why, 0 at the end, 1: look again. */
 static int datagram_wait(struct unix_socket *socket, bool nonblock, uint32_t arrived,
                          ktime_t *deadline)
 {
@@ -285,6 +291,8 @@ static int datagram_wait(struct unix_socket *socket, bool nonblock, uint32_t arr
     }
     if (*deadline == 0) {
         *deadline = socket_deadline(&socket->socket.receive_timeout);
+    } else if (unlikely(READ_ONCE(socket->queued) != 0)) {
+        socket_wake_reader(&socket->socket); /* what woke us is not for us */
     }
     int err = socket_wait(&socket->socket.read_wait, datagram_or_end(socket, arrived), *deadline);
     return err < 0 ? err : 1;
@@ -300,13 +308,12 @@ static int datagram_take(struct unix_socket *socket, const struct message *messa
 
     do {
         uint32_t arrived = READ_ONCE(socket->arrived);
-        int offset = peek ? atomic_load_relaxed(&socket->peek_offset) : 0;
-        *skip = (uint32_t)MAX(offset, 0);
+        int offset = peek ? atomic_load_relaxed(&socket->peek_offset) : -1;
         result = socket_take_error(&socket->socket);
         if (unlikely(result < 0)) {
             break;
         }
-        *ret_packet = datagram_next(socket, peek, skip);
+        *ret_packet = datagram_next(socket, peek, offset, skip);
         if (likely(*ret_packet != NULL)) {
             result = 0;
             break;

@@ -180,7 +180,8 @@ static struct packet *stream_next(struct stream_read *read, bool *ret_stop)
             *ret_stop = true;
             return NULL;
         }
-        if (urgent && socket_has_option(&socket->socket, SOCKET_OOBINLINE)) {
+        if (urgent && packet->len > read->skip &&
+            socket_has_option(&socket->socket, SOCKET_OOBINLINE)) {
             if (!read->peek) {
                 urgent_forget(socket, packet);
             }
@@ -276,10 +277,12 @@ static int stream_wait(struct stream_read *read, ktime_t *deadline)
     if ((read->message->flags & MSG_DONTWAIT) != 0) {
         return -EAGAIN;
     }
+    mutex_unlock(&socket->read_lock);
     if (*deadline == 0) {
         *deadline = socket_deadline(&socket->socket.receive_timeout);
+    } else if (unlikely(read->peek)) {
+        socket_wake_reader(&socket->socket); /* what woke us lies before our offset */
     }
-    mutex_unlock(&socket->read_lock);
     int err =
         socket_wait(&socket->socket.read_wait,
                     READ_ONCE(socket->arrived) != read->arrived ||
