@@ -1,4 +1,4 @@
-/* Local sockets that are peeked at with an offset (SO_PEEK_OFF). */
+/* Local sockets that are peeked at with an offset (SO_PEEK_OFF), and the urgent byte (MSG_OOB): what is stepped over, and what it carries. */
 #include "sockets.h"
 
 static void on_signal(int sig)
@@ -100,4 +100,74 @@ ABI_TEST(peek_offset, may_lie_behind_an_urgent_byte)
     CHECK_ERR(recv(s[1], buf, 8, MSG_PEEK | MSG_DONTWAIT), EAGAIN);
     CHECK_EQ(recv(s[1], buf, 8, 0), 1);
     CHECK_EQ(buf[0], '!');
+}
+
+/* ---- the urgent byte ---- */
+
+ABI_TEST(urgent, is_gone_when_it_was_stepped_over)
+{
+    char buf[8];
+    int s[2];
+
+    sock_pair(SOCK_STREAM, s);
+    CHECK_EQ(send(s[0], "a!", 2, MSG_OOB), 2);
+    CHECK_EQ(send(s[0], "b", 1, 0), 1);
+    CHECK_EQ(recv(s[1], buf, 8, 0), 1);
+    CHECK_EQ(recv(s[1], buf, 8, 0), 1);
+    CHECK_EQ(buf[0], 'b');
+    CHECK_EQ(sock_ready(s[1], POLLPRI | POLLIN), 0);
+    CHECK_ERR(recv(s[1], buf, 8, MSG_OOB), EINVAL);
+}
+
+/* One urgent byte that carries files. */
+static void send_urgent_files(int fd, const int *files, unsigned n)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(4 * sizeof(int))];
+    } control;
+    struct iovec iov = {"!", 1};
+    struct msghdr message = {.msg_iov = &iov,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = CMSG_SPACE(n * sizeof(int))};
+
+    memset(&control, 0, sizeof(control));
+    control.header.cmsg_len = CMSG_LEN(n * sizeof(int));
+    control.header.cmsg_level = SOL_SOCKET;
+    control.header.cmsg_type = SCM_RIGHTS;
+    memcpy(CMSG_DATA(&control.header), files, n * sizeof(int));
+    CHECK_EQ(sock_sendmsg(fd, &message, MSG_OOB), 1);
+}
+
+/* Two sockets that only their own messages hold, one of them urgent; a pipe's end goes when they do. */
+static void check_urgent_collected(bool stepped_over)
+{
+    int s[2], p[2];
+    char byte;
+
+    sock_pair(SOCK_STREAM, s);
+    CHECK_EQ(pipe(p), 0);
+    const int files[] = {s[0], s[1], p[1]};
+    send_urgent_files(s[0], files, 3);
+    if (stepped_over) {
+        CHECK_ERR(recv(s[1], &byte, 1, MSG_DONTWAIT), EAGAIN);
+    }
+    CHECK_EQ(close(s[0]) | close(s[1]) | close(p[1]), 0);
+    struct pollfd end = {p[0], POLLIN, 0};
+    while (poll(&end, 1, 20) == 0) { /* closing any local socket has the kernel look */
+        sock_pair(SOCK_STREAM, s);
+        CHECK_EQ(close(s[0]) | close(s[1]), 0);
+    }
+    CHECK_EQ(end.revents, POLLHUP);
+}
+
+ABI_TEST(urgent, files_are_collected)
+{
+    check_urgent_collected(false);
+}
+
+ABI_TEST(urgent, files_are_let_go_when_the_byte_is_stepped_over)
+{
+    check_urgent_collected(true);
 }

@@ -151,6 +151,10 @@ static void take_rights(struct unix_socket *socket, struct list_node *garbage)
         if (unix_has_rights(packet)) {
             unix_queue_remove(socket, packet);
             list_push_back(garbage, &packet->node);
+            if (socket->urgent == packet) {
+                socket->urgent = NULL;
+                packet_put(packet); /* not the last reference */
+            }
         }
     }
 }

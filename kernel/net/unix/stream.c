@@ -148,7 +148,7 @@ static void queue_drop(struct unix_socket *socket, struct packet *packet)
     packet_put(packet);
 }
 
-/* The urgent byte is read as if it were none (SO_OOBINLINE). */
+/* The urgent byte is read as if it were none (SO_OOBINLINE), or stepped over: what is urgent stands in the queue. */
 static void urgent_forget(struct unix_socket *socket, struct packet *packet)
 {
     unix_lock(socket);
@@ -180,11 +180,11 @@ static struct packet *stream_next(struct stream_read *read, bool *ret_stop)
             *ret_stop = true;
             return NULL;
         }
+        if (urgent && !read->peek) {
+            urgent_forget(socket, packet);
+        }
         if (urgent && packet->len > read->skip &&
             socket_has_option(&socket->socket, SOCKET_OOBINLINE)) {
-            if (!read->peek) {
-                urgent_forget(socket, packet);
-            }
             return packet;
         }
         if (read->peek) {
