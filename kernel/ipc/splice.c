@@ -57,8 +57,9 @@ static int wait_data(struct pipe *pipe, bool nonblock, bool *ret_slept)
 /* After the lock is free: writers hear of room, and readers of what we leave them. */
 static void wake_after_take(struct pipe *pipe, bool was_full, bool slept)
 {
-    if (was_full && !pipe_full(pipe)) {
+    if ((was_full || atomic_load_relaxed(&pipe->tells_writers)) && !pipe_full(pipe)) {
         pipe_wake_writers(pipe);
+        async_tell(&pipe->write_async, POLL_OUT);
     }
     if (slept && !pipe_empty(pipe)) {
         pipe_wake_readers(pipe);
@@ -67,8 +68,9 @@ static void wake_after_take(struct pipe *pipe, bool was_full, bool slept)
 
 static void wake_after_put(struct pipe *pipe, bool was_empty, bool slept)
 {
-    if (was_empty && !pipe_empty(pipe)) {
+    if ((was_empty || atomic_load_relaxed(&pipe->watched)) && !pipe_empty(pipe)) {
         pipe_wake_readers(pipe);
+        async_tell(&pipe->read_async, POLL_IN);
     }
     if (slept && !pipe_full(pipe)) {
         pipe_wake_writers(pipe);
@@ -185,20 +187,28 @@ static void unlock_two(struct pipe *one, struct pipe *two)
 
 /*
  * Lock both when `in` has something and `out` has room. Slept for one, the other may have changed: look again. 1 and both locked;
- * 0: the end; or an error, with neither locked.
+ * 0: the end; or an error, with neither locked. A wake that came to us is passed on at once: we may yet sleep for the other, or leave.
  */
-static int lock_ready(struct pipe *in, struct pipe *out, bool nonblock, bool *ret_slept)
+static int lock_ready(struct pipe *in, struct pipe *out, bool nonblock)
 {
     for (;;) {
+        bool slept_in = false, slept_out = false;
+
         mutex_lock(&in->lock);
-        int ready = wait_data(in, nonblock, ret_slept);
+        int ready = wait_data(in, nonblock, &slept_in);
         mutex_unlock(&in->lock);
+        if (slept_in && !pipe_empty(in)) {
+            pipe_wake_readers(in);
+        }
         if (ready <= 0) {
             return ready;
         }
         mutex_lock(&out->lock);
-        int err = wait_room(out, nonblock, ret_slept);
+        int err = wait_room(out, nonblock, &slept_out);
         mutex_unlock(&out->lock);
+        if (slept_out && !pipe_full(out)) {
+            pipe_wake_writers(out);
+        }
         if (err < 0) {
             return err;
         }
@@ -260,17 +270,16 @@ static ssize_t pipe_to_pipe(struct file *in, struct file *out, size_t count, boo
                             size_t (*transfer)(struct pipe *in, struct pipe *out, size_t count))
 {
     struct pipe *from = in->private, *to = out->private;
-    bool slept = false;
 
-    int ready = lock_ready(from, to, nonblock || wants_nonblock(in) || wants_nonblock(out), &slept);
+    int ready = lock_ready(from, to, nonblock || wants_nonblock(in) || wants_nonblock(out));
     if (ready <= 0) {
         return ready;
     }
     bool was_full = pipe_full(from), was_empty = pipe_empty(to);
     size_t done = transfer(from, to, count);
     unlock_two(from, to);
-    wake_after_take(from, was_full, slept);
-    wake_after_put(to, was_empty, slept);
+    wake_after_take(from, was_full, false);
+    wake_after_put(to, was_empty, false);
     return (ssize_t)done;
 }
 

@@ -1,6 +1,7 @@
 /* splice(2), tee(2), vmsplice(2). */
 #include "abi.h"
 
+#include <sys/epoll.h>
 #include <sys/uio.h>
 
 static int one[2], two[2]; /* pipes */
@@ -177,4 +178,87 @@ ABI_TEST(splice, a_long_file_passes_through)
     CHECK_EQ(status, 0);
     CHECK_EQ(pread(out, text + SIZE, SIZE, 0), SIZE);
     CHECK_EQ(memcmp(text, text + SIZE, SIZE), 0);
+}
+
+/* ---- who else waits ---- */
+
+static void fill(int fd)
+{
+    static char page[4096];
+
+    CHECK_EQ(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    while (write(fd, page, sizeof(page)) == (ssize_t)sizeof(page)) {
+    }
+    CHECK_EQ(errno, EAGAIN);
+    CHECK_EQ(fcntl(fd, F_SETFL, 0), 0);
+}
+
+/* A child that does one thing after it has slept. */
+#define SLEEPER(call)                                                                              \
+    ({                                                                                             \
+        pid_t sleeper_ = abi_fork();                                                               \
+        if (sleeper_ == 0) {                                                                       \
+            abi_end_with(getppid());                                                               \
+            _exit((call) == 1 ? 0 : 1);                                                            \
+        }                                                                                          \
+        abi_wait_state(sleeper_, sleeper_, 'S');                                                   \
+        sleeper_;                                                                                  \
+    })
+
+static void check_done(pid_t pid)
+{
+    int status;
+
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK_EQ(status, 0);
+}
+
+static void check_waits_on(pid_t pid)
+{
+    CHECK_EQ(waitpid(pid, NULL, WNOHANG), 0);
+    CHECK_EQ(kill(pid, SIGKILL), 0);
+    CHECK_EQ(waitpid(pid, NULL, 0), pid);
+}
+
+ABI_TEST(splice, that_waits_for_room_leaves_the_bytes_to_another_reader)
+{
+    char byte;
+
+    make_pipes();
+    fill(two[1]);
+    pid_t middle = SLEEPER(splice(one[0], NULL, two[1], NULL, 1, 0));
+    pid_t reader = SLEEPER(read(one[0], &byte, 1));
+    CHECK_EQ(write(one[1], "x", 1), 1);
+    check_done(reader);
+    check_waits_on(middle);
+}
+
+ABI_TEST(splice, that_waits_for_bytes_leaves_the_room_to_another_writer)
+{
+    char page[4096];
+
+    make_pipes();
+    fill(two[1]);
+    CHECK_EQ(write(one[1], "x", 1), 1);
+    pid_t middle = SLEEPER(splice(one[0], NULL, two[1], NULL, 1, 0));
+    expect_bytes(one[0], "x");
+    pid_t writer = SLEEPER(write(two[1], "y", 1));
+    CHECK_EQ(read(two[0], page, sizeof(page)), sizeof(page));
+    check_done(writer);
+    check_waits_on(middle);
+}
+
+ABI_TEST(splice, into_a_pipe_is_an_event_each_time)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+    int set = epoll_create1(0);
+
+    make_pipes();
+    CHECK_EQ(epoll_ctl(set, EPOLL_CTL_ADD, one[0], &event), 0);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(write(two[1], "x", 1), 1);
+        CHECK_EQ(splice(two[0], NULL, one[1], NULL, 1, 0), 1);
+        CHECK_EQ(epoll_wait(set, &event, 1, 0), 1);
+        CHECK_EQ(epoll_wait(set, &event, 1, 0), 0);
+    }
 }
