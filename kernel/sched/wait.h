@@ -59,7 +59,10 @@ void wait_add(struct wait_queue *queue, struct waiter *waiter);
 void wait_add_exclusive(struct wait_queue *queue, struct waiter *waiter);
 void wait_remove(struct wait_queue *queue, struct waiter *waiter);
 
-/* One wait until cond, with the sleeping done by `sleep_expr`, which may leave the loop by `break` after setting result_. */
+/*
+ * One wait until cond, with the sleeping done by `body`, which may leave the loop by `break` after setting result_. An exclusive waiter may have been
+ * chosen by a wake up to when it left the queue: it looks once more then, as nobody else was woken for what came.
+ */
 #define wait_event_loop_(queue, cond, state, excl, body)                                           \
     ({                                                                                             \
         int result_ = 0;                                                                           \
@@ -80,6 +83,9 @@ void wait_remove(struct wait_queue *queue, struct waiter *waiter);
             }                                                                                      \
             thread_finish_sleep();                                                                 \
             wait_remove((queue), &waiter_);                                                        \
+            if ((excl) && unlikely(result_ != 0) && (cond)) {                                      \
+                result_ = 0;                                                                       \
+            }                                                                                      \
         }                                                                                          \
         result_;                                                                                   \
     })

@@ -25,7 +25,7 @@ static void start(void (*fn)(void *), void *arg)
 struct gate {
     struct wait_queue queue;
     bool open;
-    unsigned passed;
+    unsigned passed, looks;
     int result;
     ktime_t deadline;
 };
@@ -106,6 +106,37 @@ TEST(wait, a_deadline_ends_the_wait)
     EXPECT_EQ(gate.passed, 1);
     EXPECT_EQ(gate.result, -ETIMEDOUT);
     EXPECT_GE(ktime_now(), gate.deadline);
+}
+
+/* It opens right after the waiter has looked for the last time before it sleeps. */
+static bool look_early(struct gate *gate)
+{
+    bool open = gate->open;
+
+    gate->open = ++gate->looks >= 2;
+    return open;
+}
+
+static void take_token_or_signal(void *arg)
+{
+    struct gate *gate = arg;
+
+    (void)atomic_fetch_or(&current_thread()->work, THREAD_WORK_SIGNAL);
+    gate->result = wait_event_interruptible_exclusive(&gate->queue, look_early(gate));
+    gate->passed++;
+}
+
+TEST(wait, an_exclusive_waiter_looks_when_it_has_left_for_a_signal)
+{
+    struct gate gate = {0};
+
+    host_sched_begin();
+    wait_queue_init(&gate.queue);
+    start(take_token_or_signal, &gate);
+    run();
+    EXPECT_EQ(gate.passed, 1);
+    EXPECT_EQ(gate.result, 0);
+    EXPECT(!wait_queue_active(&gate.queue));
 }
 
 static void wait_again(void *arg)
