@@ -7,8 +7,8 @@
  * file is asked: either the file then says what a waker changed, or that waker sees `queued` cleared. What is left goes back at the end: what
  * was not looked at, what came meanwhile, what stays ready.
  *
- * Those who sleep in epoll_wait do so exclusively: each wake lets one go on. A woken one looks before it says that a signal came, and
- * whoever leaves ready items behind wakes the next.
+ * Those who sleep in epoll_wait do so exclusively: each wake lets one go on. A woken one looks before it says that a signal came or that its time
+ * is up, and whoever leaves ready items behind wakes the next: also who polls the set, as one who is about to sleep may have seen the list empty.
  */
 #include "kernel/vfs/epoll_impl.h"
 
@@ -156,14 +156,20 @@ static int tell_locked(struct epoll_set *set, struct epoll_event __user *events,
     return n;
 }
 
+/* Items that are ready may have been left behind. Nothing held. */
+static inline void wake_next(struct epoll_set *set)
+{
+    if (!list_empty(&set->ready) && !list_empty(&set->waiters.waiters)) {
+        wait_wake_one(&set->waiters);
+    }
+}
+
 static int set_tell(struct epoll_set *set, struct epoll_event __user *events, int max)
 {
     mutex_lock(&set->lock);
     int n = tell_locked(set, events, max);
     mutex_unlock(&set->lock);
-    if (!list_empty(&set->ready) && !list_empty(&set->waiters.waiters)) {
-        wait_wake_one(&set->waiters);
-    }
+    wake_next(set);
     return n;
 }
 
@@ -234,5 +240,6 @@ uint32_t epoll_set_poll(struct file *file, struct poll_table *table)
     mutex_lock(&set->lock);
     bool found = ready_look(set);
     mutex_unlock(&set->lock);
+    wake_next(set);
     return found ? POLLIN | POLLRDNORM : 0;
 }

@@ -110,6 +110,39 @@ ABI_TEST(wakes, of_a_watch_that_is_added_are_not_lost)
     play(watch_and_take, add_one);
 }
 
+static void wait_in_set_and_take(void)
+{
+    struct epoll_event event;
+    eventfd_t value;
+
+    CHECK_EQ(epoll_wait(set, &event, 1, -1), 1);
+    CHECK_EQ(eventfd_read(fd, &value), 0);
+}
+
+static void *poll_set_main(void *arg)
+{
+    struct pollfd pollfd = {.fd = set, .events = POLLIN};
+
+    while (!over) {
+        CHECK(poll(&pollfd, 1, 0) >= 0);
+    }
+    return arg;
+}
+
+ABI_TEST(wakes, of_who_waits_in_a_set_that_another_polls_are_not_lost)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    pthread_t poller;
+
+    fd = eventfd(0, 0);
+    set = epoll_create1(0);
+    CHECK(fd >= 0 && set >= 0);
+    CHECK_EQ(epoll_ctl(set, EPOLL_CTL_ADD, fd, &event), 0);
+    CHECK_EQ(pthread_create(&poller, NULL, poll_set_main, NULL), 0);
+    play(wait_in_set_and_take, add_one);
+    CHECK_EQ(pthread_join(poller, NULL), 0);
+}
+
 static void send_signal(void)
 {
     CHECK_EQ(kill(getpid(), SIGUSR1), 0);
