@@ -258,7 +258,10 @@ void msg_wake_all(struct msg_queue *queue, struct list_node *waiters, int status
     spin_unlock(&queue->lock);
 }
 
-/* Until somebody says how it ended, or a signal is pending (-EINTR). Enters and leaves with queue->lock. */
+/*
+ * Until somebody says how it ended, or a signal is pending: -ERESTARTNOHAND, as a handler ends the call whatever SA_RESTART says (signal(7)), and a
+ * stop does not. Enters and leaves with queue->lock.
+ */
 static int wait_locked(struct msg_queue *queue, struct list_node *waiters,
                        struct msg_waiter *waiter)
 {
@@ -270,7 +273,7 @@ static int wait_locked(struct msg_queue *queue, struct list_node *waiters,
     spin_lock(&queue->lock);
     if (waiter->status == MSG_WAITING) {
         list_remove(&waiter->node);
-        waiter->status = -EINTR;
+        waiter->status = -ERESTARTNOHAND;
     }
     return waiter->status;
 }

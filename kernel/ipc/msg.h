@@ -22,10 +22,10 @@ void msg_destroy(struct msg_message *message);
 
 /* msgget(2): the identifier, or -EACCES -EEXIST -ENOENT -ENOMEM -ENOSPC. */
 int msg_get(int key, int flags);
-/* msgsnd(2); success takes the message over. -EACCES -EAGAIN -EIDRM -EINTR -EINVAL. */
+/* msgsnd(2); success takes the message over. -EACCES -EAGAIN -EIDRM -EINVAL -ERESTARTNOHAND. */
 int msg_send(int id, struct msg_message *message, int flags);
 /*
- * msgrcv(2) of at most size_bytes; the message is the caller's, and may be longer with MSG_NOERROR. -E2BIG -EACCES -EIDRM -EINTR -EINVAL
+ * msgrcv(2) of at most size_bytes; the message is the caller's, and may be longer with MSG_NOERROR. -E2BIG -EACCES -EIDRM -EINVAL -ERESTARTNOHAND
  * -ENOMEM -ENOMSG.
  */
 int msg_receive(int id, size_t size_bytes, long type, int flags, struct msg_message **ret_message);

@@ -355,3 +355,89 @@ ABI_TEST(msg, many_who_wait_all_go_on)
     CHECK_EQ(msgctl(id, IPC_RMID, NULL), 0);
     check_all_end(5);
 }
+
+/* A handler ends the call, also one that lets others begin anew. */
+static void check_interrupted(int id, bool sends)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    int status;
+
+    CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+    pid_t pid = abi_fork();
+    if (pid == 0) {
+        static struct message message = {.type = 1};
+        CHECK_ERR(sends ? msgsnd(id, &message, 8192, 0) : msgrcv(id, &message, 8192, 2, 0), EINTR);
+        _exit(0);
+    }
+    abi_wait_state(pid, pid, 'S');
+    while (waitpid(pid, &status, WNOHANG) == 0) {
+        CHECK_EQ(kill(pid, SIGUSR1), 0); /* perhaps it does not wait yet */
+        abi_sleep_ms(1);
+    }
+    CHECK_EQ(status, 0);
+}
+
+/* A queue that has no room for another large one. */
+static int create_full(void)
+{
+    static struct message big = {.type = 1};
+    int id = create();
+
+    CHECK_EQ(msgsnd(id, &big, 8192, 0), 0);
+    CHECK_EQ(msgsnd(id, &big, 8192, 0), 0);
+    return id;
+}
+
+ABI_TEST(msg, waiting_ends_with_a_handler)
+{
+    int id = create_full();
+
+    check_interrupted(id, false);
+    check_interrupted(id, true);
+    CHECK_EQ(msgctl(id, IPC_RMID, NULL), 0);
+}
+
+static void stop_and_continue(pid_t pid)
+{
+    int status;
+
+    abi_wait_state(pid, pid, 'S');
+    CHECK_EQ(kill(pid, SIGSTOP), 0);
+    CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
+    CHECK(WIFSTOPPED(status));
+    CHECK_EQ(kill(pid, SIGCONT), 0);
+    CHECK_EQ(waitpid(pid, &status, WCONTINUED), pid);
+    CHECK(WIFCONTINUED(status));
+    abi_wait_state(pid, pid, 'S');
+}
+
+static void check_ended_well(pid_t pid)
+{
+    int status;
+
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK_EQ(status, 0);
+}
+
+ABI_TEST(msg, waiting_goes_on_after_a_stop)
+{
+    static struct message message = {.type = 1};
+    int id = create_full();
+
+    pid_t pid = abi_fork();
+    if (pid == 0) {
+        _exit(msgsnd(id, &message, 8192, 0) == 0 ? 0 : 1);
+    }
+    stop_and_continue(pid);
+    CHECK_EQ(msgrcv(id, &message, 8192, 1, 0), 8192);
+    check_ended_well(pid);
+    pid = abi_fork();
+    if (pid == 0) {
+        _exit(msgrcv(id, &message, 8192, 2, 0) == 1 ? 0 : 1);
+    }
+    stop_and_continue(pid);
+    CHECK_EQ(msgrcv(id, &message, 8192, 1, 0), 8192);
+    CHECK_EQ(send(id, 2, "x", 0), 0);
+    check_ended_well(pid);
+    CHECK_EQ(msgctl(id, IPC_RMID, NULL), 0);
+}
