@@ -28,6 +28,12 @@ struct dentry_bucket {
     struct dentry *head; /* [lock] */
 };
 
+/* A name that has no room in its dentry. Dentries share it when one is renamed over the other, so that this allocates nothing. */
+struct long_name {
+    uint32_t refs;            /* [a] */
+    char text[] __aligned(8); /* [I] */
+};
+
 uint64_t name_hash_seed __ro_after_init;
 static struct slab_cache *dentry_slab __ro_after_init;
 static struct dentry_bucket *buckets __ro_after_init;
@@ -87,6 +93,21 @@ static void dentry_construct(void *object)
     list_init(&dentry->sibling);
 }
 
+static struct long_name *long_name_of(const struct dentry *dentry)
+{
+    if (dentry->name == dentry->inline_name) {
+        return NULL;
+    }
+    return (struct long_name *)((uintptr_t)dentry->name - offsetof(struct long_name, text));
+}
+
+static void long_name_put(struct long_name *name)
+{
+    if (name != NULL && __atomic_sub_fetch(&name->refs, 1, __ATOMIC_ACQ_REL) == 0) {
+        kfree(name);
+    }
+}
+
 /* A fresh dentry with refs 1, not hashed, below `parent` (NULL: itself). NULL: no memory. */
 static struct dentry *dentry_alloc(struct super *super, struct dentry *parent,
                                    const struct name *name)
@@ -98,11 +119,14 @@ static struct dentry *dentry_alloc(struct super *super, struct dentry *parent,
     }
     char *text = dentry->inline_name;
     if (name->len >= DNAME_INLINE) {
-        text = kmalloc(ALIGN_UP(name->len + 1, 8));
-        if (text == NULL) {
+        struct long_name *long_name =
+            kmalloc(sizeof(struct long_name) + ALIGN_UP(name->len + 1, 8));
+        if (long_name == NULL) {
             slab_free(dentry_slab, dentry);
             return NULL;
         }
+        long_name->refs = 1;
+        text = long_name->text;
     }
     *(uint64_t *)(text + (name->len & ~7u)) = 0;
     memcpy(text, name->text, name->len);
@@ -141,9 +165,7 @@ void dentry_release(struct dentry *dentry)
             notify_inode_removed(dentry->inode);
             inode_put(dentry->inode);
         }
-        if (dentry->name != dentry->inline_name) {
-            kfree((void *)(uintptr_t)dentry->name);
-        }
+        long_name_put(long_name_of(dentry));
         slab_free(dentry_slab, dentry);
         (void)atomic_fetch_sub_relaxed(&ndentries, 1);
         if (parent == dentry || __atomic_sub_fetch(&parent->refs, 1, __ATOMIC_ACQ_REL) != 0) {
@@ -419,6 +441,23 @@ void dentry_delete(struct dentry *dentry)
     }
 }
 
+/* Give `dentry` the name that `from` has and keeps. The tree is locked, both unhashed: nobody reads the old one. */
+static void dentry_copy_name(struct dentry *dentry, const struct dentry *from)
+{
+    struct long_name *shared = long_name_of(from);
+
+    long_name_put(long_name_of(dentry));
+    if (shared != NULL) {
+        (void)atomic_fetch_add_relaxed(&shared->refs, 1);
+        dentry->name = shared->text;
+    } else {
+        memcpy(dentry->inline_name, from->inline_name, sizeof(dentry->inline_name));
+        dentry->name = dentry->inline_name;
+    }
+    dentry->name_len = from->name_len;
+    dentry->hash = from->hash;
+}
+
 /* Exchange names (text, length, hash) of two dentries. the tree is locked, both unhashed. */
 static void dentry_swap_names(struct dentry *a, struct dentry *b)
 {
@@ -440,40 +479,37 @@ static void dentry_swap_names(struct dentry *a, struct dentry *b)
     b->hash = hash;
 }
 
-/* Exchange the places of two dentries in the tree. the tree is locked, both unhashed. */
-static void dentry_change_places(struct dentry *a, struct dentry *b)
+/* Hang the dentry below another parent, where it gets a reference from the caller; that to the old one becomes the caller's. */
+static void dentry_set_parent(struct dentry *dentry, struct dentry *parent)
 {
-    struct dentry *a_parent = a->parent;
-    struct dentry *b_parent = b->parent;
+    struct dentry *old = dentry->parent;
 
-    dentry_swap_names(a, b);
-    if (a_parent == b_parent) {
-        return;
-    }
-    spin_lock(&a_parent->lock);
-    list_remove(&a->sibling);
-    spin_unlock(&a_parent->lock);
-    spin_lock(&b_parent->lock);
-    list_remove(&b->sibling);
-    list_push_back(&b_parent->children, &a->sibling);
-    spin_unlock(&b_parent->lock);
-    spin_lock(&a_parent->lock);
-    list_push_back(&a_parent->children, &b->sibling);
-    spin_unlock(&a_parent->lock);
-    a->parent = b_parent; /* the references to the parents change hands with the places */
-    b->parent = a_parent;
+    spin_lock(&old->lock);
+    list_remove(&dentry->sibling);
+    spin_unlock(&old->lock);
+    spin_lock(&parent->lock);
+    list_push_back(&parent->children, &dentry->sibling);
+    spin_unlock(&parent->lock);
+    dentry->parent = parent;
 }
 
 void dentry_move(struct dentry *dentry, struct dentry *target)
 {
+    struct dentry *old_parent = NULL;
+
     spin_lock(&dentry_tree_spin);
     (void)dentry_unhash_if(dentry, false);
     (void)dentry_unhash_if(target, false);
-    dentry_change_places(dentry, target);
+    dentry_copy_name(dentry, target);
+    if (dentry->parent != target->parent) {
+        old_parent = dentry->parent;
+        dentry_set_parent(dentry, dentry_get(target->parent));
+    }
     struct dentry *other = dentry_hash(dentry);
     spin_unlock(&dentry_tree_spin);
     WARN_ON(other != NULL);
     dentry_put(other);
+    dentry_put(old_parent);
 }
 
 void dentry_exchange(struct dentry *a, struct dentry *b)
@@ -481,7 +517,12 @@ void dentry_exchange(struct dentry *a, struct dentry *b)
     spin_lock(&dentry_tree_spin);
     (void)dentry_unhash_if(a, false);
     (void)dentry_unhash_if(b, false);
-    dentry_change_places(a, b);
+    dentry_swap_names(a, b);
+    if (a->parent != b->parent) {
+        struct dentry *a_parent = a->parent;
+        dentry_set_parent(a, b->parent); /* the references to the parents change hands */
+        dentry_set_parent(b, a_parent);
+    }
     struct dentry *other_a = dentry_hash(a);
     struct dentry *other_b = dentry_hash(b);
     spin_unlock(&dentry_tree_spin);

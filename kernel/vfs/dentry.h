@@ -29,8 +29,8 @@ struct dentry {
     struct dentry *parent;    /* [tree] referenced; a root points at itself */
     struct inode *
         inode; /* [a] referenced; NULL: negative. Never turns negative while others hold references */
-    const char
-        *name; /* [tree][bucket] inline_name or kmalloc'd; padded with NULs to a multiple of 8 */
+    const char *
+        name; /* [tree][bucket] inline_name or a long_name's; padded with NULs to a multiple of 8 */
     uint32_t hash;     /* [tree][bucket] of the name alone */
     uint16_t name_len; /* [tree][bucket] */
     uint16_t flags;    /* [a] DENTRY_* */
@@ -98,7 +98,7 @@ void dentry_instantiate(struct dentry *dentry, struct inode *inode);
 void dentry_delete(struct dentry *dentry);
 /* Take it out of the cache; users keep it. */
 void dentry_unhash(struct dentry *dentry);
-/* Give `dentry` the name and parent of `target`, which leaves the cache with the old ones; or swap both. Parents locked. */
+/* Give `dentry` the name and parent of `target`, which keeps them and leaves the cache; or swap both. Parents locked; allocates nothing. */
 void dentry_move(struct dentry *dentry, struct dentry *target);
 void dentry_exchange(struct dentry *a, struct dentry *b);
 /* True when `dentry` is `ancestor` or lies below it. */

@@ -160,9 +160,6 @@ static int rename_apply(struct rename *r)
         dentry_exchange(r->source, r->target);
     } else {
         dentry_move(r->source, r->target);
-        if ((r->flags & RENAME_WHITEOUT) != 0) {
-            dentry_unhash(r->target);
-        }
     }
     if (notify_is_wanted(NOTIFY_RENAME | IN_ATTRIB)) {
         rename_notify(r, inode, target);

@@ -167,6 +167,107 @@ ABI_TEST(rename, a_moved_directory_has_its_new_parent)
     CHECK_EQ(a.st_nlink, 2);
 }
 
+/* Rename over what is held: the descriptor of what was replaced goes on telling its own name. */
+static void check_replaced(const char *base, const char *from, const char *to, bool dir)
+{
+    char text[1024];
+
+    CHECK(!dir || (mkdir(from, 0755) == 0 && mkdir(to, 0755) == 0));
+    if (!dir) {
+        abi_write_file(from, "from");
+        abi_write_file(to, "to");
+    }
+    int moved = open(from, O_RDONLY), replaced = open(to, O_RDONLY);
+    CHECK(moved >= 0 && replaced >= 0);
+    CHECK_EQ(rename(from, to), 0);
+    (void)snprintf(text, sizeof(text), "%s/%s", base, to);
+    abi_check_link(moved, text);
+    (void)snprintf(text, sizeof(text), "%s/%s (deleted)", base, to);
+    abi_check_link(replaced, text);
+    CHECK(access(from, F_OK) < 0 && access(to, F_OK) == 0);
+    CHECK_EQ(close(moved), 0);
+    abi_check_link(replaced, text);
+    CHECK_EQ(close(replaced), 0);
+}
+
+#define LONG_NAME "a_name_that_has_no_room_where_the_short_ones_are_kept_"
+
+ABI_TEST(rename, what_is_replaced_keeps_its_name)
+{
+    static const char *const names[][2] = {
+        {"a", "b"}, {"c", LONG_NAME "1"}, {LONG_NAME "2", "e"}, {LONG_NAME "3", LONG_NAME "4"}};
+    char base[256], from[128], to[128];
+
+    CHECK(getcwd(base, sizeof(base)) != NULL);
+    CHECK_EQ(mkdir("p", 0755), 0);
+    CHECK_EQ(mkdir("q", 0755), 0);
+    for (unsigned i = 0; i < 16; i++) {
+        (void)snprintf(from, sizeof(from), "p/%s%u", names[i / 4][0], i);
+        (void)snprintf(to, sizeof(to), "%s/%s%u", i % 2 == 0 ? "p" : "q", names[i / 4][1], i);
+        check_replaced(base, from, to, i % 4 >= 2);
+    }
+}
+
+ABI_TEST(rename, a_name_that_is_replaced_again_and_again_is_one)
+{
+    char name[128];
+    int fds[8];
+
+    abi_write_file(LONG_NAME, "");
+    for (unsigned i = 0; i < 8; i++) {
+        fds[i] = open(LONG_NAME, O_RDONLY);
+        (void)snprintf(name, sizeof(name), LONG_NAME "%u", i);
+        abi_write_file(name, "");
+        CHECK_EQ(rename(name, LONG_NAME), 0);
+    }
+    CHECK_EQ(unlink(LONG_NAME), 0);
+    for (unsigned i = 0; i < 8; i++) {
+        char link[512], path[32];
+        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fds[i]);
+        ssize_t len = readlink(path, link, sizeof(link) - 1);
+        CHECK(len > 0);
+        link[len] = '\0';
+        CHECK(strcmp(strrchr(link, '/') + 1, LONG_NAME " (deleted)") == 0);
+        CHECK_EQ(close(fds[i]), 0);
+    }
+}
+
+ABI_TEST(rename, a_working_directory_that_is_replaced_keeps_its_name)
+{
+    char base[256], link[512] = "", text[512];
+
+    CHECK(getcwd(base, sizeof(base)) != NULL);
+    CHECK_EQ(mkdir("old", 0755), 0);
+    CHECK_EQ(mkdir("new", 0755), 0);
+    CHECK_EQ(chdir("old"), 0);
+    CHECK_EQ(rename("../new", "../old"), 0);
+    CHECK_ERR(syscall(SYS_getcwd, text, sizeof(text)), ENOENT);
+    CHECK(readlink("/proc/self/cwd", link, sizeof(link) - 1) > 0);
+    (void)snprintf(text, sizeof(text), "%s/old (deleted)", base);
+    CHECK(strcmp(link, text) == 0);
+    CHECK_ERR(open("f", O_CREAT | O_RDWR, 0644), ENOENT);
+    CHECK_EQ(chdir("../old"), 0);
+    CHECK(getcwd(link, sizeof(link)) != NULL);
+}
+
+ABI_TEST(rename, exchanged_names_change_hands)
+{
+    char base[256], text[512];
+
+    CHECK(getcwd(base, sizeof(base)) != NULL);
+    CHECK_EQ(mkdir("p", 0755), 0);
+    abi_write_file("a", "");
+    abi_write_file("p/" LONG_NAME, "");
+    int a = open("a", O_RDONLY), b = open("p/" LONG_NAME, O_RDONLY);
+    CHECK_EQ(syscall(SYS_renameat2, AT_FDCWD, "a", AT_FDCWD, "p/" LONG_NAME, 2), 0);
+    (void)snprintf(text, sizeof(text), "%s/a", base);
+    abi_check_link(b, text);
+    (void)snprintf(text, sizeof(text), "%s/p/" LONG_NAME, base);
+    abi_check_link(a, text);
+    CHECK_EQ(syscall(SYS_renameat2, AT_FDCWD, "a", AT_FDCWD, "p/" LONG_NAME, 2), 0);
+    abi_check_link(b, text);
+}
+
 ABI_TEST(path, limits_are_told)
 {
     char name[5000];
