@@ -384,12 +384,10 @@ int vmspace_sync(struct vmspace *vm, uint64_t addr, uint64_t len_bytes, int flag
             err = -EBUSY;
         }
     }
-    if (err == 0 && !regions_cover(vm, addr, end)) {
-        err = -ENOMEM;
-    }
+    bool covered = regions_cover(vm, addr, end);
     rwsem_unlock_read(&vm->lock);
     if (err == 0 && (flags & MS_SYNC) != 0) {
-        err = vm_sync_media(vm, addr, end);
+        err = vm_sync_media(vm, addr, end); /* what is mapped, around holes too */
     }
-    return err;
+    return err == 0 && !covered ? -ENOMEM : err;
 }

@@ -2,6 +2,8 @@
 #define TEST_SUITE "vm"
 #include "test/unit/test.h"
 
+#include <linux/mman.h>
+
 #include "kernel/vm/vmspace.h"
 #include "test/unit/base/random.h"
 #include "test/unit/vm/store.h"
@@ -460,6 +462,41 @@ static void test_outside(void)
 TEST(writeback, what_others_put_into_a_mapping_reaches_the_medium)
 {
     store_test(test_outside);
+}
+
+static unsigned synced;
+
+static int count_synced(struct vm_source *source, uint64_t first, uint64_t npages)
+{
+    (void)source, (void)first;
+    synced += (unsigned)npages;
+    return 0;
+}
+
+/* msync(2), ENOMEM: of a range with holes, what is there is written all the same. */
+static void test_holes(void)
+{
+    static const struct vm_source_ops ops = {
+        .get = store_put_nothing, .put = store_put_nothing, .sync = count_synced};
+    static struct vm_source source = {.ops = &ops, .cache = &store_cache};
+    struct vmspace *vm = space_enter();
+
+    store_cache.size_bytes = 8 * PAGE_SIZE;
+    EXPECT_EQ(vmspace_map(vm, BASE, 8 * PAGE_SIZE, TEST_RW | TEST_MAY | VM_SHARED, VMMAP_FIXED,
+                          &source, 0, NULL),
+              (int64_t)BASE);
+    EXPECT_EQ(vmspace_sync(vm, BASE, 8 * PAGE_SIZE, MS_SYNC), 0);
+    EXPECT_EQ(synced, 8);
+    EXPECT_EQ(vmspace_unmap(vm, BASE + 2 * PAGE_SIZE, PAGE_SIZE), 0);
+    EXPECT_EQ(vmspace_sync(vm, BASE, 8 * PAGE_SIZE, MS_ASYNC), -ENOMEM);
+    EXPECT_EQ(synced, 8);
+    EXPECT_EQ(vmspace_sync(vm, BASE - PAGE_SIZE, 20 * PAGE_SIZE, MS_SYNC), -ENOMEM);
+    EXPECT_EQ(synced, 15);
+    space_leave();
+}
+TEST(writeback, of_a_range_with_holes_the_rest_is_written)
+{
+    store_test(test_holes);
 }
 
 /* ---- all together ---- */
