@@ -250,6 +250,12 @@ static int pagecache_swap_in(struct pagecache *cache, uint64_t index, void *valu
     return 0;
 }
 
+/* What bringing a page gave is the answer, and not to be tried again: nobody can make room, or the caller is a fault, which asks for that itself. */
+static bool is_final(int err, unsigned flags)
+{
+    return err != -ENOMEM || (flags & PAGECACHE_FAULT) != 0 || !vm_out_of_memory();
+}
+
 int pagecache_get(struct pagecache *cache, uint64_t index, unsigned flags, struct page **ret_page)
 {
     for (;;) {
@@ -262,7 +268,7 @@ int pagecache_get(struct pagecache *cache, uint64_t index, unsigned flags, struc
         spin_unlock(&cache->lock);
         if (unlikely(swapped)) {
             int err = pagecache_swap_in(cache, index, page);
-            if (err < 0) {
+            if (err < 0 && is_final(err, flags)) {
                 return err;
             }
             continue;
@@ -273,8 +279,7 @@ int pagecache_get(struct pagecache *cache, uint64_t index, unsigned flags, struc
                 return 0;
             }
             int err = pagecache_create(cache, index, (flags & PAGECACHE_BEYOND) != 0, ret_page);
-            if (err != -EAGAIN &&
-                (err != -ENOMEM || (flags & PAGECACHE_FAULT) != 0 || !vm_out_of_memory())) {
+            if (err != -EAGAIN && is_final(err, flags)) {
                 return err;
             }
             continue;

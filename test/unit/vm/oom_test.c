@@ -182,6 +182,33 @@ static void hoard_most(void)
     }
 }
 
+TEST(oom, who_reads_a_file_that_is_in_swap_asks_for_room_too)
+{
+    struct vmspace *vm = space_enter();
+    struct vm_source *source;
+    struct page *page;
+
+    swap_space_add(&swap);
+    asked = 0;
+    EXPECT_EQ(vm_source_create_shared(1, &source), 0);
+    EXPECT_EQ(vmspace_map(vm, BASE, PAGE_SIZE, TEST_RW | TEST_MAY | VM_SHARED, VMMAP_FIXED, source,
+                          0, NULL),
+              (int64_t)BASE);
+    EXPECT_EQ(poke(BASE, 7), 0);
+    EXPECT_EQ(reclaim_at(vm, BASE), RECLAIM_FREED);
+    vm_set_oom(&patient);
+    hoard_all();
+    EXPECT_EQ(pagecache_get(source->cache, 0, 0, &page), 0);
+    EXPECT_EQ(asked, 3);
+    EXPECT_EQ(*(uint8_t *)page_to_virt(page), 7);
+    page_put(page);
+    vm_set_oom(NULL);
+    EXPECT_EQ(vmspace_unmap(vm, BASE, PAGE_SIZE), 0);
+    source->ops->put(source);
+    swap_space_remove(&swap);
+    space_leave();
+}
+
 TEST(oom, pages_that_only_change_places_are_lack_of_memory)
 {
     struct vmspace *vm = space_enter();
