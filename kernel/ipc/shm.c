@@ -58,6 +58,7 @@ bool shm_remove_locked(struct shm_segment *segment)
 
 void shm_segment_free(struct shm_segment *segment)
 {
+    shm_uncharge_lock(segment);
     segment->memory->ops->put(segment->memory);
     kfree(segment);
 }

@@ -5,6 +5,7 @@
 
 #include "kernel/core/time.h"
 #include "kernel/ipc/shm_impl.h"
+#include "kernel/security/cred.h"
 
 #define READABLE 0444u
 
@@ -78,6 +79,35 @@ int shm_remove(int id)
     return err;
 }
 
+/* The segment's pages count against the calling user's RLIMIT_MEMLOCK, apart from what processes lock (getrlimit(2)). -EPERM, -ENOMEM. */
+static int lock_charge_locked(struct shm_segment *segment)
+{
+    struct vmspace *vm = current_thread()->vm;
+    struct user *user = cred_current()->user;
+    uint64_t npages = DIV_ROUND_UP(segment->size_bytes, PAGE_SIZE);
+    int err = vmspace_may_lock(vm);
+
+    if (err < 0 || segment->locker != NULL) {
+        return err;
+    }
+    if (!vmspace_may_have_locked(vm, atomic_load_relaxed(&user->shm_locked) + npages)) {
+        return -ENOMEM;
+    }
+    (void)atomic_fetch_add_relaxed(&user->shm_locked, npages);
+    segment->locker = user_get(user);
+    return 0;
+}
+
+void shm_uncharge_lock(struct shm_segment *segment)
+{
+    if (segment->locker != NULL) {
+        (void)atomic_fetch_sub_relaxed(&segment->locker->shm_locked,
+                                       DIV_ROUND_UP(segment->size_bytes, PAGE_SIZE));
+        user_put(segment->locker);
+        segment->locker = NULL;
+    }
+}
+
 int shm_lock(int id, bool lock)
 {
     struct shm_segment *segment;
@@ -88,7 +118,9 @@ int shm_lock(int id, bool lock)
         err = sysv_controlled_locked(&segment->object, CAP_IPC_LOCK);
     }
     if (err == 0 && lock) {
-        err = vmspace_may_lock(current_thread()->vm);
+        err = lock_charge_locked(segment);
+    } else if (err == 0) {
+        shm_uncharge_lock(segment);
     }
     if (err == 0) {
         segment->object.mode = (segment->object.mode & ~SHM_LOCKED) | (lock ? SHM_LOCKED : 0);
@@ -121,9 +153,9 @@ static void count_pages(const struct shm_segment *segment, uint64_t *ret_rss, ui
     struct pagecache *cache = segment->source.cache;
 
     spin_lock(&cache->lock);
-    *ret_rss = cache->pages.nentries;
+    *ret_swap = cache->nswapped;
+    *ret_rss = cache->pages.nentries - *ret_swap;
     spin_unlock(&cache->lock);
-    *ret_swap = 0;
 }
 
 int shm_usage_info(struct shm_info *ret_info)

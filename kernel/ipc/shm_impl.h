@@ -27,6 +27,7 @@ struct shm_segment {
     size_t size_bytes;           /* [I] */
     ktime_t atime, dtime, ctime; /* [s] real time; 0: never */
     uint64_t nattach;            /* [s] */
+    struct user *locker; /* [s] who locked it, referenced, and is charged for it; NULL: nobody */
     uint64_t refs; /* [s] the table's, one for each attachment, and those of calls under way */
 };
 
@@ -42,5 +43,7 @@ static inline struct shm_segment *shm_segment_of(struct sysv_object *object)
 int shm_find_locked(int id, struct shm_segment **ret_segment);
 /* Nobody finds it by its key any more; its memory goes with the last attachment. Lock held; true: the caller frees it, unlocked. */
 bool shm_remove_locked(struct shm_segment *segment);
+/* It is locked no more. Lock held, or nobody else has it. */
+void shm_uncharge_lock(struct shm_segment *segment);
 /* Let go of what shm_remove_locked() or the last reference left. */
 void shm_segment_free(struct shm_segment *segment);

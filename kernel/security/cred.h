@@ -24,6 +24,7 @@ struct user {
     uint64_t epoll_watches; /* [a] files in their epoll sets */
     uint64_t pipe_pages;    /* [a] that their pipes may hold: pipe_limits */
     uint64_t mq_bytes;      /* [a] that their POSIX message queues may hold */
+    uint64_t shm_locked;    /* [a] pages of segments that they locked: RLIMIT_MEMLOCK */
 
     uint64_t inotify_watches;   /* [a] */
     uint32_t inotify_instances; /* [a] */

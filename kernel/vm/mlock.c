@@ -27,6 +27,12 @@ int vmspace_may_lock(struct vmspace *vm)
     return atomic_load_relaxed(&vm->limit_memlock) > 0 || vm_lock_is_unlimited() ? 0 : -EPERM;
 }
 
+bool vmspace_may_have_locked(struct vmspace *vm, uint64_t npages)
+{
+    return npages <= atomic_load_relaxed(&vm->limit_memlock) >> PAGE_SHIFT ||
+           vm_lock_is_unlimited();
+}
+
 /* ---- pages ---- */
 
 static bool mark_leaf(void *arg, vaddr_t va, paddr_t pa, unsigned flags, uint64_t npages)

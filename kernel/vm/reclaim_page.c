@@ -215,7 +215,8 @@ static bool reclaim_shared(struct page *page, bool remember)
     if (cache == NULL ? !in_swap_cache : in_swap_cache) {
         return false; /* truncated; or just brought back, and soon out of the swap cache */
     }
-    if (cache != NULL && !unmap_all(page, SWAP_ENTRY_NONE)) {
+    if (cache != NULL &&
+        (atomic_load_relaxed(&cache->locked) || !unmap_all(page, SWAP_ENTRY_NONE))) {
         return false;
     }
     swap_entry_t entry = slot_for(page);

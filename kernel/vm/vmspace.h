@@ -222,6 +222,8 @@ int vmspace_lock_all(struct vmspace *vm, unsigned flags);
 void vmspace_unlock_all(struct vmspace *vm);
 /* -EPERM: the current thread may lock nothing at all. */
 int vmspace_may_lock(struct vmspace *vm);
+/* May it have `npages` locked, by the limit or by privilege? */
+bool vmspace_may_have_locked(struct vmspace *vm, uint64_t npages);
 /* Set by proc at boot: may the current thread lock more than its limit (CAP_IPC_LOCK)? */
 extern bool (*vm_lock_hook)(void);
 /* Resolve a fault; flags are FAULT_* of machine/entry.h, result as machine_page_fault. */

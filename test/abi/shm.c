@@ -2,6 +2,7 @@
  * System V shared memory.
  */
 #include <sys/ipc.h>
+#include <sys/resource.h>
 #include <sys/shm.h>
 #include <sys/sysinfo.h>
 
@@ -220,6 +221,35 @@ ABI_TEST(shm, commands)
     CHECK_EQ(shmctl(id, SHM_UNLOCK, NULL), 0);
     CHECK_EQ(stat_of(id).shm_perm.mode, 0600);
     CHECK_EQ(shmctl(id, IPC_RMID, NULL), 0);
+}
+
+/* getrlimit(2), RLIMIT_MEMLOCK: of a user, apart from what processes lock; who locks first pays, until it is unlocked or gone. */
+ABI_TEST(shm, what_is_locked_is_limited)
+{
+    struct rlimit limit = {4 * PAGE, 4 * PAGE};
+    int ids[3];
+
+    CHECK_EQ(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
+    CHECK_EQ(setgid(4711) | setuid(4711), 0);
+    for (int i = 0; i < 3; i++) {
+        ids[i] = create(2 * PAGE);
+    }
+    CHECK_EQ(shmctl(ids[0], SHM_LOCK, NULL), 0);
+    CHECK_EQ(shmctl(ids[0], SHM_LOCK, NULL), 0);
+    CHECK_EQ(shmctl(ids[1], SHM_LOCK, NULL), 0);
+    CHECK_ERR(shmctl(ids[2], SHM_LOCK, NULL), ENOMEM);
+    CHECK_EQ(stat_of(ids[2]).shm_perm.mode & 02000, 0);
+    CHECK_EQ(shmctl(ids[0], SHM_UNLOCK, NULL), 0);
+    CHECK_EQ(shmctl(ids[0], SHM_UNLOCK, NULL), 0);
+    CHECK_EQ(shmctl(ids[2], SHM_LOCK, NULL), 0);
+    CHECK_EQ(shmctl(ids[1], IPC_RMID, NULL), 0);
+    CHECK_EQ(shmctl(ids[0], SHM_LOCK, NULL), 0);
+    limit.rlim_cur = 0;
+    CHECK_EQ(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
+    CHECK_ERR(shmctl(ids[0], SHM_LOCK, NULL), EPERM);
+    CHECK_EQ(shmctl(ids[0], SHM_UNLOCK, NULL), 0);
+    CHECK_EQ(shmctl(ids[0], IPC_RMID, NULL), 0);
+    CHECK_EQ(shmctl(ids[2], IPC_RMID, NULL), 0);
 }
 
 ABI_TEST(shm, is_seen_in_proc)

@@ -74,6 +74,12 @@ def off():
     expect(now['pswpin'] >= 64 << 8, f'{now}')
 
 
+def slots():
+    """What is told of swapped pages, and SHM_LOCK."""
+    said, _ = under_pressure('slots', prepare=SWAP)
+    expect(said == '32 slots, locked 0 out, unlocked 32 out, as written and as written', said)
+
+
 def sparse():
     """Page tables alone."""
     said, log = under_pressure('sparse')
@@ -146,6 +152,7 @@ if __name__ == '__main__':
         Case('a hog with swap', squeezed_hog),
         Case('pages that change places', places),
         Case('swapoff', off),
+        Case('places in swap', slots),
         Case('page tables', sparse),
         Case('oom_score_adj', adjusted),
         Case('two processes with one space', together),

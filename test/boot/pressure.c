@@ -5,12 +5,14 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/shm.h>
 #include <sys/swap.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -225,6 +227,66 @@ static void way_swapoff(void)
     fflush(stdout);
     (void)!write(done[1], &byte, 1);
     waitpid(pid, NULL, 0);
+}
+
+#define NSLOTS 32u
+
+/* Of pages that are out, how many /proc/self/pagemap shows at places of their own in the first area (its bits 0 to 4, 5 to 54 and 62). */
+static unsigned slots_of(const char *at)
+{
+    uint64_t words[NSLOTS];
+    unsigned n = 0;
+    int fd = open("/proc/self/pagemap", O_RDONLY);
+
+    if (pread(fd, words, sizeof(words), (off_t)((uintptr_t)at / 4096 * 8)) != sizeof(words)) {
+        die("pagemap");
+    }
+    close(fd);
+    for (unsigned i = 0; i < NSLOTS; i++) {
+        uint64_t slot = words[i] >> 5 & ((1ull << 50) - 1);
+        bool own =
+            words[i] >> 62 == 1 && (words[i] & 31) == 0 && slot > 0 && slot < 512 * MIB / 4096;
+        for (unsigned j = 0; j < i; j++) {
+            own &= words[j] != words[i];
+        }
+        n += own;
+    }
+    return n;
+}
+
+/* Pages of System V shared memory in swap, when all of it was sent there. */
+static unsigned long out_of_shm(char *at)
+{
+    struct shm_info info;
+
+    if (madvise(at, NSLOTS * 4096, MADV_PAGEOUT) < 0 ||
+        shmctl(0, SHM_INFO, (struct shmid_ds *)(void *)&info) < 0) {
+        die("SHM_INFO");
+    }
+    return info.shm_swp;
+}
+
+/* Where in swap pages are; and shared memory that was locked is not there. */
+static void way_slots(void)
+{
+    char *own = map(NSLOTS * 4096, PROT_READ | PROT_WRITE);
+    int id = shmget(IPC_PRIVATE, NSLOTS * 4096, IPC_CREAT | 0600);
+    char *shared = shmat(id, NULL, 0);
+
+    if (shared == (char *)-1 || shmctl(id, SHM_LOCK, NULL) < 0) {
+        die("shm");
+    }
+    fill_easily((uint64_t *)own, NSLOTS);
+    fill_easily((uint64_t *)shared, NSLOTS);
+    if (madvise(own, NSLOTS * 4096, MADV_PAGEOUT) < 0) {
+        die("madvise");
+    }
+    printf("%u slots, ", slots_of(own));
+    printf("locked %lu out, ", out_of_shm(shared));
+    shmctl(id, SHM_UNLOCK, NULL);
+    printf("unlocked %lu out, ", out_of_shm(shared));
+    printf("%s and %s\n", check((uint64_t *)own, NSLOTS), check((uint64_t *)shared, NSLOTS));
+    shmctl(id, IPC_RMID, NULL);
 }
 
 /* Read faults over a vast range: nothing but page tables. */
@@ -442,7 +504,7 @@ static const struct way {
     {"together", way_together}, {"stuck", way_stuck},     {"unkillable", way_unkillable},
     {"files", way_files},       {"bomb", way_bomb},       {"user-bomb", way_user_bomb},
     {"pipes", way_pipes},       {"squeeze", way_squeeze}, {"swapoff", way_swapoff},
-    {"thrash", way_thrash},
+    {"thrash", way_thrash},     {"slots", way_slots},
 };
 
 int main(int argc, char **argv)

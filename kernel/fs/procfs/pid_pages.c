@@ -12,13 +12,15 @@
 #include "kernel/fs/procfs/procfs.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/page.h"
+#include "kernel/vm/swap.h"
 #include "kernel/vm/usage.h"
 
-#define PM_EXCLUSIVE  BIT(56)
-#define PM_FILE       BIT(61)
-#define PM_SWAPPED    BIT(62)
-#define PM_PRESENT    BIT(63)
-#define PM_FRAME_MASK (BIT(55) - 1)
+#define PM_EXCLUSIVE      BIT(56)
+#define PM_FILE           BIT(61)
+#define PM_SWAPPED        BIT(62)
+#define PM_PRESENT        BIT(63)
+#define PM_FRAME_MASK     (BIT(55) - 1)
+#define PM_SWAP_AREA_BITS 5
 
 #define CHUNK_WORDS 512u
 
@@ -30,17 +32,24 @@ struct pagemap {
     bool frames; /* told */
 };
 
+static uint64_t swap_place(swap_entry_t entry)
+{
+    return swap_entry_area(entry) | swap_entry_slot(entry) << PM_SWAP_AREA_BITS;
+}
+
 static bool pagemap_leaf(void *arg, vaddr_t va, paddr_t pa, unsigned flags, uint64_t npages)
 {
     const struct pagemap *map = arg;
     uint64_t *word = map->words + ((va - map->start) >> PAGE_SHIFT);
     uint64_t pfn = pa >> PAGE_SHIFT;
 
+    if ((flags & MMU_SOFT) != 0) { /* one page, and where a frame would stand an entry */
+        *word = PM_SWAPPED | (map->frames ? swap_place((swap_entry_t)pfn) : 0);
+        return true;
+    }
     for (uint64_t i = 0; i < npages; i++, pfn++) {
         uint64_t value = PM_PRESENT;
-        if ((flags & MMU_SOFT) != 0) {
-            value = PM_SWAPPED;
-        } else if ((flags & MMU_SPECIAL) == 0) {
+        if ((flags & MMU_SPECIAL) == 0) {
             const struct page *page = pfn_to_page(pfn);
             value |= page->kind != PAGE_ANON ? PM_FILE : 0;
             value |= atomic_load_relaxed(&page->mapcount) == 1 ? PM_EXCLUSIVE : 0;

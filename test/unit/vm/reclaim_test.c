@@ -228,6 +228,26 @@ TEST(reclaim, shared_memory_leaves_its_slot_in_the_page_cache)
     leave();
 }
 
+TEST(reclaim, shared_memory_that_is_locked_stays)
+{
+    struct vmspace *vm = enter();
+    struct vm_source *source;
+
+    EXPECT_EQ(vm_source_create_shared(1, &source), 0);
+    EXPECT_EQ(vmspace_map(vm, BASE, PAGE_SIZE, TEST_RW | TEST_MAY | VM_SHARED, VMMAP_FIXED, source,
+                          0, NULL),
+              (int64_t)BASE);
+    EXPECT_EQ(poke(BASE, 3), 0);
+    source->cache->locked = true;
+    EXPECT_EQ(reclaim_at(vm, BASE), RECLAIM_KEEP);
+    EXPECT_EQ(vm->rss_shared, 1);
+    source->cache->locked = false;
+    EXPECT_EQ(reclaim_at(vm, BASE), RECLAIM_FREED);
+    EXPECT_EQ(vmspace_unmap(vm, BASE, PAGE_SIZE), 0);
+    source->ops->put(source);
+    leave();
+}
+
 /* ---- swapoff ---- */
 
 TEST(reclaim, swapoff_brings_back_what_spaces_and_files_have_in_swap)
