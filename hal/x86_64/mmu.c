@@ -212,7 +212,7 @@ int mmu_map_pages(struct mmu_space *space, vaddr_t va, struct page **pages, unsi
 {
     pte_t *pde = pde_create(space, va);
     pte_t *table = pde == NULL ? NULL : table_below(space, pde);
-    pte_t bits = pte_make(0, flags);
+    pte_t bits = pte_make(0, flags); /* where there are no rights, the address is inverted */
     unsigned mapped = 0;
 
     if (unlikely(table == NULL || (*pde & PTE_LARGE))) {
@@ -225,7 +225,7 @@ int mmu_map_pages(struct mmu_space *space, vaddr_t va, struct page **pages, unsi
         if (pages[i] == NULL || atomic_load_relaxed(&pte[i]) != 0) {
             continue;
         }
-        if (atomic_cas(&pte[i], &old, bits | page_to_phys(pages[i]))) {
+        if (atomic_cas(&pte[i], &old, bits ^ page_to_phys(pages[i]))) {
             pages[i] = NULL;
             mapped++;
         }

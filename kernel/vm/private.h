@@ -192,7 +192,10 @@ static inline unsigned region_mmu_flags(const struct vm_region *region, bool wri
 
     _Static_assert(VM_READ == MMU_READ && VM_EXEC == MMU_EXEC && VM_PKEY == MMU_KEY, "the same");
     flags |= region->flags & (VM_READ | VM_EXEC | VM_PKEY);
-    flags |= write && (region->flags & VM_WRITE) != 0 ? MMU_READ | MMU_WRITE : 0;
+    if ((region->flags & VM_WRITE) !=
+        0) { /* writable memory is readable, also where it is not written yet */
+        flags |= write ? MMU_READ | MMU_WRITE : MMU_READ;
+    }
     return flags;
 }
 

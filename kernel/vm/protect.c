@@ -76,11 +76,6 @@ static void rights_changed(struct vm_region *region, uint32_t old)
     unsigned clear = (MMU_READ | MMU_EXEC) & ~now;
     bool loses_write = (old & ~region->flags & VM_WRITE) != 0;
 
-    if ((region->flags & VM_WRITE) !=
-        0) { /* writable memory is readable, also when it is not written yet */
-        set |= MMU_READ;
-        clear &= ~MMU_READ;
-    }
     if (loses_write) {
         clear |= MMU_WRITE;
     }

@@ -339,6 +339,46 @@ ABI_TEST(mappings, msync_is_checked)
     CHECK_ERR(msync(p, 3 * PAGE, MS_SYNC), ENOMEM);
 }
 
+/* mmap(2), "Notes": on this hardware what may be written may be read. */
+ABI_TEST(mappings, what_may_be_written_may_be_read)
+{
+    char data[8 * PAGE];
+    int fd = open("file", O_RDWR | O_CREAT, 0600);
+
+    memset(data, 'x', sizeof(data));
+    CHECK_EQ(write(fd, data, sizeof(data)), (long)sizeof(data));
+    char *own = map(8 * PAGE, PROT_WRITE);
+    char *shared = mmap(NULL, sizeof(data), PROT_WRITE, MAP_SHARED, fd, 0);
+    char *private = mmap(NULL, sizeof(data), PROT_WRITE, MAP_PRIVATE, fd, 0);
+    CHECK(shared != MAP_FAILED && private != MAP_FAILED);
+    shared[PAGE] = 'y';
+    private[PAGE] = 'z';
+    for (int i = 0; i < 8; i++) {
+        CHECK_EQ(*(volatile char *)(own + i * PAGE), 0);
+        CHECK_EQ(*(volatile char *)(shared + i * PAGE), i == 1 ? 'y' : 'x');
+        CHECK_EQ(*(volatile char *)(private + i * PAGE), i == 1 ? 'z' : 'x');
+    }
+}
+
+/* Read past its rights by who may, memory has its content when it gets rights. */
+ABI_TEST(mappings, what_was_read_without_rights_is_there_with_them)
+{
+    char data[8 * PAGE];
+    int fd = open("file", O_RDWR | O_CREAT, 0600);
+    int mem = open("/proc/self/mem", O_RDONLY);
+
+    memset(data, 'x', sizeof(data));
+    CHECK_EQ(write(fd, data, sizeof(data)), (long)sizeof(data));
+    char *p = mmap(NULL, sizeof(data), PROT_NONE, MAP_SHARED, fd, 0);
+    CHECK(p != MAP_FAILED);
+    CHECK_EQ(pread(mem, data, 1, (off_t)(uintptr_t)(p + 3 * PAGE)), 1);
+    CHECK_EQ(data[0], 'x');
+    CHECK_EQ(mprotect(p, 8 * PAGE, PROT_READ), 0);
+    for (int i = 0; i < 8; i++) {
+        CHECK_EQ(p[i * PAGE], 'x');
+    }
+}
+
 ABI_TEST(mappings, locked_memory_is_there)
 {
     char *p = map(4 * PAGE, RW);
