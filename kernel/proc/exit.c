@@ -288,7 +288,6 @@ static void let_go_of_memory(struct process *process, struct thread *thread)
 {
     struct vmspace *vm = thread->vm;
 
-    thread_leave_memory(thread);
     vm_note_peak(vm);
     process->maxrss = MAX(process->maxrss, vmspace_rss_peak(vm));
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);
@@ -391,6 +390,8 @@ static void __noreturn end_thread(int wait_status, bool group)
         sem_undo_exit();
     }
     ptrace_exit_tracer();
+    thread_leave_memory(
+        thread); /* before the files: who sees them closed may look at the locks at once */
     let_go_of_files(thread);
     let_go_of_memory(process, thread);
     if (last && unlikely(!list_empty(&process->children))) {

@@ -363,6 +363,32 @@ ABI_TEST(robust, what_the_dead_had_locked_is_marked)
     CHECK_EQ(locks->lock[2].word, (uint32_t)getpid());
 }
 
+/* Who hears of somebody's end by a file that is closed looks at his locks at once. */
+ABI_TEST(robust, locks_are_marked_before_files_are_closed)
+{
+    share_locks();
+    for (int i = 0; i < 100; i++) {
+        char byte;
+        int ends[2];
+
+        CHECK_EQ(pipe(ends), 0);
+        locks->lock[0].word = 0;
+        locks->head.list.next = &locks->head.list;
+        pid_t pid = abi_fork();
+        if (pid == 0) {
+            set_list();
+            locks->lock[0].word = (uint32_t)getpid();
+            push(&locks->lock[0]);
+            kill(getpid(), SIGKILL);
+        }
+        CHECK_EQ(close(ends[1]), 0);
+        CHECK_EQ(read(ends[0], &byte, 1), 0);
+        CHECK_EQ(*(volatile uint32_t *)&locks->lock[0].word, FUTEX_OWNER_DIED);
+        CHECK_EQ(waitpid(pid, NULL, 0), pid);
+        CHECK_EQ(close(ends[0]), 0);
+    }
+}
+
 ABI_TEST(robust, one_who_waits_for_the_dead_is_woken)
 {
     share_locks();
