@@ -79,11 +79,19 @@ static int open_check(const struct path *path, int flags)
 static int open_truncate(struct file *file)
 {
     struct inode_attr attr = {.valid = ATTR_SIZE | ATTR_CTIME, .by_open = true};
+    bool writer = (file->mode & FMODE_WRITER) != 0;
 
     if (!inode_is_regular(file->inode)) {
         return 0;
     }
-    int err = inode_setattr(file->inode, &attr);
+    int err = writer ? 0 : inode_get_write(file->inode); /* not of a program that runs */
+    if (err < 0) {
+        return err;
+    }
+    err = inode_setattr(file->inode, &attr);
+    if (!writer) {
+        inode_put_write(file->inode);
+    }
     if (err == 0) {
         notify_path(&file->path, IN_MODIFY);
     }

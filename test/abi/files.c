@@ -84,6 +84,13 @@ ABI_TEST(open, tmpfile_has_no_name_until_linked)
     CHECK_EQ(st.st_size, 3);
 }
 
+ABI_TEST(open, a_program_that_runs_is_not_truncated)
+{
+    CHECK_ERR(open("/proc/self/exe", O_RDONLY | O_TRUNC), ETXTBSY);
+    CHECK_ERR(open("/proc/self/exe", O_WRONLY | O_TRUNC), ETXTBSY);
+    CHECK_ERR(truncate("/proc/self/exe", 0), ETXTBSY);
+}
+
 ABI_TEST(rw, position_moves_and_append_goes_to_the_end)
 {
     char buf[16] = "";
