@@ -17,12 +17,15 @@
 /* Change euid and egid of `cred` as the file says. True: something changed hands. */
 static bool apply_set_id(struct cred *cred, struct file *file)
 {
-    const struct inode *inode = file->inode;
-    uint32_t mode = atomic_load_relaxed(&inode->mode);
+    struct inode *inode = file->inode;
 
-    if ((mode & (S_ISUID | S_ISGID)) == 0 || (file->path.mount->flags & MS_NOSUID) != 0) {
+    if ((atomic_load_relaxed(&inode->mode) & (S_ISUID | S_ISGID)) == 0 ||
+        (file->path.mount->flags & MS_NOSUID) != 0) {
         return false;
     }
+    /* Whose the bits are: chown(2) changes the owner and takes the bits away in one. */
+    spin_lock(&inode->attr_lock);
+    uint32_t mode = inode->mode;
     if ((mode & S_ISUID) != 0) {
         cred->euid = inode->uid;
     }
@@ -30,7 +33,8 @@ static bool apply_set_id(struct cred *cred, struct file *file)
     if ((mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP)) {
         cred->egid = inode->gid;
     }
-    return true;
+    spin_unlock(&inode->attr_lock);
+    return (mode & (S_ISUID | S_ISGID)) != 0;
 }
 
 static void transform_capabilities(struct cred *cred, bool set_id)

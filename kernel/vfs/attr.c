@@ -103,10 +103,9 @@ static uint32_t mode_after(const struct inode *inode, const struct inode_attr *a
 static void attr_apply(struct inode *inode, const struct inode_attr *attr)
 {
     ktime_t now = ktime_realtime_coarse();
-    uint32_t mode = mode_after(inode, attr);
 
     spin_lock(&inode->attr_lock);
-    inode->mode = mode;
+    inode->mode = mode_after(inode, attr);
     if ((attr->valid & ATTR_UID) != 0) {
         inode->uid = attr->uid;
     }
