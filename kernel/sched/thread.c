@@ -97,6 +97,8 @@ static struct thread *thread_alloc(const char *comm)
     thread->ioprio = READ_ONCE(parent->ioprio);
     sched_params_inherit(thread, parent);
     thread->cpu_mask = parent->cpu_mask;
+    thread->rt.ran = 0;
+    thread->dl.overrun = false;
     thread->in_flight = false;
     thread->runtime_ns = thread->run_delay = 0;
     thread->nrun = 0;
