@@ -20,6 +20,7 @@
 #include "kernel/base/hash.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/proc/futex_impl.h"
+#include "kernel/vm/pagecache.h"
 #include "kernel/vm/vmspace.h"
 
 #define FUTEX_BUCKETS 256
@@ -30,7 +31,7 @@ static struct futex_bucket buckets[FUTEX_BUCKETS];
 
 struct futex_bucket *futex_bucket_of(const struct futex_key *key)
 {
-    uint64_t hash = hash_u64((uintptr_t)key->what + key->offset * 31);
+    uint64_t hash = hash_u64(key->what + key->offset * 31);
 
     return &buckets[hash >> 56];
 }
@@ -77,7 +78,7 @@ int futex_key(uint32_t __user *uaddr, bool private, struct futex_key *ret_key)
     if (!user_range_ok(uaddr, sizeof(uint32_t))) {
         return -EFAULT;
     }
-    *ret_key = (struct futex_key){vm, addr};
+    *ret_key = (struct futex_key){(uintptr_t)vm, addr};
     if (private) {
         return 0;
     }
@@ -86,7 +87,7 @@ int futex_key(uint32_t __user *uaddr, bool private, struct futex_key *ret_key)
     int err = region == NULL || region->start > addr ? -EFAULT : 0;
     if (err == 0 && (region->flags & VM_SHARED) != 0 && region->source != NULL &&
         region->source->cache != NULL) {
-        *ret_key = (struct futex_key){region->source->cache,
+        *ret_key = (struct futex_key){pagecache_number(region->source->cache),
                                       addr - region->start + (region->pgoff << PAGE_SHIFT)};
     }
     rwsem_unlock_read(&vm->lock);

@@ -10,8 +10,9 @@
 #include "kernel/sched/pi.h"
 #include "kernel/sched/wait.h"
 
+/* A waiter holds its space, but of shared memory nothing: another thread may unmap it meanwhile, and other memory come in its place. */
 struct futex_key {
-    const void *what; /* struct vmspace or struct pagecache */
+    uint64_t what; /* address of a struct vmspace, or pagecache_number() */
     uint64_t offset;
 };
 

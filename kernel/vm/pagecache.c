@@ -67,6 +67,21 @@ void pagecache_init(struct pagecache *cache, const struct pagecache_ops *ops, vo
     cache->writable_shared = 0;
     cache->locked = false;
     cache->seals = 0;
+    cache->number = 0;
+}
+
+uint64_t pagecache_number(struct pagecache *cache)
+{
+    static uint64_t given; /* [a] */
+    uint64_t number = atomic_load_relaxed(&cache->number);
+
+    if (unlikely(number == 0)) {
+        uint64_t fresh = atomic_fetch_add_relaxed(&given, 1) + 1;
+        if (atomic_cas(&cache->number, &number, fresh)) {
+            number = fresh;
+        }
+    }
+    return number;
 }
 
 void pagecache_fini(struct pagecache *cache)

@@ -54,9 +54,13 @@ struct pagecache {
     struct rb_root regions;      /* [rmap_lock] what maps the file, by page index: file_regions.h */
     struct writeback *writeback; /* [I] NULL: nothing behind it, or not to be written */
     uint32_t writable_shared;    /* [rmap_lock] shared mappings that are or may become writable */
-    bool locked;    /* [a] pages stay in memory: reclaim leaves them (shmctl(2), SHM_LOCK) */
-    uint32_t seals; /* [a] F_SEAL_*: kernel/vfs/memfd.c; changes under rmap_lock */
+    bool locked;     /* [a] pages stay in memory: reclaim leaves them (shmctl(2), SHM_LOCK) */
+    uint32_t seals;  /* [a] F_SEAL_*: kernel/vfs/memfd.c; changes under rmap_lock */
+    uint64_t number; /* [a] pagecache_number(); 0: nobody asked yet */
 };
+
+/* A number that no other cache has or had, as an address may: for who remembers a cache without a reference. Any context. */
+uint64_t pagecache_number(struct pagecache *cache);
 
 /* Is there more than memory behind it? */
 static inline bool pagecache_has_medium(const struct pagecache *cache)

@@ -284,6 +284,43 @@ ABI_TEST(futex, waitv_says_which_word_was_woken)
     }
 }
 
+static uint32_t *lost; /* where somebody waits, in memory that goes */
+
+static void *wait_there(void *arg)
+{
+    *(pid_t *)arg = gettid();
+    (void)syscall(SYS_futex, lost, FUTEX_WAIT, 0, NULL, NULL, 0);
+    return NULL;
+}
+
+static uint32_t *share_page(void)
+{
+    uint32_t *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    CHECK(page != MAP_FAILED);
+    *page = 0;
+    return page;
+}
+
+ABI_TEST(futex, who_waits_in_memory_that_is_gone_is_not_found_in_other_memory)
+{
+    for (int i = 0; i < 16; i++) {
+        volatile pid_t tid = 0;
+        pthread_t thread;
+
+        lost = share_page();
+        CHECK_EQ(pthread_create(&thread, NULL, wait_there, (void *)&tid), 0);
+        while (tid == 0) {
+            sched_yield();
+        }
+        abi_wait_state(getpid(), tid, 'S');
+        CHECK_EQ(munmap(lost, 4096), 0);
+        uint32_t *other = share_page();
+        CHECK_EQ(syscall(SYS_futex, other, FUTEX_WAKE, 99, NULL, NULL, 0), 0);
+        CHECK_EQ(munmap(other, 4096), 0);
+    }
+}
+
 /* ---- robust lists ---- */
 
 struct lock {
