@@ -109,41 +109,39 @@ static void stepped(struct time_listener *listener)
     spin_unlock_irqrestore(&timerfd->lock, flags);
 }
 
-/* Expirations to tell, 0: none; -ECANCELED. */
-static int64_t ticks_take(struct timerfd *timerfd)
+/* Expirations to tell, all 64 bits of them. -EAGAIN: none; -ECANCELED. */
+static int ticks_take(struct timerfd *timerfd, uint64_t *ret_ticks)
 {
     uint64_t flags = spin_lock_irqsave(&timerfd->lock);
 
     catch_up_locked(timerfd);
-    int64_t ticks = timerfd->canceled ? -ECANCELED : (int64_t)timerfd->ticks;
-
+    int err = timerfd->canceled ? -ECANCELED : timerfd->ticks == 0 ? -EAGAIN : 0;
+    *ret_ticks = timerfd->ticks;
     timerfd->canceled = false;
     timerfd->ticks = 0;
     spin_unlock_irqrestore(&timerfd->lock, flags);
-    return ticks;
+    return err;
 }
 
 static ssize_t timerfd_read(struct file *file, struct iov_iter *to, loff_t *pos)
 {
     struct timerfd *timerfd = file->private;
-    int64_t ticks;
+    uint64_t ticks;
+    int err;
 
     (void)pos;
     if (to->count < sizeof(ticks)) {
         return -EINVAL;
     }
-    while ((ticks = ticks_take(timerfd)) == 0) {
-        if ((atomic_load_relaxed(&file->flags) & O_NONBLOCK) != 0) {
-            return -EAGAIN;
-        }
-        int err =
-            wait_event_interruptible(&timerfd->wait, atomic_load_relaxed(&timerfd->ticks) != 0);
+    while ((err = ticks_take(timerfd, &ticks)) == -EAGAIN &&
+           (atomic_load_relaxed(&file->flags) & O_NONBLOCK) == 0) {
+        err = wait_event_interruptible(&timerfd->wait, atomic_load_relaxed(&timerfd->ticks) != 0);
         if (err < 0) {
-            return err;
+            break;
         }
     }
-    if (ticks < 0) {
-        return ticks;
+    if (err < 0) {
+        return err;
     }
     return iov_copy_to(to, &ticks, sizeof(ticks)) == sizeof(ticks) ? (ssize_t)sizeof(ticks)
                                                                    : -EFAULT;

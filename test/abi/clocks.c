@@ -262,6 +262,11 @@ ABI_TEST(timerfd, fdinfo_and_the_number_of_ticks)
         CHECK_ERR(ioctl(fd, TFD_IOC_SET_TICKS, 8), EFAULT);
         CHECK_EQ(read(fd, &ticks, 8), 8);
         CHECK_EQ(ticks, 7);
+        ticks = ~0ull; /* a number like any other */
+        CHECK_EQ(ioctl(fd, TFD_IOC_SET_TICKS, &ticks), 0);
+        ticks = 1;
+        CHECK_EQ(read(fd, &ticks, 8), 8);
+        CHECK_EQ(ticks, ~0ull);
     }
     snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
     int info = open(path, O_RDONLY);
