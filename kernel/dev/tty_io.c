@@ -124,8 +124,8 @@ static ssize_t read_locked(struct tty *tty, struct tty_file *opened, struct iov_
                 wait.deadline = ktime_now() + wait.time;
             }
         }
-        if (nonblock) {
-            return got > 0 ? got : -EAGAIN;
+        if (nonblock) { /* -EAGAIN where a wait would be: with VMIN and VTIME 0 there is none */
+            return got > 0 || (!wait.canon && wait.deadline == 0) ? got : -EAGAIN;
         }
         err = tty_check_background(tty, SIGTTIN);
         if (err == 0) {
@@ -242,6 +242,9 @@ static ssize_t write_locked(struct tty *tty, struct tty_file *opened, struct iov
     ssize_t done = 0;
 
     while (from->count > 0) {
+        if (done > 0 && thread_signal_pending(current_thread())) {
+            break; /* however much room there is */
+        }
         size_t want = MIN(from->count, sizeof(chunk));
         size_t len = iov_copy_from(from, chunk, want);
         ssize_t n = len == 0 ? -EFAULT : write_chunk(tty, opened, chunk, len, nonblock);

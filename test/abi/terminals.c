@@ -72,6 +72,33 @@ static unsigned open_master(void)
     return number;
 }
 
+/* termios(3), raw mode: with VMIN and VTIME 0 a read never waits, so O_NONBLOCK changes nothing. */
+ABI_TEST(terminal, that_never_waits_has_nothing_to_refuse)
+{
+    struct settings now;
+    char byte;
+
+    open_pair();
+    CHECK_EQ(ioctl(slave, TCGETS, &now), 0);
+    now.lflag &= ~(uint32_t)(ECHO | ICANON);
+    now.cc[VMIN] = now.cc[VTIME] = 0;
+    CHECK_EQ(ioctl(slave, TCSETS, &now), 0);
+    CHECK_EQ(read(slave, &byte, 1), 0);
+    CHECK_EQ(fcntl(slave, F_SETFL, O_RDWR | O_NONBLOCK), 0);
+    CHECK_EQ(read(slave, &byte, 1), 0);
+    now.cc[VTIME] = 1;
+    CHECK_EQ(ioctl(slave, TCSETS, &now), 0);
+    CHECK_ERR(read(slave, &byte, 1), EAGAIN);
+    now.cc[VMIN] = 1;
+    now.cc[VTIME] = 0;
+    CHECK_EQ(ioctl(slave, TCSETS, &now), 0);
+    CHECK_ERR(read(slave, &byte, 1), EAGAIN);
+    now.lflag |= ICANON;
+    now.cc[VMIN] = 0;
+    CHECK_EQ(ioctl(slave, TCSETS, &now), 0);
+    CHECK_ERR(read(slave, &byte, 1), EAGAIN);
+}
+
 ABI_TEST(terminal, the_node_of_one_that_has_ended_opens_no_later_one)
 {
     unsigned number = open_master(), tries = 0;
