@@ -82,8 +82,7 @@ static void change_user(struct process *process, struct user *user)
     uint64_t flags = spin_lock_irqsave(&process->siglock);
     struct user *former = process->user;
 
-    (void)atomic_fetch_sub_relaxed(&former->nprocesses, process->nthreads);
-    (void)atomic_fetch_add_relaxed(&user->nprocesses, process->nthreads);
+    threads_move(former, user, process->ncharged);
     process->user = user_get(user);
     spin_unlock_irqrestore(&process->siglock, flags);
     user_put(former);
@@ -140,7 +139,7 @@ static void inherit(struct process *child, struct process *parent, uint64_t flag
     child->child_subreaper = false;
     child->pdeath_signal = 0;
     child->exit_code = 0;
-    child->user = user_get(parent->user);
+    child->user = user_get(cred_current()->user); /* charge_user() */
     child->shared.set = 0;
     child->stopped = child->continued = child->continue_untold = child->stop_reported =
         child->stop_told = false;
@@ -522,7 +521,7 @@ int64_t process_clone(const struct clone_request *request)
     int64_t result = (request->flags & CLONE_THREAD) != 0 ? clone_thread(me, request)
                                                           : clone_process(me, request);
     if (result < 0) {
-        threads_uncharge(me->user);
+        threads_uncharge(cred_current()->user);
     }
     return result;
 }

@@ -190,6 +190,8 @@ void jobctl_init(void);
  */
 int threads_charge(struct user *user, uint64_t limit);
 void threads_uncharge(struct user *user);
+/* `n` of them count for another user from here on. */
+void threads_move(struct user *from, struct user *to, uint32_t n);
 void limits_init_default(struct rlimit64 limits[RLIM_NLIMITS]);
 void limits_apply_to_vm(const struct process *process, struct vmspace *vm);
 void process_add_child_usage_locked(struct process *parent, struct process *child);

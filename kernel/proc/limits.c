@@ -68,6 +68,14 @@ void threads_uncharge(struct user *user)
     (void)atomic_fetch_sub_relaxed(&user->nprocesses, 1);
 }
 
+void threads_move(struct user *from, struct user *to, uint32_t n)
+{
+    if (from != to) {
+        (void)atomic_fetch_sub_relaxed(&from->nprocesses, n);
+        (void)atomic_fetch_add_relaxed(&to->nprocesses, n);
+    }
+}
+
 uint64_t process_limit(unsigned resource)
 {
     return atomic_load_relaxed(&process_current()->limits[resource].rlim_cur);

@@ -110,6 +110,7 @@ void process_link_locked(struct process *process, struct process *parent, struct
     }
     process->state = PROCESS_LIVE;
     process->nthreads = process->nlive = 1;
+    process->ncharged = 1;
     list_push_back(&process->threads, &process->leader->process_node);
     process->pid->process = process;
     process->pid->thread = process->leader;

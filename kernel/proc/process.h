@@ -79,7 +79,8 @@ struct process {
         *leader; /* [TS] main thread, referenced, even when it has ended before the others */
     struct list_node threads; /* [TS] by process_node, the main thread always among them */
     unsigned nthreads;        /* [TS] that have not ended yet */
-    unsigned nlive;           /* [S] of them, those that have not begun to */
+    unsigned ncharged; /* [S] that count for `user`: these, and the leader until it is released */
+    unsigned nlive;    /* [S] of them, those that have not begun to */
     struct thread
         *exec_thread; /* [S] of several threads the one whose execve ends the others; NULL: none */
     struct wait_queue threads_wait; /* execve: another thread has ended */

@@ -115,6 +115,9 @@ int thread_join(struct process *process, struct thread *thread)
     } else {
         list_push_back(&process->threads, &thread->process_node);
         process->nthreads++;
+        process->ncharged++;
+        threads_move(cred_current()->user, process->user,
+                     1); /* another thread's clone may have changed it */
         process->nlive++;
         thread->pid->thread = thread;
         fs_join_locked(thread);
@@ -221,6 +224,7 @@ bool thread_leave_finish_locked(struct process *process, struct thread *thread,
         thread->pid->thread = NULL;
         *ret_cred = thread->cred;
         thread->cred = NULL;
+        process->ncharged--;
         threads_uncharge(process->user);
     }
     bool exec = process->exec_thread != NULL;
@@ -253,9 +257,10 @@ static void take_over_as_leader(struct process *process, struct thread *thread)
     process->leader = thread;
     struct cred *cred = old->cred;
     old->cred = NULL;
+    process->ncharged--;
+    threads_uncharge(process->user);
     spin_unlock(&process->siglock);
     spin_unlock_irqrestore(&process_tree_lock, flags);
-    threads_uncharge(process->user);
     cred_put(cred);
     trace_release(&refs);
     thread_put(old);

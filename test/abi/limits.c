@@ -3,7 +3,9 @@
  */
 #include "test/abi/abi.h"
 
+#include <pthread.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 #define OTHER 65533
 
@@ -107,4 +109,87 @@ ABI_TEST(limits, a_child_of_vfork_has_an_oom_score_adj_of_its_own)
     CHECK_EQ(waitpid(sharer, &status, 0), sharer);
     CHECK_EQ(status, 0);
     CHECK_EQ(setting("/proc/self/oom_score_adj"), 10);
+}
+
+/* ---- RLIMIT_NPROC ---- */
+
+#define FIRST_USER  5001
+#define SECOND_USER 5002
+
+static void *change_user_and_fork(void *arg)
+{
+    int status;
+
+    (void)arg;
+    abi_wait_state(getpid(), getpid(), 'Z');
+    CHECK_EQ(syscall(SYS_setresuid, SECOND_USER, 0, 0), 0);
+    pid_t pid = abi_fork();
+    if (pid == 0) {
+        _exit(0);
+    }
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    _exit(0);
+}
+
+/* Somebody of this user is there, and has forked. */
+static pid_t stay(uid_t uid, const int *ends)
+{
+    char byte;
+    int status;
+
+    pid_t who = abi_fork();
+    if (who == 0) {
+        CHECK_EQ(setuid(uid), 0);
+        CHECK_EQ(prctl(PR_SET_PDEATHSIG, SIGKILL), 0);
+        pid_t pid = abi_fork();
+        if (pid == 0) {
+            _exit(0);
+        }
+        CHECK_EQ(waitpid(pid, &status, 0), pid);
+        CHECK_EQ(write(ends[1], "", 1), 1);
+        for (;;) {
+            (void)pause();
+        }
+    }
+    CHECK_EQ(read(ends[0], &byte, 1), 1);
+    return who;
+}
+
+/* Has the user, beside who stays, room for two where the limit is three, and for no more? */
+static void check_room(uid_t uid)
+{
+    const struct rlimit limit = {3, 3};
+    int status;
+
+    CHECK_EQ(setrlimit(RLIMIT_NPROC, &limit), 0);
+    CHECK_EQ(setuid(uid), 0);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        CHECK_ERR(fork(), EAGAIN);
+        _exit(0);
+    }
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK_EQ(status, 0);
+}
+
+ABI_TEST(nproc, counts_for_another_user_what_has_changed_to_him)
+{
+    int ends[2];
+
+    CHECK_EQ(pipe(ends), 0);
+    pid_t stays[] = {stay(FIRST_USER, ends), stay(SECOND_USER, ends)};
+    CHECK_EQ(IN_CHILD({
+                 pthread_t thread;
+                 CHECK_EQ(syscall(SYS_setresuid, FIRST_USER, 0, 0), 0);
+                 CHECK_EQ(pthread_create(&thread, NULL, change_user_and_fork, NULL), 0);
+                 syscall(SYS_exit, 0); /* the main thread alone */
+             }),
+             0);
+    CHECK_EQ(IN_CHILD({ check_room(FIRST_USER); }), 0);
+    CHECK_EQ(IN_CHILD({ check_room(SECOND_USER); }), 0);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(kill(stays[i], SIGKILL), 0);
+        CHECK_EQ(waitpid(stays[i], NULL, 0), stays[i]);
+    }
 }
