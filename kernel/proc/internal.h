@@ -94,6 +94,8 @@ bool signal_action_reset_locked(struct process *process, int signo);
 int signal_prepare_exec(struct process *process, struct signal_actions **ret_actions);
 
 /* ---- signal.c ---- */
+/* Is there what will end the current thread once it leaves the kernel, without asking a handler or a tracer? For vm_ending_hook. */
+bool signal_ends_current(void);
 /* Kill the current process with `signo`, whatever it has set for it. */
 void signal_force_fatal(int signo);
 /* A signal frame could not be written, for `failed`, or read (0): SIGSEGV, which a handler on another stack may catch, but for its own frame. */

@@ -252,6 +252,7 @@ void process_init(void)
     sched_alarm_hook = cpu_timers_alarm;
     vm_admin_hook = may_have_reserve;
     vm_lock_hook = may_lock_memory;
+    vm_ending_hook = signal_ends_current;
     oom_init();
     clock_step_init();
 }

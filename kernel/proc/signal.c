@@ -222,6 +222,27 @@ int signal_dequeue_locked(struct process *process, struct thread *thread, uint64
     return signo;
 }
 
+bool signal_ends_current(void)
+{
+    struct thread *thread = current_thread();
+    struct process *process = thread->process;
+
+    if (process == NULL) {
+        return false;
+    }
+    uint64_t flags = spin_lock_irqsave(&process->siglock);
+    bool ends =
+        process->group_exiting || (process->exec_thread != NULL && process->exec_thread != thread);
+    uint64_t pending = thread->sig_pending.set | process->shared.set;
+    uint64_t set = pending & ~thread->sig_blocked & ~(SIGMASK_DEFAULT_IGNORE | SIGMASK_STOP);
+    ends = ends || (set & SIGMASK(SIGKILL)) != 0;
+    for (set = thread_is_traced(thread) ? 0 : set; !ends && set != 0; set &= set - 1) {
+        ends = process->actions->action[bit_ffs(set)].handler == ACTION_DEFAULT;
+    }
+    spin_unlock_irqrestore(&process->siglock, flags);
+    return ends;
+}
+
 void signal_take_info(int signo, struct signal_queued *queued, siginfo_t *ret_info)
 {
     if (queued != NULL) {

@@ -195,6 +195,14 @@ static int populate_page(struct vmspace *vm, uint64_t va, bool write)
     return vmspace_fault(vm, va, (write ? FAULT_WRITE : 0) | (present ? FAULT_PRESENT : 0));
 }
 
+bool (*vm_ending_hook)(void);
+
+static inline bool current_is_ending(void)
+{
+    return unlikely(thread_signal_pending(current_thread())) && vm_ending_hook != NULL &&
+           vm_ending_hook();
+}
+
 int vm_populate(struct vmspace *vm, uint64_t start, uint64_t end, enum populate how)
 {
     while (start < end) {
@@ -204,9 +212,9 @@ int vm_populate(struct vmspace *vm, uint64_t start, uint64_t end, enum populate 
         int err = MIN(wanted, 0);
         piece_end = MIN(piece_end, end);
         for (; wanted > 0 && err == 0 && start < piece_end; start += PAGE_SIZE) {
-            err = populate_page(vm, start, write);
+            err = current_is_ending() ? -EINTR : populate_page(vm, start, write);
         }
-        if (err < 0 && how != POPULATE_TRY) {
+        if (err < 0 && (how != POPULATE_TRY || err == -EINTR)) {
             return err;
         }
         start = piece_end;

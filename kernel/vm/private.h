@@ -257,7 +257,8 @@ int64_t vm_map_locked(struct vmspace *vm, uint64_t addr, uint64_t len, uint32_t 
 int vm_unmap_locked(struct vmspace *vm, uint64_t start, uint64_t end);
 /*
  * Fault in what is not there. No lock held. READ, WRITE: for such an access, which rights allow; LOCKED: as the regions suggest, for mlock,
- * -EFAULT where nobody may access them; these stop at the first error. TRY: the same, and go on with the next region.
+ * -EFAULT where nobody may access them; these stop at the first error. TRY: the same, and go on with the next region. -EINTR: the current thread is
+ * about to end.
  */
 enum populate { POPULATE_READ, POPULATE_WRITE, POPULATE_LOCKED, POPULATE_TRY };
 int vm_populate(struct vmspace *vm, uint64_t start, uint64_t end, enum populate how);

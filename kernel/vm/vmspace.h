@@ -226,6 +226,8 @@ int vmspace_may_lock(struct vmspace *vm);
 bool vmspace_may_have_locked(struct vmspace *vm, uint64_t npages);
 /* Set by proc at boot: may the current thread lock more than its limit (CAP_IPC_LOCK)? */
 extern bool (*vm_lock_hook)(void);
+/* Set by proc at boot: is the current thread about to end, whatever happens? What takes long ends early then. */
+extern bool (*vm_ending_hook)(void);
 /* Resolve a fault; flags are FAULT_* of machine/entry.h, result as machine_page_fault. */
 int vmspace_fault(struct vmspace *vm, uint64_t addr, unsigned flags);
 /*

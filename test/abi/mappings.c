@@ -304,6 +304,33 @@ ABI_TEST(mappings, populating_faults_in)
     CHECK_ERR(madvise(p, 4 * PAGE, MADV_POPULATE_READ), ENOMEM);
 }
 
+/* So long a range that nobody waits for its end: 16 TiB of zeros take little memory as huge pages, and some seconds at the least. */
+ABI_TEST(mappings, populating_ends_with_a_fatal_signal)
+{
+    static const int signals[] = {SIGKILL, SIGTERM};
+    const size_t len = 16ul << 40;
+    int ready[2], status;
+    char byte;
+
+    CHECK_EQ(pipe(ready), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        pid_t pid = abi_fork();
+        if (pid == 0) {
+            char *p = mmap(NULL, len, PROT_READ, ANON | MAP_NORESERVE, -1, 0);
+            CHECK(p != MAP_FAILED);
+            (void)madvise(p, len, MADV_HUGEPAGE);
+            (void)write(ready[1], "r", 1);
+            (void)madvise(p, len, MADV_POPULATE_READ);
+            pause();
+        }
+        CHECK_EQ(read(ready[0], &byte, 1), 1);
+        abi_sleep_ms(20); /* mostly it is at it then */
+        CHECK_EQ(kill(pid, signals[i]), 0);
+        CHECK_EQ(waitpid(pid, &status, 0), pid);
+        CHECK_EQ(status, signals[i]);
+    }
+}
+
 /* ---- mincore, msync, mlock ---- */
 
 ABI_TEST(mappings, mincore_tells_and_checks)
