@@ -68,6 +68,9 @@ void host_run_on_cpus(unsigned n, void (*fn)(void *arg, unsigned cpu), void *arg
 extern bool host_mmu_dawdles;
 /* The CPU has no 1 GiB leaves. */
 extern bool host_mmu_no_giants;
+/* Called when a flush of something begins: whatever the page tables say, a CPU may still use what they said before. NULL: nothing. */
+struct mmu_flush;
+extern void (*host_flush_hook)(const struct mmu_flush *flush);
 
 /* ---- threads ---- */
 

@@ -324,9 +324,14 @@ vaddr_t mmu_skip_hole(struct mmu_space *space, vaddr_t va, vaddr_t end)
     return MIN(va, end);
 }
 
+void (*host_flush_hook)(const struct mmu_flush *flush);
+
 void mmu_flush_finish(struct mmu_flush *flush)
 {
     if (flush->start < flush->end) {
+        if (host_flush_hook != NULL) {
+            host_flush_hook(flush);
+        }
         host_mmu_stats.flush_range++;
         host_user_settle();
     }

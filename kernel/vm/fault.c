@@ -188,10 +188,15 @@ static int cow_copy(struct vmspace *vm, struct vm_region *region, uint64_t va, p
     rmap_page_made(fresh, region, va);
     lru_add_new(&fresh, 1);
     region->has_anon = true;
+    const unsigned rights = region_mmu_flags(region, true);
+    const unsigned first = likely(vm_runs_alone(vm)) ? rights : rights & ~MMU_WRITE;
     mmu_flush_init(&flush, &vm->mmu);
     vm_table_lock(vm, va);
-    bool done = mmu_exchange(&vm->mmu, va, old_pa, page_to_phys(fresh),
-                             region_mmu_flags(region, true), &flush);
+    bool done = mmu_exchange(&vm->mmu, va, old_pa, page_to_phys(fresh), first, &flush);
+    if (unlikely(first != rights) && done) {
+        mmu_flush_finish(&flush);
+        mmu_replace(&vm->mmu, va, page_to_phys(fresh), rights, &flush);
+    }
     vm_table_unlock(vm, va);
     if (unlikely(!done)) {
         page_unmap_put(fresh);

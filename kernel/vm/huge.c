@@ -192,6 +192,17 @@ bool huge_read(struct vmspace *vm, struct vm_region *region, uint64_t va)
     return err == 0;
 }
 
+/* Another block takes the place of the zeros over va: vm_runs_alone(). Block lock held. */
+static void huge_show_locked(struct vmspace *vm, uint64_t va, paddr_t pa, unsigned rights,
+                             struct mmu_flush *flush)
+{
+    if (!vm_runs_alone(vm)) {
+        mmu_replace_huge(&vm->mmu, va, pa, rights & ~MMU_WRITE, flush);
+        mmu_flush_finish(flush);
+    }
+    mmu_replace_huge(&vm->mmu, va, pa, rights, flush);
+}
+
 int huge_write_zeros(struct vmspace *vm, struct vm_region *region, uint64_t va)
 {
     uint64_t start = ALIGN_DOWN(va, HUGE_PAGE_SIZE);
@@ -208,7 +219,7 @@ int huge_write_zeros(struct vmspace *vm, struct vm_region *region, uint64_t va)
     vm_table_lock(vm, va);
     bool zeros = mmu_query(&vm->mmu, va, &pa, &flags) && huge_is_zeros(flags);
     if (zeros && first != NULL) {
-        mmu_replace_huge(&vm->mmu, va, page_to_phys(first), region_mmu_flags(region, true), &flush);
+        huge_show_locked(vm, va, page_to_phys(first), region_mmu_flags(region, true), &flush);
     } else if (zeros) {
         err = mmu_split_huge(&vm->mmu, va);
     }

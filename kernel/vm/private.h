@@ -199,6 +199,16 @@ static inline unsigned region_mmu_flags(const struct vm_region *region, bool wri
     return flags;
 }
 
+/*
+ * Nobody but the current thread runs in the space, and nobody will before it leaves the kernel. Else another page takes the place of one that is shown
+ * in two steps: who writes to the new one must not be ahead of who still reads the old one by a translation that his CPU has not forgotten yet. So
+ * the entry gets the right to write after the flush, and its block's lock is held until then, so that no other write fault gives it.
+ */
+static inline bool vm_runs_alone(const struct vmspace *vm)
+{
+    return refcount_read(&vm->refs) == 1 && current_thread()->vm == vm;
+}
+
 /* Of memory that one entry alone shows: no other reference, so none can come to be but through this entry, whose block's lock is held. */
 static inline bool page_is_exclusive(const struct page *page)
 {
