@@ -246,6 +246,19 @@ void large_figures(uint64_t *ret_leaves, uint64_t *ret_splits)
     *ret_splits = atomic_load_relaxed(&large_splits);
 }
 
+/*
+ * No CPU knows the leaf any more, nor learns of it, since it is not present: who comes faults, and waits for the block's lock.
+ */
+static void large_hide(struct mmu_space *space, pte_t *pde)
+{
+    struct mmu_flush flush;
+
+    mmu_flush_init(&flush, space);
+    atomic_store_relaxed(pde, pte_to_large((pte_from_large(*pde) & ~PTE_PRESENT) ^ PTE_ADDRESS));
+    flush_note(&flush, 0, USER_TOP); /* 2 MiB are too many to be forgotten one by one */
+    mmu_flush_finish(&flush);
+}
+
 int large_split(struct mmu_space *space, pte_t *pde)
 {
     struct page *page = table_alloc();
@@ -261,6 +274,13 @@ int large_split(struct mmu_space *space, pte_t *pde)
     }
     page->private = PTES_PER_TABLE;
     (void)atomic_fetch_add_relaxed(&space->ntables, 1);
+    /*
+     * Translations of both sizes may be known at once, for they say the same (SDM volume 3, 4.10.2.3). But there are processors that stop with a
+     * machine check when they fetch an instruction by both (CVE-2018-12207).
+     */
+    if (unlikely((first & (PTE_PRESENT | PTE_NX)) == PTE_PRESENT)) {
+        large_hide(space, pde);
+    }
     atomic_store_release(pde, page_to_phys(page) | PTE_TABLE_USER);
     large_count(first, -1);
     (void)atomic_fetch_add_relaxed(&large_splits, 1);

@@ -140,12 +140,38 @@ static bool huge_hidden(struct spaces *s)
     return true;
 }
 
+/* Leaves to execute are flushed when they are cut, others are not; and none is lost. */
+static bool huge_executable(struct spaces *s)
+{
+    struct mmu_space *space = &s->space;
+    const vaddr_t at = TO + GIANT_PAGE_SIZE;
+    struct mmu_flush flush;
+    paddr_t pa;
+    unsigned flags;
+
+    mmu_flush_init(&flush, space);
+    flush.floor = at;
+    flush.ceiling = at + HUGE_PAGE_SIZE;
+    for (unsigned exec = 0; exec <= MMU_EXEC; exec += MMU_EXEC) {
+        WANT(mmu_map_huge(space, at, PA, SHOWN | exec) == 0);
+        uint64_t generation = space->generation;
+        WANT(mmu_cut(space, at + 5 * PAGE_SIZE) == 0);
+        WANT(space->generation == generation + (exec != 0));
+        WANT(mmu_query(space, at + 7 * PAGE_SIZE, &pa, &flags) && pa == PA + 7 * PAGE_SIZE);
+        WANT((flags & (MMU_HUGE | MMU_READ | MMU_WRITE | MMU_EXEC)) ==
+             (MMU_READ | MMU_WRITE | exec));
+        WANT(mmu_unmap(space, at, at + HUGE_PAGE_SIZE, &flush, NULL, NULL) == 0);
+        mmu_flush_finish(&flush);
+    }
+    return true;
+}
+
 static bool run(struct spaces *s)
 {
     int err = mmu_map_giant(&s->space, AT, PA, SHOWN | MMU_UNCACHED);
     bool ok = err == -EOPNOTSUPP || (err == 0 && giant_whole(s) && giant_parts(s));
 
-    return huge_hidden(s) && ok;
+    return huge_hidden(s) && huge_executable(s) && ok;
 }
 
 static bool large_leaves(void)

@@ -115,7 +115,10 @@ bool mmu_exchange(struct mmu_space *space, vaddr_t va, paddr_t old_pa, paddr_t p
 /* mmu_replace() for the 2 MiB or 1 GiB leaf over va; pa is that of its first page. */
 void mmu_replace_huge(struct mmu_space *space, vaddr_t va, paddr_t pa, unsigned flags,
                       struct mmu_flush *flush);
-/* If a 2 MiB or 1 GiB leaf is over va, let tables of the same pages take its place. No flush is needed. -ENOMEM. */
+/*
+ * If a 2 MiB or 1 GiB leaf is over va, let tables of the same pages take its place. -ENOMEM. The caller has nothing to flush; of leaves to execute the
+ * machine may flush by itself. What is said of mmu_flush_finish() holds here, for mmu_cut(), and for the walks that cut leaves.
+ */
 int mmu_split_huge(struct mmu_space *space, vaddr_t va);
 /* Let no large leaf lie across `at`: one that begins before is taken apart as far as it takes. No flush is needed. -ENOMEM. */
 int mmu_cut(struct mmu_space *space, vaddr_t at);

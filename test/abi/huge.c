@@ -1,6 +1,7 @@
 /* Transparent huge pages: what may be asked for, and that nothing but figures changes. */
 #include "abi.h"
 
+#include <pthread.h>
 #include <sys/prctl.h>
 
 #define PAGE  4096ul
@@ -316,5 +317,47 @@ ABI_TEST(huge, pages_stay_the_same_while_nobody_may_access_them)
                        0) == p);
         }
         CHECK_EQ(mprotect(p, size, PROT_READ | PROT_WRITE), 0);
+    }
+}
+
+static unsigned calls; /* [a] */
+
+/* Calls the last page's code until there is no more of it to run, which the byte before tells. */
+static void *call_code(void *arg)
+{
+    char *code = (char *)arg + HUGE - PAGE;
+
+    while (__atomic_load_n(code - 1, __ATOMIC_ACQUIRE) == 0) {
+        ((void (*)(void))(uintptr_t)code)();
+        __atomic_fetch_add(&calls, 1, __ATOMIC_RELEASE);
+    }
+    return NULL;
+}
+
+ABI_TEST(huge, code_runs_on_while_the_page_is_cut_under_it)
+{
+    for (unsigned round = 0; round < 20; round++) {
+        char *p = map_huge(1);
+        pthread_t threads[2];
+
+        p[0] = 1;
+        p[HUGE - PAGE] = (char)0xc3; /* ret */
+        CHECK_EQ(mprotect(p, HUGE, RW | PROT_EXEC), 0);
+        for (unsigned i = 0; i < 2; i++) {
+            CHECK_EQ(pthread_create(&threads[i], NULL, call_code, p), 0);
+        }
+        for (unsigned page = 0; page < 4; page++) {
+            unsigned seen = __atomic_load_n(&calls, __ATOMIC_ACQUIRE);
+            while (__atomic_load_n(&calls, __ATOMIC_ACQUIRE) - seen < 10) {
+                abi_sleep_ms(0);
+            }
+            CHECK_EQ(mprotect(p + page * PAGE, PAGE, page % 2 == 0 ? PROT_READ : PROT_EXEC), 0);
+        }
+        __atomic_store_n(p + HUGE - PAGE - 1, 1, __ATOMIC_RELEASE);
+        for (unsigned i = 0; i < 2; i++) {
+            CHECK_EQ(pthread_join(threads[i], NULL), 0);
+        }
+        CHECK_EQ(p[0], 1);
+        CHECK_EQ(munmap(p, HUGE), 0);
     }
 }
