@@ -81,7 +81,11 @@ static int64_t commit_uids(uint32_t uid, uint32_t euid, uint32_t suid)
     new->suid = suid;
     new->fsuid = euid;
     fix_caps_after_setuid(new, old);
+    bool other = uid != old->uid;
     commit(new);
+    if (other) {
+        process_follow_user();
+    }
     return 0;
 }
 

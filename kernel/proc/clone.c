@@ -76,29 +76,6 @@ static int check_request(const struct clone_request *request)
     return 0;
 }
 
-/* The process has another real user now: its threads count for that one from here on. */
-static void change_user(struct process *process, struct user *user)
-{
-    uint64_t flags = spin_lock_irqsave(&process->siglock);
-    struct user *former = process->user;
-
-    threads_move(former, user, process->ncharged);
-    process->user = user_get(user);
-    spin_unlock_irqrestore(&process->siglock, flags);
-    user_put(former);
-}
-
-/* RLIMIT_NPROC counts the real user's threads (getrlimit(2)); a changed user is accounted for here at the latest. */
-static int charge_user(struct process *me)
-{
-    struct user *user = cred_current()->user;
-
-    if (unlikely(me->user != user)) {
-        change_user(me, user);
-    }
-    return threads_charge(user, process_limit(RLIMIT_NPROC));
-}
-
 static int copy_files(struct thread *child, const struct thread *parent, uint64_t flags)
 {
     child->files =
@@ -139,7 +116,7 @@ static void inherit(struct process *child, struct process *parent, uint64_t flag
     child->child_subreaper = false;
     child->pdeath_signal = 0;
     child->exit_code = 0;
-    child->user = user_get(cred_current()->user); /* charge_user() */
+    child->user = user_get(cred_current()->user); /* threads_charge() */
     child->shared.set = 0;
     child->stopped = child->continued = child->continue_untold = child->stop_reported =
         child->stop_told = false;
@@ -513,7 +490,7 @@ int64_t process_clone(const struct clone_request *request)
     int err = check_request(request);
 
     if (err == 0) {
-        err = charge_user(me);
+        err = threads_charge(cred_current()->user, process_limit(RLIMIT_NPROC));
     }
     if (err < 0) {
         return err;

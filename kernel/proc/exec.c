@@ -7,6 +7,7 @@
  * which that happens is killed.
  */
 #include <linux/fcntl.h>
+#include <linux/limits.h>
 #include <linux/personality.h>
 #include <linux/sched.h>
 
@@ -24,17 +25,22 @@
 
 #define SCRIPT_DEPTH_MAX 5    /* execve(2), ELOOP */
 #define HEAD_BYTES       1024 /* of the file: ELF header and nearly always the program headers */
+#define FD_NAME_BYTES    (sizeof("/dev/fd/-2147483648/") + PATH_MAX)
+/* What a caller with fewer rights can give a program of stack, and so move of its other memory. */
+#define SECURE_STACK_MAX MIB(8)
 
 struct exec {
     struct file
         *file; /* the program: at first what was named, then what its "#!" line names, and so on */
     struct file *interp_file; /* PT_INTERP; NULL: none */
     const char *filename;     /* what was named: AT_EXECFN and comm */
+    char *fd_name;            /* that, where it was made up from a descriptor; else NULL */
     struct exec_args args;
     struct exec_image image;
     struct exec_identity identity;
     bool hidden; /* what the program is made of is not for its caller to read */
     bool randomize;
+    bool nameless;        /* its name is of a descriptor that the program will not have */
     uint32_t personality; /* personality(2), afterwards */
     uint64_t sp;
     size_t head_bytes;
@@ -45,7 +51,6 @@ struct exec {
     struct elf_program program, interp;
     char line[2]
              [SCRIPT_LINE_MAX + 1]; /* first lines of this script and the one before, taken apart */
-    char fd_name[64];
 };
 
 static int read_head(struct exec *exec, struct file *file)
@@ -70,6 +75,9 @@ static int follow_script(struct exec *exec, char *line, const char **name)
     int err = script_parse(exec->head, exec->head_bytes, line, &interpreter, &arg);
     if (err < 0) {
         return err;
+    }
+    if (exec->nameless) {
+        return -ENOENT; /* the interpreter could not open it (execveat(2), "Errors") */
     }
     err = exec_args_prepend_script(&exec->args, interpreter, arg, *name);
     if (err < 0) {
@@ -196,8 +204,13 @@ static int build_image(struct exec *exec)
         goto drop_identity;
     }
     vmspace_disable_huge(vm, vmspace_huge_is_disabled(current_thread()->vm));
-    vmspace_set_stack_limit(vm, process_limit(RLIMIT_STACK));
+    uint64_t stack = process_limit(RLIMIT_STACK);
+    if (exec->identity.secure) {
+        stack = MIN(stack, SECURE_STACK_MAX);
+    }
+    vmspace_set_stack_limit(vm, stack);
     limits_apply_to_vm(process, vm);
+    atomic_store_relaxed(&vm->limit_stack, stack);
     err = exec_load(&exec->image, exec->file, &exec->program, exec->interp_file, &exec->interp,
                     exec->randomize);
     if (err == 0) {
@@ -271,6 +284,9 @@ static void commit(struct exec *exec, struct signal_actions *actions)
         process->pdeath_signal = 0;
     }
     process->personality = exec->personality;
+    if (exec->identity.secure) {
+        limits_cap(process, RLIMIT_STACK, SECURE_STACK_MAX);
+    }
     if (actions != NULL) {
         uint64_t flags = spin_lock_irqsave(&process->siglock);
         struct signal_actions *old = process->actions;
@@ -330,26 +346,52 @@ close_interp:
 
 /* ---- entry points ---- */
 
-/* execveat(2): what the program is told it is called, when it was named by a descriptor. */
-static const char *name_by_descriptor(struct exec *exec, int dirfd, const char *path)
+/* execveat(2), "Description": what the program is told it is called, when that is relative to a descriptor. */
+static int name_by_descriptor(struct exec *exec, int dirfd, const char *path)
 {
+    exec->filename = path;
     if (dirfd == AT_FDCWD || path[0] == '/') {
-        return path;
+        return 0;
     }
-    if (path[0] == '\0') {
-        (void)ksnprintf(exec->fd_name, sizeof(exec->fd_name), "/dev/fd/%d", dirfd);
-        return exec->fd_name;
+    exec->fd_name = kmalloc(FD_NAME_BYTES);
+    if (exec->fd_name == NULL) {
+        return -ENOMEM;
     }
-    return path;
+    (void)ksnprintf(exec->fd_name, FD_NAME_BYTES, path[0] == '\0' ? "/dev/fd/%d" : "/dev/fd/%d/%s",
+                    dirfd, path);
+    exec->filename = exec->fd_name;
+    exec->nameless = fd_get_cloexec(dirfd) == 1;
+    return 0;
 }
 
+/* exec_close() undoes it. */
 static int exec_open(struct exec *exec, int dirfd, const char *path, int flags)
 {
     unsigned lookup = ((flags & AT_SYMLINK_NOFOLLOW) != 0 ? 0 : LOOKUP_FOLLOW) |
                       ((flags & AT_EMPTY_PATH) != 0 ? LOOKUP_EMPTY : 0);
 
-    exec->filename = name_by_descriptor(exec, dirfd, path);
-    return vfs_open_exec(dirfd, path, lookup, &exec->file);
+    exec->fd_name = NULL;
+    exec->nameless = false;
+    int err = vfs_open_exec(dirfd, path, lookup, &exec->file);
+    if (err < 0) {
+        return err;
+    }
+    err = name_by_descriptor(exec, dirfd, path);
+    if (err == 0) {
+        err = exec_args_init(&exec->args);
+    }
+    if (err < 0) {
+        kfree(exec->fd_name);
+        file_put(exec->file);
+    }
+    return err;
+}
+
+static void exec_close(struct exec *exec)
+{
+    exec_args_fini(&exec->args);
+    kfree(exec->fd_name);
+    file_put(exec->file);
 }
 
 int process_exec(int dirfd, const char *path, const char __user *const __user *argv,
@@ -362,13 +404,9 @@ int process_exec(int dirfd, const char *path, const char __user *const __user *a
     if (exec == NULL) {
         return -ENOMEM;
     }
-    int err = exec_open(exec, dirfd, path, flags);
+    int err = limits_refuse_exec() ? -EAGAIN : exec_open(exec, dirfd, path, flags);
     if (err < 0) {
         goto free_exec;
-    }
-    err = exec_args_init(&exec->args);
-    if (err < 0) {
-        goto close_file;
     }
     err = exec_args_add_user(&exec->args, argv, false);
     if (err == 0 && exec->args.argc == 0) {
@@ -381,9 +419,7 @@ int process_exec(int dirfd, const char *path, const char __user *const __user *a
     if (err == 0) {
         err = exec_run(exec);
     }
-    exec_args_fini(&exec->args);
-close_file:
-    file_put(exec->file);
+    exec_close(exec);
 free_exec:
     kfree(exec);
     if (err == 0) {
@@ -403,10 +439,6 @@ int process_exec_kernel(const char *path, const char *const *argv, const char *c
     if (err < 0) {
         goto free_exec;
     }
-    err = exec_args_init(&exec->args);
-    if (err < 0) {
-        goto close_file;
-    }
     err = exec_args_add_kernel(&exec->args, argv, false);
     if (err == 0) {
         err = exec_args_add_kernel(&exec->args, envp, true);
@@ -414,9 +446,7 @@ int process_exec_kernel(const char *path, const char *const *argv, const char *c
     if (err == 0) {
         err = exec_run(exec);
     }
-    exec_args_fini(&exec->args);
-close_file:
-    file_put(exec->file);
+    exec_close(exec);
 free_exec:
     kfree(exec);
     return err;

@@ -194,7 +194,11 @@ int threads_charge(struct user *user, uint64_t limit);
 void threads_uncharge(struct user *user);
 /* `n` of them count for another user from here on. */
 void threads_move(struct user *from, struct user *to, uint32_t n);
+/* execve(2), "EAGAIN": a change of user has made one too many of his, and they still are. */
+bool limits_refuse_exec(void);
 void limits_init_default(struct rlimit64 limits[RLIM_NLIMITS]);
+/* Its soft limit is `most` at most from here on. */
+void limits_cap(struct process *process, unsigned resource, uint64_t most);
 void limits_apply_to_vm(const struct process *process, struct vmspace *vm);
 void process_add_child_usage_locked(struct process *parent, struct process *child);
 void itimer_real_expired(struct timer *timer);

@@ -68,6 +68,35 @@ void threads_uncharge(struct user *user)
     (void)atomic_fetch_sub_relaxed(&user->nprocesses, 1);
 }
 
+/* Has the user more threads than the caller's limit? Not counting the caller, when he becomes his: as Linux has it. */
+static bool is_crowded(struct user *user)
+{
+    return user != &user_root &&
+           atomic_load_relaxed(&user->nprocesses) > process_limit(RLIMIT_NPROC);
+}
+
+void process_follow_user(void)
+{
+    struct process *process = process_current();
+    struct user *user = cred_current()->user;
+
+    current_thread()->nproc_exceeded = is_crowded(user);
+    uint64_t flags = spin_lock_irqsave(&process->siglock);
+    struct user *former = process->user;
+    threads_move(former, user, process->ncharged);
+    process->user = user_get(user);
+    spin_unlock_irqrestore(&process->siglock, flags);
+    user_put(former);
+}
+
+bool limits_refuse_exec(void)
+{
+    struct thread *thread = current_thread();
+
+    thread->nproc_exceeded = thread->nproc_exceeded && is_crowded(cred_current()->user);
+    return thread->nproc_exceeded;
+}
+
 void threads_move(struct user *from, struct user *to, uint32_t n)
 {
     if (from != to) {
@@ -130,6 +159,17 @@ static int limit_set(struct process *target, unsigned resource, const struct rli
         *ret_old = old;
     }
     return err;
+}
+
+void limits_cap(struct process *process, unsigned resource, uint64_t most)
+{
+    struct rlimit64 *limit = &process->limits[resource];
+    uint64_t flags = spin_lock_irqsave(&process->siglock);
+
+    if (limit->rlim_cur > most) {
+        atomic_store_relaxed(&limit->rlim_cur, most);
+    }
+    spin_unlock_irqrestore(&process->siglock, flags);
 }
 
 int process_prlimit(int pid, unsigned resource, const struct rlimit64 *new,

@@ -240,6 +240,8 @@ int process_setsid(void);
 
 extern uint32_t threads_max; /* [a] /proc/sys/kernel/threads-max: fork fails with -EAGAIN beyond */
 uint64_t process_limit(unsigned resource); /* soft limit of the current process */
+/* The current thread has become another real user's: so its process counts for that one (RLIMIT_NPROC). */
+void process_follow_user(void);
 int process_prlimit(int pid, unsigned resource, const struct rlimit64 *new,
                     struct rlimit64 *ret_old);
 

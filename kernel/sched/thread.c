@@ -111,7 +111,7 @@ static struct thread *thread_alloc(const char *comm)
     thread->io_delay = 0;
     thread->minflt = thread->majflt = 0;
     thread->io = (struct thread_io){0};
-    thread->exiting = thread->futex_ended = false;
+    thread->exiting = thread->futex_ended = thread->nproc_exceeded = false;
     thread->stop_number = 0;
     thread->timer_slack_ns = atomic_load_relaxed(&parent->timer_slack_ns);
     thread->timer_slack_default_ns = thread->timer_slack_ns;

@@ -165,6 +165,7 @@ struct thread {
     /* Signals (kernel/proc owns the meaning). */
     struct signal_pending sig_pending; /* [p] sent to this thread alone */
     bool exiting;                      /* [p] takes no signals any more */
+    bool nproc_exceeded;               /* [o] by its change of user: kernel/proc/limits.c */
     bool exec_raises;                  /* [p] for privileges by execve: kernel/proc/exec_cred.c */
     uint32_t stop_number;              /* [p] of the stop that it has to take part in; 0: none */
     uint64_t

@@ -193,3 +193,63 @@ ABI_TEST(nproc, counts_for_another_user_what_has_changed_to_him)
         CHECK_EQ(waitpid(stays[i], NULL, 0), stays[i]);
     }
 }
+
+ABI_TEST(nproc, counts_who_changes_to_a_user_at_once)
+{
+    int ends[2];
+    pid_t stays[2];
+    char byte;
+
+    CHECK_EQ(pipe(ends), 0);
+    for (int i = 0; i < 2; i++) { /* who only changes, and does not fork */
+        stays[i] = abi_fork();
+        if (stays[i] == 0) {
+            CHECK_EQ(setuid(FIRST_USER), 0);
+            CHECK_EQ(prctl(PR_SET_PDEATHSIG, SIGKILL), 0);
+            CHECK_EQ(write(ends[1], "", 1), 1);
+            for (;;) {
+                (void)pause();
+            }
+        }
+        CHECK_EQ(read(ends[0], &byte, 1), 1);
+    }
+    CHECK_EQ(IN_CHILD({
+                 const struct rlimit limit = {3, 3};
+                 CHECK_EQ(setrlimit(RLIMIT_NPROC, &limit), 0);
+                 CHECK_EQ(setuid(FIRST_USER), 0);
+                 CHECK_ERR(fork(), EAGAIN);
+             }),
+             0);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(kill(stays[i], SIGKILL), 0);
+        CHECK_EQ(waitpid(stays[i], NULL, 0), stays[i]);
+    }
+}
+
+/* execve(2), EAGAIN: who does not look at what setuid(2) says runs nothing as a user with too many. */
+ABI_TEST(nproc, execve_by_who_became_one_too_many_fails)
+{
+    int ends[2];
+
+    CHECK_EQ(pipe(ends), 0);
+    pid_t stays[] = {stay(FIRST_USER, ends), stay(FIRST_USER, ends)};
+    CHECK_EQ(IN_CHILD({
+                 struct rlimit limit = {1, 4};
+                 char *const argv[] = {"nothing", NULL};
+                 CHECK_EQ(setrlimit(RLIMIT_NPROC, &limit), 0);
+                 CHECK_EQ(setuid(FIRST_USER), 0);
+                 CHECK_ERR(execv("nowhere", argv), EAGAIN);
+                 CHECK_ERR(execv("nowhere", argv), EAGAIN);
+                 limit.rlim_cur = 4;
+                 CHECK_EQ(setrlimit(RLIMIT_NPROC, &limit), 0);
+                 CHECK_ERR(execv("nowhere", argv), ENOENT);
+                 limit.rlim_cur = 1; /* it has been told already */
+                 CHECK_EQ(setrlimit(RLIMIT_NPROC, &limit), 0);
+                 CHECK_ERR(execv("nowhere", argv), ENOENT);
+             }),
+             0);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(kill(stays[i], SIGKILL), 0);
+        CHECK_EQ(waitpid(stays[i], NULL, 0), stays[i]);
+    }
+}

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/personality.h>
+#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -52,6 +53,12 @@ static void __attribute__((constructor)) as_program(void)
     if (strcmp(program_invocation_short_name, "laid") == 0) {
         _exit(geteuid() == 0 && (personality(0xffffffff) & ADDR_NO_RANDOMIZE) == 0 ? PRIVILEGED
                                                                                    : ORDINARY);
+    }
+    if (strcmp(program_invocation_short_name, "stacked") == 0) {
+        struct rlimit limit;
+        _exit(getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur == limit.rlim_max ? ORDINARY
+              : limit.rlim_cur == 8 << 20                                              ? PRIVILEGED
+                                                                                       : BY_NAME);
     }
     if (strcmp(program_invocation_short_name, "capable") == 0) {
         _exit(has_capabilities_but(0) ? PRIVILEGED : ORDINARY);
@@ -426,6 +433,25 @@ ABI_TEST(set_id, counts_for_nobody_whose_directory_another_process_can_change)
     CHECK_EQ(RUN_BY_USER(int status;
                          pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FS | SIGCHLD, 0, 0, 0, 0);
                          if (pid == 0) { _exit(0); } CHECK_EQ(waitpid(pid, &status, 0), pid)),
+             PRIVILEGED << 8);
+}
+
+/* execve(2), "Effect on process attributes": who calls a privileged program does not say where its stack ends. */
+ABI_TEST(set_id, programs_have_eight_megabytes_of_stack_at_most)
+{
+    struct rlimit limit = {32 << 20, 32 << 20};
+
+    make_set_id("stacked");
+    CHECK_EQ(IN_CHILD({
+                 CHECK_EQ(setrlimit(RLIMIT_STACK, &limit), 0);
+                 run("./stacked"); /* by root: nothing new */
+             }),
+             ORDINARY << 8);
+    CHECK_EQ(IN_CHILD({
+                 CHECK_EQ(setrlimit(RLIMIT_STACK, &limit), 0);
+                 become_user();
+                 run("./stacked");
+             }),
              PRIVILEGED << 8);
 }
 
