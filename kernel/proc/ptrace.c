@@ -2,8 +2,8 @@
  * Who traces whom: attaching, letting go, and what becomes of it at clone, execve and exit (ptrace(2)).
  *
  * The link between two threads changes under the tree lock and the tracee's siglock, so either is enough to rely on it. A tracer that
- * begins to end marks itself (`exiting`) before it lets its tracees go; whoever would link one more to it looks at that under the tree
- * lock, so none is left behind.
+ * begins to end marks itself (`exiting`) before it looks for tracees to let go. Whoever links one more to another thread looks at that
+ * mark afterwards, so none is left behind.
  *
  * Who may not trace what has privileges does not trace an execve that gives them: either it has attached when that is decided
  * (exec_identity_make), and they are not given, or it cannot attach any more. Both are decided under the tree lock, under which execve also
@@ -179,11 +179,24 @@ struct thread *process_parent_thread_locked(const struct process *process)
     return found;
 }
 
+/* capabilities(7), CAP_SYS_PTRACE: who can do less than its child does not come to trace it. Tree lock held. */
+static bool traceme_allowed_locked(const struct thread *parent)
+{
+    const struct cred *mine = cred_current(), *theirs = rcu_dereference(parent->cred);
+
+    if (theirs == NULL) {
+        theirs = &cred_init_user;
+    }
+    return (mine->cap_permitted & ~theirs->cap_permitted) == 0 ||
+           cred_has_cap(theirs, CAP_SYS_PTRACE);
+}
+
 int ptrace_traceme(void)
 {
     struct thread *thread = current_thread();
     struct process *process = thread->process;
     struct trace *trace = trace_of(thread);
+    struct trace_refs refs = {NULL, NULL};
     int err = 0;
 
     if (trace == NULL) {
@@ -191,14 +204,19 @@ int ptrace_traceme(void)
     }
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);
     struct thread *parent = process_parent_thread_locked(process);
-    if (trace->tracer != NULL) {
+    if (trace->tracer != NULL || (parent != NULL && !traceme_allowed_locked(parent))) {
         err = -EPERM;
     } else if (parent != NULL) { /* else as if it had gone right after */
         spin_lock(&process->siglock);
         trace_link_locked(trace, parent, false, 0);
+        atomic_fence(); /* pairs with ptrace_exit_tracer() */
+        if (unlikely(atomic_load_relaxed(&parent->exiting))) {
+            trace_unlink_locked(trace, 0, &refs);
+        }
         spin_unlock(&process->siglock);
     }
     spin_unlock_irqrestore(&process_tree_lock, flags);
+    trace_release(&refs);
     return err;
 }
 
@@ -383,6 +401,7 @@ static bool let_one_go(void)
 
 void ptrace_exit_tracer(void)
 {
+    atomic_fence(); /* who links one more sees `exiting` after this, or has linked it before */
     if (likely(list_empty(&process_current()->tracees))) {
         return;
     }

@@ -111,8 +111,12 @@ static int listen(const struct tracee *tracee)
 
 /* ---- memory ---- */
 
+/* A program that is not to be dumped is for a privileged tracer alone, whenever it has come to be one. */
 static int access_word(const struct tracee *tracee, uint64_t addr, uint64_t *word, bool write)
 {
+    if (tracee->process->dumpable != 1 && !tracee->trace->privileged) {
+        return -EIO;
+    }
     struct vmspace *vm = thread_vm_get(tracee->thread);
 
     if (vm == NULL) {

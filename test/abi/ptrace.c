@@ -84,7 +84,58 @@ ABI_TEST(ptrace, an_unprivileged_tracer_meets_other_users_and_undumpable_process
     trace_end(other);
 }
 
+ABI_TEST(ptrace, who_can_do_more_than_its_parent_does_not_ask_it_to_trace)
+{
+    int go[2];
+    char byte;
+
+    CHECK_EQ(pipe(go), 0);
+    CHECK_EQ(IN_CHILD({
+                 int status;
+                 pid_t pid = abi_fork();
+                 if (pid == 0) {
+                     CHECK_EQ(read(go[0], &byte, 1), 1);
+                     CHECK_ERR(TRACE(PTRACE_TRACEME, 0, 0, 0), EPERM);
+                     CHECK_EQ(setuid(1000), 0);
+                     CHECK_EQ(TRACE(PTRACE_TRACEME, 0, 0, 0), 0);
+                     _exit(0);
+                 }
+                 CHECK_EQ(setuid(1000), 0);
+                 CHECK_EQ(write(go[1], "", 1), 1);
+                 CHECK_EQ(waitpid(pid, &status, 0), pid);
+                 CHECK_EQ(status, 0);
+             }),
+             0);
+}
+
 /* ---- memory ---- */
+
+/* What a child that has become undumpable tells its tracer: 0 or an error of PEEK, and the same of POKE. */
+static void check_words_of_undumpable(int error)
+{
+    long value = 0;
+    pid_t pid = TRACED_CHILD(prctl(PR_SET_DUMPABLE, 0); raise(SIGSTOP));
+
+    CHECK_EQ(TRACE(PTRACE_PEEKDATA, pid, &word, &value), 0);
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), STOPPED(SIGSTOP));
+    int peeked = TRACE(PTRACE_PEEKDATA, pid, &word, &value) == 0 ? 0 : errno;
+    int poked = TRACE(PTRACE_POKEDATA, pid, &word, 7) == 0 ? 0 : errno;
+    CHECK_EQ(peeked, error);
+    CHECK_EQ(poked, error);
+    CHECK_EQ(trace_go(PTRACE_CONT, pid, 0), 0);
+}
+
+/* Whose own rights count is decided when tracing begins: with PTRACE_TRACEME the tracee's. */
+ABI_TEST(ptrace, words_of_the_undumpable_are_for_the_privileged)
+{
+    check_words_of_undumpable(0);
+    CHECK_EQ(IN_CHILD({
+                 CHECK_EQ(setuid(1000), 0);
+                 CHECK_EQ(prctl(PR_SET_DUMPABLE, 1), 0);
+                 check_words_of_undumpable(EIO);
+             }),
+             0);
+}
 
 ABI_TEST(ptrace, words_are_peeked_and_poked_also_where_the_program_may_not_write)
 {
