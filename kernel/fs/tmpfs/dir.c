@@ -219,7 +219,7 @@ static int tmpfs_rmdir(struct inode *dir, const char *name, unsigned len, struct
 static void tmpfs_reparent(struct inode *inode, struct inode *old_dir, struct inode *new_dir)
 {
     if (inode_is_dir(inode) && old_dir != new_dir) {
-        tmpfs_inode_of(inode)->parent = new_dir;
+        tmpfs_set_parent(tmpfs_inode_of(inode), new_dir);
         nlink_change(old_dir, -1);
         nlink_change(new_dir, 1);
     }
@@ -375,7 +375,7 @@ static int tmpfs_iterate(struct file *file, struct dir_context *ctx)
         ctx->pos = 1;
     }
     if (ctx->pos == 1) {
-        if (!ctx->emit(ctx, "..", 2, dir->parent->ino, type_dir, 2)) {
+        if (!ctx->emit(ctx, "..", 2, atomic_load_relaxed(&dir->parent_ino), type_dir, 2)) {
             return 0;
         }
         ctx->pos = 2;

@@ -93,7 +93,7 @@ int tmpfs_inode_create(struct super *super, struct inode *dir, uint32_t mode, ui
     }
     inode_init(&tmpfs_inode->inode, super, dir, mode);
     tmpfs_inode->inode.ino = atomic_fetch_add_relaxed(&tmpfs->last_ino, 1) + 1;
-    tmpfs_inode->parent = dir;
+    tmpfs_set_parent(tmpfs_inode, dir != NULL ? dir : &tmpfs_inode->inode);
     tmpfs_inode->link_pages = 0;
     tmpfs_inode_set_kind(tmpfs_inode, mode, rdev);
     *ret_inode = &tmpfs_inode->inode;

@@ -262,7 +262,6 @@ static int tmpfs_make_root(struct super *super, struct tmpfs_super *tmpfs)
     }
     tmpfs->root->uid = tmpfs->uid;
     tmpfs->root->gid = tmpfs->gid;
-    tmpfs_inode_of(tmpfs->root)->parent = tmpfs->root;
     super->root = dentry_create_root(super, inode_get(tmpfs->root));
     return super->root == NULL ? -ENOMEM : 0;
 }

@@ -52,6 +52,7 @@ struct tmpfs_inode {
     uint64_t next_cookie; /* [lock] */
     struct inode
         *parent; /* [lock of both] directories: ".."; not referenced: it outlives its children */
+    uint64_t parent_ino;     /* [a] its number, for who lists this one while that changes */
     uint64_t link_pages;     /* [I] charged for a long symbolic link */
     struct list_node xattrs; /* [lock] struct tmpfs_xattr */
 };
@@ -59,6 +60,11 @@ struct tmpfs_inode {
 static inline struct tmpfs_inode *tmpfs_inode_of(struct inode *inode)
 {
     return container_of(inode, struct tmpfs_inode, inode);
+}
+static inline void tmpfs_set_parent(struct tmpfs_inode *inode, struct inode *dir)
+{
+    inode->parent = dir;
+    atomic_store_relaxed(&inode->parent_ino, dir->ino);
 }
 static inline struct tmpfs_super *tmpfs_super_of(const struct super *super)
 {
