@@ -177,12 +177,20 @@ void tty_put(struct tty *tty)
 
 /* ---- the console ---- */
 
-void tty_set_console(struct tty *tty)
+int tty_set_console(struct tty *tty)
 {
     uint64_t flags = spin_lock_irqsave(&registry_lock);
+    int err = 0;
 
-    console_override = tty;
+    if (tty != NULL && console_override != NULL) {
+        err = -EBUSY;
+    } else if (tty != NULL && atomic_load_relaxed(&tty->other_closed)) {
+        err = -EIO; /* tty_remove() comes, or has been */
+    } else {
+        console_override = tty;
+    }
     spin_unlock_irqrestore(&registry_lock, flags);
+    return err;
 }
 
 static struct tty *active_vt(void)

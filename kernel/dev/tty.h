@@ -134,8 +134,9 @@ struct tty *file_tty(struct file *file); /* NULL: not a terminal */
 /* Open `tty` (reference taken over in any case) on `file`. For devices that choose the terminal themselves (ptmx peers). */
 int tty_open_file(struct tty *tty, struct file *file, bool noctty);
 /* Kernel messages and boot: what /dev/console means (last console= parameter, else tty0 with a screen, else ttyS0). */
-void tty_set_console(struct tty *tty);
 struct tty *tty_console(void);
+/* Another terminal instead (TIOCCONS), until that is removed; NULL: no more. -EBUSY: there is one already. */
+int tty_set_console(struct tty *tty);
 /* What /dev/tty0 means: the virtual terminal on the screen, referenced; NULL: none. Set by vt.c. */
 extern struct tty *(*tty_active_vt)(void);
 void tty_init(void);

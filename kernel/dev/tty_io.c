@@ -113,8 +113,11 @@ static ssize_t read_locked(struct tty *tty, struct tty_file *opened, struct iov_
             return got > 0 ? got : n;
         }
         got += n;
-        if (end || tty_file_hung_up(opened)) {
+        if (end) {
             return got;
+        }
+        if (tty_file_hung_up(opened)) { /* while it waited: a later read finds the end */
+            return got > 0 || !atomic_load_relaxed(&tty->other_closed) ? got : -EIO;
         }
         if (!wait.canon && got > 0) {
             if ((size_t)got >= wait.want) {

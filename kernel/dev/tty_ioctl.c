@@ -471,8 +471,7 @@ static int64_t redirect_console(struct tty *tty)
     if (!current_has_cap(CAP_SYS_ADMIN)) {
         return -EPERM;
     }
-    tty_set_console(DEV_MAJOR(tty->rdev) == 4 ? NULL : tty);
-    return 0;
+    return tty_set_console(DEV_MAJOR(tty->rdev) == 4 ? NULL : tty);
 }
 
 static int64_t discipline_ioctl(unsigned cmd, int __user *arg)

@@ -318,3 +318,49 @@ ABI_TEST(terminal, a_thread_that_reads_in_the_background_stops_and_then_reads)
     CHECK_EQ(waitpid(leader, &status, 0), leader);
     CHECK_EQ(status, 0);
 }
+
+/* ---- ends ---- */
+
+static volatile int read_error;
+
+static void *read_to_the_end(void *arg)
+{
+    char byte;
+
+    (void)arg;
+    read_error = read(slave, &byte, 1) < 0 ? errno : 0;
+    return NULL;
+}
+
+ABI_TEST(terminal, a_read_that_waits_fails_when_the_master_closes_and_a_later_one_is_at_the_end)
+{
+    pthread_t reader;
+    char byte;
+
+    open_pair();
+    read_error = -1;
+    CHECK_EQ(pthread_create(&reader, NULL, read_to_the_end, NULL), 0);
+    abi_sleep_ms(100);
+    CHECK_EQ(close(master), 0);
+    CHECK_EQ(pthread_join(reader, NULL), 0);
+    CHECK_EQ(read_error, EIO);
+    CHECK_EQ(read(slave, &byte, 1), 0);
+}
+
+ABI_TEST(terminal, that_is_the_console_is_the_only_one_and_no_more_when_it_ends)
+{
+    open_pair();
+    int first_master = master, first = slave;
+    if (ioctl(first, TIOCCONS) != 0 && errno == EPERM) {
+        abi_skip("the console is not ours to redirect");
+    }
+    open_pair();
+    CHECK_ERR(ioctl(slave, TIOCCONS), EBUSY);
+    CHECK_ERR(ioctl(first, TIOCCONS), EBUSY);
+    CHECK_EQ(close(first_master), 0);
+    CHECK_ERR(ioctl(first, TIOCCONS), EIO);
+    CHECK_EQ(close(first), 0);
+    CHECK_EQ(ioctl(slave, TIOCCONS), 0);
+    CHECK_EQ(close(master), 0);
+    CHECK_EQ(close(slave), 0);
+}
