@@ -122,6 +122,14 @@ bool mount_get_mountpoint(const struct mount *mount, struct path *ret_path)
     return found;
 }
 
+static void table_add(struct mount *mount)
+{
+    list_push_back(&mount_table, &mount->node);
+    mount->attached = true;
+    mount_total++;
+    mount_spread(mount);
+}
+
 int mount_attach(struct mount *mount, const struct path *place)
 {
     if (mount_total >= MOUNT_MAX) {
@@ -135,9 +143,7 @@ int mount_attach(struct mount *mount, const struct path *place)
     mount->hash_next = *bucket;
     *bucket = mount;
     spin_unlock(&mount_lock);
-    list_push_back(&mount_table, &mount->node);
-    mount_total++;
-    mount_spread(mount);
+    table_add(mount);
     return 0;
 }
 
@@ -169,6 +175,7 @@ void mount_detach(struct mount *mount, struct path *ret_place)
         spin_unlock(&mount_lock);
     }
     list_remove(&mount->node);
+    mount->attached = false;
     mount_total--;
     if (ret_place->dentry != NULL && !mountpoint_in_use(ret_place->dentry)) {
         (void)atomic_fetch_and(&ret_place->dentry->flags, (uint16_t)~DENTRY_MOUNTPOINT);
@@ -223,9 +230,7 @@ int vfs_mount_root(const char *fstype, const char *options)
     }
     mount->flags = MS_RELATIME;
     rwsem_lock_write(&mount_table_lock);
-    list_push_back(&mount_table, &mount->node);
-    mount_total++;
-    mount_spread(mount);
+    table_add(mount);
     rwsem_unlock_write(&mount_table_lock);
     struct path root = {mount, mount->root};
     if (thread->fs == NULL) {

@@ -14,7 +14,8 @@ struct mount {
     struct dentry *mountpoint; /* [table] in the parent, referenced */
     struct dentry *root;       /* [I] referenced: super's root, or the subtree of a bind mount */
     struct mount *hash_next;   /* [hash lock] */
-    struct list_node node;     /* [table] all mounts, in order */
+    struct list_node node;     /* [table] all mounts, in order; else of whoever takes it out */
+    bool attached;             /* [table] it is in the table */
     struct percpu_ref refs;    /* the table's own, children's, and users: paths, files */
     uint32_t writers;          /* [a] files open for writing: no remount to read-only then */
     uint64_t flags;            /* [table] MS_RDONLY NOSUID NODEV NOEXEC NOATIME RELATIME ... */

@@ -33,20 +33,35 @@ static uint64_t mount_flags_from(unsigned long flags)
     return result;
 }
 
+/*
+ * Attach at a place that is in the table and has a name: its directory is locked, so that it keeps that until all see that something is
+ * mounted there (names.c). Table lock held.
+ */
+static int attach_at(struct mount *mount, const struct path *place)
+{
+    struct dentry *parent = dentry_get_parent(place->dentry);
+    int err = -ENOENT;
+
+    rwsem_lock_write(&parent->inode->lock);
+    if (dentry_is_hashed(place->dentry)) {
+        err = place->mount->attached ? mount_attach(mount, place) : -EINVAL;
+    }
+    rwsem_unlock_write(&parent->inode->lock);
+    dentry_put(parent);
+    return err;
+}
+
 /* Attach a fresh mount; takes its reference over on success. */
 static int mount_on(struct mount *mount, const struct path *target)
 {
     if (inode_is_dir(mount->root->inode) != inode_is_dir(target->dentry->inode)) {
         return -ENOTDIR;
     }
-    if (!dentry_is_hashed(target->dentry)) {
-        return -ENOENT;
-    }
     if (target->mount->super == mount->super && target->mount->root == target->dentry &&
         mount->root == target->dentry) {
         return -EBUSY; /* the same thing on top of itself */
     }
-    return mount_attach(mount, target);
+    return attach_at(mount, target);
 }
 
 static int mount_new(const char *source, const struct path *target, const char *fstype,
@@ -124,6 +139,27 @@ static void bind_forget_copies(void)
     }
 }
 
+static int bind_locked(const struct path *from, const struct path *target, unsigned long flags)
+{
+    if (!dentry_is_hashed(from->dentry)) {
+        return -ENOENT;
+    }
+    if (!from->mount->attached) {
+        return -EINVAL; /* it has been detached, or is the kernel's own */
+    }
+    struct mount *mount = mount_create(from->mount->super, from->dentry, from->mount->flags);
+    if (mount == NULL) {
+        return -ENOMEM;
+    }
+    mount->is_copy = true;
+    int err = mount_on(mount, target);
+    if (err < 0) {
+        mount_put(mount);
+        return err;
+    }
+    return (flags & MS_REC) != 0 ? bind_children(from, mount) : 0;
+}
+
 static int mount_bind(const char *source, const struct path *target, unsigned long flags)
 {
     struct path from;
@@ -136,20 +172,7 @@ static int mount_bind(const char *source, const struct path *target, unsigned lo
         return err;
     }
     rwsem_lock_write(&mount_table_lock);
-    struct mount *mount = mount_create(from.mount->super, from.dentry, from.mount->flags);
-    err = -ENOMEM;
-    if (mount != NULL) {
-        err = -ENOENT;
-        if (dentry_is_hashed(from.dentry)) {
-            mount->is_copy = true;
-            err = mount_on(mount, target);
-        }
-        if (err < 0) {
-            mount_put(mount);
-        } else if ((flags & MS_REC) != 0) {
-            err = bind_children(&from, mount);
-        }
-    }
+    err = bind_locked(&from, target, flags);
     bind_forget_copies();
     rwsem_unlock_write(&mount_table_lock);
     path_put(&from);
@@ -169,15 +192,17 @@ static int mount_move(const char *source, const struct path *target)
     }
     struct mount *mount = from.mount;
     rwsem_lock_write(&mount_table_lock);
-    if (from.dentry != mount->root || mount->parent == NULL) {
+    if (from.dentry != mount->root || mount->parent == NULL ||
+        inode_is_dir(from.dentry->inode) != inode_is_dir(target->dentry->inode)) {
         err = -EINVAL;
-    } else if (inode_is_dir(from.dentry->inode) != inode_is_dir(target->dentry->inode)) {
-        err = -ENOTDIR;
     } else if (mount_is_below(target->mount, mount)) {
         err = -ELOOP;
     } else {
         mount_detach(mount, &old_place);
-        err = mount_attach(mount, target);
+        err = attach_at(mount, target);
+        if (err < 0) {
+            (void)mount_attach(mount, &old_place); /* one left, so one fits */
+        }
     }
     rwsem_unlock_write(&mount_table_lock);
     path_put(&old_place);
@@ -221,7 +246,9 @@ static int mount_remount(const struct path *target, unsigned long flags, const c
         return -EINVAL;
     }
     rwsem_lock_write(&mount_table_lock);
-    if ((flags & MS_BIND) != 0) {
+    if (!mount->attached) {
+        err = -EINVAL;
+    } else if ((flags & MS_BIND) != 0) {
         if ((flags & MS_RDONLY) != 0 && (mount->flags & MS_RDONLY) == 0 &&
             atomic_load_relaxed(&mount->writers) != 0) {
             err = -EBUSY;
@@ -311,7 +338,7 @@ int vfs_umount(const struct path *target, int flags)
     }
     fs_context_get_paths(current_thread()->fs, &root, NULL);
     rwsem_lock_write(&mount_table_lock);
-    if (list_empty(&mount->node)) {
+    if (!mount->attached) {
         err = -EINVAL; /* gone already */
     } else if (mount == root.mount && (flags & UMOUNT_DETACH) == 0) {
         err = super_remount(mount->super, mount->super->flags | MS_RDONLY, NULL);

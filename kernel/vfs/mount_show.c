@@ -135,7 +135,7 @@ size_t mount_describe(unsigned index, const struct path *root, bool mountinfo, c
     rwsem_lock_read(&mount_table_lock);
     list_for_each (mount, &mount_table, node) {
         struct path path = {mount, mount->root};
-        char *place = path_to_string(&path, root, scratch, PATH_MAX);
+        char *place = path_to_place(&path, root, scratch, PATH_MAX);
         if (place == NULL || place[0] != '/' || index-- != 0) {
             continue; /* not to be seen from here, or not its turn */
         }

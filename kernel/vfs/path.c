@@ -140,6 +140,7 @@ static bool prepend(char **pos, const char *low, const char *text, size_t len)
 static bool prepend_path(struct path at, const struct path *root, char **pos, const char *low,
                          bool *ret_reached)
 {
+    char *end = *pos;
     bool fits = true;
 
     *ret_reached = false;
@@ -157,7 +158,11 @@ static bool prepend_path(struct path at, const struct path *root, char **pos, co
             *ret_reached = true;
             break;
         }
-        if (!fits || dentry != at.mount->root || !mount_get_mountpoint(at.mount, &up)) {
+        if (fits && dentry != at.mount->root) { /* it has been moved out of what the mount shows */
+            *pos = end;
+            break;
+        }
+        if (!fits || !mount_get_mountpoint(at.mount, &up)) {
             break;
         }
         path_put(&at);
@@ -172,6 +177,9 @@ void dentry_path(struct dentry *dentry, char *buf, size_t size)
     char *pos = buf + size;
     bool fits = prepend(&pos, buf, "", 1);
 
+    if (!dentry_is_hashed(dentry) && dentry->parent != dentry) {
+        fits = fits && prepend(&pos, buf, "//deleted", 9);
+    }
     dentry_tree_lock();
     while (fits && dentry->parent != dentry) {
         fits = prepend(&pos, buf, dentry->name, dentry->name_len) && prepend(&pos, buf, "/", 1);
@@ -185,24 +193,17 @@ void dentry_path(struct dentry *dentry, char *buf, size_t size)
     }
 }
 
-char *path_to_string(const struct path *path, const struct path *root, char *buf, size_t size)
+/* In front of what is at `pos`, above `buf`. NULL: it does not fit. */
+static char *put_path(const struct path *path, const struct path *root, char *pos, char *buf)
 {
-    char *pos = buf + size;
-    bool fits = prepend(&pos, buf, "", 1);
-    bool reached = true;
-
-    if (!dentry_is_hashed(path->dentry) && path->dentry->parent != path->dentry) {
-        fits = fits && prepend(&pos, buf, " (deleted)", 10);
-    }
-    if ((dentry_flags(path->dentry) & DENTRY_ANON) != 0) {
-        fits = fits && prepend(&pos, buf, path->dentry->name, path->dentry->name_len);
-        return fits ? pos : NULL;
-    }
     const char *end = pos;
-    if (fits) {
-        path_get(path);
-        fits = prepend_path(*path, root, &pos, buf, &reached);
+    bool reached;
+
+    if ((dentry_flags(path->dentry) & DENTRY_ANON) != 0) {
+        return prepend(&pos, buf, path->dentry->name, path->dentry->name_len) ? pos : NULL;
     }
+    path_get(path);
+    bool fits = prepend_path(*path, root, &pos, buf, &reached);
     if (fits && pos == end) {
         fits = prepend(&pos, buf, "/", 1);
     }
@@ -210,4 +211,20 @@ char *path_to_string(const struct path *path, const struct path *root, char *buf
         fits = prepend(&pos, buf, "(unreachable)", 13);
     }
     return fits ? pos : NULL;
+}
+
+char *path_to_place(const struct path *path, const struct path *root, char *buf, size_t size)
+{
+    char *pos = buf + size;
+
+    return prepend(&pos, buf, "", 1) ? put_path(path, root, pos, buf) : NULL;
+}
+
+char *path_to_string(const struct path *path, const struct path *root, char *buf, size_t size)
+{
+    char *pos = buf + size;
+    bool deleted = !dentry_is_hashed(path->dentry) && path->dentry->parent != path->dentry;
+    const char *end = deleted ? " (deleted)" : "";
+
+    return prepend(&pos, buf, end, strlen(end) + 1) ? put_path(path, root, pos, buf) : NULL;
 }

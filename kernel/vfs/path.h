@@ -85,6 +85,8 @@ int path_lookup_parent(int dirfd, const char *name, unsigned flags, struct path_
 /* Name a path from the process' root, as getcwd and /proc show it: "(unreachable)" and " (deleted)" as Linux adds them.
  * Returns a pointer into buf. -ENAMETOOLONG as NULL. */
 char *path_to_string(const struct path *path, const struct path *root, char *buf, size_t size);
+/* The same without " (deleted)": a place, whatever its name has become. */
+char *path_to_place(const struct path *path, const struct path *root, char *buf, size_t size);
 /*
  * The text of a path name, for the length of a system call: short ones without an allocation.
  *     struct path_name name;  err = path_name_get(&name, upath, 0);  ... name.text ...  path_name_put(&name);

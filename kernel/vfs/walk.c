@@ -246,6 +246,23 @@ static bool walk_in_scope(const struct walk *w)
     return below;
 }
 
+/*
+ * Up within a mount. -ENOENT: the directory has been moved out of what a bind mount shows (rename(2) by another mount), and what is above it
+ * is not to be seen here.
+ */
+static int walk_to_upper(struct walk *w)
+{
+    const struct mount *mount = w->at.mount;
+    struct dentry *parent = dentry_get_parent(w->at.dentry);
+
+    if (unlikely(mount->root != mount->super->root) && !dentry_is_below(parent, mount->root)) {
+        dentry_put(parent);
+        return -ENOENT;
+    }
+    walk_enter(w, parent);
+    return 0;
+}
+
 static int walk_dotdot(struct walk *w)
 {
     int err = walk_need_root(w);
@@ -261,7 +278,10 @@ static int walk_dotdot(struct walk *w)
             return -EXDEV;
         }
         if (w->at.dentry != w->at.mount->root) {
-            walk_enter(w, dentry_get_parent(w->at.dentry));
+            err = walk_to_upper(w);
+            if (err < 0) {
+                return err;
+            }
             break;
         }
         struct path up;
