@@ -107,12 +107,14 @@ bool dentry_is_below(struct dentry *dentry, struct dentry *ancestor);
 struct dentry *dentry_get_parent(struct dentry *dentry);
 /* Forget unused cached names below (for procfs, rmdir, umount). May sleep; takes the superblock's rename lock. */
 void dentry_prune(struct dentry *root);
+/* The same where nobody can come by any more: all below `root`. Those that reclaim holds for a moment are waited for. */
+void dentry_prune_all(struct dentry *root);
 /* Free up to n unused dentries; returns how many. For memory pressure. May sleep. */
 size_t dentry_shrink(size_t n);
 uint64_t dentry_count(void);
 void dentry_cache_init(void);
 
-/* The path from the superblock's root, at the start of buf; "" when it does not fit. */
+/* The path from the superblock's root, at the start of buf; "" when it does not fit; "//deleted" behind one that has no name any more. */
 void dentry_path(struct dentry *dentry, char *buf, size_t size);
 
 /* Changes of names and parents are under this lock; hold it to walk upwards without references (path_to_string). */

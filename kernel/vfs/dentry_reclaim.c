@@ -5,6 +5,7 @@
  */
 #include "kernel/vfs/dentry.h"
 
+#include "kernel/sched/sched.h"
 #include "kernel/vfs/dentry_cache.h"
 #include "kernel/vm/reclaim.h"
 
@@ -76,6 +77,15 @@ void dentry_prune(struct dentry *root)
         dentry = next;
     }
     mutex_unlock(&root->super->rename_lock);
+}
+
+void dentry_prune_all(struct dentry *root)
+{
+    dentry_prune(root);
+    while (atomic_load_acquire(&root->refs) != 1) { /* pairs with dentry_release() */
+        thread_sleep_ns(NS_PER_MS);
+        dentry_prune(root);
+    }
 }
 
 /*

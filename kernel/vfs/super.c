@@ -8,7 +8,6 @@
 
 #include "kernel/base/string.h"
 #include "kernel/core/log.h"
-#include "kernel/core/panic.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/vfs/chrdev.h"
 #include "kernel/vfs/mount.h"
@@ -68,8 +67,7 @@ void super_put(struct super *super)
     mutex_unlock(&super_list_lock);
     notify_super_gone(super);
     if (super->root != NULL) {
-        dentry_prune(super->root);
-        WARN_ON(super->root->refs != 1);
+        dentry_prune_all(super->root);
         dentry_put(super->root);
     }
     if (super->ops->unmount != NULL) {

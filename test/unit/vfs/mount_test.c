@@ -4,6 +4,7 @@
 #include <linux/mount.h>
 
 #define TEST_SUITE "vfs"
+#include "kernel/sched/sched.h"
 #include "test/unit/test.h"
 #include "test/unit/vfs/fixture.h"
 
@@ -213,5 +214,45 @@ TEST(mount, tells_file_system_statistics)
     EXPECT_EQ(stat.files_free, 8);
     EXPECT_EQ(stat.name_max, 255);
     EXPECT(strstr(mounts_line("/t"), ",size=64k,nr_inodes=10") != NULL);
+    tree_end();
+}
+
+/* ---- what reclaim holds ---- */
+
+static struct dentry *held;
+static bool unmounted;
+
+static void unmount_m(void *arg)
+{
+    (void)arg;
+    EXPECT_EQ(umount_name("m", 0), 0);
+    unmounted = true;
+}
+
+static void let_go(void *arg)
+{
+    (void)arg;
+    thread_sleep_ns(5 * NS_PER_MS);
+    EXPECT(!unmounted);
+    dentry_put(held);
+}
+
+TEST(mount, ends_when_reclaim_has_let_go_of_its_names)
+{
+    struct path path;
+
+    tree_begin(NULL);
+    EXPECT_EQ(tree_mkdir("m", 0755), 0);
+    EXPECT_EQ(mount_name("none", "m", "tmpfs", 0), 0);
+    EXPECT_EQ(tree_mkdir("m/dir", 0755), 0);
+    EXPECT_EQ(tree_touch("m/dir/file", 0644), 0);
+    EXPECT_EQ(path_lookup(AT, "m/dir/file", 0, &path), 0);
+    held = dentry_get(path.dentry); /* without its mount, as dentry_shrink() has it */
+    path_put(&path);
+    unmounted = false;
+    tree_spawn(unmount_m, NULL);
+    tree_spawn(let_go, NULL);
+    tree_run();
+    EXPECT(unmounted);
     tree_end();
 }
