@@ -155,6 +155,14 @@ static pid_t stay(uid_t uid, const int *ends)
     return who;
 }
 
+static void end_stays(const pid_t stays[2])
+{
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(kill(stays[i], SIGKILL), 0);
+        CHECK_EQ(waitpid(stays[i], NULL, 0), stays[i]);
+    }
+}
+
 /* Has the user, beside who stays, room for two where the limit is three, and for no more? */
 static void check_room(uid_t uid)
 {
@@ -188,10 +196,7 @@ ABI_TEST(nproc, counts_for_another_user_what_has_changed_to_him)
              0);
     CHECK_EQ(IN_CHILD({ check_room(FIRST_USER); }), 0);
     CHECK_EQ(IN_CHILD({ check_room(SECOND_USER); }), 0);
-    for (int i = 0; i < 2; i++) {
-        CHECK_EQ(kill(stays[i], SIGKILL), 0);
-        CHECK_EQ(waitpid(stays[i], NULL, 0), stays[i]);
-    }
+    end_stays(stays);
 }
 
 ABI_TEST(nproc, counts_who_changes_to_a_user_at_once)
@@ -220,10 +225,7 @@ ABI_TEST(nproc, counts_who_changes_to_a_user_at_once)
                  CHECK_ERR(fork(), EAGAIN);
              }),
              0);
-    for (int i = 0; i < 2; i++) {
-        CHECK_EQ(kill(stays[i], SIGKILL), 0);
-        CHECK_EQ(waitpid(stays[i], NULL, 0), stays[i]);
-    }
+    end_stays(stays);
 }
 
 /* execve(2), EAGAIN: who does not look at what setuid(2) says runs nothing as a user with too many. */
@@ -248,8 +250,5 @@ ABI_TEST(nproc, execve_by_who_became_one_too_many_fails)
                  CHECK_ERR(execv("nowhere", argv), ENOENT);
              }),
              0);
-    for (int i = 0; i < 2; i++) {
-        CHECK_EQ(kill(stays[i], SIGKILL), 0);
-        CHECK_EQ(waitpid(stays[i], NULL, 0), stays[i]);
-    }
+    end_stays(stays);
 }
