@@ -193,7 +193,9 @@ int posix_timer_create(const struct posix_timer_request *request, int *ret_id)
         err = choose_target(timer, &request->event);
     }
     if (err == 0) {
+        uint64_t flags = spin_lock_irqsave(&process->siglock);
         timer->entry = signal_queued_create(process, &info);
+        spin_unlock_irqrestore(&process->siglock, flags);
         err = timer->entry == NULL ? -EAGAIN : 0;
     }
     if (err < 0) {

@@ -136,7 +136,7 @@ struct process {
     struct thread *dumper; /* [S] */
 
     struct rlimit64 limits[RLIM_NLIMITS]; /* [S] soft limits are read without it */
-    struct user *user;                    /* [o] whom the process is counted for */
+    struct user *user;                    /* [S] whom the process is counted for */
     ktime_t start_time;                   /* [I] monotonic */
     struct usage ended;                   /* [TS] threads that have ended, but for the main one */
     struct usage reaped;                  /* [T] reaped children */

@@ -53,7 +53,7 @@ void siginfo_user(siginfo_t *info, int signo, int code)
 
 /*
  * The limit counts what a user has queued. Signals of the kernel, and those below SIGRTMIN that kill(2) sends, may exceed it: they
- * do not pile up.
+ * do not pile up. The target's siglock held.
  */
 struct signal_queued *signal_queued_create(struct process *target, const siginfo_t *info)
 {
@@ -231,14 +231,13 @@ bool signal_ends_current(void)
         return false;
     }
     uint64_t flags = spin_lock_irqsave(&process->siglock);
-    bool ends =
-        process->group_exiting || (process->exec_thread != NULL && process->exec_thread != thread);
-    uint64_t pending = thread->sig_pending.set | process->shared.set;
-    uint64_t set = pending & ~thread->sig_blocked & ~(SIGMASK_DEFAULT_IGNORE | SIGMASK_STOP);
-    ends = ends || (set & SIGMASK(SIGKILL)) != 0;
-    for (set = thread_is_traced(thread) ? 0 : set; !ends && set != 0; set &= set - 1) {
-        ends = process->actions->action[bit_ffs(set)].handler == ACTION_DEFAULT;
+    uint64_t set = (thread->sig_pending.set | process->shared.set) & ~thread->sig_blocked;
+    if (thread_is_traced(thread)) {
+        set &= SIGMASK(SIGKILL); /* the tracer decides about the others */
     }
+    bool ends = process->group_exiting ||
+                (process->exec_thread != NULL && process->exec_thread != thread) ||
+                signal_set_ends_locked(process, set);
     spin_unlock_irqrestore(&process->siglock, flags);
     return ends;
 }

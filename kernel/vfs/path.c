@@ -136,6 +136,12 @@ static bool prepend(char **pos, const char *low, const char *text, size_t len)
     return true;
 }
 
+/* Has it lost its name? A root, and what never had one, has not. */
+static bool is_deleted(const struct dentry *dentry)
+{
+    return !dentry_is_hashed(dentry) && dentry->parent != dentry;
+}
+
 /* Climb from `at` (referenced, used up) to `root`. tree_lock may not be held across mounts, so each mount is one stretch. */
 static bool prepend_path(struct path at, const struct path *root, char **pos, const char *low,
                          bool *ret_reached)
@@ -177,7 +183,7 @@ void dentry_path(struct dentry *dentry, char *buf, size_t size)
     char *pos = buf + size;
     bool fits = prepend(&pos, buf, "", 1);
 
-    if (!dentry_is_hashed(dentry) && dentry->parent != dentry) {
+    if (is_deleted(dentry)) {
         fits = fits && prepend(&pos, buf, "//deleted", 9);
     }
     dentry_tree_lock();
@@ -223,8 +229,7 @@ char *path_to_place(const struct path *path, const struct path *root, char *buf,
 char *path_to_string(const struct path *path, const struct path *root, char *buf, size_t size)
 {
     char *pos = buf + size;
-    bool deleted = !dentry_is_hashed(path->dentry) && path->dentry->parent != path->dentry;
-    const char *end = deleted ? " (deleted)" : "";
+    const char *end = is_deleted(path->dentry) ? " (deleted)" : "";
 
     return prepend(&pos, buf, end, strlen(end) + 1) ? put_path(path, root, pos, buf) : NULL;
 }
