@@ -122,6 +122,48 @@ bool mount_get_mountpoint(const struct mount *mount, struct path *ret_path)
     return found;
 }
 
+/* mount_lock held. */
+static void hang_locked(struct mount *mount, const struct path *place)
+{
+    struct mount **bucket = mount_bucket(place->mount, place->dentry);
+
+    mount->parent = place->mount;
+    mount->mountpoint = place->dentry;
+    mount->hash_next = *bucket;
+    *bucket = mount;
+}
+
+/* mount_lock held. */
+static void unhang_locked(struct mount *mount)
+{
+    struct mount **link = mount_bucket(mount->parent, mount->mountpoint);
+
+    while (*link != mount) {
+        link = &(*link)->hash_next;
+    }
+    *link = mount->hash_next;
+    mount->parent = NULL;
+    mount->mountpoint = NULL;
+}
+
+static void mark_mountpoint(struct dentry *dentry)
+{
+    (void)atomic_fetch_or(&dentry->flags, (uint16_t)DENTRY_MOUNTPOINT);
+}
+
+/* Unless anything is still mounted on the dentry. */
+static void unmark_mountpoint(struct dentry *dentry)
+{
+    struct mount *mount;
+
+    list_for_each (mount, &mount_table, node) {
+        if (mount->mountpoint == dentry) {
+            return;
+        }
+    }
+    (void)atomic_fetch_and(&dentry->flags, (uint16_t)~DENTRY_MOUNTPOINT);
+}
+
 static void table_add(struct mount *mount)
 {
     list_push_back(&mount_table, &mount->node);
@@ -135,29 +177,26 @@ int mount_attach(struct mount *mount, const struct path *place)
     if (mount_total >= MOUNT_MAX) {
         return -ENOSPC;
     }
-    (void)atomic_fetch_or(&place->dentry->flags, (uint16_t)DENTRY_MOUNTPOINT);
-    struct mount **bucket = mount_bucket(place->mount, place->dentry);
+    mark_mountpoint(place->dentry);
+    struct path taken = {mount_get(place->mount), dentry_get(place->dentry)};
     spin_lock(&mount_lock);
-    mount->parent = mount_get(place->mount);
-    mount->mountpoint = dentry_get(place->dentry);
-    mount->hash_next = *bucket;
-    *bucket = mount;
+    hang_locked(mount, &taken);
     spin_unlock(&mount_lock);
     table_add(mount);
     return 0;
 }
 
-/* Is anything still mounted on the dentry? */
-static bool mountpoint_in_use(const struct dentry *dentry)
+void mount_move_to(struct mount *mount, const struct path *place, struct path *ret_place)
 {
-    struct mount *mount;
+    struct path taken = {mount_get(place->mount), dentry_get(place->dentry)};
 
-    list_for_each (mount, &mount_table, node) {
-        if (mount->mountpoint == dentry) {
-            return true;
-        }
-    }
-    return false;
+    *ret_place = (struct path){mount->parent, mount->mountpoint};
+    mark_mountpoint(place->dentry);
+    spin_lock(&mount_lock);
+    unhang_locked(mount);
+    hang_locked(mount, &taken);
+    spin_unlock(&mount_lock);
+    unmark_mountpoint(ret_place->dentry);
 }
 
 void mount_detach(struct mount *mount, struct path *ret_place)
@@ -165,20 +204,14 @@ void mount_detach(struct mount *mount, struct path *ret_place)
     *ret_place = (struct path){mount->parent, mount->mountpoint};
     if (mount->parent != NULL) {
         spin_lock(&mount_lock);
-        struct mount **link = mount_bucket(mount->parent, mount->mountpoint);
-        while (*link != mount) {
-            link = &(*link)->hash_next;
-        }
-        *link = mount->hash_next;
-        mount->parent = NULL;
-        mount->mountpoint = NULL;
+        unhang_locked(mount);
         spin_unlock(&mount_lock);
     }
     list_remove(&mount->node);
     mount->attached = false;
     mount_total--;
-    if (ret_place->dentry != NULL && !mountpoint_in_use(ret_place->dentry)) {
-        (void)atomic_fetch_and(&ret_place->dentry->flags, (uint16_t)~DENTRY_MOUNTPOINT);
+    if (ret_place->dentry != NULL) {
+        unmark_mountpoint(ret_place->dentry);
     }
 }
 

@@ -34,26 +34,35 @@ static uint64_t mount_flags_from(unsigned long flags)
 }
 
 /*
- * Attach at a place that is in the table and has a name: its directory is locked, so that it keeps that until all see that something is
- * mounted there (names.c). Table lock held.
+ * A place is to be in the table and to have a name: its directory is locked, so that it keeps that until all see that something is mounted
+ * there (names.c). -ENOENT, -EINVAL. Table lock held.
  */
-static int attach_at(struct mount *mount, const struct path *place)
+static int place_lock(const struct path *place, struct dentry **ret_parent)
 {
     struct dentry *parent = dentry_get_parent(place->dentry);
-    int err = -ENOENT;
 
     rwsem_lock_write(&parent->inode->lock);
-    if (dentry_is_hashed(place->dentry)) {
-        err = place->mount->attached ? mount_attach(mount, place) : -EINVAL;
+    if (dentry_is_hashed(place->dentry) && place->mount->attached) {
+        *ret_parent = parent;
+        return 0;
     }
+    int err = dentry_is_hashed(place->dentry) ? -EINVAL : -ENOENT;
     rwsem_unlock_write(&parent->inode->lock);
     dentry_put(parent);
     return err;
 }
 
+static void place_unlock(struct dentry *parent)
+{
+    rwsem_unlock_write(&parent->inode->lock);
+    dentry_put(parent);
+}
+
 /* Attach a fresh mount; takes its reference over on success. */
 static int mount_on(struct mount *mount, const struct path *target)
 {
+    struct dentry *parent;
+
     if (inode_is_dir(mount->root->inode) != inode_is_dir(target->dentry->inode)) {
         return -ENOTDIR;
     }
@@ -61,7 +70,12 @@ static int mount_on(struct mount *mount, const struct path *target)
         mount->root == target->dentry) {
         return -EBUSY; /* the same thing on top of itself */
     }
-    return attach_at(mount, target);
+    int err = place_lock(target, &parent);
+    if (err == 0) {
+        err = mount_attach(mount, target);
+        place_unlock(parent);
+    }
+    return err;
 }
 
 static int mount_new(const char *source, const struct path *target, const char *fstype,
@@ -182,6 +196,7 @@ static int mount_bind(const char *source, const struct path *target, unsigned lo
 static int mount_move(const char *source, const struct path *target)
 {
     struct path from, old_place = {0};
+    struct dentry *parent;
 
     if (source == NULL || *source == '\0') {
         return -EINVAL;
@@ -198,10 +213,10 @@ static int mount_move(const char *source, const struct path *target)
     } else if (mount_is_below(target->mount, mount)) {
         err = -ELOOP;
     } else {
-        mount_detach(mount, &old_place);
-        err = attach_at(mount, target);
-        if (err < 0) {
-            (void)mount_attach(mount, &old_place); /* one left, so one fits */
+        err = place_lock(target, &parent);
+        if (err == 0) {
+            mount_move_to(mount, target, &old_place);
+            place_unlock(parent);
         }
     }
     rwsem_unlock_write(&mount_table_lock);
@@ -385,18 +400,22 @@ static int pivot_check(const struct path *new_root, const struct path *put_old,
 int vfs_pivot_root(const struct path *new_root, const struct path *put_old)
 {
     struct path root, root_place = {0}, new_place = {0};
+    struct dentry *parent;
 
     if (!inode_is_dir(new_root->dentry->inode) || !inode_is_dir(put_old->dentry->inode)) {
         return -ENOTDIR;
     }
     fs_context_get_paths(current_thread()->fs, &root, NULL);
     rwsem_lock_write(&mount_table_lock);
-    int err = pivot_check(new_root, put_old, &root);
+    int err = place_lock(put_old, &parent);
     if (err == 0) {
-        mount_detach(new_root->mount, &new_place);
-        mount_detach(root.mount, &root_place);
-        (void)mount_attach(root.mount, put_old); /* two left, so two fit */
-        (void)mount_attach(new_root->mount, &root_place);
+        err = pivot_check(new_root, put_old, &root);
+        if (err == 0) {
+            const struct path place = {root.mount->parent, root.mount->mountpoint};
+            mount_move_to(new_root->mount, &place, &new_place); /* on top of the old one */
+            mount_move_to(root.mount, put_old, &root_place);
+        }
+        place_unlock(parent);
     }
     rwsem_unlock_write(&mount_table_lock);
     if (err == 0) {

@@ -22,6 +22,8 @@ struct mount *mount_create(struct super *super, struct dentry *root, uint64_t fl
 void mount_spread(struct mount *mount);
 /* Hang it onto a place. The creator's reference becomes the table's. -ENOSPC. */
 int mount_attach(struct mount *mount, const struct path *place);
+/* Hang it elsewhere: it is always at one of both places, not below itself at either. References of the old place become the caller's. */
+void mount_move_to(struct mount *mount, const struct path *place, struct path *ret_place);
 /* Take it out of the table and the tree; the table's reference and those of the place (may be NULLs) become the caller's. */
 void mount_detach(struct mount *mount, struct path *ret_place);
 bool mount_is_below(const struct mount *mount, const struct mount *ancestor);

@@ -150,3 +150,67 @@ ABI_TEST(mount, keeps_its_place_when_what_it_shows_loses_its_name)
     CHECK_EQ(umount("place"), 0);
     end();
 }
+
+ABI_TEST(mount, stays_where_it_is_when_it_cannot_be_moved)
+{
+    struct stat st;
+    int status = 0;
+
+    begin();
+    CHECK(mkdir("dir", 0755) == 0 && mkdir("dead", 0755) == 0);
+    CHECK_EQ(mount("none", "dir", "tmpfs", 0, NULL), 0);
+    CHECK_EQ(mkdir("dir/in", 0755), 0);
+    int dead = open("dead", O_PATH);
+    CHECK_EQ(rmdir("dead"), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        for (int i = 0; i < 3000; i++) {
+            CHECK_ERR(mount("dir", at(dead), NULL, MS_MOVE, NULL), ENOENT);
+        }
+        _exit(0);
+    }
+    while (waitpid(pid, &status, WNOHANG) == 0) {
+        CHECK_EQ(stat("dir/in", &st), 0);
+    }
+    CHECK_EQ(status, 0);
+    CHECK_EQ(umount("dir"), 0);
+    end();
+}
+
+/* In a root that chroot(2) gave: pivot_root(2) wants one that is mounted somewhere. */
+static void pivot(void)
+{
+    struct stat st;
+
+    CHECK(chroot("root") == 0 && chdir("/new/dead") == 0);
+    CHECK_EQ(rmdir("/new/dead"), 0);
+    CHECK_ERR(syscall(SYS_pivot_root, "/new", "."), ENOENT);
+    CHECK_EQ(chdir("/"), 0);
+    CHECK_ERR(syscall(SYS_pivot_root, "new", "/"), EBUSY);
+    CHECK_ERR(syscall(SYS_pivot_root, "new", "beside"), EBUSY);
+    CHECK_EQ(stat("/new/old", &st), 0);
+    CHECK_EQ(syscall(SYS_pivot_root, "new", "new/old"), 0);
+    CHECK_EQ(stat("/old/beside", &st), 0);
+    CHECK_ERR(stat("/new/old", &st), ENOENT);
+    CHECK_EQ(stat("/old/new", &st), 0);
+    CHECK_ERR(stat("/old/new/old", &st), ENOENT);
+    CHECK_EQ(umount2("/old", MNT_DETACH), 0);
+    CHECK_ERR(stat("/old/beside", &st), ENOENT);
+}
+
+ABI_TEST(mount, becomes_the_root_while_the_old_one_moves_into_it)
+{
+    struct stat st;
+
+    begin();
+    CHECK_EQ(mkdir("root", 0755), 0);
+    CHECK_EQ(mount("none", "root", "tmpfs", 0, NULL), 0);
+    CHECK(mkdir("root/new", 0755) == 0 && mkdir("root/beside", 0755) == 0);
+    CHECK_EQ(mount("none", "root/new", "tmpfs", 0, NULL), 0);
+    CHECK(mkdir("root/new/old", 0755) == 0 && mkdir("root/new/dead", 0755) == 0);
+    CHECK_EQ(IN_CHILD(pivot()), 0);
+    CHECK_EQ(stat("root/old", &st), 0);
+    CHECK_ERR(stat("root/beside", &st), ENOENT);
+    CHECK_EQ(umount("root"), 0);
+    end();
+}
