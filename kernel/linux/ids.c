@@ -56,14 +56,16 @@ static void fix_caps_after_setuid(struct cred *new, const struct cred *old)
     }
 }
 
-/* Who acts as another hides what the process has so far (prctl(2), PR_SET_DUMPABLE and PR_SET_PDEATHSIG). */
+/*
+ * Who acts as another hides what the process has so far (prctl(2), PR_SET_DUMPABLE and PR_SET_PDEATHSIG): before the new rights can be seen,
+ * which process_may_access() looks at first.
+ */
 static void commit(struct cred *new)
 {
-    struct process *process = process_current();
-
     if (cred_acts_as_other(new, cred_current())) {
-        process->dumpable = (uint8_t)atomic_load_relaxed(&coredump_settings.suid_dumpable);
-        process->pdeath_signal = 0;
+        atomic_store_relaxed(&current_thread()->vm->dumpable,
+                             (uint8_t)atomic_load_relaxed(&coredump_settings.suid_dumpable));
+        process_current()->pdeath_signal = 0;
     }
     cred_commit(new);
 }

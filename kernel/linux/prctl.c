@@ -146,12 +146,12 @@ SYSCALL5(prctl, int, option, uint64_t, a2, uint64_t, a3, uint64_t, a4, uint64_t,
     case PR_GET_PDEATHSIG:
         return put_user(process->pdeath_signal, (int __user *)a2);
     case PR_GET_DUMPABLE:
-        return process->dumpable;
+        return atomic_load_relaxed(&current_thread()->vm->dumpable);
     case PR_SET_DUMPABLE:
         if (a2 > 1) {
             return -EINVAL;
         }
-        process->dumpable = (uint8_t)a2;
+        atomic_store_relaxed(&current_thread()->vm->dumpable, (uint8_t)a2);
         return 0;
     case PR_SET_NO_NEW_PRIVS:
         if (a2 != 1 || (a3 | a4 | a5) != 0) {

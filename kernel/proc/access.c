@@ -5,6 +5,14 @@
 
 #include "kernel/proc/internal.h"
 
+/* Tree lock held. One without memory is what it was: its descriptors are closed a moment later. A kernel thread never was. */
+static bool is_dumpable_locked(struct process *process)
+{
+    const struct vmspace *vm = process_vm_locked(process);
+
+    return vm != NULL ? atomic_load_relaxed(&vm->dumpable) == 1 : process->was_dumpable;
+}
+
 /* Tree lock held. */
 static bool may_access_locked(struct process *target, uint32_t uid, uint32_t gid)
 {
@@ -18,7 +26,7 @@ static bool may_access_locked(struct process *target, uint32_t uid, uint32_t gid
     }
     bool same = uid == theirs->uid && uid == theirs->euid && uid == theirs->suid &&
                 gid == theirs->gid && gid == theirs->egid && gid == theirs->sgid &&
-                target->dumpable == 1 && (theirs->cap_permitted & ~mine->cap_permitted) == 0;
+                is_dumpable_locked(target) && (theirs->cap_permitted & ~mine->cap_permitted) == 0;
     return same || cred_has_cap(mine, CAP_SYS_PTRACE);
 }
 
@@ -55,6 +63,20 @@ bool process_may_access(struct process *target)
 bool process_may_attach(struct process *target)
 {
     return may(target, process_may_attach_locked);
+}
+
+void process_owner(struct process *process, bool hidden, uint32_t *ret_uid, uint32_t *ret_gid)
+{
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+    const struct cred *cred = rcu_dereference(process->leader->cred);
+    const struct vmspace *vm = process_vm_locked(process);
+
+    if (cred == NULL || (hidden && (vm == NULL || atomic_load_relaxed(&vm->dumpable) != 1))) {
+        cred = &cred_init_user;
+    }
+    *ret_uid = cred->euid;
+    *ret_gid = cred->egid;
+    spin_unlock_irqrestore(&process_tree_lock, flags);
 }
 
 int thread_vm_get_checked(struct thread *thread, struct process *process, bool attach,

@@ -135,7 +135,6 @@ static void inherit(struct process *child, struct process *parent, uint64_t flag
     cpu_timers_start(child);
     child->personality = parent->personality;
     child->no_new_privs = parent->no_new_privs;
-    child->dumpable = parent->dumpable;
     child->coredump_filter = parent->coredump_filter;
     child->dumping = false;
     child->oom_score_adj = parent->oom_score_adj;

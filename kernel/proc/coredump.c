@@ -373,10 +373,11 @@ static int dump_now(struct coredump *dump)
 bool coredump_process(const siginfo_t *info)
 {
     struct process *process = process_current();
+    struct vmspace *vm = current_thread()->vm;
     struct coredump dump = {.process = process,
-                            .vm = current_thread()->vm,
+                            .vm = vm,
                             .info = info,
-                            .dumpable = process->dumpable,
+                            .dumpable = atomic_load_relaxed(&vm->dumpable),
                             .limit = process->limits[RLIMIT_CORE].rlim_cur};
 
     if (!is_wanted(&dump) || !dump_begin(process, info->si_signo)) {

@@ -240,15 +240,15 @@ static void replace_image(struct exec *exec)
     uint8_t dumpable = exec->identity.secure || exec->identity.other || exec->hidden
                            ? (uint8_t)atomic_load_relaxed(&coredump_settings.suid_dumpable)
                            : 1;
-    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
 
+    atomic_store_relaxed(&vm->dumpable, dumpable);
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
     thread->vm = vm;
     thread->mmu = &vm->mmu;
     thread->fault_runs = (struct thread_fault_runs){0}; /* its addresses mean nothing here */
     mmu_switch(thread->mmu);
     struct cred *former = cred_replace(exec->identity.cred);
     exec_raise_end_locked();
-    process->dumpable = dumpable;
     process->did_exec = true;
     process->exit_signal = SIGCHLD;
     atomic_store_release(&process->execs, process->execs + 1);

@@ -291,6 +291,7 @@ static void let_go_of_memory(struct process *process, struct thread *thread)
     vm_note_peak(vm);
     process->maxrss = MAX(process->maxrss, vmspace_rss_peak(vm));
     uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+    process->was_dumpable = atomic_load_relaxed(&vm->dumpable) == 1;
     thread->vm = NULL;
     thread->mmu = NULL;
     mmu_switch(NULL);

@@ -39,7 +39,6 @@ static struct process *init_make(void)
     BUG_ON(threads_charge(&user_root, RLIM64_INFINITY) < 0);
     process->start_time = thread->start_time;
     process->vfork_done = true;
-    process->dumpable = 1;
     process->coredump_filter = COREDUMP_FILTER_DEFAULT;
     process->unkillable = true;
     cpu_timers_start(process);

@@ -18,18 +18,25 @@ struct vmspace *thread_vm_get(struct thread *thread)
     return vm;
 }
 
-struct vmspace *process_vm_get(struct process *process)
+struct vmspace *process_vm_locked(struct process *process)
 {
-    struct vmspace *vm = NULL;
     struct thread *thread;
-    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
 
     list_for_each (thread, &process->threads, process_node) {
-        vm = thread->vm;
-        if (vm != NULL && refcount_get_unless_zero(&vm->refs)) {
-            break;
+        if (thread->vm != NULL) {
+            return thread->vm;
         }
-        vm = NULL;
+    }
+    return NULL;
+}
+
+struct vmspace *process_vm_get(struct process *process)
+{
+    uint64_t flags = spin_lock_irqsave(&process_tree_lock);
+    struct vmspace *vm = process_vm_locked(process);
+
+    if (vm != NULL) {
+        vmspace_get(vm);
     }
     spin_unlock_irqrestore(&process_tree_lock, flags);
     return vm;

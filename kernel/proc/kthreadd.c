@@ -48,7 +48,7 @@ static void fill(struct process *process, struct thread *thread)
     process->real_interval = 0;
     process->real_active = false;
     process->personality = 0;
-    process->dumpable = 0;
+    process->was_dumpable = false;
     process->coredump_filter = 0;
     process->oom_score_adj = process->oom_score_adj_least = 0;
     thread->sig_blocked = thread->sig_waited = 0;

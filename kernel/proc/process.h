@@ -150,7 +150,7 @@ struct process {
     int next_timer_id;                      /* [S] */
     uint32_t personality;                   /* [o] */
     bool no_new_privs;                      /* [o] */
-    uint8_t dumpable;                       /* [o] 0, 1; 2: by root alone (coredump.h) */
+    bool was_dumpable;                      /* [T] by all, when it let go of its memory */
     uint16_t coredump_filter;               /* [a] COREDUMP_* */
     int oom_score_adj, oom_score_adj_least; /* [a] oom.h */
 };
@@ -263,11 +263,15 @@ struct vmspace *thread_vm_get(struct thread *thread);
 struct fdtable *thread_files_pin(struct thread *thread);
 struct fs_context *thread_fs_get(struct thread *thread);
 struct vmspace *process_vm_get(struct process *process); /* that of any of its threads */
+struct vmspace *
+process_vm_locked(struct process *process); /* the same, unreferenced; tree lock held */
 /*
  * May the current thread inspect `target` (ptrace(2), "access mode checking")? That is about the program that it runs at the moment: execve may
  * give it another, with other rights, right after. Who then takes something from it asks process_execs() before the check and after the taking.
  */
 bool process_may_access(struct process *target);
+/* Whom what /proc has of it belongs to: its effective user, or, what is `hidden` while memory is not to be dumped or gone, root (proc(5)). */
+void process_owner(struct process *process, bool hidden, uint32_t *ret_uid, uint32_t *ret_gid);
 /* The same with the real IDs, for calls that name another process (PTRACE_MODE_ATTACH_REALCREDS). */
 bool process_may_attach(struct process *target);
 /* Between two looks with the same result the process has changed neither its memory nor its rights by execve. */

@@ -111,18 +111,18 @@ static int listen(const struct tracee *tracee)
 
 /* ---- memory ---- */
 
-/* A program that is not to be dumped is for a privileged tracer alone, whenever it has come to be one. */
+/* Memory that is not to be dumped is for a privileged tracer alone, whenever it has come to be that. */
 static int access_word(const struct tracee *tracee, uint64_t addr, uint64_t *word, bool write)
 {
-    if (tracee->process->dumpable != 1 && !tracee->trace->privileged) {
-        return -EIO;
-    }
     struct vmspace *vm = thread_vm_get(tracee->thread);
+    ssize_t n = -EIO;
 
     if (vm == NULL) {
         return -EIO;
     }
-    ssize_t n = vmspace_access(vm, addr, word, sizeof(*word), write, true);
+    if (atomic_load_relaxed(&vm->dumpable) == 1 || tracee->trace->privileged) {
+        n = vmspace_access(vm, addr, word, sizeof(*word), write, true);
+    }
     vmspace_put(vm);
     return n == (ssize_t)sizeof(*word) ? 0 : -EIO;
 }

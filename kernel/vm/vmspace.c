@@ -110,7 +110,7 @@ struct vmspace *vmspace_create(bool randomize)
     vm->limit_data = NO_LIMIT;
     vm->limit_memlock = NO_LIMIT;
     vm->limit_stack = DEFAULT_STACK;
-    vm->dumpable = true;
+    vm->dumpable = 1;
     pkeys_init(vm);
     vm->stack_top = USER_WINDOW - stack_random;
     vmspace_set_stack_limit(vm, DEFAULT_STACK);

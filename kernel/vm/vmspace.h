@@ -138,7 +138,7 @@ struct vmspace {
     uint64_t rss_swap;    /* [a] soft entries that name a slot of swap */
     uint64_t limit_as, limit_data, limit_stack, limit_memlock; /* [a] bytes; set by prlimit */
     struct vm_source *exe;                                     /* [I] /proc/PID/exe, referenced */
-    bool dumpable;                                             /* [a] */
+    uint8_t dumpable;                 /* [a] 0, 1; 2: by root alone (prctl(2), PR_SET_DUMPABLE) */
     bool membarrier_listed;           /* [membarrier.c's lock] for GLOBAL_EXPEDITED */
     uint32_t membarrier;              /* [a] registrations: MEMBARRIER_CMD_REGISTER_* */
     struct list_node membarrier_link; /* [membarrier.c's lock] */

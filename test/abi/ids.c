@@ -6,6 +6,8 @@
 
 #include <grp.h>
 #include <linux/capability.h>
+#include <sched.h>
+#include <sys/stat.h>
 
 #define KEEP (-1)
 #define USER 1000
@@ -116,4 +118,65 @@ ABI_TEST(ids, that_may_not_read_a_program_do_not_see_into_it)
     abi_copy_self("tell", 0711);
     CHECK_EQ(TOLD_AFTER(0), IS_DUMPABLE | HAS_SIGNAL);
     CHECK_EQ(TOLD_AFTER(setresuid(USER, USER, USER)), hidden | HAS_SIGNAL);
+}
+
+static int hide(void *unused)
+{
+    (void)unused;
+    return prctl(PR_SET_DUMPABLE, 0);
+}
+
+/* It is the memory that is hidden, whoever else has it. */
+ABI_TEST(ids, hide_those_who_share_the_memory)
+{
+    static _Alignas(16) char stack[65536];
+
+    set_both();
+    pid_t pid = clone(hide, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
+    CHECK_EQ(waitpid(pid, NULL, 0), pid);
+    CHECK_EQ(prctl(PR_GET_DUMPABLE), 0);
+    CHECK_EQ(IN_CHILD(_exit(prctl(PR_GET_DUMPABLE) == 0 ? 0 : 1)), 0); /* a copy is like it */
+    CHECK_EQ(prctl(PR_SET_DUMPABLE, 1), 0);
+    CHECK_EQ(IN_CHILD(_exit(hide(NULL))), 0);
+    CHECK_EQ(prctl(PR_GET_DUMPABLE), 1);
+}
+
+static uid_t owner(pid_t pid, const char *what)
+{
+    char path[64];
+    struct stat st;
+
+    snprintf(path, sizeof(path), "/proc/%d%s", pid, what);
+    CHECK_EQ(stat(path, &st), 0);
+    return st.st_uid;
+}
+
+static void check_owners(pid_t pid, uid_t uid)
+{
+    CHECK_EQ(owner(pid, ""), USER);
+    CHECK_EQ(owner(pid, "/task"), USER);
+    CHECK_EQ(owner(pid, "/fd"), uid);
+    CHECK_EQ(owner(pid, "/status"), uid);
+    CHECK_EQ(owner(pid, "/environ"), uid);
+}
+
+/* proc(5): all but what anybody may enter is root's while a process is hidden, and when it has ended. */
+ABI_TEST(ids, own_what_proc_has_of_those_who_are_not_hidden)
+{
+    siginfo_t info;
+
+    CHECK_EQ(setresuid(USER, USER, USER), 0);
+    set_both();
+    check_owners(getpid(), USER);
+    CHECK_EQ(hide(NULL), 0);
+    check_owners(getpid(), 0);
+    CHECK_EQ(prctl(PR_SET_DUMPABLE, 1), 0);
+    check_owners(getpid(), USER);
+    pid_t pid = fork();
+    if (pid == 0) {
+        _exit(0);
+    }
+    CHECK_EQ(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+    check_owners(pid, 0);
+    CHECK_EQ(waitpid(pid, NULL, 0), pid);
 }

@@ -81,16 +81,9 @@ struct vmspace *proc_target_vm(const struct proc_target *target)
 
 static void set_owner(struct inode *inode, struct process *process)
 {
-    uint32_t uid = 0, gid = 0;
+    uint32_t uid, gid;
 
-    if (process->dumpable == 1 || inode_is_dir(inode)) {
-        struct cred *cred = process_cred_get(process);
-        if (cred != NULL) {
-            uid = cred->euid;
-            gid = cred->egid;
-            cred_put(cred);
-        }
-    }
+    process_owner(process, (inode->mode & (S_IFMT | 0777)) != (S_IFDIR | 0555), &uid, &gid);
     spin_lock(&inode->attr_lock);
     inode->uid = uid;
     inode->gid = gid;
