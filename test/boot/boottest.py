@@ -4,6 +4,7 @@ A test file is a list of cases, functions that return nothing and raise Failed (
 
     run([Case('boots from nvme', boots_from_nvme), ...])
 """
+import json
 import os
 import re
 import sys
@@ -42,6 +43,14 @@ def artifact(*parts):
     if not os.path.exists(path):
         raise Skipped(f'{os.path.join(*parts)} is not built')
     return path
+
+
+def detectors():
+    """The kernel's build options that look for its faults: they take memory and time, so that figures are others, and tell some faults first."""
+    with open(artifact('meson-info', 'intro-buildoptions.json'), encoding='utf-8') as file:
+        options = {option['name']: option['value'] for option in json.load(file)}
+    found = {name for name in ('kasan', 'ubsan') if options[name]}
+    return found | ({'debug'} if options['kernel_build'] == 'debug' else set())
 
 
 def read(*parts):

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 
-from suite import HERE, archive, on_linnet, on_linux, tail, unpack
+from suite import HERE, archive, cpus, on_linnet, on_linux, tail, unpack
 
 from boottest import Case, Failed, Skipped, run  # noqa: E402  (suite.py shows the way)
 
@@ -41,7 +41,7 @@ class Runtimes:
             if status != 0:
                 raise Failed(f'the programs do not compile:\n{tail((out + err).decode(errors="replace"))}')
             linux = parts(on_linux(folder, 'sh /runtimes/run 2>&1', LINUX_S), 'Linux')
-            linnet = on_linnet('sh /runtimes/run 2>&1', LINNET_S, '--smp', '4', '--add', f'{folder}/runtimes:/runtimes', packages=PACKAGES)
+            linnet = on_linnet('sh /runtimes/run 2>&1', LINNET_S, '--smp', str(cpus(4)), '--add', f'{folder}/runtimes:/runtimes', packages=PACKAGES)
             self.sides = linux, parts(linnet, 'Linnet')
 
     def compare(self, name):

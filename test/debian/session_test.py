@@ -3,7 +3,7 @@ import argparse
 import tempfile
 import time
 
-from suite import PACKAGES, SUITE, archive
+from suite import PACKAGES, SUITE, archive, cpus
 
 import run as linnet_run  # noqa: E402  (suite.py shows the way to these)
 from boottest import DIRECT_TIMEOUT_S, Case, Machine, artifact, expect, run  # noqa: E402
@@ -24,7 +24,7 @@ class Session:
     def start(self, folder):
         archive()
         options = argparse.Namespace(root=SUITE, packages=','.join(PACKAGES), add=[])
-        self.machine = Machine(kernel=artifact('kernel.elf'), initrd=linnet_run.make_initramfs(options, folder), memory='1800M', smp=4, serials=['port'],
+        self.machine = Machine(kernel=artifact('kernel.elf'), initrd=linnet_run.make_initramfs(options, folder), memory='1800M', smp=cpus(4), serials=['port'],
                                append='console=ttyS0 quiet panic=off linnet.defects=panic initramfs_options=size=95%')
         self.machine.__enter__()
         self.talk = Talk(self.machine.ports[0])

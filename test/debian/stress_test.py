@@ -2,17 +2,17 @@
 import re
 import sys
 
-from suite import archive, on_linnet, tail
+from suite import archive, cpus, on_linnet, tail
 
 from boottest import Case, Failed, expect, run  # noqa: E402  (suite.py shows the way)
 
 MEMORY = 'vm mmap mremap mmapfork madvise brk stack bigheap fork vm-rw memfd mlock mincore pagemove shm-sysv splice tee vm-splice sockpair sockfd'.split()
-# Cores and threads: four of each on four CPUs. `sock` is not among them: with --sock-domain unix it asks for TCP, which no Linux gives it either.
+# Cores and threads: as many of each as there are CPUs. `sock` is not among them: with --sock-domain unix it asks for TCP, which no Linux gives it either.
 THREADS = ('cpu switch futex mutex sem sem-sysv msg mq shm pthread clone fork exec schedpolicy resched yield race-sched affinity timer timerfd hrtimers '
            'signal sigq sigrt sigsuspend sigpending sigchld sigfd signest epoll poll eventfd pipe fifo sockpair sockfd membarrier rseq').split()
-CPUS = 4
+CPUS = cpus(4)
 SECONDS = 3
-SECONDS_OF_THREADS = 1         # there are many, and four of each
+SECONDS_OF_THREADS = 1         # there are many, and several of each
 BIGHEAP_KB = 768 << 10           # of address space: it grows until it is told no; with all of memory it would be the OOM killer that tells
 # What a stressor asks for that is not there yet answers with an error, and says so once.
 ABSENT = 'is not here; asked for by|which is not there yet'
@@ -41,14 +41,14 @@ echo "== end"
 class Stress:
     """One machine that runs the stressors one after the other, each for some seconds."""
 
-    def __init__(self, seconds, names, cpus):
-        self.seconds, self.names, self.cpus = seconds, names, cpus
+    def __init__(self, seconds, names, workers, ncpus):
+        self.seconds, self.names, self.workers, self.ncpus = seconds, names, workers, ncpus
         self.parts = None
 
     def find(self):
         archive()
-        script = SCRIPT.format(names=' '.join(self.names), seconds=self.seconds, bigheap_kb=BIGHEAP_KB, workers=self.cpus, absent=ABSENT)
-        status, out, err = on_linnet(script, 300 + len(self.names) * (self.seconds * 4 + 20), '--smp', str(self.cpus))
+        script = SCRIPT.format(names=' '.join(self.names), seconds=self.seconds, bigheap_kb=BIGHEAP_KB, workers=self.workers, absent=ABSENT)
+        status, out, err = on_linnet(script, 300 + len(self.names) * (self.seconds * 4 + 20), '--smp', str(self.ncpus))
         said = out.decode(errors='replace')
         self.parts = dict(re.findall(r'^== (\S+)\n(.*?)(?=^== )', said, re.MULTILINE | re.DOTALL))
         self.parts['last words'] = f'status {status}\n{tail(said)}\n{tail(err.decode(errors="replace"))}'
@@ -67,7 +67,8 @@ class Stress:
 
 def main():
     seconds = int(sys.argv.pop(1)) if len(sys.argv) > 1 and sys.argv[1].isdigit() else 0
-    memory, threads = Stress(seconds or SECONDS, MEMORY, 1), Stress(seconds or SECONDS_OF_THREADS, THREADS, CPUS)
+    memory = Stress(seconds or SECONDS, MEMORY, 1, cpus(1))
+    threads = Stress(seconds or SECONDS_OF_THREADS, THREADS, CPUS, CPUS)
     run([Case(name, memory.check, name) for name in MEMORY + ['kernel']] +
         [Case(f'{name}_on_{CPUS}_cpus', threads.check, name) for name in THREADS + ['kernel']])
 

@@ -20,6 +20,11 @@ PACKAGES = ('bc cpio dbus file findutils gawk gcc gdb git htop less libc6-dev ma
 UNREACHABLE = r'Failed to fetch|Unable to (fetch|connect|locate)|Could not (resolve|connect|wait)|Temporary failure|[Cc]onnection (failed|timed out|refused)'
 
 
+def cpus(otherwise):
+    """How many CPUs a machine has that is not about their number: LINNET_SMP's, where somebody asks for it (test/qemu)."""
+    return int(os.environ.get('LINNET_SMP', str(otherwise)).split(',')[0])
+
+
 def archive(packages=PACKAGES):
     """The cpio archive of a root with these packages. Skipped where it cannot be made."""
     try:

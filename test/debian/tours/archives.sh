@@ -1,7 +1,7 @@
 # tar, gzip, xz, zstd: round trips of a tree and of large data; what they say about damaged archives.
 export LC_ALL=C TZ=UTC
 mkdir -p /tmp/arc/tree/deep/er && cd /tmp/arc || exit 1
-seq 1 200000 > tree/numbers; head -c 3000000 /dev/zero > tree/zeros; cp -r /usr/share/perl5 tree/perl 2>/dev/null; ln -s numbers tree/soft; ln tree/numbers tree/hard; mkfifo tree/fifo; mknod tree/null c 1 3; truncate -s 10M tree/sparse; echo secret > tree/deep/er/file; chmod 4711 tree/deep/er/file; chown 33:44 tree/deep/er/file; chmod 1777 tree/deep
+seq 1 50000 > tree/numbers; head -c 3000000 /dev/zero > tree/zeros; cp -r /usr/share/perl5 tree/perl 2>/dev/null; ln -s numbers tree/soft; ln tree/numbers tree/hard; mkfifo tree/fifo; mknod tree/null c 1 3; truncate -s 10M tree/sparse; echo secret > tree/deep/er/file; chmod 4711 tree/deep/er/file; chown 33:44 tree/deep/er/file; chmod 1777 tree/deep
 find tree -exec touch -h -d '2020-02-02 02:02:02.5' {} +
 sum() { (cd "$1" && find . -printf '%P %y %m %U:%G %T@ %l %n ' -type f -exec sha256sum {} \; -o -printf '%P %y %m %U:%G %T@ %l\n' | sort | sha256sum); }
 sum tree
