@@ -50,6 +50,8 @@ struct row {
 static volatile sig_atomic_t ended;
 static unsigned long long seen[CPUS_MAX]; /* the number of the last fault read of each CPU */
 static unsigned long missed;
+static struct fault *fresh; /* of one reading */
+static size_t nfresh;
 static struct row rows[ROWS_MAX];
 static size_t nrows;
 
@@ -159,7 +161,32 @@ static void show_line(const struct fault *fault)
            fault->comm, fault->access, fault->addr, fault->ip, fault->kind, fault->cost);
 }
 
-/* What is new in the log goes to `take` (NULL: it was before our time). False: the log cannot be read. */
+/* The log has CPU after CPU, and threads move. */
+static int by_time(const void *a, const void *b)
+{
+    const struct fault *left = a, *right = b;
+
+    return (left->time > right->time) - (left->time < right->time);
+}
+
+static void keep(const struct fault *fault)
+{
+    static size_t room;
+
+    if (nfresh == room) {
+        size_t more = room == 0 ? 1024 : room * 2;
+        struct fault *larger = realloc(fresh, more * sizeof(*fresh));
+        if (larger == NULL) {
+            missed++;
+            return;
+        }
+        fresh = larger;
+        room = more;
+    }
+    fresh[nfresh++] = *fault;
+}
+
+/* What is new in the log goes to `take` (NULL: it was before our time), in the order of time. False: the log cannot be read. */
 static bool log_read(void (*take)(const struct fault *fault), bool *ret_on)
 {
     FILE *log = fopen(LOG, "re");
@@ -187,10 +214,17 @@ static bool log_read(void (*take)(const struct fault *fault), bool *ret_on)
         }
         seen[fault.cpu] = fault.number;
         if (take != NULL && fault.pid != self) { /* reading faults, too */
-            take(&fault);
+            keep(&fault);
         }
     }
     fclose(log);
+    if (nfresh > 0) {
+        qsort(fresh, nfresh, sizeof(*fresh), by_time);
+    }
+    for (size_t i = 0; i < nfresh; i++) {
+        take(&fresh[i]);
+    }
+    nfresh = 0;
     return true;
 }
 
