@@ -3,6 +3,7 @@
 The variants are what `meson setup` with these options gives, kept in sanitize/VARIANT of the build folder. Each must first prove that its
 detectors see planted faults (kernel/debug/selftest.h), then run the programs of test/abi without telling any.
 """
+import concurrent.futures
 import os
 import re
 import subprocess
@@ -148,8 +149,10 @@ def main():
     kernel = Variant(build(sys.argv[1]))
     print(f'1..{len(CASES)}', flush=True)
     failed = False
-    for number, (name, case) in enumerate(CASES, 1):
-        wrong = case(kernel)
+    pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+    asked = [pool.submit(case, kernel) for _, case in CASES]
+    for number, ((name, _), answer) in enumerate(zip(CASES, asked), 1):
+        wrong = answer.result()
         failed |= wrong is not None
         print(f'{"ok" if wrong is None else "not ok"} {number} - {sys.argv[1]}: {name}', flush=True)
         if wrong is not None:

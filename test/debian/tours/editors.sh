@@ -8,8 +8,8 @@ import fcntl, os, pty, select, struct, sys, termios, time
 steps = [line.rstrip('\n').split('\t') for line in sys.stdin]
 pid, fd = pty.fork()
 if pid == 0:
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
     os.execvp(sys.argv[1], sys.argv[1:])
-fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
 seen, everything = b'', b''
 def read(limit):
     global seen, everything
