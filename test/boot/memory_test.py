@@ -113,7 +113,7 @@ def stuck():
 def nobody():
     """Where nobody may be killed, who needs memory waits for it."""
     said, log = under_pressure('unkillable', prepare='echo -1000 >/proc/$$/oom_score_adj; ')
-    expect(said == 'all touched, helper 0', said)
+    expect(said == 'all touched, waited 1, helper 0', said)
     expect('Out of memory and no killable processes' in log, tail(log))
 
 

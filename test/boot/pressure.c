@@ -89,6 +89,19 @@ static pid_t child(void (*fn)(int), int arg)
     return pid;
 }
 
+/* A word that children share. */
+static volatile pid_t *shared_word;
+
+static void share_word(void)
+{
+    void *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (at == MAP_FAILED) {
+        die("mmap");
+    }
+    shared_word = at;
+}
+
 /* How the child is: its signal, 0 for an orderly end, -1 while it lives. */
 static int fate(pid_t pid)
 {
@@ -325,7 +338,8 @@ static void way_adjusted(void)
     pid_t dear = child(hold_dear, 100), plain = child(hold, 60), cheap = child(hold_cheap, 20);
     pid_t more = child(hold, 80);
 
-    usleep(200000); /* for an end to be complete */
+    siginfo_t info;
+    waitid(P_ALL, 0, &info, WEXITED | WNOWAIT); /* its memory is free before its end is told */
     printf("dear %d plain %d cheap %d more %d\n", fate(dear), fate(plain), fate(cheap), fate(more));
     fflush(stdout);
     kill(0, SIGKILL);
@@ -347,8 +361,6 @@ static pid_t share(void)
     return clone(sharer, stack + sizeof(stack), CLONE_VM | SIGCHLD, NULL);
 }
 
-static volatile pid_t *shared_word;
-
 /* Two processes, one space: both end. */
 static void hold_together(int mib)
 {
@@ -358,11 +370,11 @@ static void hold_together(int mib)
 
 static void way_together(void)
 {
-    shared_word = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    share_word();
     pid_t first = child(hold_together, 150);
     pid_t more = child(hold, 100);
     int end = -1; /* both come to theirs in their own time, and init has to take notice of one */
-    for (unsigned i = 0; i < 500 && (end < 0 || kill(shared_word[0], 0) == 0); i++) {
+    for (unsigned i = 0; i < 6000 && (end < 0 || kill(shared_word[0], 0) == 0); i++) {
         end = end < 0 ? fate(first) : end;
         usleep(10000);
     }
@@ -402,17 +414,26 @@ static void way_stuck(void)
 /* Started where nobody may be killed: waits until somebody gives memory back. */
 static void way_unkillable(void)
 {
+    int status = -1;
+
+    share_word();
     pid_t holder = child(hold, 100);
     pid_t helper = fork();
     if (helper == 0) {
         char *at = map(90 * MIB, PROT_READ | PROT_WRITE);
         fill(at, 90 * MIB);
+        *shared_word = 1;
         sleep(3);
+        *shared_word = 2;
         _exit(0);
     }
-    sleep(1);
+    while (*shared_word == 0) {
+        usleep(10000);
+    }
     touch(80);
-    printf("all touched, helper %d\n", fate(helper));
+    bool waited = *shared_word == 2;
+    waitpid(helper, &status, 0);
+    printf("all touched, waited %d, helper %d\n", waited, status);
     kill(holder, SIGKILL);
 }
 
