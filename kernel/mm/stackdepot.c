@@ -68,12 +68,15 @@ static uint32_t find(uint64_t hash, const uintptr_t *addrs, size_t n)
     return id;
 }
 
-/* Room for `words` in the last page or a new one; 0: none. */
+/*
+ * Room for `words` in the last page or a new one; 0: none. Memory is only taken where there is plenty: to look for some, the heap's spare
+ * objects would be freed, whose chains are put here.
+ */
 static uint32_t room_locked(uint32_t words)
 {
     if (depot.npages == 0 || depot.used + words > 1u << PLACE_BITS) {
         struct page *page =
-            depot.npages < MAX_PAGES ? frame_alloc(0, FRAME_ZERO, PAGE_KERNEL) : NULL;
+            depot.npages < MAX_PAGES ? frame_alloc(0, FRAME_ZERO | FRAME_TRY, PAGE_KERNEL) : NULL;
         if (page == NULL) {
             return 0;
         }

@@ -61,7 +61,7 @@ def line_editing():
     say('never run', r'never run$')
     time.sleep(1)  # a signal between bash's look for one and its wait for keys is seen with the next key only
     say('\x03')
-    say('read -p "name: " x; echo "<$x>"\r', r'name: $')
+    say('read -p "name: " x; echo "<$x>"\r', r'^name: $')
     tells('ab\x7fc', r'<ac>')
 
 
@@ -73,9 +73,10 @@ def jobs():
     tells('bg', fr'\[1\]\+ {job} &')
     tells('jobs', fr'\[1\]\+  Running +{job} &')
     say('fg\r', fr'^{job}\n')
+    time.sleep(1)  # bash says so before it gives the terminal away
     say('\x03')
     tells('echo status $?', r'status 130')
-    say('sh -c "while read -r x; do echo \\"<\\$x>\\"; done; echo over" | cat\r', r'cat\n')
+    say('sh -c "echo on; while read -r x; do echo \\"<\\$x>\\"; done; echo over" | cat\r', r'^on\n')
     say('\x1a', r'Stopped +sh -c')
     say('fg\r', r'^sh -c')
     time.sleep(1)  # until bash has given the terminal its settings back

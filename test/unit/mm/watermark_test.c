@@ -7,6 +7,7 @@
 #include "kernel/base/errno.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/slab.h"
+#include "kernel/mm/stackdepot.h"
 
 static unsigned wakes, dips, reclaims;
 static struct page *hoard; /* linked by next_table */
@@ -111,6 +112,31 @@ TEST(watermark, a_try_stops_above_a_cache_that_can_be_emptied)
     EXPECT_GT(dips, 0);
     frames_set_reclaim(NULL);
     hoard_release(~0u);
+}
+
+/* As many call chains as fill a page; of how many there was no room. */
+static unsigned chains_refused(uintptr_t first)
+{
+    unsigned refused = 0;
+
+    for (uintptr_t i = 0; i < 64; i++) {
+        uintptr_t chain[STACKDEPOT_DEPTH] = {first + i};
+        refused += stackdepot_put(chain, STACKDEPOT_DEPTH) == 0;
+    }
+    return refused;
+}
+
+/* To free something for them would put more of them, under the same lock. */
+TEST(watermark, call_chains_are_not_kept_where_memory_is_low)
+{
+    wakes = dips = reclaims = 0;
+    frames_set_reclaim(&ops);
+    EXPECT_GT(hoard_all(FRAME_TRY), 1000);
+    EXPECT_GT(chains_refused(1000), 0);
+    EXPECT_EQ(dips + reclaims, 0);
+    frames_set_reclaim(NULL);
+    hoard_release(~0u);
+    EXPECT_EQ(chains_refused(2000), 0);
 }
 
 TEST(watermark, enough_memory_wakes_nobody)
