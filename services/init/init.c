@@ -4,7 +4,7 @@
  * 1. mount what a Linux user expects (/proc, /sys, /dev, /dev/pts, /dev/shm, /run, /tmp);
  * 2. with linnet.exec=DEVICE on the kernel command line: serve one command over that serial line, then power off;
  *    else start every service that /etc/linnet/services describes, one file each;
- * 3. reap orphans, restart what asks for it, and shut down in order on SIGUSR1 (halt), SIGUSR2 (power off) or SIGTERM
+ * 3. reap orphans, restart what asks for it, and shut down in order on SIGUSR1 (halt), SIGUSR2 (power off), SIGTERM or SIGINT
  *    (reboot), the signals that poweroff(8), halt(8) and reboot(8) of busybox send.
  */
 #include "init.h"

@@ -1,5 +1,5 @@
 /*
- * Files whose content is text made on demand: the common part of procfs and sysfs.
+ * Files whose content is text made on demand: the common part of procfs, sysfs and debugfs.
  *
  *   struct text            a growing buffer that show functions print into
  *   text_open() ...        file operations over a generator: the text is made by the first read, and anew by a read at position 0
