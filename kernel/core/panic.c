@@ -25,7 +25,7 @@
 #include "kernel/sync/report.h"
 
 #define BACKTRACE_MAX 32
-#define NMI_WAIT_US   100000u
+#define NMI_WAIT_US   1000000u /* a host may keep a virtual CPU waiting that long */
 
 enum panic_action { PANIC_HALT, PANIC_RESET, PANIC_OFF };
 

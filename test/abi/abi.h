@@ -129,6 +129,19 @@ static inline void abi_wait_state(pid_t pid, pid_t tid, char letter)
     }
 }
 
+/* A child that sends `signo` to its parent, a single thread, as soon as that sleeps; whoever wants to reap it does. */
+static inline pid_t abi_wake_by(int signo)
+{
+    pid_t sleeper = getpid(), waker = abi_fork();
+
+    if (waker == 0) {
+        abi_end_with(sleeper);
+        abi_wait_state(sleeper, sleeper, 'S');
+        _exit(kill(sleeper, signo));
+    }
+    return waker;
+}
+
 /* Until so many threads of this process sleep. */
 static inline void abi_wait_asleep(unsigned count)
 {

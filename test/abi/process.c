@@ -107,9 +107,11 @@ ABI_TEST(wait, orphans_go_to_a_reaper)
     CHECK_EQ(pipe(p), 0);
     CHECK_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
     int status = IN_CHILD({
+        pid_t middle = getpid();
         if (abi_fork() == 0) {
-            abi_sleep_ms(50);
-            parent = getppid();
+            while ((parent = getppid()) == middle) {
+                abi_sleep_ms(1);
+            }
             (void)!write(p[1], &parent, sizeof(parent));
             _exit(7);
         }

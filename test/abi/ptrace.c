@@ -75,7 +75,7 @@ ABI_TEST(ptrace, an_unprivileged_tracer_meets_other_users_and_undumpable_process
                 pause();
             }
         }
-        abi_sleep_ms(100);
+        abi_wait_state(pid, pid, 'S');
         CHECK_ERR(TRACE(PTRACE_ATTACH, pid, 0, 0), EPERM);
         trace_end(pid);
     });
@@ -516,14 +516,14 @@ ABI_TEST(ptrace, an_interrupted_call_is_made_again_unless_the_tracer_says_otherw
         regs = trace_regs(pid);
     } while (regs.orig_rax != SYS_read);
     CHECK_EQ(TRACE(PTRACE_CONT, pid, 0, 0), 0);
-    abi_sleep_ms(20);
+    abi_wait_state(pid, pid, 'S');
     CHECK_EQ(kill(pid, SIGUSR1), 0);
     CHECK_EQ(trace_wait(pid), STOPPED(SIGUSR1));
     regs = trace_regs(pid);
     CHECK_EQ(regs.rax, -512); /* ERESTARTSYS, which only tracers see */
     CHECK_EQ(regs.orig_rax, SYS_read);
     CHECK_EQ(TRACE(PTRACE_CONT, pid, 0, 0), 0); /* goes on reading */
-    abi_sleep_ms(20);
+    abi_wait_state(pid, pid, 'S');
     CHECK_EQ(kill(pid, SIGUSR1), 0);
     CHECK_EQ(trace_wait(pid), STOPPED(SIGUSR1));
     regs = trace_regs(pid);

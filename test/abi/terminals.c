@@ -340,7 +340,7 @@ ABI_TEST(terminal, a_read_that_waits_fails_when_the_master_closes_and_a_later_on
     open_pair();
     read_error = -1;
     CHECK_EQ(pthread_create(&reader, NULL, read_to_the_end, NULL), 0);
-    abi_sleep_ms(100);
+    abi_wait_asleep(1);
     CHECK_EQ(close(master), 0);
     CHECK_EQ(pthread_join(reader, NULL), 0);
     CHECK_EQ(read_error, EIO);

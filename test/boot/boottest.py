@@ -64,12 +64,17 @@ SHORT_PARAMETERS = 'console=ttyS0 panic=off linnet.exec=ttyS1'  # they fit a lin
 PARAMETERS = f'{SHORT_PARAMETERS} linnet.defects=panic'
 
 
-def run_in(machine, command, timeout_s=DIRECT_TIMEOUT_S):
-    """What `command` prints in a machine that was started with PARAMETERS and serials ['port', 'port']; the machine powers off then."""
+def run_in(machine, command, timeout_s=DIRECT_TIMEOUT_S, powers_off=True, hear=lambda data: None):
+    """What `command` prints in a machine that was started with PARAMETERS and serials ['port', 'port']; a machine that can powers off then.
+    `hear` is told at once."""
     said = bytearray()
+
+    def take(data):
+        said.extend(data)
+        hear(data)
     try:
-        status = Session(machine.ports[1], command, None, said.extend, said.extend).run(timeout_s)
-        expect(machine.wait(60) == 0, 'QEMU did not end well')
+        status = Session(machine.ports[1], command, None, take, take).run(timeout_s)
+        expect(not powers_off or machine.wait(60) == 0, 'QEMU did not end well')
     except MachineError as error:
         raise Failed(f'{error}\n{tail(machine.ports[0].text())}') from error
     text = said.decode('utf-8', 'replace')

@@ -19,7 +19,7 @@ def under_pressure(way, mib=256, prepare=''):
     # What the dead leave to init is freed when that comes to it: on a busy machine, many seconds later.
     command = f'''free() {{ awk '/MemFree/ {{ print $2 }}' /proc/meminfo; }}
         {prepare}before=$(free); echo free $before; setsid /pressure {way} 2>&1; echo status $?
-        for i in $(seq 30); do sleep 1; after=$(free); test $after -gt $((before - {KEPT_KB})) && break; done; echo free $after
+        for i in $(seq 100); do sleep 1; after=$(free); test $after -gt $((before - {KEPT_KB})) && break; done; echo free $after
         echo log; dmesg; grep -E "^(oom_kill|pswp|pgscan|pgsteal)" /proc/vmstat; cat /proc/pressure/memory'''
     status, out, err = execute(command, '--mem', machine(mib), '--add', f'{program}:/pressure')
     text = out.decode('utf-8', 'replace')

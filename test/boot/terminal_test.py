@@ -70,7 +70,7 @@ def jobs_and_programs():
         talk.type('ia line\x1b:wq\r')
         talk.say('cat /tmp/story\r', r'^a line\n')
         talk.say('seq 200 | less\r', r'standard input')
-        talk.say('/150\r', r'150')
+        talk.say('/150\r', r'172')  # the last line of that screen
         talk.say('q')
         talk.say('top\r', r'PID +PPID +USER')
         talk.say('q')

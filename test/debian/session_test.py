@@ -106,7 +106,7 @@ def editors():
 
 def viewers():
     say('seq 1000 | less\r', r'^:$|\n:')
-    say('/777\r', r'777')
+    say('/777\r', r'799')  # the last line of that screen
     say('q')
     say('top\r', r'PID +USER')
     say('q')
@@ -221,7 +221,8 @@ def debugger_attaches():
     say('quit\r')
     say('jobs\r', r'^\[1\]\+  Running +\./threads &\n' + PROMPT)
     tells('gdb -q -nx -batch -p $! -ex "print total > 0"', r'\$1 = 1')
-    say('strace -f -c -o counts -p $! & sleep 2; kill -INT %2; wait %2\r', r'detached\n(.*\n)*' + PROMPT)
+    say('strace -f -c -o counts -p $! 2>told & until grep -q attached told; do sleep 0.2; done; sleep 1; kill -INT %2; wait %2; tail -n 1 told\r',
+        r'detached\n(.*\n)*' + PROMPT)
     say('grep -c clock_nanosleep counts\r', r'^1\n' + PROMPT)
     tells('kill %1; wait %1; echo ended $?', r'ended 143')
     tells(f'strace -f -o log ./threads & {all_begun}; kill $(pgrep -x threads); wait $!; grep -c "killed by SIGTERM" log', r'3')

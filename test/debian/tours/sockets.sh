@@ -1,21 +1,21 @@
 # Local sockets: socat, python3's sockets, multiprocessing and asyncio, redis, dbus.
 cd /tmp || exit 1
-appears() {
+appears() { # somebody listens there, and is not just about to
     for _ in $(seq 100); do
-        [ -S "$1" ] && return
+        grep -q " 00010000 .* $1\$" /proc/net/unix && return
         sleep 0.1
     done
     echo "$1 did not appear"
 }
 
-socat UNIX-LISTEN:/tmp/upper,fork EXEC:'tr a-z A-Z' &
+socat -t 10 UNIX-LISTEN:/tmp/upper,fork EXEC:'tr a-z A-Z' &
 appears /tmp/upper
 for word in one two three; do
     echo "$word over a socket" | socat -t 10 - UNIX-CONNECT:/tmp/upper
 done
 kill $!; wait
 socat -u ABSTRACT-LISTEN:linnet-tour CREATE:/tmp/received &
-until grep -q linnet-tour /proc/net/unix; do sleep 0.1; done
+appears @linnet-tour
 seq 10000 | socat -u - ABSTRACT-CONNECT:linnet-tour
 wait
 sum received
