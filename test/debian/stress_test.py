@@ -13,6 +13,8 @@ THREADS = ('cpu switch futex mutex sem sem-sysv msg mq shm pthread clone fork ex
 CPUS = cpus(4)
 SECONDS = 3
 SECONDS_OF_THREADS = 1         # there are many, and several of each
+# For the root and the detectors, and for each of as many stressors: `clone` has 128 MiB where none of its 8,192 threads has ended yet.
+MEMORY_MIB, MEMORY_MIB_EACH = 2048, 256
 BIGHEAP_KB = 768 << 10           # of address space: it grows until it is told no; with all of memory it would be the OOM killer that tells
 # What a stressor asks for that is not there yet answers with an error, and says so once.
 ABSENT = 'is not here; asked for by|which is not there yet'
@@ -49,7 +51,8 @@ class Stress:
     def find(self):
         archive()
         script = SCRIPT.format(names=' '.join(self.names), seconds=self.seconds, bigheap_kb=BIGHEAP_KB, workers=self.workers, absent=ABSENT)
-        status, out, err = on_linnet(script, 300 + len(self.names) * (self.seconds * 4 + 20), '--smp', str(self.ncpus))
+        status, out, err = on_linnet(script, 300 + len(self.names) * (self.seconds * 4 + 20), '--smp', str(self.ncpus),
+                                     '--mem', f'{MEMORY_MIB + self.ncpus * MEMORY_MIB_EACH}M')
         said = out.decode(errors='replace')
         self.parts = dict(re.findall(r'^== (\S+)\n(.*?)(?=^== )', said, re.MULTILINE | re.DOTALL))
         self.parts['last words'] = f'status {status}\n{tail(said)}\n{tail(err.decode(errors="replace"))}'
