@@ -23,6 +23,7 @@
 #include "kernel/proc/internal.h"
 #include "kernel/proc/oom_report.h"
 #include "kernel/vm/oom.h"
+#include "kernel/vm/swap.h"
 
 #define WATCH_NS   (100 * NS_PER_MS) /* the reaper looks at the victim this often */
 #define PATIENCE   3                 /* looks without progress before its memory is taken */
@@ -120,6 +121,7 @@ bool oom_space_look(const struct process *process, struct oom_space *ret_space)
             .anon = atomic_load_relaxed(&vm->rss_anon),
             .file = atomic_load_relaxed(&vm->rss_file),
             .shared = atomic_load_relaxed(&vm->rss_shared),
+            .swap = atomic_load_relaxed(&vm->rss_swap),
             .tables = READ_ONCE(vm->mmu.ntables),
             .total = READ_ONCE(vm->total_pages),
             .is_shared = refcount_read(&vm->refs) > process->nthreads,
@@ -150,20 +152,34 @@ static bool is_unkillable(struct process *process)
     return !may_be_killed(process);
 }
 
-int64_t oom_badness(struct process *process, uint64_t *ret_total)
+/* All of memory and swap, in pages; at least one. */
+static uint64_t all_memory(void)
 {
     struct frame_stats frames;
-    struct oom_space space;
+    struct swap_stats swap;
 
     frame_stats(&frames);
-    *ret_total = MAX(frames.total, 1ull);
+    swap_stats(&swap);
+    return MAX(frames.total + swap.total, 1ull);
+}
+
+static int64_t badness(struct process *process, uint64_t all)
+{
+    struct oom_space space;
+
     if (!may_be_killed(process) || !oom_space_look(process, &space) || space.is_reaped ||
         (space.is_shared && for_sharers(space.vm, is_unkillable))) {
         return OOM_BADNESS_NEVER;
     }
     int64_t adj = atomic_load_relaxed(&process->oom_score_adj);
-    return (int64_t)(space.anon + space.file + space.shared + space.tables) +
-           adj * (int64_t)*ret_total / 1000;
+    return (int64_t)(space.anon + space.file + space.shared + space.swap + space.tables) +
+           adj * (int64_t)all / 1000;
+}
+
+int64_t oom_badness(struct process *process, uint64_t *ret_total)
+{
+    *ret_total = all_memory();
+    return badness(process, *ret_total);
 }
 
 /* The process whose end helps most, referenced; NULL: none may be killed. */
@@ -171,11 +187,11 @@ static struct process *choose(void)
 {
     struct process *chosen = NULL;
     int64_t most = OOM_BADNESS_NEVER;
-    uint64_t total;
+    uint64_t all = all_memory();
 
     for (struct process *process = process_next(1); process != NULL;) {
         int next = process->pid->nr + 1;
-        int64_t points = oom_badness(process, &total);
+        int64_t points = badness(process, all);
         if (points > most) {
             struct process *former = chosen;
             chosen = process;
@@ -391,7 +407,7 @@ static struct vmspace *victim_space_get(struct process **ret_process)
 /* Watch one victim until it is gone or has lost its memory. */
 static void watch_victim(uint64_t number)
 {
-    uint64_t now, rss_before = UINT64_MAX;
+    uint64_t now, held_before = UINT64_MAX;
     unsigned patience = PATIENCE, tries = REAP_TRIES;
 
     for (;;) {
@@ -405,9 +421,9 @@ static void watch_victim(uint64_t number)
         if (vm == NULL) {
             continue; /* its last user has let go of it and takes it apart */
         }
-        uint64_t rss = atomic_load_relaxed(&vm->rss_anon);
+        uint64_t held = atomic_load_relaxed(&vm->rss_anon) + atomic_load_relaxed(&vm->rss_swap);
         bool done = false;
-        if (rss < rss_before) {
+        if (held < held_before) {
             patience = PATIENCE;
         } else if (patience > 0) {
             patience--;
@@ -419,7 +435,7 @@ static void watch_victim(uint64_t number)
                      process->leader->comm);
             done = true;
         }
-        rss_before = rss;
+        held_before = held;
         if (done) {
             atomic_store_relaxed(&vm->oom_reaped, true);
             victim_clear(vm);

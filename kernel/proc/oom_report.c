@@ -7,6 +7,7 @@
 #include "kernel/core/log.h"
 #include "kernel/core/time.h"
 #include "kernel/mm/frame.h"
+#include "kernel/vm/swap.h"
 
 #define REPORT_NS (2 * NS_PER_S)
 
@@ -27,14 +28,18 @@ static uint32_t uid_of(struct process *process)
 void oom_report_memory(void)
 {
     struct frame_stats frames;
+    struct swap_stats swap;
 
     frame_stats(&frames);
+    swap_stats(&swap);
     log_warn("Mem-Info: total:%llukB free:%llukB anon:%llukB file:%llukB shmem:%llukB slab:%llukB "
              "pagetables:%llukB kernel_stack:%llukB kernel:%llukB",
              kb(frames.total), kb(frames.free), kb(frames.by_kind[PAGE_ANON]),
              kb(frames.by_kind[PAGE_FILE]), kb(frames.by_kind[PAGE_SHARED]),
              kb(frames.by_kind[PAGE_SLAB]), kb(frames.by_kind[PAGE_TABLE]),
              kb(frames.by_kind[PAGE_STACK]), kb(frames.by_kind[PAGE_KERNEL]));
+    log_warn("Free swap  = %llukB", kb(swap.free));
+    log_warn("Total swap = %llukB", kb(swap.total));
 }
 
 static void report_tasks(void)
@@ -49,7 +54,7 @@ static void report_tasks(void)
             log_info("[%7d] %5u %5d %8llu %8llu %8llu %8llu         %5d %s", process->pid->nr,
                      uid_of(process), process->pid->nr, (unsigned long long)space.total,
                      (unsigned long long)(space.anon + space.file + space.shared),
-                     (unsigned long long)space.tables << PAGE_SHIFT, 0ull,
+                     (unsigned long long)space.tables << PAGE_SHIFT, (unsigned long long)space.swap,
                      atomic_load_relaxed(&process->oom_score_adj), process->leader->comm);
         }
         process_put(process);

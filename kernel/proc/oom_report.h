@@ -8,7 +8,7 @@
 /* What a process has of memory, in pages. */
 struct oom_space {
     const struct vmspace *vm; /* an address to compare, not a reference */
-    uint64_t anon, file, shared, tables, total;
+    uint64_t anon, file, shared, swap, tables, total;
     bool is_shared; /* by other processes */
     bool is_reaped; /* there is nothing more to get from it */
 };

@@ -85,6 +85,15 @@ def slots():
     expect(said == '32 slots, locked 0 out, unlocked 32 out, as written and as written', said)
 
 
+def swapped():
+    """Whoever has most is killed, be it in swap."""
+    said, log = under_pressure('swapped', prepare=SWAP)
+    expect(said == 'who is in swap killed', f'{said}\n{tail(log)}')
+    # Of the table of tasks: pages that are resident, the tables' bytes, pages in swap.
+    expect(re.search(r'\[ +\d+\] +0 +\d+ +\d+ +\d{1,4} +\d+ +16\d{3} +0 pressure\n', log), f'no line of it:\n{tail(log)}')
+    expect(re.search(r'Total swap = 524\d{3}kB\n', log), tail(log))
+
+
 def sparse():
     """Page tables alone."""
     said, log = under_pressure('sparse')
@@ -158,6 +167,7 @@ if __name__ == '__main__':
         Case('pages that change places', places),
         Case('swapoff', off),
         Case('places in swap', slots),
+        Case('who is in swap', swapped),
         Case('page tables', sparse),
         Case('oom_score_adj', adjusted),
         Case('two processes with one space', together),

@@ -320,6 +320,31 @@ static void hold(int mib)
     touch((size_t)mib);
 }
 
+static void hold_in_swap(int mib)
+{
+    size_t npages = (size_t)mib * MIB / 4096;
+    uint64_t *own = (uint64_t *)map(npages * 4096, PROT_READ | PROT_WRITE);
+
+    fill_easily(own, npages);
+    if (madvise(own, npages * 4096, MADV_PAGEOUT) < 0 || in_swap_kb() < mib * 1000) {
+        die("madvise");
+    }
+}
+
+/* What is in swap counts as well when somebody is to be killed. */
+static void way_swapped(void)
+{
+    pid_t out = child(hold_in_swap, 64), in = child(hold, 16);
+    int fd = open("/proc/sysrq-trigger", O_WRONLY);
+
+    if (fd < 0 || write(fd, "f", 1) != 1) {
+        die("sysrq");
+    }
+    pid_t dead = waitpid(-1, NULL, 0);
+    printf("%s killed\n", dead == out ? "who is in swap" : dead == in ? "who is not" : "somebody");
+    kill(dead == out ? in : out, SIGKILL);
+}
+
 static void hold_dear(int mib)
 {
     adjust(-1000);
@@ -525,7 +550,7 @@ static const struct way {
     {"together", way_together}, {"stuck", way_stuck},     {"unkillable", way_unkillable},
     {"files", way_files},       {"bomb", way_bomb},       {"user-bomb", way_user_bomb},
     {"pipes", way_pipes},       {"squeeze", way_squeeze}, {"swapoff", way_swapoff},
-    {"thrash", way_thrash},     {"slots", way_slots},
+    {"thrash", way_thrash},     {"slots", way_slots},     {"swapped", way_swapped},
 };
 
 int main(int argc, char **argv)
