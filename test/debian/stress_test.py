@@ -20,7 +20,8 @@ BIGHEAP_KB = 768 << 10           # of address space: it grows until it is told n
 ABSENT = 'is not here; asked for by|which is not there yet'
 # The clock is measured for a second after boot, and the kernel tells of it. glibc has the thread's rseq area by default, and exec runs for others than
 # root alone. Threads of mutex are real-time ones while they hold it: who is still about to begin may get the CPU by the throttle of these alone,
-# once a second. The receiver of mq waits no longer than to the end of a second, which may be when the stressor ends: messages end it, not time.
+# once a second. The receiver of mq waits no longer than to the end of a second, which may be when the stressor ends: messages end it, not time. After
+# its time is up resched waits for each child a second at most and calls a count corrupted to which one adds later, on Linux too: its count ends it.
 SCRIPT = '''
 cd /tmp; chmod 1777 .
 while [ $(cut -d . -f 1 /proc/uptime) -lt 2 ]; do sleep 0.1; done
@@ -32,6 +33,7 @@ for name in {names}; do
     as=; if [ $name = exec ]; then as='setpriv --reuid 65534 --regid 65534 --clear-groups'; fi
     seconds={seconds}; if [ $name = mutex ]; then seconds=3; fi
     ops=; if [ $name = mq ]; then seconds=60 ops='--mq-ops 100000'; fi
+    if [ $name = resched ]; then seconds=60 ops='--resched-ops 4000'; fi
     (ulimit -v $limit; exec $as stress-ng --$name {workers} --verify --timeout $seconds $ops) 2>&1
     echo "status $?"
 done
